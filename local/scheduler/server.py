@@ -1,0 +1,61 @@
+"""Puts the parts of the double together and serves them until told to stop."""
+
+import asyncio
+import signal
+from dataclasses import dataclass
+from datetime import datetime
+
+from aiohttp import web
+
+from local.scheduler.api import Api, errors_as_json
+from local.scheduler.attempts import AttemptLog
+from local.scheduler.clock import Clock
+from local.scheduler.control import Control
+from local.scheduler.dispatcher import DeadlineClock, Dispatcher
+from local.scheduler.store import JobStore
+
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to run.
+
+    Attributes:
+        port: 0 picks a free one.
+        speed: seconds of scheduler time per second of the wall clock.
+        start: the first moment of scheduler time; None means the real time.
+        stopped: start with the clock standing still.
+        deadlines: the clock by which attempt deadlines are counted.
+    """
+
+    port: int = 0
+    speed: float = 1.0
+    start: datetime | None = None
+    stopped: bool = False
+    deadlines: DeadlineClock = DeadlineClock.SCHEDULER
+
+
+async def serve(options: Options) -> None:
+    """Serves until SIGTERM or SIGINT, having printed ``scheduler double on http://127.0.0.1:PORT``."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+    store, log = JobStore(), AttemptLog()
+    clock = Clock(speed=options.speed, start=options.start, running=not options.stopped)
+    dispatcher = Dispatcher(store, clock, log, deadlines=options.deadlines)
+    app = web.Application(middlewares=[errors_as_json])
+    app.add_routes(Api(store, clock, dispatcher).routes())
+    app.add_routes(Control(store, clock, dispatcher, log).routes())
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, HOST, options.port)
+        await site.start()
+        port = runner.addresses[0][1]
+        print(f"scheduler double on http://{HOST}:{port}", flush=True)
+        await stop.wait()
+    finally:
+        await dispatcher.close()
+        await runner.cleanup()

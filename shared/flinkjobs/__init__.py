@@ -1,0 +1,1 @@
+"""Keeps the record of every Flink Python job true."""

@@ -1,0 +1,175 @@
+"""Every error that crosses a module's border, each with the HTTP status it becomes.
+
+Two kinds matter to a caller: a `TemporaryError` may go away by itself (try again), a
+`PermanentError` will not (change something first). Adapters turn the exceptions of their libraries
+into one of these, chained with ``from``; nothing above the adapters knows a library's exception.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+MAX_FOREIGN_TEXT = 500
+"""Characters kept of a message that another system wrote."""
+
+
+def cut(text: str, limit: int = MAX_FOREIGN_TEXT) -> str:
+    """Returns `text` with at most `limit` characters, marking the cut with an ellipsis."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+class FlinkjobsError(Exception):
+    """Base of all errors of this package. `code` is stable and documented, the message is for people."""
+
+    http_status: ClassVar[int] = 500
+    code: ClassVar[str] = "INTERNAL"
+
+
+class TemporaryError(FlinkjobsError):
+    """May go away by itself: the caller may repeat the same request."""
+
+    http_status = 503
+    code = "UNAVAILABLE"
+
+
+class PermanentError(FlinkjobsError):
+    """Will not go away by repeating."""
+
+
+class SettingsError(PermanentError):
+    """A setting is missing or wrong. The message is one line and begins with the variable's name."""
+
+    code = "SETTINGS"
+
+
+class StoreUnavailableError(TemporaryError):
+    """MongoDB did not answer, or not in time."""
+
+    code = "STORE_UNAVAILABLE"
+
+
+class StoreRefusedError(PermanentError):
+    """MongoDB answered and refused: credentials, permissions, an invalid command."""
+
+    code = "STORE_REFUSED"
+
+
+class DuplicateJobIdError(PermanentError):
+    """A record with this `job_id` exists already."""
+
+    http_status = 409
+    code = "DUPLICATE_JOB_ID"
+
+
+class KubernetesUnavailableError(TemporaryError):
+    """The Kubernetes API server did not answer usefully: refused, timeout, 429, 5xx, no JSON."""
+
+    code = "KUBERNETES_UNAVAILABLE"
+
+
+class KubernetesRefusedError(PermanentError):
+    """The Kubernetes API server answered and refused the request.
+
+    Attributes:
+        reason: the `reason` of its Status object (`Forbidden`, `Invalid`, …), or the HTTP status.
+        status: its HTTP status.
+    """
+
+    http_status = 502
+    code = "KUBERNETES_REFUSED"
+
+    def __init__(self, message: str, *, reason: str, status: int) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.status = status
+
+
+class KubernetesNotFoundError(KubernetesRefusedError):
+    """The object does not exist (404)."""
+
+
+class KubernetesConflictError(KubernetesRefusedError):
+    """409: an object of this name exists already, or a precondition does not hold."""
+
+
+class ListExpiredError(KubernetesUnavailableError):
+    """410 in the middle of a paged list: the list has to be read again from its start."""
+
+    code = "KUBERNETES_LIST_EXPIRED"
+
+
+class FlinkUnavailableError(TemporaryError):
+    """A Flink REST API did not answer usefully: refused, timeout, 5xx, or an answer that is not Flink's."""
+
+    code = "FLINK_UNAVAILABLE"
+
+
+class SchedulerRefusedError(PermanentError):
+    """Cloud Scheduler answered and refused."""
+
+    http_status = 502
+    code = "SCHEDULER_REFUSED"
+
+
+class SchedulerUnavailableError(TemporaryError):
+    """Cloud Scheduler did not answer usefully."""
+
+    code = "SCHEDULER_UNAVAILABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with a request.
+
+    Attributes:
+        pointer: JSON pointer (RFC 6901) into the body, or `header:NAME` / `query:NAME`.
+        detail: what is wrong with it, for people.
+    """
+
+    pointer: str
+    detail: str
+
+
+class BadRequestError(PermanentError):
+    """The request is wrong; nothing was changed.
+
+    Attributes:
+        faults: every fault found, not only the first.
+    """
+
+    http_status = 400
+    code = "BAD_REQUEST"
+
+    def __init__(self, message: str, faults: tuple[Fault, ...] = ()) -> None:
+        super().__init__(message)
+        self.faults = faults
+
+
+class BodyTooLargeError(BadRequestError):
+    """The body is larger than the function accepts."""
+
+    http_status = 413
+    code = "BODY_TOO_LARGE"
+
+
+class MethodNotAllowedError(BadRequestError):
+    """The path exists, but not for this method.
+
+    Attributes:
+        allow: the value of the `Allow` header.
+    """
+
+    http_status = 405
+    code = "METHOD_NOT_ALLOWED"
+
+    def __init__(self, message: str, *, allow: str) -> None:
+        super().__init__(message)
+        self.allow = allow
+
+
+class NotFoundError(BadRequestError):
+    """Nothing answers at this path."""
+
+    http_status = 404
+    code = "NOT_FOUND"

@@ -1,0 +1,222 @@
+"""The Flink REST API as bytes: which path to ask, and what an answer means. No I/O.
+
+An answer is only believed when it is Flink's: the expected JSON under status 200, or Flink's own 404
+for a job. Everything else (a proxy's page, 5xx, an empty object) raises `FlinkUnavailableError`, because
+it says nothing about any job.
+
+Endpoints, the same in 1.17 to 2.3:
+https://nightlies.apache.org/flink/flink-docs-stable/docs/ops/rest_api/#jobs-overview
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from flinkjobs.errors import FlinkUnavailableError, cut
+from flinkjobs.joblog import telling_lines
+from flinkjobs.model import FlinkJob, Missing
+
+JOBS_OVERVIEW: Final = "/jobs/overview"
+"""Every job the cluster knows, in one answer, finished ones included. Fresher than `/jobs/{id}`, which
+the JobManager caches for three seconds."""
+
+CLUSTER_OVERVIEW: Final = "/overview"
+"""Flink's version, task managers and slots."""
+
+_OK: Final = 200
+_NOT_FOUND: Final = 404
+_JOB_ID: Final = re.compile(r"[0-9a-f]{32}")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def job_path(job_id: str) -> str:
+    """Path of one job. Raises ValueError for anything but 32 lower-case hex digits."""
+    if not _JOB_ID.fullmatch(job_id):
+        raise ValueError(f"no Flink Job ID: {cut(job_id, 80)!r}")
+    return f"/jobs/{job_id}"
+
+
+def exceptions_path(job_id: str) -> str:
+    """Path of one job's exceptions."""
+    return f"{job_path(job_id)}/exceptions"
+
+
+class _WireJob(msgspec.Struct, rename="kebab"):
+    jid: str
+    name: str
+    state: str
+    start_time: int
+    end_time: int
+
+
+class _WireOverview(msgspec.Struct):
+    jobs: list[_WireJob]
+
+
+class _WireOverviewOfRaw(msgspec.Struct):
+    jobs: list[msgspec.Raw]
+
+
+class _WireError(msgspec.Struct):
+    errors: list[str]
+
+
+class _WireEntry(msgspec.Struct):
+    stacktrace: str = ""
+
+
+class _WireHistory(msgspec.Struct):
+    entries: list[_WireEntry] = []
+
+
+class _WireExceptions(msgspec.Struct, rename={"root_exception": "root-exception", "exception_history": "exceptionHistory"}):
+    root_exception: str | None = None
+    exception_history: _WireHistory = msgspec.field(default_factory=_WireHistory)
+
+
+class _WireClusterOverview(msgspec.Struct, rename="kebab"):
+    flink_version: str
+    taskmanagers: int
+    slots_total: int
+    slots_available: int
+
+
+_OVERVIEW: Final = msgspec.json.Decoder(_WireOverview)
+_OVERVIEW_OF_RAW: Final = msgspec.json.Decoder(_WireOverviewOfRaw)
+_JOB: Final = msgspec.json.Decoder(_WireJob)
+_ERROR: Final = msgspec.json.Decoder(_WireError)
+_EXCEPTIONS: Final = msgspec.json.Decoder(_WireExceptions)
+_CLUSTER_OVERVIEW: Final = msgspec.json.Decoder(_WireClusterOverview)
+
+
+def parse_overview(status: int, body: bytes) -> tuple[dict[str, FlinkJob], int]:
+    """Reads the answer to `JOBS_OVERVIEW`, of a cluster or a History Server.
+
+    Returns:
+        (jobs by id, how many entries could not be read). An unreadable entry costs itself only.
+
+    Raises:
+        FlinkUnavailableError: this is no answer of Flink's.
+    """
+    _expect_ok(status, body)
+    try:
+        jobs = _OVERVIEW.decode(body).jobs
+    except msgspec.ValidationError:
+        return _entry_by_entry(body)
+    except msgspec.DecodeError as error:
+        raise _not_flinks(status, body) from error
+    return {job.jid: _job(job) for job in jobs}, 0
+
+
+def _entry_by_entry(body: bytes) -> tuple[dict[str, FlinkJob], int]:
+    try:
+        entries = _OVERVIEW_OF_RAW.decode(body).jobs
+    except msgspec.DecodeError as error:
+        raise _not_flinks(_OK, body) from error
+    jobs: dict[str, FlinkJob] = {}
+    unreadable = 0
+    for entry in entries:
+        try:
+            job = _JOB.decode(entry)
+        except msgspec.DecodeError:
+            unreadable += 1
+        else:
+            jobs[job.jid] = _job(job)
+    return jobs, unreadable
+
+
+def parse_job(status: int, body: bytes, job_id: str) -> FlinkJob | Missing:
+    """Reads the answer to `job_path`, of a cluster or a History Server.
+
+    Returns:
+        The job; `Missing` only for Flink's own 404, which names the job (a History Server's says that
+        there is no such file). A wrong path or a proxy answers 404 too, with another body.
+
+    Raises:
+        FlinkUnavailableError: this is no answer of Flink's.
+    """
+    if status == _NOT_FOUND and _is_flinks_not_found(body, job_id):
+        return Missing()
+    _expect_ok(status, body)
+    try:
+        job = _JOB.decode(body)
+    except msgspec.DecodeError as error:
+        raise _not_flinks(status, body) from error
+    if job.jid != job_id:
+        raise FlinkUnavailableError(f"asked for job {job_id}, the answer is about {cut(job.jid, 64)!r}")
+    return _job(job)
+
+
+def _is_flinks_not_found(body: bytes, job_id: str) -> bool:
+    try:
+        errors = _ERROR.decode(body).errors
+    except msgspec.DecodeError:
+        return False
+    return any(f"Job {job_id} not found" in error or error.strip() == "File not found." for error in errors)
+
+
+def parse_exceptions(status: int, body: bytes) -> str | None:
+    """Reads the answer to `exceptions_path`: what a person wants to know of the root exception.
+
+    1.x has `root-exception`; 2.x only `exceptionHistory`, whose first entry is the latest.
+
+    Returns:
+        The telling lines, or None where Flink names no exception.
+
+    Raises:
+        FlinkUnavailableError: this is no answer of Flink's.
+    """
+    _expect_ok(status, body)
+    try:
+        wire = _EXCEPTIONS.decode(body)
+    except msgspec.DecodeError as error:
+        raise _not_flinks(status, body) from error
+    entries = wire.exception_history.entries
+    trace = wire.root_exception or (entries[0].stacktrace if entries else "")
+    return telling_lines(trace) or None
+
+
+def parse_cluster_overview(status: int, body: bytes) -> tuple[str, int, int, int]:
+    """Reads the answer to `CLUSTER_OVERVIEW`: (version, task managers, slots, free slots)."""
+    _expect_ok(status, body)
+    try:
+        wire = _CLUSTER_OVERVIEW.decode(body)
+    except msgspec.DecodeError as error:
+        raise _not_flinks(status, body) from error
+    return wire.flink_version, wire.taskmanagers, wire.slots_total, wire.slots_available
+
+
+def _job(wire: _WireJob) -> FlinkJob:
+    return FlinkJob(
+        id=wire.jid,
+        name=wire.name,
+        state=wire.state,
+        start_time=_time(wire.start_time),
+        end_time=_time(wire.end_time),
+    )
+
+
+def _time(milliseconds: int) -> datetime | None:
+    """Flink writes -1 (and 0 before the start) where there is no time yet."""
+    return _EPOCH + timedelta(milliseconds=milliseconds) if milliseconds > 0 else None
+
+
+def _expect_ok(status: int, body: bytes) -> None:
+    if status != _OK:
+        raise FlinkUnavailableError(f"Flink answered {status}: {_first_line(body)}")
+
+
+def _not_flinks(status: int, body: bytes) -> FlinkUnavailableError:
+    return FlinkUnavailableError(f"an answer {status} that is not Flink's: {_first_line(body)}")
+
+
+def _first_line(body: bytes) -> str:
+    try:
+        text = " ".join(_ERROR.decode(body).errors)
+    except msgspec.DecodeError:
+        text = body[:500].decode(errors="replace")
+    return cut(" ".join(text.split()), 200) or "(empty)"

@@ -1,0 +1,113 @@
+"""Reads what a submitter printed: the Flink Job IDs, and the lines that tell why it failed.
+
+The Flink CLI prints `Job has been submitted with JobID <32 hex digits>` on a line of its own, attached
+and detached alike (CliFrontend and ExecutorUtils of Flink 1.17 to 2.3). Look-alikes carry an id too:
+`Submitting job … (<id>)` comes before acceptance, `Job failed (JobID: <id>)` stands in stack traces,
+and a script may quote the CLI's phrase in a sentence of its own. Only the whole line counts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+SUBMITTED_LINE: Final = "Job has been submitted with JobID"
+"""What the CLI prints before the id."""
+
+MAX_TELLING: Final = 1500
+"""Characters of telling lines kept."""
+
+UNREADABLE_LOG_PREFIXES: Final = (b"unable to retrieve container logs for ", b"failed to try resolving symlinks")
+"""What a kubelet answers with status 200 when the log file is gone."""
+
+_ANSI: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+_RFC3339_PREFIX: Final = re.compile(
+    r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d) (?:std(?:out|err) [FP] )?"
+)
+_SUBMITTED: Final = re.compile(rf"^{SUBMITTED_LINE} ([0-9a-f]{{32}})\s*$")
+_EXCEPTION: Final = re.compile(r"(?:[\w$]+\.)+[\w$]*(?:Error|Exception|Throwable)\b")
+_WRAPPERS: Final = re.compile(
+    r"^(?:(?:java\.util\.concurrent\.(?:Completion|Execution)Exception"
+    r"|org\.apache\.flink\.client\.program\.ProgramAbortException): )+(?=(?:[\w$]+\.)+[\w$]+)"
+)
+_JAVA_FRAME: Final = re.compile(r"^\s+(?:at |\.\.\. \d+ (?:more|common))")
+_PROCESS_EXIT: Final = "Python process exits with code"
+_QUOTED_TRACEBACK: Final = "Traceback (most recent call last):"
+_PY4J_WRAPPER: Final = "Py4JJavaError: An error occurred while calling"
+_SERVER_SIDE: Final = "<Exception on server side:"
+
+
+def lines_of(text: str) -> Iterator[str]:
+    """Yields the lines without line ends, ANSI escape codes and a container runtime's time prefix."""
+    for line in text.splitlines():
+        yield _RFC3339_PREFIX.sub("", _ANSI.sub("", line))
+
+
+def job_ids(text: str) -> tuple[str, ...]:
+    """The Flink Job IDs that the CLI printed, in order, without repeats."""
+    found = (_SUBMITTED.match(line) for line in lines_of(text) if SUBMITTED_LINE in line)
+    return tuple(dict.fromkeys(match[1] for match in found if match))
+
+
+def is_unreadable(raw: bytes) -> bool:
+    """Whether these bytes are the kubelet's excuse instead of a log (it comes with status 200)."""
+    return raw.startswith(UNREADABLE_LOG_PREFIXES) and raw.count(b"\n") <= 1
+
+
+def telling_lines(text: str) -> str:
+    """The lines of a failed submission that name its cause, at most `MAX_TELLING` characters.
+
+    These are the line that ends the last Python traceback, and the deepest cause of the Java stack
+    trace. Where neither is found, the last lines printed are all there is.
+    """
+    lines = [line for line in lines_of(text) if line.strip()]
+    cause = root_cause(lines)
+    error = _python_error(lines)
+    if cause and error and _PY4J_WRAPPER in error:
+        error = None  # it only says that the Java side failed; the cause says why
+    if cause and error and cause.endswith(_QUOTED_TRACEBACK):
+        cause = None  # it only says that a Python worker failed; the error says why
+    told = [line for line in (error, cause) if line]
+    if not told:
+        told = [line.strip() for line in lines if not _JAVA_FRAME.match(line)][-5:]
+    return "\n".join(dict.fromkeys(told))[:MAX_TELLING]
+
+
+def root_cause(lines: Iterable[str]) -> str | None:
+    """The deepest cause named in a Java stack trace, or None where there is no stack trace.
+
+    A cause that only repeats a part of the one above it says less (`Connection refused` below
+    `Connection refused: host:port`): then the one above is taken. An exception of the server that
+    Flink's client quotes counts as the deepest.
+    """
+    chain: list[str] = []
+    quoted = False
+    for line in lines:
+        text = line.strip().removeprefix(": ")
+        is_cause = text.startswith("Caused by: ")
+        text = _WRAPPERS.sub("", text.removeprefix("Caused by: "))
+        if (is_cause or quoted or not chain) and _EXCEPTION.match(text) and _PROCESS_EXIT not in text:
+            chain.append(text)
+        quoted = text.endswith(_SERVER_SIDE)
+    while len(chain) > 1 and (_message(chain[-1]) in chain[-2] or chain[-1].endswith(_SERVER_SIDE)):
+        chain.pop()
+    return chain[-1] if chain else None
+
+
+def _message(exception_line: str) -> str:
+    return exception_line.partition(": ")[2]
+
+
+def _python_error(lines: Iterable[str]) -> str | None:
+    """The first line after the last traceback's frames that begins at the margin: `ValueError: …`."""
+    error: str | None = None
+    in_traceback = False
+    for line in lines:
+        if _QUOTED_TRACEBACK in line:  # Java quotes a worker's traceback in mid-line
+            in_traceback = True
+        elif in_traceback and not line.startswith((" ", "\t")):
+            error, in_traceback = line.strip(), False
+        elif line.startswith("SyntaxError: "):
+            error = line.strip()  # a script that does not compile prints no traceback header
+    return error

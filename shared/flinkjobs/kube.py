@@ -1,0 +1,211 @@
+"""Kubernetes objects as small values: only the fields that a decision needs, read from raw JSON.
+
+A field that a server omits has its default here, and a field nobody needs is not read: lists of tens
+of thousands of objects stay small, and an unknown field of a newer API server disturbs nobody.
+
+API reference: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from flinkjobs.model import JobPhase
+
+APP_LABEL: Final = "app"
+APP: Final = "flink-python-job"
+"""Value of `APP_LABEL` on every Job, pod and ConfigMap of ours."""
+JOB_ID_LABEL: Final = "job-id"
+"""Label with the job id made safe for a label; on the Job and on its pods."""
+JOB_ID_ANNOTATION: Final = "flinkjobs/job-id"
+"""Annotation with the exact job id; on the Job and on its pods."""
+SUBMIT_CONTAINER: Final = "submit"
+"""Name of the container that runs `flink run`."""
+
+JsonObject = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A container that does not run yet."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Terminated:
+    """A container that has ended.
+
+    Attributes:
+        message: what it wrote to its termination message path, or with `FallbackToLogsOnError` the
+            tail of a failed container's log.
+    """
+
+    exit_code: int
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """Status of one container; `state` is None while it runs."""
+
+    name: str
+    state: Waiting | Terminated | None
+    is_init: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """One pod of a submitter's Job.
+
+    Attributes:
+        phase: Pending, Running, Succeeded, Failed or Unknown.
+        reason: e.g. Evicted; "" when there is none.
+        unschedulable: message of the condition `PodScheduled=False`; None when it is scheduled.
+    """
+
+    name: str
+    uid: str
+    job_name: str
+    created_at: datetime | None
+    phase: str
+    reason: str = ""
+    message: str = ""
+    unschedulable: str | None = None
+    containers: tuple[Container, ...] = ()
+
+    @property
+    def submit(self) -> Container | None:
+        """The container that runs `flink run`: by its name, else the only one."""
+        own = [container for container in self.containers if not container.is_init]
+        named = [container for container in own if container.name == SUBMIT_CONTAINER]
+        return named[0] if named else own[0] if len(own) == 1 else None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of this pod will run any more."""
+        return self.phase in ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True, slots=True)
+class KubernetesJob:
+    """One Job.
+
+    Attributes:
+        job_id: exact job id from the annotation; "" when the Job carries none.
+        ended: `reason: message` of the failing condition; None unless FAILED.
+        finished_at: `lastTransitionTime` of the terminal condition: `completionTime` exists on
+            success only.
+        deleting: a deletion is under way.
+    """
+
+    name: str
+    uid: str
+    job_id: str
+    phase: JobPhase
+    created_at: datetime | None
+    ended: str | None = None
+    finished_at: datetime | None = None
+    deleting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event about a Job or a pod."""
+
+    about_kind: str
+    about_name: str
+    reason: str
+    message: str
+    last_seen: datetime | None
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """Reads an RFC 3339 time. None stays None."""
+    return datetime.fromisoformat(text).astimezone(UTC) if text else None
+
+
+def parse_job(raw: JsonObject) -> KubernetesJob:
+    """Reads a batch/v1 Job.
+
+    It is over when a condition `Complete` or `Failed` is "True", wherever in the list that stands:
+    `SuccessCriteriaMet` and `FailureTarget` come first and are not the end.
+    """
+    meta, status = raw["metadata"], raw.get("status") or {}
+    phase, ended, finished_at = JobPhase.ACTIVE, None, None
+    if (raw.get("spec") or {}).get("suspend"):
+        phase = JobPhase.SUSPENDED
+    for condition in status.get("conditions") or ():
+        if condition.get("status") != "True" or condition.get("type") not in ("Complete", "Failed"):
+            continue
+        finished_at = parse_time(condition.get("lastTransitionTime"))
+        if condition["type"] == "Complete":
+            phase = JobPhase.COMPLETE
+        else:
+            phase = JobPhase.FAILED
+            ended = f"{condition.get('reason', 'Failed')}: {condition.get('message', '')}".rstrip(": ")
+    return KubernetesJob(
+        name=meta["name"],
+        uid=meta.get("uid", ""),
+        job_id=(meta.get("annotations") or {}).get(JOB_ID_ANNOTATION, ""),
+        phase=phase,
+        created_at=parse_time(meta.get("creationTimestamp")),
+        ended=ended,
+        finished_at=finished_at,
+        deleting="deletionTimestamp" in meta,
+    )
+
+
+def parse_pod(raw: JsonObject) -> Pod:
+    """Reads a v1 Pod."""
+    meta, status = raw["metadata"], raw.get("status") or {}
+    labels = meta.get("labels") or {}
+    unschedulable = None
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            unschedulable = f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": ")
+    statuses = [(entry, True) for entry in status.get("initContainerStatuses") or ()]
+    statuses += [(entry, False) for entry in status.get("containerStatuses") or ()]
+    return Pod(
+        name=meta["name"],
+        uid=meta.get("uid", ""),
+        job_name=labels.get("batch.kubernetes.io/job-name") or labels.get("job-name") or "",
+        created_at=parse_time(meta.get("creationTimestamp")),
+        phase=status.get("phase", "Unknown"),
+        reason=status.get("reason", ""),
+        message=status.get("message", ""),
+        unschedulable=unschedulable,
+        containers=tuple(_container(entry, is_init=is_init) for entry, is_init in statuses),
+    )
+
+
+def _container(raw: JsonObject, *, is_init: bool) -> Container:
+    state = raw.get("state") or {}
+    parsed: Waiting | Terminated | None = None
+    if (terminated := state.get("terminated")) is not None:
+        parsed = Terminated(
+            exit_code=terminated.get("exitCode", -1),
+            reason=terminated.get("reason", ""),
+            message=terminated.get("message", ""),
+        )
+    elif "running" not in state:
+        waiting = state.get("waiting") or {}
+        parsed = Waiting(reason=waiting.get("reason", ""), message=waiting.get("message", ""))
+    return Container(name=raw.get("name", ""), state=parsed, is_init=is_init)
+
+
+def parse_event(raw: JsonObject) -> Event:
+    """Reads a v1 Event."""
+    about = raw.get("involvedObject") or {}
+    return Event(
+        about_kind=about.get("kind", ""),
+        about_name=about.get("name", ""),
+        reason=raw.get("reason", ""),
+        message=raw.get("message", ""),
+        last_seen=parse_time(raw.get("lastTimestamp") or raw.get("eventTime")),
+    )

@@ -1,0 +1,54 @@
+"""Logs as one JSON line per event, in the fields that Cloud Logging reads, on standard output.
+
+Line format: https://cloud.google.com/logging/docs/structured-logging
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any, Final
+
+LOGGER: Final = logging.getLogger("flinkjobs")
+
+_SEVERITY: Final = {"WARNING": "WARNING", "ERROR": "ERROR", "INFO": "INFO", "DEBUG": "DEBUG"}
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "severity": _SEVERITY.get(record.levelname, "CRITICAL"),
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "message": record.getMessage(),
+        }
+        line.update(getattr(record, "fields", {}))
+        if record.exc_info:
+            line["stack"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def configure(level: str) -> None:
+    """Sends this package's events to standard output. A second call only changes the level."""
+    if not LOGGER.handlers:
+        handler = logging.StreamHandler(sys.stdout)
+        handler.setFormatter(_JsonLines())
+        LOGGER.addHandler(handler)
+        LOGGER.propagate = False
+    LOGGER.setLevel(level)
+
+
+def info(event: str, **fields: object) -> None:
+    """Logs that something happened. `event` is a dotted name, everything else is a field."""
+    LOGGER.info(event, extra={"fields": fields})
+
+
+def warning(event: str, **fields: object) -> None:
+    """Logs something that a person may have to look at."""
+    LOGGER.warning(event, extra={"fields": fields})
+
+
+def error(event: str, *, exception: BaseException | None = None, **fields: object) -> None:
+    """Logs something that a person has to look at, with the stack of an unexpected exception."""
+    LOGGER.error(event, exc_info=exception, extra={"fields": fields})

@@ -1,0 +1,290 @@
+"""From a submission to the objects that Kubernetes is asked to create. Pure.
+
+Job API: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/job-v1/
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from flinkjobs.joblog import SUBMITTED_LINE
+from flinkjobs.kube import APP, APP_LABEL, JOB_ID_ANNOTATION, JOB_ID_LABEL, SUBMIT_CONTAINER
+
+MAX_JOB_NAME: Final = 57
+"""A Job's name goes into label values (63), and its pods add `-` and five characters."""
+
+SCRIPT_DIRECTORY: Final = "/opt/flinkjobs"
+SCRIPT_FILE: Final = "job.py"
+"""Where an inline script is mounted."""
+
+TERMINATION_MESSAGE_PATH: Final = "/dev/termination-log"
+
+KILL_AFTER_SECONDS: Final = 30
+"""How long `flink run` may take to end after it was told to, before it is killed."""
+
+DEADLINE_MARGIN_SECONDS: Final = 3600
+"""The Job's own deadline deletes the pod and its log, so it is a backstop far behind the submitter's
+timeout; it also bounds how long a pod may wait to be scheduled."""
+
+TTL_SECONDS: Final = 30 * 24 * 3600
+"""Kubernetes removes a finished Job after this by itself, should nobody run the cleanup."""
+
+FLINK_USER: Final = 9999
+"""User id of `flink` in the official images."""
+
+SUBMITTER: Final = f"""\
+limit=$1 message=$2
+shift 2
+: 2>/dev/null >"$message" || message=/dev/null
+timeout --kill-after={KILL_AFTER_SECONDS} "$limit" "$@" 2>&1 |
+  LC_ALL=C stdbuf -oL sed -e "/^{SUBMITTED_LINE} [0-9a-f]\\{{32\\}}[[:space:]]*\\$/w $message"
+exit "${{PIPESTATUS[0]}}"
+"""
+"""The container's whole program. Its values arrive as arguments: the seconds that flink may take (0: no
+limit), the termination message path, and the command. It prints all that flink prints, line by line,
+copies the lines that carry an id to the termination message, and exits as flink did (124: timed out).
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PathScript:
+    """A script that the image holds."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class InlineScript:
+    """A script sent along; it travels in a ConfigMap."""
+
+    text: str
+
+
+Script: TypeAlias = PathScript | InlineScript
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Kubernetes quantities of the submitter's container."""
+
+    cpu: str = "500m"
+    memory: str = "1Gi"
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One accepted request to run a Flink Python job, every default filled in.
+
+    Attributes:
+        script: None when `entry_module` of `py_files` is run instead.
+        attached: `flink run` without `-d`: it waits for the job, and the submitter has no time limit.
+        exactly_once: fix Flink's own job id, so that Flink refuses a second run.
+    """
+
+    template_id: str
+    script: Script | None
+    job_name: str | None = None
+    entry_module: str | None = None
+    args: tuple[str, ...] = ()
+    parallelism: int | None = None
+    py_files: tuple[str, ...] = ()
+    jars: tuple[str, ...] = ()
+    flink_conf: Mapping[str, str] = field(default_factory=dict)
+    savepoint_path: str | None = None
+    cluster: str = "default"
+    attached: bool = False
+    exactly_once: bool = False
+    resources: Resources = field(default_factory=Resources)
+    submitted_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a submission runs.
+
+    Attributes:
+        flink_bin: path of `flink` inside the image.
+        jobmanager: `host:port` for `flink run -m`.
+        timeout_seconds: how long a detached submitter may take.
+    """
+
+    namespace: str
+    image: str
+    flink_bin: str
+    jobmanager: str
+    timeout_seconds: int
+
+
+def short_hash(text: str, digits: int = 8) -> str:
+    """First hex digits of the SHA-256 of `text`."""
+    return hashlib.sha256(text.encode()).hexdigest()[:digits]
+
+
+def slug(text: str, limit: int) -> str:
+    """`text` as lower-case letters, digits and single dashes, at most `limit` characters; may be empty."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:limit].rstrip("-")
+
+
+def kubernetes_job_name(template_id: str, job_id: str) -> str:
+    """The deterministic name of a job's Kubernetes Job: a repeated creation meets itself."""
+    suffix = f"-{short_hash(job_id)}"
+    middle = slug(template_id, MAX_JOB_NAME - len("flink-py-") - len(suffix)) or "job"
+    return f"flink-py-{middle}{suffix}"
+
+
+def label_safe(job_id: str) -> str:
+    """The job id itself where it is a valid label value, else a readable, unique stand-in."""
+    if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?", job_id):
+        return job_id
+    return f"{slug(job_id, 50) or 'job'}-{short_hash(job_id, 12)}"
+
+
+def flink_command(submission: Submission, job_id: str, target: Target) -> tuple[str, ...]:
+    """The `flink run` command line, one element per value.
+
+    Options: https://nightlies.apache.org/flink/flink-docs-stable/docs/deployment/cli/#submitting-pyflink-jobs
+    `--` ends Flink's own options: without it, Flink takes an argument such as `-d` for itself.
+    """
+    command = [target.flink_bin, "run"]
+    if not submission.attached:
+        command.append("-d")
+    command += ["-m", target.jobmanager, f"-Dpipeline.name={job_id}"]
+    if submission.exactly_once:
+        command.append(f"-D$internal.pipeline.job-id={fixed_flink_job_id(job_id)}")
+    command += [f"-D{key}={value}" for key, value in sorted(submission.flink_conf.items())]
+    if submission.parallelism is not None:
+        command += ["-p", str(submission.parallelism)]
+    if submission.savepoint_path is not None:
+        command += ["-s", submission.savepoint_path]
+    for jar in submission.jars:
+        command += ["-j", jar]
+    if submission.py_files:
+        command += ["-pyfs", ",".join(submission.py_files)]
+    if submission.entry_module is not None:
+        command += ["-pym", submission.entry_module]
+    elif submission.script is not None:
+        command += ["-py", _script_path(submission.script)]
+    if submission.args:
+        command += ["--", *submission.args]
+    return tuple(command)
+
+
+def fixed_flink_job_id(job_id: str) -> str:
+    """The Flink Job ID that `exactly_once` fixes: 32 hex digits that follow from the job id."""
+    return short_hash(job_id, 32)
+
+
+def _script_path(script: Script) -> str:
+    return script.path if isinstance(script, PathScript) else f"{SCRIPT_DIRECTORY}/{SCRIPT_FILE}"
+
+
+def job_manifest(submission: Submission, job_id: str, target: Target) -> dict[str, Any]:
+    """The batch/v1 Job that runs `flink run` once.
+
+    One attempt only: `backoffLimit: 0`, `restartPolicy: Never` and `podReplacementPolicy: Failed`, so
+    that Kubernetes does not submit the Flink job again.
+    """
+    name = kubernetes_job_name(submission.template_id, job_id)
+    metadata = _metadata(job_id)
+    limit = 0 if submission.attached else target.timeout_seconds
+    volumes, mounts = _volumes(submission, name)
+    spec: dict[str, Any] = {
+        "backoffLimit": 0,
+        "completions": 1,
+        "parallelism": 1,
+        "podReplacementPolicy": "Failed",
+        "ttlSecondsAfterFinished": TTL_SECONDS,
+        "template": {
+            "metadata": metadata,
+            "spec": {
+                "restartPolicy": "Never",
+                "automountServiceAccountToken": False,
+                "enableServiceLinks": False,
+                "securityContext": {
+                    "runAsNonRoot": True,
+                    "runAsUser": FLINK_USER,
+                    "runAsGroup": FLINK_USER,
+                    "fsGroup": FLINK_USER,
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
+                "containers": [
+                    {
+                        "name": SUBMIT_CONTAINER,
+                        "image": target.image,
+                        "command": _escaped(
+                            (
+                                *("/bin/bash", "-c", SUBMITTER, "flinkjobs-submit"),
+                                *(str(limit), TERMINATION_MESSAGE_PATH),
+                                *flink_command(submission, job_id, target),
+                            )
+                        ),
+                        "terminationMessagePath": TERMINATION_MESSAGE_PATH,
+                        "terminationMessagePolicy": "FallbackToLogsOnError",
+                        "resources": {
+                            "requests": _quantities(submission.resources),
+                            "limits": _quantities(submission.resources),
+                        },
+                        "securityContext": {
+                            "allowPrivilegeEscalation": False,
+                            "capabilities": {"drop": ["ALL"]},
+                        },
+                        "volumeMounts": mounts,
+                    }
+                ],
+                "volumes": volumes,
+            },
+        },
+    }
+    if limit:
+        spec["activeDeadlineSeconds"] = limit + DEADLINE_MARGIN_SECONDS
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "namespace": target.namespace, **metadata},
+        "spec": spec,
+    }
+
+
+def config_map_manifest(
+    script: InlineScript, job_id: str, *, namespace: str, job_name: str, job_uid: str
+) -> dict[str, Any]:
+    """The immutable ConfigMap with an inline script, owned by its Job: it goes when the Job goes."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "immutable": True,
+        "metadata": {
+            "name": job_name,
+            "namespace": namespace,
+            **_metadata(job_id),
+            "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": job_name, "uid": job_uid}],
+        },
+        "data": {SCRIPT_FILE: script.text},
+    }
+
+
+def _metadata(job_id: str) -> dict[str, Any]:
+    return {
+        "labels": {APP_LABEL: APP, JOB_ID_LABEL: label_safe(job_id)},
+        "annotations": {JOB_ID_ANNOTATION: job_id},
+    }
+
+
+def _escaped(arguments: Sequence[str]) -> list[str]:
+    """Kubernetes replaces `$(NAME)` in a command; `$$` keeps a dollar sign as it is."""
+    return [argument.replace("$(", "$$(") for argument in arguments]
+
+
+def _quantities(resources: Resources) -> dict[str, str]:
+    return {"cpu": resources.cpu, "memory": resources.memory}
+
+
+def _volumes(submission: Submission, name: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    if not isinstance(submission.script, InlineScript):
+        return [], []
+    volume = {"name": "script", "configMap": {"name": name, "defaultMode": 0o444}}
+    return [volume], [{"name": "script", "mountPath": SCRIPT_DIRECTORY, "readOnly": True}]

@@ -1,0 +1,302 @@
+"""The values everything else speaks of: records, what was observed, what is to be done, reports.
+
+All of them are frozen: a new state is a new value. Times are aware UTC datetimes, durations are
+seconds unless a name says otherwise. Enums keep the spelling that MongoDB, Flink or Kubernetes use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TypeAlias
+
+
+class Status(StrEnum):
+    """The status of a record, as MongoDB holds it and people see it."""
+
+    CREATED = "CREATED"
+    RUNNING = "RUNNING"
+    SUSPENDED = "SUSPENDED"
+    FINISHED = "FINISHED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    LOST = "LOST"
+
+
+class IdSource(StrEnum):
+    """Where a Flink Job ID was found."""
+
+    TERMINATION_MESSAGE = "TERMINATION_MESSAGE"
+    LOG = "LOG"
+    JOB_NAME = "JOB_NAME"
+    RECORD = "RECORD"
+    """The record held it already, without saying from where: written by the old platform."""
+
+
+class ReasonCode(StrEnum):
+    """Why a record is not moving, or why it ended as it did."""
+
+    IMAGE_PULL = "IMAGE_PULL"
+    UNSCHEDULABLE = "UNSCHEDULABLE"
+    CONFIG = "CONFIG"
+    QUOTA = "QUOTA"
+    MOUNT = "MOUNT"
+    OOM = "OOM"
+    EVICTED = "EVICTED"
+    POD_START = "POD_START"
+    K8S_REFUSED = "K8S_REFUSED"
+    K8S_JOB_MISSING = "K8S_JOB_MISSING"
+    K8S_JOB_UNKNOWN = "K8S_JOB_UNKNOWN"
+    K8S_JOB_SUSPENDED = "K8S_JOB_SUSPENDED"
+    SUBMIT_FAILED = "SUBMIT_FAILED"
+    NO_JOB_SUBMITTED = "NO_JOB_SUBMITTED"
+    LOG_UNAVAILABLE = "LOG_UNAVAILABLE"
+    ID_UNCONFIRMED = "ID_UNCONFIRMED"
+    JOB_FAILED = "JOB_FAILED"
+    OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A cause, for programs (`code`) and for people (`message`, cut to a stated length).
+
+    Attributes:
+        since: when this cause was first seen; it stays while the code stays.
+    """
+
+    code: ReasonCode
+    message: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FlinkJobRef:
+    """One Flink job that a record's script submitted, and the last that Flink said of it.
+
+    Attributes:
+        id: 32 lower-case hex digits.
+        source: where the id was found.
+        confirmed: Flink itself has answered for this id at least once. A script can print the
+            CLI's line with an id that never existed; such an id decides nothing.
+        state: Flink's own word, raw; None until confirmed.
+        start_time: the earliest start Flink ever named: it resets when a JobManager fails over.
+        end_time: set once `state` is globally terminal.
+        failure: root exception of a FAILED job, cut.
+        missing_since: set while a reachable cluster does not know this job.
+        missing_passes: in how many passes since then that was so; counted up to two.
+    """
+
+    id: str
+    source: IdSource
+    confirmed: bool = False
+    state: str | None = None
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    failure: str | None = None
+    missing_since: datetime | None = None
+    missing_passes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """What a synchronisation pass needs of one document of `flink_jobs`.
+
+    Attributes:
+        job_id: `{template_id}_{milliseconds}`, unique.
+        k8s_job_name: name of the submitter's Kubernetes Job; None in documents of the old platform.
+        cluster: name of the Flink cluster in the settings.
+        flink_state: Flink's raw word for the job that decides `status`.
+        flink_jobs: every Flink job found, in the order the CLI printed them.
+        submitter_done: the submitter has ended and its output was read: no further id will come.
+        dropped_ids: ids that were printed but that no cluster has ever known.
+        start_time: Flink's earliest start over all jobs.
+        end_time: Flink's latest end over all jobs; None until all are over.
+        duration: seconds with milliseconds' precision, end − start by Flink's clock.
+        reason: see `Reason`.
+        missing_since: earliest `missing_since` of its jobs.
+        revision: counts the writes; every write is conditional on it being as read.
+    """
+
+    job_id: str
+    status: Status
+    submitted_at: datetime
+    k8s_job_name: str | None = None
+    cluster: str = "default"
+    flink_state: str | None = None
+    flink_jobs: tuple[FlinkJobRef, ...] = ()
+    submitter_done: bool = False
+    dropped_ids: tuple[str, ...] = ()
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    duration: float | None = None
+    reason: Reason | None = None
+    missing_since: datetime | None = None
+    revision: int | None = None
+
+    @property
+    def flink_job_id(self) -> str | None:
+        """The first confirmed id, else the first id, else None."""
+        for ref in self.flink_jobs:
+            if ref.confirmed:
+                return ref.id
+        return self.flink_jobs[0].id if self.flink_jobs else None
+
+    @property
+    def flink_job_ids(self) -> tuple[str, ...]:
+        """All ids, in the order the CLI printed them."""
+        return tuple(ref.id for ref in self.flink_jobs)
+
+
+# --- observations ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """The peer is there, and says that it does not know the thing asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """The peer could not be asked, or its answer was not one. Decides nothing.
+
+    Attributes:
+        error: what happened, one line.
+    """
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class FlinkJob:
+    """One Flink job as a cluster or a History Server described it.
+
+    Attributes:
+        start_time: when INITIALIZING began; None where Flink names none.
+        end_time: None unless globally terminal (Flink answers -1 until then).
+        failure: root exception, only where it was asked for.
+    """
+
+    id: str
+    name: str
+    state: str
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    failure: str | None = None
+
+
+FlinkObservation: TypeAlias = FlinkJob | Missing | Unreachable
+
+
+class JobPhase(StrEnum):
+    """How far a Kubernetes Job is, by its conditions."""
+
+    ACTIVE = "ACTIVE"
+    SUSPENDED = "SUSPENDED"
+    COMPLETE = "COMPLETE"
+    FAILED = "FAILED"
+
+
+class LogState(StrEnum):
+    """What could be learned from the submitter's output."""
+
+    READ = "READ"
+    """Every pod of the Job was read, by termination message or log."""
+    RUNNING = "RUNNING"
+    """A pod still runs or waits; what it printed so far was read."""
+    GONE = "GONE"
+    """At least one pod's output does not exist any more."""
+    UNREACHABLE = "UNREACHABLE"
+    """The API server could not be asked for it this time."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundId:
+    """A Flink Job ID in a submitter's output."""
+
+    id: str
+    source: IdSource
+
+
+@dataclass(frozen=True, slots=True)
+class Submitter:
+    """The Kubernetes Job of a record, its pods and their output, boiled down.
+
+    Attributes:
+        phase: by the Job's conditions, never by its pod counts.
+        ended: the Job's own words when it failed, e.g. `DeadlineExceeded: …`; else None.
+        ids: in the order printed, pods in the order of their creation, without repeats.
+        log: what of the output could be read.
+        telling: the lines that name the cause of a failed submission, cut; "" when there are none.
+        trouble: why it does not start, found by `diagnose`; `since` is filled in by `decide`.
+        named: the one Flink job named like the record and started after it, where it was looked
+            for; `Missing` when there is none or more than one, None when nobody looked.
+    """
+
+    phase: JobPhase
+    ended: str | None = None
+    ids: tuple[FoundId, ...] = ()
+    log: LogState = LogState.READ
+    telling: str = ""
+    trouble: tuple[ReasonCode, str] | None = None
+    named: FlinkObservation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NoKubernetesJob:
+    """The API server answered that the record's Job does not exist.
+
+    Attributes:
+        named: as in `Submitter`.
+    """
+
+    named: FlinkObservation | None = None
+
+
+SubmitterObservation: TypeAlias = Submitter | NoKubernetesJob | Unreachable
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """All that one pass saw of one record.
+
+    Attributes:
+        submitter: None when it was not asked for, because the record needs nothing of it.
+        flink: by Flink Job ID: of every id the record knows and every id found in this pass.
+    """
+
+    submitter: SubmitterObservation | None = None
+    flink: Mapping[str, FlinkObservation] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The numbers that `decide` needs.
+
+    Attributes:
+        lost_after: how long a job must be missing before its record may become LOST.
+        grace: how old a record must be before the absence of its Kubernetes Job counts.
+    """
+
+    lost_after: timedelta = timedelta(seconds=600)
+    grace: timedelta = timedelta(seconds=600)
+
+
+# --- actions --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Nothing is to be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """The record is to become `after`, provided it still is `before`."""
+
+    before: JobRecord
+    after: JobRecord
+
+
+Action: TypeAlias = Keep | Update
