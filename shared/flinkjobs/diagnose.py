@@ -105,5 +105,7 @@ def _of_container(pod: Pod, container: Container) -> Cause | None:
         if state.exit_code == TIMEOUT_EXIT_CODE and not container.is_init:
             return ReasonCode.SUBMIT_FAILED, f"{where}: flink run did not end in time and was stopped"
         if container.is_init and state.exit_code != 0:
-            return ReasonCode.SUBMIT_FAILED, f"{where}: exit code {state.exit_code}: {state.message}".rstrip(": ")
+            return ReasonCode.SUBMIT_FAILED, f"{where}: exit code {state.exit_code}: {state.message}".rstrip(
+                ": "
+            )
     return None

@@ -73,7 +73,9 @@ class _WireHistory(msgspec.Struct):
     entries: list[_WireEntry] = []
 
 
-class _WireExceptions(msgspec.Struct, rename={"root_exception": "root-exception", "exception_history": "exceptionHistory"}):
+class _WireExceptions(
+    msgspec.Struct, rename={"root_exception": "root-exception", "exception_history": "exceptionHistory"}
+):
     root_exception: str | None = None
     exception_history: _WireHistory = msgspec.field(default_factory=_WireHistory)
 

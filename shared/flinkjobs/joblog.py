@@ -18,7 +18,10 @@ SUBMITTED_LINE: Final = "Job has been submitted with JobID"
 MAX_TELLING: Final = 1500
 """Characters of telling lines kept."""
 
-UNREADABLE_LOG_PREFIXES: Final = (b"unable to retrieve container logs for ", b"failed to try resolving symlinks")
+UNREADABLE_LOG_PREFIXES: Final = (
+    b"unable to retrieve container logs for ",
+    b"failed to try resolving symlinks",
+)
 """What a kubelet answers with status 200 when the log file is gone."""
 
 _ANSI: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")

@@ -275,8 +275,11 @@ def _metadata(job_id: str) -> dict[str, Any]:
 
 
 def _escaped(arguments: Sequence[str]) -> list[str]:
-    """Kubernetes replaces `$(NAME)` in a command; `$$` keeps a dollar sign as it is."""
-    return [argument.replace("$(", "$$(") for argument in arguments]
+    """The arguments, written so that Kubernetes hands over exactly them.
+
+    In a command it replaces `$(NAME)`, and makes one dollar sign of two.
+    """
+    return [re.sub(r"\${2,}|\$(?=\()", lambda run: run[0] * 2, argument) for argument in arguments]
 
 
 def _quantities(resources: Resources) -> dict[str, str]:

@@ -113,7 +113,7 @@ class JobRecord:
         dropped_ids: ids that were printed but that no cluster has ever known.
         start_time: Flink's earliest start over all jobs.
         end_time: Flink's latest end over all jobs; None until all are over.
-        duration: seconds with milliseconds' precision, end − start by Flink's clock.
+        duration: seconds with milliseconds' precision, end - start by Flink's clock.
         reason: see `Reason`.
         missing_since: earliest `missing_since` of its jobs.
         revision: counts the writes; every write is conditional on it being as read.
@@ -147,6 +147,18 @@ class JobRecord:
     def flink_job_ids(self) -> tuple[str, ...]:
         """All ids, in the order the CLI printed them."""
         return tuple(ref.id for ref in self.flink_jobs)
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableRecord:
+    """A document that is no record; it costs itself only.
+
+    Attributes:
+        error: what is wrong with it, one line.
+    """
+
+    job_id: str
+    error: str
 
 
 # --- observations ---------------------------------------------------------------------------------

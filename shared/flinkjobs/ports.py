@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from flinkjobs.kube import Event, KubernetesJob, Pod
-from flinkjobs.model import FlinkJob, JobRecord, Missing, Status, Update
+from flinkjobs.model import FlinkJob, JobRecord, Missing, Status, UnreadableRecord, Update
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,19 @@ class Settled:
 class JobStore(Protocol):
     """The collection `flink_jobs` and its companions."""
 
-    def insert(self, document: Mapping[str, Any]) -> None:
-        """Adds a record. Raises DuplicateJobIdError when its `job_id` is taken."""
+    def insert(self, record: JobRecord, details: Mapping[str, Any]) -> None:
+        """Adds a record with the details that only people need.
 
-    def records_to_follow(self, job_ids: Collection[str] | None = None) -> Iterator[JobRecord]:
-        """Streams every record that is not final, or only those of the given job ids."""
+        Raises DuplicateJobIdError when its `job_id` is taken.
+        """
+
+    def records_to_follow(
+        self, *, lost_since: datetime, job_ids: Collection[str] | None = None
+    ) -> Iterator[JobRecord | UnreadableRecord]:
+        """Streams the records a pass looks at, or only those of the given job ids.
+
+        These are the open ones, and the LOST ones whose jobs are missing since `lost_since` or later.
+        """
 
     def apply(self, updates: Sequence[Update], *, now: datetime, run_id: str) -> Applied:
         """Writes all updates in one bulk, each only if its record still is as it was read."""

@@ -21,6 +21,7 @@ K8S_AUTH_MODES: Final = ("auto", "incluster", "kubeconfig", "gke")
 LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 _HOST_PORT: Final = re.compile(r"[A-Za-z0-9.\-\[\]:]+:\d{1,5}")
+_DATABASE: Final = re.compile(r"[^/\\. \"$*<>:|?\0]{1,63}")
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -147,7 +148,7 @@ def _mongodb_uri(text: str) -> str:
 
 
 def _database(text: str) -> str:
-    if len(text) > 63 or re.search(r"[/\\. \"$*<>:|?\0]", text):
+    if not _DATABASE.fullmatch(text):
         raise ValueError(f"must be a MongoDB database name, not {cut(text, 80)!r}")
     return text
 
@@ -201,7 +202,8 @@ def _clusters(read: _Reader) -> Mapping[str, FlinkCluster]:
             history_url=read.value("FLINK_HISTORY_URL", None, _http_url),
             jobmanager=read.value("FLINK_JOBMANAGER", _address_of(rest_url), _jobmanager),
         )
-    for cluster in read.value("FLINK_CLUSTERS", (), _several_clusters):
+    none: tuple[FlinkCluster, ...] = ()
+    for cluster in read.value("FLINK_CLUSTERS", none, _several_clusters):
         if cluster.name in clusters:
             raise SettingsError(f"FLINK_CLUSTERS names {cluster.name!r}, which FLINK_REST_URL describes")
         clusters[cluster.name] = cluster

@@ -1,0 +1,79 @@
+"""The Flink REST API over HTTP, through httpx. What bytes mean stands in `flinkjobs.flink_rest`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import httpx
+
+from flinkjobs import flink_rest, log
+from flinkjobs.errors import FlinkUnavailableError, cut
+from flinkjobs.model import FlinkJob, Missing
+from flinkjobs.settings import FlinkCluster
+
+CONNECT_TIMEOUT_SECONDS: Final = 3.0
+READ_TIMEOUT_SECONDS: Final = 20.0
+"""Longest silence in the middle of an answer."""
+
+
+def new_client() -> httpx.Client:
+    """A connection pool for any number of clusters; it may be shared by threads."""
+    timeout = httpx.Timeout(READ_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS)
+    return httpx.Client(timeout=timeout, headers={"Accept": "application/json"}, follow_redirects=False)
+
+
+class HttpFlink:
+    """`flinkjobs.ports.Flink` for one cluster."""
+
+    def __init__(self, cluster: FlinkCluster, client: httpx.Client) -> None:
+        self._cluster = cluster
+        self._client = client
+
+    @property
+    def name(self) -> str:
+        return self._cluster.name
+
+    @property
+    def has_history(self) -> bool:
+        return self._cluster.history_url is not None
+
+    def overview(self) -> Mapping[str, FlinkJob]:
+        return self._overview_of(self._cluster.rest_url)
+
+    def job(self, job_id: str) -> FlinkJob | Missing:
+        status, body = self._get(self._cluster.rest_url, flink_rest.job_path(job_id))
+        return flink_rest.parse_job(status, body, job_id)
+
+    def failure(self, job_id: str) -> str | None:
+        return self._failure_at(self._cluster.rest_url, job_id)
+
+    def history(self) -> Mapping[str, FlinkJob]:
+        return self._overview_of(self._history_url())
+
+    def history_failure(self, job_id: str) -> str | None:
+        return self._failure_at(self._history_url(), job_id)
+
+    def _history_url(self) -> str:
+        if self._cluster.history_url is None:
+            raise FlinkUnavailableError(f"cluster {self.name} has no History Server")
+        return self._cluster.history_url
+
+    def _overview_of(self, base_url: str) -> Mapping[str, FlinkJob]:
+        status, body = self._get(base_url, flink_rest.JOBS_OVERVIEW)
+        jobs, unreadable = flink_rest.parse_overview(status, body)
+        if unreadable:
+            log.warning("flink.unreadable_jobs", cluster=self.name, count=unreadable)
+        return jobs
+
+    def _failure_at(self, base_url: str, job_id: str) -> str | None:
+        status, body = self._get(base_url, flink_rest.exceptions_path(job_id))
+        return flink_rest.parse_exceptions(status, body)
+
+    def _get(self, base_url: str, path: str) -> tuple[int, bytes]:
+        try:
+            response = self._client.get(base_url + path)
+        except httpx.HTTPError as error:
+            what = cut(f"{type(error).__name__}: {error}".strip(": "), 200)
+            raise FlinkUnavailableError(f"cluster {self.name}: GET {path}: {what}") from error
+        return response.status_code, response.content

@@ -1,0 +1,388 @@
+"""MongoDB: the collection `flink_jobs` and its companions, through pymongo.
+
+Documents of the old platform are read too: ISO strings where dates belong, and without the newer fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from pymongo import ASCENDING, DESCENDING, IndexModel, MongoClient, UpdateOne
+from pymongo.collection import Collection as MongoCollection
+from pymongo.errors import (
+    BulkWriteError,
+    ConfigurationError,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    NotPrimaryError,
+    OperationFailure,
+    PyMongoError,
+    WTimeoutError,
+)
+from pymongo.errors import ConnectionFailure as MongoConnectionFailure
+
+from flinkjobs.errors import (
+    DuplicateJobIdError,
+    FlinkjobsError,
+    StoreRefusedError,
+    StoreUnavailableError,
+    cut,
+)
+from flinkjobs.model import (
+    FlinkJobRef,
+    IdSource,
+    JobRecord,
+    Reason,
+    ReasonCode,
+    Status,
+    UnreadableRecord,
+    Update,
+)
+from flinkjobs.ports import Applied, Settled
+from flinkjobs.states import FINAL, OPEN
+
+TIMEOUT_MS: Final = 20_000
+SERVER_SELECTION_TIMEOUT_MS: Final = 5_000
+
+RUNS_KEPT: Final = timedelta(days=14)
+"""`sync_runs` holds the passes of this long."""
+
+_JobDocument = Mapping[str, Any]
+
+_FOLLOWED_FIELDS: Final = (
+    "job_id",
+    "status",
+    "submitted_at",
+    "k8s_job_name",
+    "cluster",
+    "flink_job_id",
+    "flink_state",
+    "flink_jobs",
+    "submitter_done",
+    "dropped_ids",
+    "start_time",
+    "end_time",
+    "duration",
+    "reason",
+    "missing_since",
+    "revision",
+)
+
+JOB_INDEXES: Final = (
+    IndexModel([("status", ASCENDING)]),
+    IndexModel([("job_id", ASCENDING)], unique=True),
+    IndexModel([("flink_job_id", ASCENDING)]),
+    IndexModel([("submitted_at", DESCENDING)]),
+    IndexModel([("flink_job_ids", ASCENDING)]),
+    IndexModel([("k8s_job_name", ASCENDING)]),
+    IndexModel(
+        [("idempotency_key", ASCENDING)],
+        unique=True,
+        partialFilterExpression={"idempotency_key": {"$type": "string"}},
+    ),
+)
+"""The four indexes that the platform's users know, and what our own queries need besides."""
+
+
+class MongoJobStore:
+    """`flinkjobs.ports.JobStore` on one MongoDB database."""
+
+    def __init__(self, client: MongoClient[dict[str, Any]], database: str) -> None:
+        self._jobs: MongoCollection[dict[str, Any]] = client[database]["flink_jobs"]
+        self._runs: MongoCollection[dict[str, Any]] = client[database]["sync_runs"]
+        self._client = client
+
+    def insert(self, record: JobRecord, details: Mapping[str, Any]) -> None:
+        with _translated():
+            try:
+                self._jobs.insert_one(_new_document(record, details))
+            except DuplicateKeyError as error:
+                raise DuplicateJobIdError(f"a record {record.job_id} exists already") from error
+
+    def records_to_follow(
+        self, *, lost_since: datetime, job_ids: Collection[str] | None = None
+    ) -> Iterator[JobRecord | UnreadableRecord]:
+        query: dict[str, Any] = {
+            "$or": [
+                {"status": {"$in": sorted(OPEN)}},
+                {"status": Status.LOST.value, "missing_since": {"$gte": lost_since}},
+            ]
+        }
+        if job_ids is not None:
+            query["job_id"] = {"$in": sorted(job_ids)}
+        with _translated():
+            for document in self._jobs.find(query, dict.fromkeys(_FOLLOWED_FIELDS, 1)):
+                yield read_record(document)
+
+    def apply(self, updates: Sequence[Update], *, now: datetime, run_id: str) -> Applied:
+        if not updates:
+            return Applied(job_ids=frozenset(), conflicts=frozenset())
+        wanted = frozenset(update.after.job_id for update in updates)
+        with _translated():
+            result = self._jobs.bulk_write(
+                [_conditional(update, now, run_id) for update in updates], ordered=False
+            )
+            if result.matched_count == len(updates):
+                return Applied(job_ids=wanted, conflicts=frozenset())
+            ours = {"job_id": {"$in": sorted(wanted)}, "synced_by": run_id}
+            written = frozenset(document["job_id"] for document in self._jobs.find(ours, {"job_id": 1}))
+        return Applied(job_ids=written, conflicts=wanted - written)
+
+    def fail_submission(self, job_id: str, *, code: str, message: str, now: datetime) -> bool:
+        with _translated():
+            result = self._jobs.update_one(
+                {"job_id": job_id, "status": Status.CREATED.value, "flink_job_id": None},
+                {
+                    "$set": {
+                        "status": Status.FAILED.value,
+                        "reason": {"code": code, "message": message, "since": now},
+                        "submitter_done": True,
+                        "updated_at": now,
+                    },
+                    "$inc": {"revision": 1},
+                },
+            )
+        return result.matched_count == 1
+
+    def settled(self, job_ids: Collection[str]) -> Mapping[str, Settled]:
+        fields = {"job_id": 1, "status": 1, "flink_job_id": 1, "submitter_done": 1}
+        with _translated():
+            found = list(self._jobs.find({"job_id": {"$in": sorted(job_ids)}}, fields))
+        return {document["job_id"]: _settled(document) for document in found}
+
+    def save_run(self, report: Mapping[str, Any]) -> None:
+        with _translated():
+            self._runs.insert_one(dict(report))
+
+    def ensure_indexes(self) -> None:
+        with _translated():
+            self._jobs.create_indexes(list(JOB_INDEXES))
+            self._runs.create_indexes(
+                [IndexModel([("started_at", DESCENDING)], expireAfterSeconds=int(RUNS_KEPT.total_seconds()))]
+            )
+
+    def ping(self) -> None:
+        with _translated():
+            self._client.admin.command("ping")
+
+
+def connect(uri: str, database: str) -> MongoJobStore:
+    """A store for this URI. Nothing is sent before the first call.
+
+    Raises:
+        StoreRefusedError: the URI cannot be understood. It is not quoted: it holds a password.
+    """
+    try:
+        client: MongoClient[dict[str, Any]] = MongoClient(
+            uri,
+            appname="flinkjobs",
+            tz_aware=True,
+            serverSelectionTimeoutMS=SERVER_SELECTION_TIMEOUT_MS,
+            connectTimeoutMS=SERVER_SELECTION_TIMEOUT_MS,
+            timeoutMS=TIMEOUT_MS,
+        )
+    except (ConfigurationError, ValueError) as error:
+        raise StoreRefusedError(f"MONGODB_URI cannot be used: {type(error).__name__}") from None
+    return MongoJobStore(client, database)
+
+
+# --- documents --------------------------------------------------------------------------------------
+
+
+def read_record(document: _JobDocument) -> JobRecord | UnreadableRecord:
+    """The record that a document holds; a document that cannot be read says why and costs only itself."""
+    try:
+        return JobRecord(
+            job_id=document["job_id"],
+            status=Status(document["status"]),
+            submitted_at=_required_time(document.get("submitted_at")),
+            k8s_job_name=document.get("k8s_job_name"),
+            cluster=document.get("cluster") or "default",
+            flink_state=document.get("flink_state"),
+            flink_jobs=_read_refs(document),
+            submitter_done=_is_submitter_done(document),
+            dropped_ids=tuple(document.get("dropped_ids") or ()),
+            start_time=_time(document.get("start_time")),
+            end_time=_time(document.get("end_time")),
+            duration=document.get("duration"),
+            reason=_read_reason(document.get("reason")),
+            missing_since=_time(document.get("missing_since")),
+            revision=document.get("revision"),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return UnreadableRecord(
+            job_id=str(document.get("job_id")), error=cut(f"{type(error).__name__}: {error}", 200)
+        )
+
+
+def _read_refs(document: _JobDocument) -> tuple[FlinkJobRef, ...]:
+    if (stored := document.get("flink_jobs")) is not None:
+        return tuple(
+            FlinkJobRef(
+                id=ref["id"],
+                source=IdSource(ref["source"]),
+                confirmed=ref["confirmed"],
+                state=ref.get("state"),
+                start_time=ref.get("start_time"),
+                end_time=ref.get("end_time"),
+                failure=ref.get("failure"),
+                missing_since=ref.get("missing_since"),
+                missing_passes=ref.get("missing_passes", 0),
+            )
+            for ref in stored
+        )
+    flink_job_id = document.get("flink_job_id")
+    return (FlinkJobRef(id=flink_job_id, source=IdSource.RECORD),) if flink_job_id else ()
+
+
+def _is_submitter_done(document: _JobDocument) -> bool:
+    """Of an old record with an id nothing more is known of its submitter: it counts as done."""
+    if "submitter_done" in document:
+        return bool(document["submitter_done"])
+    return bool(document.get("flink_job_id"))
+
+
+def _read_reason(stored: _JobDocument | None) -> Reason | None:
+    if stored is None:
+        return None
+    return Reason(code=ReasonCode(stored["code"]), message=stored["message"], since=stored["since"])
+
+
+def _time(stored: Any) -> datetime | None:
+    """A BSON date, or one of the old platform's ISO strings, which are UTC without saying so."""
+    if stored is None or isinstance(stored, datetime):
+        return stored
+    read = datetime.fromisoformat(stored)
+    return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+
+
+def _required_time(stored: Any) -> datetime:
+    time = _time(stored)
+    if time is None:
+        raise ValueError("submitted_at is missing")
+    return time
+
+
+def _settled(document: _JobDocument) -> Settled:
+    status = Status(document["status"])
+    return Settled(
+        job_id=document["job_id"],
+        status=status,
+        is_settled=status in FINAL or bool(document.get("flink_job_id") and _is_submitter_done(document)),
+    )
+
+
+def _new_document(record: JobRecord, details: Mapping[str, Any]) -> dict[str, Any]:
+    """The document of a new record."""
+    return {
+        "job_id": record.job_id,
+        **details,
+        **_fields(record),
+        "submitted_at": record.submitted_at,
+        "k8s_job_name": record.k8s_job_name,
+        "cluster": record.cluster,
+        "updated_at": record.submitted_at,
+        "revision": 0,
+    }
+
+
+def _fields(record: JobRecord) -> dict[str, Any]:
+    """The fields of a document that a pass may change."""
+    return {
+        "flink_job_id": record.flink_job_id,
+        "flink_job_ids": list(record.flink_job_ids),
+        "flink_jobs": [_ref_document(ref) for ref in record.flink_jobs],
+        "submitter_done": record.submitter_done,
+        "dropped_ids": list(record.dropped_ids),
+        "status": record.status.value,
+        "flink_state": record.flink_state,
+        "start_time": record.start_time,
+        "end_time": record.end_time,
+        "duration": record.duration,
+        "reason": _reason_document(record.reason),
+        "missing_since": record.missing_since,
+    }
+
+
+def _ref_document(ref: FlinkJobRef) -> dict[str, Any]:
+    return {
+        "id": ref.id,
+        "source": ref.source.value,
+        "confirmed": ref.confirmed,
+        "state": ref.state,
+        "start_time": ref.start_time,
+        "end_time": ref.end_time,
+        "failure": ref.failure,
+        "missing_since": ref.missing_since,
+        "missing_passes": ref.missing_passes,
+    }
+
+
+def _reason_document(reason: Reason | None) -> dict[str, Any] | None:
+    if reason is None:
+        return None
+    return {"code": reason.code.value, "message": reason.message, "since": reason.since}
+
+
+def _conditional(update: Update, now: datetime, run_id: str) -> UpdateOne:
+    """The write of one record: only what changed, and only if the record still is as it was read."""
+    before, after = _fields(update.before), _fields(update.after)
+    changed = {name: value for name, value in after.items() if value != before[name]}
+    changed |= {
+        "flink_jobs": after["flink_jobs"],
+        "flink_job_ids": after["flink_job_ids"],
+        "submitter_done": after["submitter_done"],
+        "updated_at": now,
+        "revision": (update.before.revision or 0) + 1,
+        "synced_by": run_id,
+    }
+    unchanged = {
+        "job_id": update.before.job_id,
+        "status": update.before.status.value,
+        "revision": update.before.revision,
+    }
+    return UpdateOne(unchanged, {"$set": changed})
+
+
+# --- errors -----------------------------------------------------------------------------------------
+
+_RETRYABLE_CODES: Final = frozenset({6, 7, 50, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
+"""Server codes that mean "not now": https://github.com/mongodb/specifications, retryable reads."""
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except FlinkjobsError:
+        raise
+    except BulkWriteError as error:
+        codes = {entry.get("code") for entry in _write_errors(error)}
+        if codes and codes <= _RETRYABLE_CODES:
+            raise StoreUnavailableError(
+                f"MongoDB stopped in the middle of a write: {_text(error)}"
+            ) from error
+        raise StoreRefusedError(f"MongoDB refused a write: {_text(error)}") from error
+    except (MongoConnectionFailure, NotPrimaryError, ExecutionTimeout, WTimeoutError) as error:
+        raise StoreUnavailableError(f"MongoDB did not answer: {_text(error)}") from error
+    except OperationFailure as error:
+        if error.code in _RETRYABLE_CODES:
+            raise StoreUnavailableError(f"MongoDB did not answer: {_text(error)}") from error
+        raise StoreRefusedError(f"MongoDB refused: {_text(error)}") from error
+    except PyMongoError as error:
+        if error.timeout:
+            raise StoreUnavailableError(f"MongoDB did not answer in time: {_text(error)}") from error
+        raise StoreRefusedError(f"MongoDB refused: {_text(error)}") from error
+
+
+def _write_errors(error: BulkWriteError) -> Iterable[Mapping[str, Any]]:
+    details = error.details or {}
+    yield from details.get("writeErrors", ())
+    yield from details.get("writeConcernErrors", ())
+
+
+def _text(error: PyMongoError) -> str:
+    return cut(" ".join(str(error).split()), 300)

@@ -1,0 +1,169 @@
+"""What a submitter's Job, pods and output say, gathered for `decide`: the ladder to a Flink Job ID.
+
+The termination message comes first: it arrives with the pod list, without a request of its own, and
+survives the log. The log comes next, from its start and, where that was cut, from its end. Every pod of
+the Job is read, failed ones too: the CLI exits with an error although it submitted, when the script
+raises afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from flinkjobs import joblog
+from flinkjobs.diagnose import diagnose
+from flinkjobs.errors import KubernetesRefusedError, KubernetesUnavailableError
+from flinkjobs.kube import Event, KubernetesJob, Pod, Terminated, Waiting
+from flinkjobs.model import (
+    FlinkJob,
+    FoundId,
+    IdSource,
+    JobPhase,
+    LogState,
+    Missing,
+    Submitter,
+)
+from flinkjobs.ports import Cluster
+
+FULL_MESSAGE_BYTES: Final = 4000
+"""A termination message this long may have lost lines: Kubernetes keeps 4096 bytes."""
+
+CUT_LOG_CHARACTERS: Final = 2 * 1024 * 1024 - 8
+"""A log this long was cut at the adapter's byte limit, so that its end is read as well."""
+
+EVENTS_AFTER: Final = timedelta(seconds=60)
+"""A Job that has nothing running this long after its creation has its events asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What one pod printed, as far as it can be known."""
+
+    ids: tuple[FoundId, ...] = ()
+    telling: str = ""
+    state: LogState = LogState.READ
+
+
+def observe_submitter(
+    job: KubernetesJob, pods: Sequence[Pod], cluster: Cluster, *, has_ids: bool, now: datetime
+) -> Submitter:
+    """Gathers what is known of one submitter, with as few requests as that takes.
+
+    Args:
+        job: its Job.
+        pods: all pods of the Job.
+        cluster: asked for logs, and for events where nothing starts.
+        has_ids: an id is known already: the log of a pod that still runs is not needed.
+        now: the time of the pass.
+    """
+    pods = sorted(pods, key=lambda pod: (pod.created_at is None, pod.created_at, pod.name))
+    is_over = job.phase in (JobPhase.COMPLETE, JobPhase.FAILED)
+    outputs = [read_output(pod, cluster, skip_running=has_ids) for pod in pods]
+    if is_over and not pods:
+        outputs.append(Output(state=LogState.GONE))
+    ids = dict.fromkeys(found.id for output in outputs for found in output.ids)
+    sources = {found.id: found.source for output in outputs for found in reversed(output.ids)}
+    trouble = diagnose(job, pods)
+    if trouble is None and not is_over and not ids and _is_stuck(job, pods, now):
+        trouble = diagnose(job, pods, _events(job, pods, cluster))
+    return Submitter(
+        phase=job.phase,
+        ended=job.ended,
+        ids=tuple(FoundId(id=flink_job_id, source=sources[flink_job_id]) for flink_job_id in ids),
+        log=_worst([output.state for output in outputs]),
+        telling="\n".join(output.telling for output in outputs if output.telling)[-joblog.MAX_TELLING :],
+        trouble=trouble,
+    )
+
+
+def read_output(pod: Pod, cluster: Cluster, *, skip_running: bool = False) -> Output:
+    """The ids and telling lines of one pod."""
+    container = pod.submit
+    state = container.state if container else None
+    if isinstance(state, Terminated) and len(state.message.encode()) < FULL_MESSAGE_BYTES:
+        ids = joblog.job_ids(state.message)
+        if ids:
+            return Output(ids=_found(ids, IdSource.TERMINATION_MESSAGE))
+    if not pod.is_over and (isinstance(state, Waiting) or container is None):
+        return Output(state=LogState.RUNNING)  # nothing was printed yet
+    if not pod.is_over and skip_running:
+        return Output(state=LogState.RUNNING)
+    return _read_log(pod, cluster, state)
+
+
+def _read_log(pod: Pod, cluster: Cluster, state: Waiting | Terminated | None) -> Output:
+    container = pod.submit
+    try:
+        text = cluster.pod_log(pod.name, container.name if container else "submit")
+        if isinstance(text, str) and len(text) >= CUT_LOG_CHARACTERS:
+            end = cluster.pod_log(pod.name, container.name if container else "submit", tail=True)
+            text += "\n" + (end if isinstance(end, str) else "")
+    except (KubernetesUnavailableError, KubernetesRefusedError):
+        return Output(state=LogState.UNREACHABLE)
+    if isinstance(text, Missing):
+        return _without_log(state)
+    ids = _found(joblog.job_ids(text), IdSource.LOG)
+    return Output(
+        ids=ids,
+        telling="" if ids else joblog.telling_lines(text),
+        state=LogState.READ if pod.is_over else LogState.RUNNING,
+    )
+
+
+def _without_log(state: Waiting | Terminated | None) -> Output:
+    """Of a failed container the termination message holds the log's end, unless it holds ids."""
+    if isinstance(state, Terminated) and state.exit_code != 0 and state.message:
+        ids = _found(joblog.job_ids(state.message), IdSource.TERMINATION_MESSAGE)
+        return Output(ids=ids, telling="" if ids else joblog.telling_lines(state.message))
+    return Output(state=LogState.GONE)
+
+
+def _found(ids: Sequence[str], source: IdSource) -> tuple[FoundId, ...]:
+    return tuple(FoundId(id=flink_job_id, source=source) for flink_job_id in ids)
+
+
+def _worst(states: Sequence[LogState]) -> LogState:
+    """One word for all pods: what is missing counts more than what was read."""
+    for state in (LogState.UNREACHABLE, LogState.RUNNING, LogState.GONE):
+        if state in states:
+            return state
+    return LogState.READ
+
+
+def _is_stuck(job: KubernetesJob, pods: Sequence[Pod], now: datetime) -> bool:
+    """Nothing has started a while after the Job was created."""
+    if job.created_at is None or now - job.created_at < EVENTS_AFTER:
+        return False
+    return all(
+        not pod.is_over and (pod.submit is None or isinstance(pod.submit.state, Waiting)) for pod in pods
+    )
+
+
+def _events(job: KubernetesJob, pods: Sequence[Pod], cluster: Cluster) -> tuple[Event, ...]:
+    """Events about the Job, and about its newest pod where it has one; none when they cannot be had."""
+    try:
+        return cluster.events(pods[-1].name if pods else job.name)
+    except (KubernetesUnavailableError, KubernetesRefusedError):
+        return ()
+
+
+def find_by_name(job_id: str, submitted_at: datetime, snapshot: Mapping[str, FlinkJob]) -> FlinkJob | Missing:
+    """The one Flink job that is named like a record and began after it was submitted.
+
+    Args:
+        job_id: the record's; the submitter passes it as `pipeline.name`.
+        submitted_at: when the record was made.
+        snapshot: every job the record's cluster knows, by id.
+
+    Returns:
+        The job, or `Missing` when there is none or more than one: a guess is no evidence.
+    """
+    named = [
+        job
+        for job in snapshot.values()
+        if job.name == job_id and job.start_time is not None and job.start_time >= submitted_at
+    ]
+    return named[0] if len(named) == 1 else Missing()
