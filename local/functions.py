@@ -1,0 +1,73 @@
+"""The project's functions, each served by the real functions-framework from the file that is deployed."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from local.processes import Process, free_port
+
+ROOT = Path(__file__).resolve().parent.parent
+START_SECONDS = 30.0
+PROBE_SECONDS = 2.0
+ENVIRONMENT_OF_A_FUNCTION = re.compile(r"^(PATH|HOME|LANG|LC_.*|TMPDIR|SSL_.*|VIRTUAL_ENV)$")
+"""What a function inherits of this process; its settings are given, never inherited by accident."""
+
+
+class FunctionServer:
+    """One function on a free port of 127.0.0.1; a context manager.
+
+    It runs under a tether, so it ends with this process, however that ends.
+    """
+
+    def __init__(self, name: str, settings: Mapping[str, str], *, source: Path | None = None) -> None:
+        """Starts the function and returns when it answers `/health`.
+
+        Args:
+            name: folder below `functions/`, and the function's name.
+            settings: its whole configuration.
+            source: the file to serve, where it is not the one of this checkout.
+
+        Raises:
+            ProcessError: it ended before it answered; with what it printed.
+        """
+        self.name = name
+        self.url = f"http://127.0.0.1:{free_port()}"
+        inherited = {key: value for key, value in os.environ.items() if ENVIRONMENT_OF_A_FUNCTION.match(key)}
+        command = [sys.executable, "-m", "functions_framework", "--target", name, "--host", "127.0.0.1"]
+        command += ["--port", self.url.rpartition(":")[2], "--source"]
+        self.process = Process(
+            [*command, source or ROOT / "functions" / name / "main.py"],
+            name=f"function {name}",
+            env={**inherited, "PYTHONUNBUFFERED": "1", **settings},
+        )
+        try:
+            self.process.wait_ready(self._is_healthy, timeout_seconds=START_SECONDS)
+        except BaseException:
+            self.process.stop()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stops the function. Harmless when repeated."""
+        self.process.stop()
+
+    def _is_healthy(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health", timeout=PROBE_SECONDS, trust_env=False).is_success
+        except httpx.HTTPError:
+            return False

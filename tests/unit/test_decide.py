@@ -1,0 +1,210 @@
+"""The rules of `decide`, each a row of `tests/data/decide.yaml`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from flinkjobs.decide import decide
+from flinkjobs.model import (
+    FlinkJob,
+    FlinkJobRef,
+    FlinkObservation,
+    FoundId,
+    IdSource,
+    JobPhase,
+    JobRecord,
+    Keep,
+    LogState,
+    Missing,
+    NoKubernetesJob,
+    Observation,
+    Policy,
+    Reason,
+    ReasonCode,
+    Status,
+    Submitter,
+    SubmitterObservation,
+    Unreachable,
+    Update,
+)
+
+ROWS: list[dict[str, Any]] = yaml.safe_load(
+    (Path(__file__).parents[1] / "data" / "decide.yaml").read_text(encoding="utf-8")
+)
+SUBMITTED_AT = datetime(2026, 11, 1, 12, 0, 0, tzinfo=UTC)
+IDS = {letter: letter.lower() * 32 for letter in "ABC"}
+POLICY = Policy(lost_after=timedelta(seconds=600), grace=timedelta(seconds=600))
+
+
+def at(seconds: float | None) -> datetime | None:
+    return None if seconds is None else SUBMITTED_AT + timedelta(seconds=seconds)
+
+
+def exactly_at(seconds: float) -> datetime:
+    return SUBMITTED_AT + timedelta(seconds=seconds)
+
+
+def named_ids(text: str) -> str:
+    for letter, flink_job_id in IDS.items():
+        text = text.replace(f"{{{letter}}}", flink_job_id)
+    return text
+
+
+def reason(told: list[Any] | None) -> Reason | None:
+    if told is None:
+        return None
+    return Reason(code=ReasonCode(told[0]), message=named_ids(told[1]), since=exactly_at(told[2]))
+
+
+def ref(letter: str, told: Any) -> FlinkJobRef:
+    if not isinstance(told, dict):
+        told = {"state": told, "confirmed": told is not None}
+    return FlinkJobRef(
+        id=IDS[letter],
+        source=IdSource.LOG,
+        confirmed=told.get("confirmed", False),
+        state=told.get("state"),
+        start_time=at(told.get("start")),
+        end_time=at(told.get("end")),
+        failure=told.get("failure"),
+        missing_since=at(told.get("missing_since")),
+        missing_passes=told.get("passes", 0),
+    )
+
+
+def record_of(told: dict[str, Any]) -> JobRecord:
+    return JobRecord(
+        job_id="job_1",
+        status=Status(told.get("status", "CREATED")),
+        submitted_at=SUBMITTED_AT,
+        k8s_job_name=told.get("k8s_job_name", "flink-py-job"),
+        flink_jobs=tuple(ref(letter, job) for letter, job in told.get("jobs", {}).items()),
+        flink_state=told.get("flink_state"),
+        submitter_done=told.get("submitter_done", False),
+        start_time=at(told.get("start")),
+        end_time=at(told.get("end")),
+        duration=told.get("duration"),
+        reason=reason(told.get("reason")),
+        missing_since=at(told.get("missing_since")),
+        revision=3,
+    )
+
+
+def flink_of(letter: str, told: Any) -> FlinkObservation:
+    if told == "missing":
+        return Missing()
+    if told == "unreachable":
+        return Unreachable("connection refused")
+    if not isinstance(told, dict):
+        told = {"state": told}
+    return FlinkJob(
+        id=IDS[letter],
+        name="job_1",
+        state=told["state"],
+        start_time=at(told.get("start")),
+        end_time=at(told.get("end")),
+        failure=told.get("failure"),
+    )
+
+
+def named_of(told: Any) -> FlinkObservation | None:
+    return flink_of(told["id"] if isinstance(told, dict) else "A", told) if told is not None else None
+
+
+def submitter_of(told: Any) -> SubmitterObservation | None:
+    if told is None:
+        return None
+    if told == "unreachable":
+        return Unreachable("connection refused")
+    if told == "missing" or "missing" in told:
+        return NoKubernetesJob(named=named_of(None if told == "missing" else told.get("named")))
+    trouble = told.get("trouble")
+    return Submitter(
+        phase=JobPhase(told["phase"]),
+        ended=told.get("ended"),
+        ids=tuple(FoundId(id=IDS[letter], source=IdSource.LOG) for letter in told.get("ids", [])),
+        log=LogState(told.get("log", "READ")),
+        telling=told.get("telling", ""),
+        trouble=None if trouble is None else (ReasonCode(trouble[0]), trouble[1]),
+        named=named_of(told.get("named")),
+    )
+
+
+def seen(record: JobRecord) -> dict[str, Any]:
+    """The fields that a row speaks of."""
+    return {
+        "status": record.status,
+        "flink_job_id": record.flink_job_id,
+        "start": record.start_time,
+        "end": record.end_time,
+        "duration": record.duration,
+        "reason": record.reason,
+        "missing_since": record.missing_since,
+    }
+
+
+def expected(before: JobRecord, then: dict[str, Any]) -> dict[str, Any]:
+    """What a row says the fields are afterwards; what it does not name is as before."""
+    readers = {
+        "status": Status,
+        "flink_job_id": lambda letter: IDS[letter],
+        "start": at,
+        "end": at,
+        "duration": lambda seconds: seconds,
+        "reason": reason,
+        "missing_since": at,
+    }
+    fields = seen(before)
+    # The record's first confirmed id follows from its jobs; rows name it where it is new.
+    fields |= {name: read(then[name]) for name, read in readers.items() if name in then}
+    return fields
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row["rule"] for row in ROWS])
+def test_a_record_moves_by_the_rule(row: dict[str, Any]) -> None:
+    before = record_of(row.get("record", {}))
+    observation = Observation(
+        submitter=submitter_of(row.get("submitter")),
+        flink={IDS[letter]: flink_of(letter, told) for letter, told in row.get("flink", {}).items()},
+    )
+    now = exactly_at(row.get("now", 300))
+
+    action = decide(before, observation, now, POLICY)
+
+    if row["then"] == "nothing":
+        assert action == Keep()
+        return
+    assert isinstance(action, Update)
+    assert action.before == before
+    assert seen(action.after) == expected(before, row["then"])
+    if "dropped" in row["then"]:
+        assert action.after.dropped_ids == tuple(IDS[letter] for letter in row["then"]["dropped"])
+    if "ids" in row["then"]:
+        assert action.after.flink_job_ids == tuple(IDS[letter] for letter in row["then"]["ids"])
+    if "flink_state" in row["then"]:
+        assert action.after.flink_state == row["then"]["flink_state"]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row["rule"] for row in ROWS])
+def test_the_same_observation_again_moves_nothing_but_the_count_of_passes(row: dict[str, Any]) -> None:
+    """Nothing changed means nothing written: a second look at the same world changes no more."""
+    record = record_of(row.get("record", {}))
+    observation = Observation(
+        submitter=submitter_of(row.get("submitter")),
+        flink={IDS[letter]: flink_of(letter, told) for letter, told in row.get("flink", {}).items()},
+    )
+    now = exactly_at(row.get("now", 300))
+    for _ in range(4):
+        action = decide(record, observation, now, POLICY)
+        record = action.after if isinstance(action, Update) else record
+
+    assert decide(record, observation, now, POLICY) == Keep()
+
+
+def test_every_rule_has_its_own_name() -> None:
+    names = [row["rule"] for row in ROWS]
+    assert sorted(set(names)) == sorted(names)
