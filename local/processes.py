@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,13 +17,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-TETHER = Path(__file__).with_name("tether.py")
+from local import tether
+
 PORTS = range(20_000, 32_000)
 """Below the ports which Linux and macOS give to outgoing connections, so that a server can be stopped and
 started again on its port without finding it taken."""
 KEPT_LINES = 400
 SHOWN_LINES = 15
 POLL_SECONDS = 0.05
+PAUSE_POLL_SECONDS = 0.001
 STOP_MARGIN_SECONDS = 15.0
 """What a tether may need beyond the grace until its last process is gone."""
 
@@ -61,7 +64,8 @@ class Process:
             name: what messages call it.
             env: the whole environment of the command; this process's own when left out.
             cwd: the directory to run in.
-            remove: directories which the tether deletes once every process is gone, however that came.
+            remove: directories which the tether deletes once every process is gone, however that came; where
+                several processes or a `Scratch` name the same one, the last of them does.
             grace_seconds: time between SIGTERM and SIGKILL.
             log: file to append the whole output to.
 
@@ -80,7 +84,7 @@ class Process:
         try:
             # -I and -S: neither the user's environment nor site-packages slow the tether down or mislead it.
             self._tether = subprocess.Popen(
-                [sys.executable, "-I", "-S", TETHER, *options, "--", *command],
+                [sys.executable, "-I", "-S", tether.__file__, *options, "--", *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -200,6 +204,8 @@ class Process:
     def pause(self) -> None:
         """Freeze the command and its process group (SIGSTOP): connections stay open, nothing answers."""
         self.signal(signal.SIGSTOP)
+        while self.exit_code is None and not is_frozen(self.pid):  # each thread stops a moment later
+            time.sleep(PAUSE_POLL_SECONDS)
 
     def resume(self) -> None:
         """Undo `pause`."""
@@ -238,6 +244,48 @@ def stop_all(processes: Iterable[Process]) -> None:
         process.request_stop()
     for process in processes:
         process.stop()
+
+
+class Scratch:
+    """A new directory that is deleted with everything in it once nothing uses it any more.
+
+    Pass its path as ``remove`` to the processes that work in it. Whichever lets go last deletes it, this
+    object or one of their tethers, so it goes even when this process is killed.
+    """
+
+    def __init__(self, name: str, *, parent: Path | None = None) -> None:
+        """Make a directory called `name` and some random characters in `parent`, or else in the system's."""
+        if parent:
+            parent.mkdir(parents=True, exist_ok=True)
+        self.path = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=parent)).resolve()
+        """Absolute, without symbolic links."""
+        self._hold = tether.hold(str(self.path))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go. Harmless when repeated."""
+        if self._hold is not None:
+            tether.remove_directories({str(self.path): self._hold})
+            self._hold = None
+
+
+def is_frozen(pid: int) -> bool:
+    """Whether every thread of a process has stopped; true where the system does not show them."""
+    states = []
+    for file in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):  # that thread has ended
+            states.append(file.read_text().rpartition(")")[2].split()[0])
+    return all(state in "TtZ" for state in states)
 
 
 def free_port() -> int:

@@ -9,7 +9,8 @@ command with everything it has started:
 1. SIGTERM to the command's process group and to every descendant outside it (then SIGCONT, because a
    stopped process would keep the signal pending);
 2. after the grace, SIGKILL to whatever remains;
-3. as soon as everything is gone, the directories named by ``--remove`` are deleted.
+3. as soon as everything is gone, the directories named by ``--remove`` are deleted, each by the last tether
+   that names it: all of them, and owners that want to keep it, hold a shared flock(2) on the directory.
 
 The same happens on SIGTERM, SIGINT and SIGHUP, and when the command ends by itself but leaves processes
 behind. The exit status is the command's own: its code, or 128 + n when signal n ended it; 127 and 126 as in
@@ -30,12 +31,13 @@ Only the standard library, and no module of this project: the file can be starte
 import argparse
 import contextlib
 import ctypes
+import fcntl
 import os
 import select
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -84,7 +86,7 @@ class Tether:
         """Args:
         command: program (looked up on PATH) and arguments.
         grace_seconds: time between SIGTERM and SIGKILL.
-        remove: directories deleted once every process is gone.
+        remove: directories deleted once every process is gone, unless another tether or owner holds one.
         pid_fd: open descriptor that receives the command's process id in decimal and a newline.
         """
         self._command = list(command)
@@ -101,11 +103,12 @@ class Tether:
         with contextlib.suppress(PermissionError):  # the leader of a group, which is isolated enough
             os.setsid()
         prctl(PR_SET_CHILD_SUBREAPER, 1)
+        holds = {directory: hold(directory) for directory in self._remove}
         self._start()
         self._wait()
         self._stop()
         self._reap()
-        self._remove_directories()
+        remove_directories(holds)
         return 128 + signal.SIGKILL if self._status is None else self._status
 
     def _start(self) -> None:
@@ -228,15 +231,40 @@ class Tether:
             found.update({pid: table[pid][1] for pid in fresh})
         return found
 
-    def _remove_directories(self) -> None:
-        if not self._remove:
-            return
-        import shutil  # noqa: PLC0415 a tenth of the start time, and most tethers have nothing to remove
 
-        for directory in self._remove:
-            shutil.rmtree(directory, ignore_errors=True)
-            if os.path.lexists(directory):
-                say(f"could not remove {directory}")
+def hold(directory: str) -> int | None:
+    """Take the shared lock that says "in use"; None when there is no such directory.
+
+    The lock belongs to this process alone, because its descriptor is closed in the command.
+    """
+    try:
+        descriptor = os.open(directory, os.O_RDONLY)
+    except OSError:
+        return None
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor
+
+
+def remove_directories(holds: Mapping[str, int | None]) -> None:
+    """Let go of directories, and delete those which nobody else holds.
+
+    Of several that let go at the same time, one always succeeds.
+    """
+    if not holds:
+        return
+    import shutil  # noqa: PLC0415 a tenth of the start time, and not needed before the end
+
+    for directory, descriptor in holds.items():
+        if descriptor is not None:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            finally:
+                os.close(descriptor)
+        shutil.rmtree(directory, ignore_errors=True)
+        if os.path.lexists(directory):
+            say(f"could not remove {directory}")
 
 
 def process_table() -> dict[int, tuple[int, int]]:

@@ -19,9 +19,9 @@ NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 """What generated names end in: no vowels and no look-alikes, as in apimachinery's `rand.String`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Resource:
-    """One kind the API serves."""
+    """One kind the API serves. Compared by identity: each exists once."""
 
     group: str
     version: str
@@ -67,7 +67,7 @@ def with_kind(resource: Resource, obj: Obj) -> Obj:
     return {"kind": resource.kind, "apiVersion": resource.api_version, **obj}
 
 
-def clone(value: Any) -> Any:  # noqa: ANN401 a JSON value of any shape
+def clone(value: Any) -> Any:
     """A copy that shares no dictionary or list with the original."""
     if isinstance(value, dict):
         return {name: clone(member) for name, member in value.items()}

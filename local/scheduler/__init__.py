@@ -14,7 +14,8 @@ Who does what:
 - ``clock``       scheduler time: its speed, stopping, moving, waiting for a moment
 - ``dispatcher``  starts executions when they are due, sends, repeats, duplicates
 - ``attempts``    what was sent and what came back
-- ``api``, ``control``, ``server``  HTTP; ``__main__`` the command; ``process`` starts it from Python
+- ``api``, ``control``, ``server``  HTTP; ``__main__``  the command
+- ``process``, ``client``  start the double from Python and talk to its control endpoint
 
 Source of the rules: the Cloud Scheduler v1 reference (the comments of its protocol buffers, also in the
 docstrings of the official client) and its page on cron formats and time zones.

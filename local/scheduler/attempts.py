@@ -71,9 +71,9 @@ class AttemptLog:
     def __init__(self) -> None:
         self._attempts: OrderedDict[int, Attempt] = OrderedDict()
         self._numbers = count(1)
-        self._changed = asyncio.Condition()
+        self._changed = asyncio.Event()
 
-    async def begin(
+    def begin(
         self,
         *,
         job: str,
@@ -96,20 +96,16 @@ class AttemptLog:
         )
         if len(self._attempts) > KEPT_ATTEMPTS:
             self._attempts.popitem(last=False)
-        async with self._changed:
-            self._changed.notify_all()
+        self._notify()
         return number
 
-    async def finish(
-        self, number: int, *, status: int | None, code: Code, message: str, seconds: float
-    ) -> None:
+    def finish(self, number: int, *, status: int | None, code: Code, message: str, seconds: float) -> None:
         """Notes how an attempt ended."""
         if number in self._attempts:
             self._attempts[number] = replace(
                 self._attempts[number], status=status, code=code, message=message, seconds=seconds
             )
-        async with self._changed:
-            self._changed.notify_all()
+        self._notify()
 
     def select(self, *, job: str = "", after: int = 0) -> list[Attempt]:
         """Returns the attempts with a number above `after`, of one job (full name or id) or of all."""
@@ -129,8 +125,14 @@ class AttemptLog:
             return len(selected) >= started and sum(one.code is not None for one in selected) >= finished
 
         try:
-            async with asyncio.timeout(timeout_seconds), self._changed:
-                await self._changed.wait_for(enough)
+            async with asyncio.timeout(timeout_seconds):
+                while not enough():
+                    await self._changed.wait()
         except TimeoutError:
             return False
         return True
+
+    def _notify(self) -> None:
+        """Wakes whoever waits. They look when the caller has gone on to its next pause, never in between."""
+        self._changed.set()
+        self._changed = asyncio.Event()

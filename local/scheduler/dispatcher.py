@@ -59,6 +59,7 @@ class Execution:
     """One run of a job, with all its attempts: what made it start, and the time in its header."""
 
     name: str
+    era: object
     trigger: Trigger
     schedule_time: datetime
 
@@ -107,7 +108,8 @@ class Dispatcher:
 
     def run_now(self, name: str) -> None:
         """Starts an execution by hand, even while another one of this job runs, or the job is paused."""
-        self._spawn(self._execute(Execution(name, Trigger.MANUAL, self._clock.now())))
+        era = self._store.get(name).era
+        self._spawn(self._execute(Execution(name, era, Trigger.MANUAL, self._clock.now())))
 
     def duplicate(self, order: Duplicates) -> None:
         """Adds an order; earlier ones are used up first."""
@@ -121,7 +123,7 @@ class Dispatcher:
                 await wake.wait()
             elif await self._clock.reach(entry.due, unless=wake):
                 self._store.execution_started(name, self._clock.now())
-                await self._execute(Execution(name, Trigger.SCHEDULE, entry.due))
+                await self._execute(Execution(name, entry.era, Trigger.SCHEDULE, entry.due))
         self._followers.discard(name)
 
     async def _execute(self, execution: Execution) -> None:
@@ -145,17 +147,26 @@ class Dispatcher:
                 return
 
     async def _retry_reached(self, execution: Execution, at: datetime) -> bool:
-        """Waits for a repetition; False when the job was paused or deleted before."""
+        """Waits for a repetition; False when the job is paused, deleted or due again before."""
         if execution.trigger is Trigger.SCHEDULE:
             self._store.retry_planned(execution.name, at)
         try:
-            while (entry := self._store.find(execution.name)) is not None and entry.state is State.ENABLED:
+            while not self._given_up(execution, at):
                 if await self._clock.reach(at, unless=self._wake_of(execution.name)):
                     return True
             return False
         finally:
             if execution.trigger is Trigger.SCHEDULE:
                 self._store.retry_planned(execution.name, None)
+
+    def _given_up(self, execution: Execution, at: datetime) -> bool:
+        entry = self._store.find(execution.name)
+        return (
+            entry is None
+            or entry.state is not State.ENABLED
+            or entry.era is not execution.era
+            or (entry.due is not None and entry.due <= at)
+        )
 
     async def _attempt(self, job: Job, execution: Execution, attempt: int) -> bool:
         """Sends one attempt and its duplicates; True when the first copy was acknowledged."""
@@ -180,7 +191,7 @@ class Dispatcher:
 
     async def _send(self, job: Job, execution: Execution, *, attempt: int, copy: int) -> AttemptStatus:
         sent_at = self._clock.now()
-        number = await self._log.begin(
+        number = self._log.begin(
             job=job.name,
             trigger=execution.trigger,
             schedule_time=execution.schedule_time,
@@ -191,7 +202,7 @@ class Dispatcher:
         started = time.monotonic()
         delivery = delivery_of(job, execution.schedule_time, sent_at)
         answer = await self._answer(delivery, job.attempt_deadline, sent_at + job.attempt_deadline)
-        await self._log.finish(
+        self._log.finish(
             number,
             status=answer.http_status,
             code=answer.status.code,
@@ -231,7 +242,11 @@ class Dispatcher:
             ) as response:
                 await response.read()
                 return Answer(response.status, status_of(response.status))
-        except (aiohttp.ClientError, OSError) as error:
+        except (
+            aiohttp.ClientError,
+            OSError,
+            ValueError,
+        ) as error:  # the last: a host name that cannot be one
             text = f"{type(error).__name__}: {error}"[:MAX_MESSAGE]
             return Answer(None, AttemptStatus(Code.UNAVAILABLE, text))
 

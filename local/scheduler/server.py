@@ -2,6 +2,8 @@
 
 import asyncio
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,6 +17,8 @@ from local.scheduler.dispatcher import DeadlineClock, Dispatcher
 from local.scheduler.store import JobStore
 
 HOST = "127.0.0.1"
+SHUTDOWN_SECONDS = 0.05
+"""What open requests get at the end; 0 would mean for ever to aiohttp."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,21 +45,25 @@ async def serve(options: Options) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with running(options) as url:
+        print(f"scheduler double on {url}", flush=True)
+        await stop.wait()
 
+
+@asynccontextmanager
+async def running(options: Options) -> AsyncIterator[str]:
+    """Serves in the running event loop as long as the context lasts; gives the URL."""
     store, log = JobStore(), AttemptLog()
     clock = Clock(speed=options.speed, start=options.start, running=not options.stopped)
     dispatcher = Dispatcher(store, clock, log, deadlines=options.deadlines)
     app = web.Application(middlewares=[errors_as_json])
     app.add_routes(Api(store, clock, dispatcher).routes())
     app.add_routes(Control(store, clock, dispatcher, log).routes())
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, HOST, options.port)
-        await site.start()
-        port = runner.addresses[0][1]
-        print(f"scheduler double on http://{HOST}:{port}", flush=True)
-        await stop.wait()
+        await web.TCPSite(runner, HOST, options.port).start()
+        yield f"http://{HOST}:{runner.addresses[0][1]}"
     finally:
         await dispatcher.close()
         await runner.cleanup()

@@ -5,7 +5,7 @@ Pure: time comes in as a parameter, nothing is sent and nobody waits here.
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from local.scheduler import cron
@@ -41,6 +41,7 @@ class Entry:
     Attributes:
         due: its next scheduled time, None while it is paused.
         retry_at: when its running execution is repeated, None when no repetition is waiting.
+        era: another object after each creation and each pause; executions of an earlier era are not repeated.
     """
 
     job: Job
@@ -50,6 +51,7 @@ class Entry:
     retry_at: datetime | None = None
     last_attempt_time: datetime | None = None
     status: AttemptStatus | None = None
+    era: object = field(default_factory=object)
 
     def as_json(self, *, enums_as_numbers: bool) -> dict[str, object]:
         """Returns the resource as the API shows it."""
@@ -132,7 +134,7 @@ class JobStore:
         entry = self.get(name)
         if entry.state is not State.ENABLED:
             raise ApiError(Code.FAILED_PRECONDITION, f"Job must be ENABLED to be paused: {name}")
-        return self._put(replace(entry, state=State.PAUSED, due=None, retry_at=None))
+        return self._put(replace(entry, state=State.PAUSED, due=None, retry_at=None, era=object()))
 
     def resume(self, name: str, now: datetime) -> Entry:
         """Starts a paused job again; times that passed meanwhile are not made up for."""
@@ -169,7 +171,7 @@ class JobStore:
     def _change(self, name: str, **changes: object) -> None:
         """A job deleted while it was running is no error."""
         if name in self._entries:
-            self._entries[name] = replace(self._entries[name], **changes)  # type: ignore[arg-type]
+            self._entries[name] = replace(self._entries[name], **changes)  # type: ignore[arg-type] # of any field
 
     def _put(self, entry: Entry) -> Entry:
         self._entries[entry.job.name] = entry

@@ -84,7 +84,7 @@ def diagnose(job: KubernetesJob, pods: Sequence[Pod], events: Iterable[Event] = 
 
 def _of_pod(pod: Pod) -> Cause | None:
     if pod.reason == "Evicted":
-        return ReasonCode.EVICTED, f"pod {pod.name} was evicted: {pod.message}"
+        return ReasonCode.EVICTED, f"pod {pod.name} was evicted: {pod.message}".rstrip(": ")
     for container in pod.containers:
         if cause := _of_container(pod, container):
             return cause

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -45,12 +45,16 @@ def exceptions_path(job_id: str) -> str:
     return f"{job_path(job_id)}/exceptions"
 
 
+_Milliseconds = Annotated[int, msgspec.Meta(le=253_402_300_799_999)]
+"""Since 1970, up to the end of the year 9999, where datetimes end."""
+
+
 class _WireJob(msgspec.Struct, rename="kebab"):
     jid: str
     name: str
     state: str
-    start_time: int
-    end_time: int
+    start_time: _Milliseconds
+    end_time: _Milliseconds
 
 
 class _WireOverview(msgspec.Struct):
@@ -70,14 +74,14 @@ class _WireEntry(msgspec.Struct):
 
 
 class _WireHistory(msgspec.Struct):
-    entries: list[_WireEntry] = []
+    entries: list[_WireEntry]
 
 
 class _WireExceptions(
     msgspec.Struct, rename={"root_exception": "root-exception", "exception_history": "exceptionHistory"}
 ):
+    exception_history: _WireHistory
     root_exception: str | None = None
-    exception_history: _WireHistory = msgspec.field(default_factory=_WireHistory)
 
 
 class _WireClusterOverview(msgspec.Struct, rename="kebab"):
@@ -86,6 +90,9 @@ class _WireClusterOverview(msgspec.Struct, rename="kebab"):
     slots_total: int
     slots_available: int
 
+
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What a decoder raises: no JSON or not of the expected shape, not UTF-8, nested too deeply."""
 
 _OVERVIEW: Final = msgspec.json.Decoder(_WireOverview)
 _OVERVIEW_OF_RAW: Final = msgspec.json.Decoder(_WireOverviewOfRaw)
@@ -107,24 +114,22 @@ def parse_overview(status: int, body: bytes) -> tuple[dict[str, FlinkJob], int]:
     _expect_ok(status, body)
     try:
         jobs = _OVERVIEW.decode(body).jobs
-    except msgspec.ValidationError:
+    except _UNREADABLE:
         return _entry_by_entry(body)
-    except msgspec.DecodeError as error:
-        raise _not_flinks(status, body) from error
     return {job.jid: _job(job) for job in jobs}, 0
 
 
 def _entry_by_entry(body: bytes) -> tuple[dict[str, FlinkJob], int]:
     try:
         entries = _OVERVIEW_OF_RAW.decode(body).jobs
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise _not_flinks(_OK, body) from error
     jobs: dict[str, FlinkJob] = {}
     unreadable = 0
     for entry in entries:
         try:
             job = _JOB.decode(entry)
-        except msgspec.DecodeError:
+        except _UNREADABLE:
             unreadable += 1
         else:
             jobs[job.jid] = _job(job)
@@ -146,7 +151,7 @@ def parse_job(status: int, body: bytes, job_id: str) -> FlinkJob | Missing:
     _expect_ok(status, body)
     try:
         job = _JOB.decode(body)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise _not_flinks(status, body) from error
     if job.jid != job_id:
         raise FlinkUnavailableError(f"asked for job {job_id}, the answer is about {cut(job.jid, 64)!r}")
@@ -156,7 +161,7 @@ def parse_job(status: int, body: bytes, job_id: str) -> FlinkJob | Missing:
 def _is_flinks_not_found(body: bytes, job_id: str) -> bool:
     try:
         errors = _ERROR.decode(body).errors
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         return False
     return any(f"Job {job_id} not found" in error or error.strip() == "File not found." for error in errors)
 
@@ -175,7 +180,7 @@ def parse_exceptions(status: int, body: bytes) -> str | None:
     _expect_ok(status, body)
     try:
         wire = _EXCEPTIONS.decode(body)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise _not_flinks(status, body) from error
     entries = wire.exception_history.entries
     trace = wire.root_exception or (entries[0].stacktrace if entries else "")
@@ -187,7 +192,7 @@ def parse_cluster_overview(status: int, body: bytes) -> tuple[str, int, int, int
     _expect_ok(status, body)
     try:
         wire = _CLUSTER_OVERVIEW.decode(body)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise _not_flinks(status, body) from error
     return wire.flink_version, wire.taskmanagers, wire.slots_total, wire.slots_available
 
@@ -219,6 +224,6 @@ def _not_flinks(status: int, body: bytes) -> FlinkUnavailableError:
 def _first_line(body: bytes) -> str:
     try:
         text = " ".join(_ERROR.decode(body).errors)
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         text = body[:500].decode(errors="replace")
     return cut(" ".join(text.split()), 200) or "(empty)"

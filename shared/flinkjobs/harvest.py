@@ -31,8 +31,9 @@ from flinkjobs.ports import Cluster
 FULL_MESSAGE_BYTES: Final = 4000
 """A termination message this long may have lost lines: Kubernetes keeps 4096 bytes."""
 
-CUT_LOG_CHARACTERS: Final = 2 * 1024 * 1024 - 8
-"""A log this long was cut at the adapter's byte limit, so that its end is read as well."""
+CUT_LOG_BYTES: Final = 2 * 1024 * 1024
+"""A log this long was cut at the adapter's byte limit, so that its end is read as well. Measured in UTF-8:
+decoding may have made it longer, a replacement character for each bad byte, but never shorter."""
 
 EVENTS_AFTER: Final = timedelta(seconds=60)
 """A Job that has nothing running this long after its creation has its events asked for."""
@@ -98,7 +99,7 @@ def _read_log(pod: Pod, cluster: Cluster, state: Waiting | Terminated | None) ->
     container = pod.submit
     try:
         text = cluster.pod_log(pod.name, container.name if container else "submit")
-        if isinstance(text, str) and len(text) >= CUT_LOG_CHARACTERS:
+        if isinstance(text, str) and len(text.encode()) >= CUT_LOG_BYTES:
             end = cluster.pod_log(pod.name, container.name if container else "submit", tail=True)
             text += "\n" + (end if isinstance(end, str) else "")
     except (KubernetesUnavailableError, KubernetesRefusedError):

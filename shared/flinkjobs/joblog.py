@@ -24,7 +24,12 @@ UNREADABLE_LOG_PREFIXES: Final = (
 )
 """What a kubelet answers with status 200 when the log file is gone."""
 
-_ANSI: Final = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+_LINE_END: Final = re.compile(r"\r\n?|\n")
+_ANSI: Final = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]"  # colours and cursor moves
+    r"|\][^\x07\x1b]*(?:\x07|\x1b\\)"  # window titles and links
+    r"|[()][0-9A-Z])"  # character sets, as `tput sgr0` writes them
+)
 _RFC3339_PREFIX: Final = re.compile(
     r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d) (?:std(?:out|err) [FP] )?"
 )
@@ -42,8 +47,11 @@ _SERVER_SIDE: Final = "<Exception on server side:"
 
 
 def lines_of(text: str) -> Iterator[str]:
-    """Yields the lines without line ends, ANSI escape codes and a container runtime's time prefix."""
-    for line in text.splitlines():
+    """Yields the lines without line ends, ANSI escape codes and a container runtime's time prefix.
+
+    Only LF, CR and CRLF end a line. The other separators of Unicode are text that a script printed.
+    """
+    for line in _LINE_END.split(text):
         yield _RFC3339_PREFIX.sub("", _ANSI.sub("", line))
 
 

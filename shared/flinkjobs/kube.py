@@ -148,16 +148,16 @@ def parse_job(raw: JsonObject) -> KubernetesJob:
             phase = JobPhase.COMPLETE
         else:
             phase = JobPhase.FAILED
-            ended = f"{condition.get('reason', 'Failed')}: {condition.get('message', '')}".rstrip(": ")
+            ended = f"{condition.get('reason') or 'Failed'}: {condition.get('message') or ''}".rstrip(": ")
     return KubernetesJob(
         name=meta["name"],
-        uid=meta.get("uid", ""),
-        job_id=(meta.get("annotations") or {}).get(JOB_ID_ANNOTATION, ""),
+        uid=meta.get("uid") or "",
+        job_id=(meta.get("annotations") or {}).get(JOB_ID_ANNOTATION) or "",
         phase=phase,
         created_at=parse_time(meta.get("creationTimestamp")),
         ended=ended,
         finished_at=finished_at,
-        deleting="deletionTimestamp" in meta,
+        deleting=bool(meta.get("deletionTimestamp")),
     )
 
 
@@ -168,17 +168,17 @@ def parse_pod(raw: JsonObject) -> Pod:
     unschedulable = None
     for condition in status.get("conditions") or ():
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            unschedulable = f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": ")
+            unschedulable = f"{condition.get('reason') or ''}: {condition.get('message') or ''}".strip(": ")
     statuses = [(entry, True) for entry in status.get("initContainerStatuses") or ()]
     statuses += [(entry, False) for entry in status.get("containerStatuses") or ()]
     return Pod(
         name=meta["name"],
-        uid=meta.get("uid", ""),
+        uid=meta.get("uid") or "",
         job_name=labels.get("batch.kubernetes.io/job-name") or labels.get("job-name") or "",
         created_at=parse_time(meta.get("creationTimestamp")),
-        phase=status.get("phase", "Unknown"),
-        reason=status.get("reason", ""),
-        message=status.get("message", ""),
+        phase=status.get("phase") or "Unknown",
+        reason=status.get("reason") or "",
+        message=status.get("message") or "",
         unschedulable=unschedulable,
         containers=tuple(_container(entry, is_init=is_init) for entry, is_init in statuses),
     )
@@ -190,22 +190,22 @@ def _container(raw: JsonObject, *, is_init: bool) -> Container:
     if (terminated := state.get("terminated")) is not None:
         parsed = Terminated(
             exit_code=terminated.get("exitCode", -1),
-            reason=terminated.get("reason", ""),
-            message=terminated.get("message", ""),
+            reason=terminated.get("reason") or "",
+            message=terminated.get("message") or "",
         )
-    elif "running" not in state:
+    elif state.get("running") is None:
         waiting = state.get("waiting") or {}
-        parsed = Waiting(reason=waiting.get("reason", ""), message=waiting.get("message", ""))
-    return Container(name=raw.get("name", ""), state=parsed, is_init=is_init)
+        parsed = Waiting(reason=waiting.get("reason") or "", message=waiting.get("message") or "")
+    return Container(name=raw.get("name") or "", state=parsed, is_init=is_init)
 
 
 def parse_event(raw: JsonObject) -> Event:
     """Reads a v1 Event."""
     about = raw.get("involvedObject") or {}
     return Event(
-        about_kind=about.get("kind", ""),
-        about_name=about.get("name", ""),
-        reason=raw.get("reason", ""),
-        message=raw.get("message", ""),
+        about_kind=about.get("kind") or "",
+        about_name=about.get("name") or "",
+        reason=raw.get("reason") or "",
+        message=raw.get("message") or "",
         last_seen=parse_time(raw.get("lastTimestamp") or raw.get("eventTime")),
     )

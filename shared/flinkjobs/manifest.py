@@ -277,9 +277,11 @@ def _metadata(job_id: str) -> dict[str, Any]:
 def _escaped(arguments: Sequence[str]) -> list[str]:
     """The arguments, written so that Kubernetes hands over exactly them.
 
-    In a command it replaces `$(NAME)`, and makes one dollar sign of two.
+    In a command it replaces `$(NAME)`, and makes one dollar sign of two. It reads what follows a single
+    dollar sign as one byte, so that a character beyond ASCII would not survive there.
     """
-    return [re.sub(r"\${2,}|\$(?=\()", lambda run: run[0] * 2, argument) for argument in arguments]
+    in_need = re.compile(r"\${2,}|\$(?=[(\x80-\U0010ffff])")
+    return [in_need.sub(lambda run: run[0] * 2, argument) for argument in arguments]
 
 
 def _quantities(resources: Resources) -> dict[str, str]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from flinkjobs.errors import BadRequestError, Fault
 from flinkjobs.manifest import InlineScript, PathScript, Resources, Script, Submission
+from flinkjobs.settings import DEFAULT_CLUSTER
 
 MAX_INLINE_BYTES: Final = 900 * 1024
 """A ConfigMap holds 1 MiB with everything around the script."""
@@ -61,7 +62,7 @@ class _Body(_Part):
     jars: Annotated[list[_Path], Field(max_length=100)] = []
     flink_conf: Annotated[dict[_Line, _Line], Field(max_length=200)] = {}
     savepoint_path: _Path | None = None
-    cluster: Annotated[str, StringConstraints(min_length=1, max_length=63)] = "default"
+    cluster: Annotated[str, StringConstraints(min_length=1, max_length=63)] = DEFAULT_CLUSTER
     attached: bool = False
     exactly_once: bool = False
     resources: _Resources = _Resources()
@@ -110,10 +111,11 @@ def parse_submission(body: dict[str, Any], clusters: Collection[str]) -> Submiss
             Fault(pointer=_pointer(fault["loc"]), detail=fault["msg"].removeprefix("Value error, "))
             for fault in error.errors(include_url=False, include_input=False, include_context=False)
         ]
-    if parsed is not None:
-        faults += _conf_faults(parsed.flink_conf)
-        if parsed.cluster not in clusters:
-            faults.append(Fault(pointer="/cluster", detail=f"must be one of: {', '.join(sorted(clusters))}"))
+    conf, cluster = body.get("flink_conf"), body.get("cluster", DEFAULT_CLUSTER)
+    if isinstance(conf, dict):
+        faults += _conf_faults(conf)
+    if isinstance(cluster, str) and cluster not in clusters:
+        faults.append(Fault(pointer="/cluster", detail=f"must be one of: {', '.join(sorted(clusters))}"))
     if faults or parsed is None:
         raise BadRequestError("the request is not valid; nothing was submitted", tuple(faults))
     return Submission(
@@ -141,7 +143,7 @@ def _script(script: _Script | None) -> Script | None:
     return PathScript(script.path) if script.path is not None else InlineScript(script.inline or "")
 
 
-def _conf_faults(conf: dict[str, str]) -> Iterable[Fault]:
+def _conf_faults(conf: Iterable[str]) -> Iterable[Fault]:
     for key in conf:
         pointer = _pointer(("flink_conf", key))
         if not _CONF_KEY.fullmatch(key) and not key.startswith("$"):

@@ -173,11 +173,19 @@ def _webhook_secrets(text: str) -> tuple[str, ...]:
 
 
 def _http_url(text: object) -> str:
-    if isinstance(text, str):
-        parts = urlsplit(text)
-        if parts.scheme in ("http", "https") and parts.hostname and not parts.query and not parts.fragment:
+    if isinstance(text, str) and not re.search(r"[\s\x00-\x1f\x7f]", text):
+        try:
+            parts = urlsplit(text)
+            has_host = bool(parts.hostname) and parts.port != 0
+        except ValueError:  # brackets without an IPv6 address, a port that is none
+            has_host = False
+        if has_host and parts.scheme in ("http", "https") and not parts.query and not parts.fragment:
             return text.rstrip("/")
-    raise ValueError(f"must be an http or https URL, not {cut(str(text), 120)!r}")
+    raise ValueError(f"must be an http or https URL, not {cut(_without_password(text), 120)!r}")
+
+
+def _without_password(url: object) -> str:
+    return re.sub(r"//.*@", "//…@", str(url))
 
 
 def _jobmanager(text: object) -> str:
@@ -213,7 +221,7 @@ def _clusters(read: _Reader) -> Mapping[str, FlinkCluster]:
 def _several_clusters(text: str) -> tuple[FlinkCluster, ...]:
     try:
         given = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"is no JSON: {error}") from error
     if not isinstance(given, dict) or not given:
         raise ValueError('must be a JSON object like {"batch": {"rest_url": "http://host:8081"}}')

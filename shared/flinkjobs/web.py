@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import flask
+from werkzeug.exceptions import ClientDisconnected
 
 from flinkjobs import log
 from flinkjobs.errors import (
@@ -85,7 +86,7 @@ def serve(
         ready: raises while the function could not do its work; asked by `GET /ready`.
     """
     try:
-        answer = _route(request, post, ready)
+        return _response(_route(request, post, ready))
     except FlinkjobsError as error:
         answer = problem(error)
         _log_refusal(error, answer.status, request)
@@ -120,7 +121,10 @@ def _read(request: flask.Request) -> Request:
     """Reads at most the limit, whatever length the caller claims."""
     if (request.content_length or 0) > MAX_BODY_BYTES:
         raise BodyTooLargeError(f"the body may hold {MAX_BODY_BYTES} bytes")
-    body = request.stream.read(MAX_BODY_BYTES + 1)
+    try:
+        body = request.stream.read(MAX_BODY_BYTES + 1)
+    except ClientDisconnected as error:
+        raise BadRequestError("the body ended before its Content-Length") from error
     if len(body) > MAX_BODY_BYTES:
         raise BodyTooLargeError(f"the body may hold {MAX_BODY_BYTES} bytes")
     return Request(
@@ -167,8 +171,9 @@ def _response(answer: Answer) -> flask.Response:
 
 
 def to_json(value: object) -> str:
-    """JSON with times in ISO 8601 UTC, milliseconds and a `Z`."""
-    return json.dumps(value, ensure_ascii=False, default=_json_value)
+    """JSON with times in ISO 8601 UTC, milliseconds and a `Z`. Half a surrogate pair becomes its escape."""
+    text = json.dumps(value, ensure_ascii=False, default=_json_value)
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _json_value(value: object) -> str:

@@ -183,6 +183,7 @@ def connect(uri: str, database: str) -> MongoJobStore:
             serverSelectionTimeoutMS=SERVER_SELECTION_TIMEOUT_MS,
             connectTimeoutMS=SERVER_SELECTION_TIMEOUT_MS,
             timeoutMS=TIMEOUT_MS,
+            journal=True,  # a standalone server may forget what it acknowledged without
         )
     except (ConfigurationError, ValueError) as error:
         raise StoreRefusedError(f"MONGODB_URI cannot be used: {type(error).__name__}") from None

@@ -195,8 +195,9 @@ def _write(schedule: Schedule, job: scheduler_v1.Job) -> None:
 def _state_of(job: scheduler_v1.Job) -> ScheduleState:
     target = job.http_target
     token = target.oidc_token if "oidc_token" in target else None
-    method = scheduler_v1.HttpMethod(target.http_method).name
-    state = State.__members__.get(scheduler_v1.Job.State(job.state).name, State.UNKNOWN)
+    # a value that is newer than the client comes as a number
+    method = getattr(target.http_method, "name", str(target.http_method))
+    state = State.__members__.get(getattr(job.state, "name", ""), State.UNKNOWN)
     return ScheduleState(
         schedule=Schedule(
             name=job.name.rpartition("/")[2],
@@ -234,7 +235,7 @@ def _own_errors(action: str) -> Iterator[None]:
         unavailable = error.retryable or isinstance(error, auth_errors.TransportError)
         kind = SchedulerUnavailableError if unavailable else SchedulerRefusedError
         raise kind(f"{action}: {cut(str(error))}") from error
-    except (*TEMPORARY, RequestException, json_format.Error) as error:
+    except (*TEMPORARY, RequestException, json_format.Error, UnicodeDecodeError) as error:
         raise SchedulerUnavailableError(f"{action}: {cut(str(error))}") from error
     except api_errors.GoogleAPIError as error:
         raise SchedulerRefusedError(f"{action}: {cut(str(error))}") from error

@@ -1,0 +1,240 @@
+"""`make demo`: four PyFlink jobs from their submission to their true end, on the real stack."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import httpx
+from pymongo import MongoClient
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from local.flink import FlinkError
+from local.functions import ROOT
+from local.mongodb import MongoError
+from local.processes import ProcessError
+from local.stack import DATABASE, Interrupted, Stack, interruptible
+
+SPEED = 36.0
+"""The schedules of the demo run so many times faster: every three minutes is every five seconds."""
+RETENTION_SECONDS = 20
+OUTCOME_SECONDS = 240.0
+REFRESH_SECONDS = 0.5
+REQUEST_SECONDS = 60.0
+LOG_WIDTH = 160
+"""Columns where the output goes to a file."""
+
+STYLES = {
+    "CREATED": "cyan",
+    "RUNNING": "bold blue",
+    "FINISHED": "bold green",
+    "FAILED": "bold red",
+    "CANCELLED": "yellow",
+    "SUSPENDED": "yellow",
+    "LOST": "magenta",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One job of the demo, and how it has to end."""
+
+    title: str
+    request: Mapping[str, Any]
+    outcome: str
+    reason_code: str | None = None
+
+
+def inline(name: str) -> dict[str, str]:
+    """A script of `examples/`, sent along."""
+    return {"inline": (ROOT / "examples" / name).read_text(encoding="utf-8")}
+
+
+STORIES = (
+    Story(
+        "PyFlink's own word count",
+        {"template_id": "word_count", "script": {"path": "/opt/flink/examples/datastream/word_count.py"}},
+        "FINISHED",
+    ),
+    Story(
+        "a streaming SQL job",
+        {"template_id": "streaming_sql", "script": inline("streaming_sql.py")},
+        "RUNNING",
+    ),
+    Story(
+        "a job that fails in Flink",
+        {"template_id": "fails_at_run_time", "script": inline("fails_at_run_time.py")},
+        "FAILED",
+        "JOB_FAILED",
+    ),
+    Story(
+        "a script that raises before submitting",
+        {"template_id": "raises_before_submitting", "script": inline("raises_before_submitting.py")},
+        "FAILED",
+        "SUBMIT_FAILED",
+    ),
+)
+
+
+def main() -> int:
+    """Runs the demo. 0: every job came to its true end; 1: not, and why; 128 + n: ended by a signal."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=LOG_WIDTH)
+    try:
+        with interruptible():
+            return play(console)
+    except Interrupted as interrupted:
+        console.print(f"\n{interrupted}: everything the demo started was stopped.")
+        return interrupted.exit_code
+    except (ProcessError, FlinkError, MongoError) as error:
+        console.print(f"[bold red]The stack did not start.[/] {error}")
+        return 1
+
+
+def play(console: Console) -> int:
+    """Starts the stack, plays the stories and stops everything again."""
+    began = time.monotonic()
+    settings = {"CLEANUP_RETENTION_HOURS": f"{RETENTION_SECONDS / 3600:.6f}"}
+
+    def say(line: str) -> None:
+        console.print(f"[dim]{time.monotonic() - began:5.1f} s[/]  {line}")
+
+    console.rule("Starting the stack")
+    with Stack(speed=SPEED, settings=settings, say=say) as stack:
+        sync, cleanup = stack.create_schedules()
+        say(
+            f"schedules      sync [b]{sync.cron}[/], cleanup [b]{cleanup.cron}[/]; "
+            f"the demo's clock runs {SPEED:.0f} times faster"
+        )
+        console.rule("Submitting four jobs to the submit function")
+        job_ids = [submit(console, stack, story) for story in STORIES]
+        console.rule("Following them")
+        is_told = follow(console, stack, job_ids)
+        if is_told:
+            show_cleanup(console, stack)
+            show_further(console)
+    console.print(f"[dim]Stopped everything. The demo took {time.monotonic() - began:.0f} s.[/]")
+    return 0 if is_told else 1
+
+
+def submit(console: Console, stack: Stack, story: Story) -> str:
+    """Submits one story as a frontend would; returns its job id."""
+    answer = httpx.post(
+        f"{stack.functions['submit'].url}/",
+        json=dict(story.request),
+        timeout=REQUEST_SECONDS,
+        trust_env=False,
+    )
+    if answer.status_code != httpx.codes.ACCEPTED:
+        raise ProcessError(f"submit answered {answer.status_code}: {answer.text}")
+    accepted = answer.json()
+    console.print(f"202  {story.title}: Kubernetes Job [b]{accepted['k8s_job_name']}[/]")
+    return str(accepted["job_id"])
+
+
+def follow(console: Console, stack: Stack, job_ids: list[str]) -> bool:
+    """Shows the records and the scheduler's ticks until every story has come to its end."""
+    client: MongoClient[dict[str, Any]] = MongoClient(stack.mongodb_uri, tz_aware=True)
+    database = client[stack.function_settings.get("MONGODB_DATABASE", DATABASE)]
+    deadline = time.monotonic() + OUTCOME_SECONDS
+    shown = ""
+    with client, Live(console=console, auto_refresh=False, transient=False) as live:
+        while True:
+            records = {
+                record["job_id"]: record for record in database.flink_jobs.find({"job_id": {"$in": job_ids}})
+            }
+            in_order = [records[job_id] for job_id in job_ids]
+            run = database.sync_runs.find_one(sort=[("started_at", -1)])
+            ticks = len([attempt for attempt in stack.scheduler.attempts("sync") if attempt["status"]])
+            is_told = all(has_ended(story, record) for story, record in zip(STORIES, in_order, strict=True))
+            live.update(Group(jobs_table(in_order), tick_line(ticks, run)), refresh=True)
+            state = ", ".join(f"{record['template_id']} {record['status']}" for record in in_order)
+            if not console.is_terminal and state != shown:
+                console.print(f"after {ticks} passes: {state}")
+                shown = state
+            if is_told or time.monotonic() > deadline:
+                break
+            time.sleep(REFRESH_SECONDS)
+    if not is_told:
+        console.print(f"[bold red]After {OUTCOME_SECONDS:.0f} s not every job has come to its end.[/]")
+    return is_told
+
+
+def has_ended(story: Story, record: Mapping[str, Any]) -> bool:
+    """Whether a record tells its story's true end."""
+    reason = record["reason"] or {}
+    is_known = record["flink_job_id"] is not None or story.reason_code == "SUBMIT_FAILED"
+    return record["status"] == story.outcome and reason.get("code") == story.reason_code and is_known
+
+
+def jobs_table(records: list[dict[str, Any]]) -> Table:
+    """The records, a row each."""
+    table = Table(expand=True)
+    for heading, ratio in (("Job", 4), ("Kubernetes Job", 5), ("Flink Job ID", 5)):
+        table.add_column(heading, ratio=ratio, overflow="fold")
+    table.add_column("Status", no_wrap=True, min_width=8)
+    table.add_column("Duration", no_wrap=True, min_width=8)
+    table.add_column("Reason", ratio=6, overflow="fold")
+    for record in records:
+        reason = record["reason"]
+        table.add_row(
+            record["job_id"],
+            record["k8s_job_name"],
+            record["flink_job_id"] or "-",
+            Text(record["status"], style=STYLES.get(record["status"], "")),
+            "-" if record["duration"] is None else f"{record['duration']:.3f} s",
+            Text(f"{reason['code']}: {reason['message']}" if reason else ""),
+        )
+    return table
+
+
+def tick_line(ticks: int, run: Mapping[str, Any] | None) -> Text:
+    """What the scheduler and the last pass did."""
+    if run is None:
+        return Text("waiting for the first tick of the scheduler", style="dim")
+    started: datetime = run["started_at"]
+    changed = ", ".join(f"{count} {status}" for status, count in run["changed"].items()) or "nothing"
+    return Text(
+        f"scheduler: {ticks} ticks · last pass {started:%H:%M:%S} took {run['duration_seconds']} s, "
+        f"looked at {run['scanned']}, wrote {changed}",
+        style="dim",
+    )
+
+
+def show_cleanup(console: Console, stack: Stack) -> None:
+    """Lets a cleanup run say what it would delete and what it keeps."""
+    console.rule(
+        f"Cleanup, as a dry run (the demo keeps finished Jobs for {RETENTION_SECONDS} s, not 24 hours)"
+    )
+    answer = httpx.post(
+        f"{stack.functions['cleanup'].url}/",
+        params={"dry_run": "true"},
+        timeout=REQUEST_SECONDS,
+        trust_env=False,
+    )
+    report = answer.raise_for_status().json()
+    console.print(f"scanned {report['scanned']} Kubernetes Jobs of ours")
+    console.print(f"would delete {report['deleted']}: {', '.join(report['names']) or '-'}")
+    kept = ", ".join(f"{count} {reason}" for reason, count in report["kept"].items())
+    console.print(f"keeps {kept or 'none'}")
+
+
+def show_further(console: Console) -> None:
+    """How to look further."""
+    console.rule("Look further")
+    console.print(
+        "[b]make up[/] keeps this stack running, and prints its addresses and commands to paste:\n"
+        "[b]kubectl[/] for the Jobs and pods, Flink's web page, the records, a job of your own by [b]curl[/]."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

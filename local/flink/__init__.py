@@ -1,0 +1,5 @@
+"""The Flink of the local stack: a real session cluster, from packages, in an environment of its own."""
+
+from local.flink.cluster import FlinkAddress, FlinkCluster, FlinkError, FlinkImage, flink
+
+__all__ = ["FlinkAddress", "FlinkCluster", "FlinkError", "FlinkImage", "flink"]

@@ -1,0 +1,227 @@
+"""The whole stack on one machine: MongoDB, Flink, Kubernetes, the functions and their schedules.
+
+Everything is real but Kubernetes and Cloud Scheduler, which have doubles here. What the user names in the
+environment is used instead of ours: MONGODB_URI, FLINK_REST_URL, KUBECONFIG.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Self
+
+
+from flinkjobs.adapters.scheduler import CloudSchedules
+from flinkjobs.schedules import Schedule
+from local.flink import FlinkAddress, flink
+from local.functions import FunctionServer
+from local.kubernetes.process import KubernetesDouble
+from local.mongodb import mongodb
+from local.processes import Scratch
+from local.scheduler.dispatcher import DeadlineClock
+from local.scheduler.process import SchedulerDouble
+
+NAMESPACE = "lemo-dev"
+DATABASE = "lemo_recommender"
+IMAGE = "flink:1.20"
+PROJECT, LOCATION = "local", "local"
+SYNC_CRON, CLEANUP_CRON = "*/3 * * * *", "0 2 * * *"
+ATTEMPT_DEADLINE_SECONDS = 165.0
+PARENT_POLL_SECONDS = 0.5
+
+FUNCTIONS = ("submit", "sync", "cleanup")
+PASSED_ON = (
+    *("MONGODB_DATABASE", "FLINK_BIN", "FLINK_CLUSTERS", "SUBMIT_TIMEOUT_SECONDS", "SYNC_BUDGET_SECONDS"),
+    *("LOST_AFTER_SECONDS", "CLEANUP_RETENTION_HOURS", "CLEANUP_UNHARVESTED_HOURS", "CLEANUP_MAX_DELETIONS"),
+    "LOG_LEVEL",
+)
+"""Settings of the user's that the functions get as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class KubernetesAddress:
+    """Where Kubernetes is.
+
+    Attributes:
+        kubeconfig: path of a kubeconfig file that leads there.
+        url: of the double; None for a cluster of the user's.
+        token: the double's; None for a cluster of the user's.
+    """
+
+    kubeconfig: Path
+    namespace: str
+    url: str | None = None
+    token: str | None = None
+
+
+class Stack:
+    """The running stack; a context manager. Leaving it stops all that it started."""
+
+    def __init__(
+        self,
+        *,
+        environ: Mapping[str, str] | None = None,
+        settings: Mapping[str, str] | None = None,
+        speed: float = 1.0,
+        max_running_pods: int = 4,
+        history_server: bool = False,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Nothing runs yet.
+
+        Args:
+            environ: the user's environment; this process's when left out.
+            settings: of the functions, over the user's and ours.
+            speed: how many times faster than the wall clock the schedules run.
+            max_running_pods: how many submitters run at once.
+            history_server: run Flink's History Server too.
+            say: told in one line when a part is ready.
+        """
+        self._environ = os.environ if environ is None else environ
+        self._settings = dict(settings or {})
+        self._speed = speed
+        self._max_running_pods = max_running_pods
+        self._history_server = history_server
+        self._say = say
+        self._parts = contextlib.ExitStack()
+        self.functions: dict[str, FunctionServer] = {}
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._parts.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._parts.close()
+
+    def _start(self) -> None:
+        parts = self._parts
+        self.scratch = parts.enter_context(Scratch("flinkjobs"))
+        self.flink = parts.enter_context(
+            flink(self._environ, scratch=self.scratch, history_server=self._history_server)
+        )
+        self._say(f"Flink          {self.flink.rest_url}")
+        self.mongodb_uri = parts.enter_context(mongodb(self._environ, scratch=self.scratch))
+        self._say("MongoDB        answers")
+        self.kubernetes = parts.enter_context(self._kubernetes(self.flink))
+        self._say(f"Kubernetes     {self.kubernetes.url or self.kubernetes.kubeconfig}")
+        for name in FUNCTIONS:
+            self.functions[name] = parts.enter_context(FunctionServer(name, self.function_settings))
+            self._say(f"{name:<15}{self.functions[name].url}")
+        self.scheduler = parts.enter_context(SchedulerDouble(speed=self._speed, deadlines=DeadlineClock.WALL))
+        self._say(f"Scheduler      {self.scheduler.url}")
+        self.schedules = parts.enter_context(
+            CloudSchedules(project=PROJECT, location=LOCATION, endpoint=self.scheduler.url)
+        )
+
+    @property
+    def function_settings(self) -> dict[str, str]:
+        """What every function of this stack is configured with."""
+        passed_on = {name: self._environ[name] for name in PASSED_ON if name in self._environ}
+        ours = {
+            "MONGODB_URI": self.mongodb_uri,
+            "MONGODB_DATABASE": DATABASE,
+            "FLINK_REST_URL": self.flink.rest_url,
+            "FLINK_JOBMANAGER": self.flink.jobmanager,
+            "FLINK_IMAGE": self._environ.get("FLINK_IMAGE", IMAGE),
+            "K8S_NAMESPACE": self.kubernetes.namespace,
+            "K8S_AUTH": "kubeconfig",
+            "KUBECONFIG": str(self.kubernetes.kubeconfig),
+        }
+        if self.flink.history_url:
+            ours["FLINK_HISTORY_URL"] = self.flink.history_url
+        return {**ours, **passed_on, **self._settings}
+
+    def create_schedules(self) -> tuple[Schedule, Schedule]:
+        """Creates the schedules of sync and cleanup, as a deployment does."""
+        sync = Schedule(
+            name="sync",
+            cron=SYNC_CRON,
+            uri=f"{self.functions['sync'].url}/",
+            attempt_deadline_seconds=ATTEMPT_DEADLINE_SECONDS,
+            description="synchronises the records with Flink",
+        )
+        cleanup = Schedule(
+            name="cleanup",
+            cron=CLEANUP_CRON,
+            uri=f"{self.functions['cleanup'].url}/",
+            attempt_deadline_seconds=ATTEMPT_DEADLINE_SECONDS,
+            description="deletes finished Kubernetes Jobs",
+        )
+        for schedule in (sync, cleanup):
+            self.schedules.apply(schedule)
+        return sync, cleanup
+
+    @contextlib.contextmanager
+    def _kubernetes(self, address: FlinkAddress) -> Iterator[KubernetesAddress]:
+        namespace = self._environ.get("K8S_NAMESPACE", NAMESPACE)
+        if given := self._environ.get("KUBECONFIG"):
+            yield KubernetesAddress(kubeconfig=Path(given), namespace=namespace)
+            return
+        double = KubernetesDouble(
+            token=secrets.token_urlsafe(16),
+            namespace=namespace,
+            image_paths=address.image_paths,
+            image_environment=address.image_env,
+            max_running=self._max_running_pods,
+        )
+        with double:
+            yield KubernetesAddress(
+                kubeconfig=double.kubeconfig, namespace=namespace, url=double.url, token=double.token
+            )
+
+
+class Interrupted(BaseException):
+    """The user or the system asked this program to end.
+
+    Attributes:
+        exit_code: 128 + the signal's number, as shells say it.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.exit_code = 128 + number
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Makes Ctrl-C, SIGTERM, SIGHUP and the end of a calling `make` raise `Interrupted`, once.
+
+    A second signal while everything is being stopped is ignored: stopping is bounded in time.
+    """
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(each, signal.SIG_IGN)
+        raise Interrupted(number)
+
+    before = {
+        number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    if "MAKELEVEL" in os.environ:
+        threading.Thread(target=_end_with_parent, args=[os.getppid()], daemon=True).start()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end_with_parent(parent: int) -> None:
+    """A killed `make` passes nothing on, and would leave its recipe running unseen."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_POLL_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
