@@ -12,12 +12,12 @@ from typing import Self
 
 import httpx
 
-from local.processes import Process, free_port
+from local.processes import Process, Scratch, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 30.0
 PROBE_SECONDS = 2.0
-ENVIRONMENT_OF_A_FUNCTION = re.compile(r"^(PATH|HOME|LANG|LC_.*|TMPDIR|SSL_.*|VIRTUAL_ENV)$")
+ENVIRONMENT_OF_A_FUNCTION = re.compile(r"^(PATH|LANG|LC_.*|TMPDIR|SSL_.*|VIRTUAL_ENV)$")
 """What a function inherits of this process; its settings are given, never inherited by accident."""
 
 
@@ -27,13 +27,21 @@ class FunctionServer:
     It runs under a tether, so it ends with this process, however that ends.
     """
 
-    def __init__(self, name: str, settings: Mapping[str, str], *, source: Path | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: Mapping[str, str],
+        *,
+        source: Path | None = None,
+        scratch: Scratch | None = None,
+    ) -> None:
         """Starts the function and returns when it answers `/health`.
 
         Args:
             name: folder below `functions/`, and the function's name.
             settings: its whole configuration.
             source: the file to serve, where it is not the one of this checkout.
+            scratch: where the server's own files go; a directory of its own when left out.
 
         Raises:
             ProcessError: it ended before it answered; with what it printed.
@@ -43,15 +51,20 @@ class FunctionServer:
         inherited = {key: value for key, value in os.environ.items() if ENVIRONMENT_OF_A_FUNCTION.match(key)}
         command = [sys.executable, "-m", "functions_framework", "--target", name, "--host", "127.0.0.1"]
         command += ["--port", self.url.rpartition(":")[2], "--source"]
+        self._own_scratch = None if scratch else Scratch(f"flinkjobs-{name}")
+        directory = scratch or self._own_scratch
+        assert directory is not None  # noqa: S101 one of the two is there
+        home = directory.path  # gunicorn keeps a control socket in the home directory
         self.process = Process(
             [*command, source or ROOT / "functions" / name / "main.py"],
             name=f"function {name}",
-            env={**inherited, "PYTHONUNBUFFERED": "1", **settings},
+            env={**inherited, "HOME": str(home), "PYTHONUNBUFFERED": "1", **settings},
+            remove=[home],
         )
         try:
             self.process.wait_ready(self._is_healthy, timeout_seconds=START_SECONDS)
         except BaseException:
-            self.process.stop()
+            self.close()
             raise
 
     def __enter__(self) -> Self:
@@ -65,6 +78,8 @@ class FunctionServer:
     def close(self) -> None:
         """Stops the function. Harmless when repeated."""
         self.process.stop()
+        if self._own_scratch is not None:
+            self._own_scratch.close()
 
     def _is_healthy(self) -> bool:
         try:

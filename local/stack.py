@@ -119,7 +119,9 @@ class Stack:
         self.kubernetes = parts.enter_context(self._kubernetes(self.flink))
         self._say(f"Kubernetes     {self.kubernetes.url or self.kubernetes.kubeconfig}")
         for name in FUNCTIONS:
-            self.functions[name] = parts.enter_context(FunctionServer(name, self.function_settings))
+            self.functions[name] = parts.enter_context(
+                FunctionServer(name, self.function_settings, scratch=self.scratch)
+            )
             self._say(f"{name:<15}{self.functions[name].url}")
         self.scheduler = parts.enter_context(SchedulerDouble(speed=self._speed, deadlines=DeadlineClock.WALL))
         self._say(f"Scheduler      {self.scheduler.url}")

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import gc
 import random
 import shutil
 import signal
@@ -28,11 +29,14 @@ from local.kubernetes.store import Store
 from local.kubernetes.watches import Watches
 
 SHUTDOWN_SECONDS = 0.5
+GARBAGE_THRESHOLD = 200_000
+"""Objects of the API refer to each other in one direction only: looking for cycles among them is wasted."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; 0 then."""
     options = _parser().parse_args(arguments)
+    gc.set_threshold(GARBAGE_THRESHOLD)
     asyncio.run(serve(options))
     return 0
 

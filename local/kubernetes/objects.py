@@ -88,8 +88,8 @@ def utc_now() -> datetime:
 
 
 def stamp(moment: datetime) -> str:
-    """The API's time format, whole seconds."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    """The API's time format, whole seconds, of a UTC time."""
+    return moment.isoformat(timespec="seconds")[:19] + "Z"
 
 
 def parse_stamp(text: str) -> datetime:

@@ -19,6 +19,11 @@ class PodStatus:
         self._uid: str = pod["metadata"]["uid"]
         self._status: Obj = clone(pod.get("status", {}))
         self._overridden_phase = ""
+        self._sidecars = {
+            one["name"]
+            for one in self._spec.get("initContainers", ())
+            if one.get("restartPolicy") == "Always"
+        }
 
     def value(self, now: datetime) -> Obj:
         """The status object; a condition's time moves only when the condition does."""
@@ -152,10 +157,17 @@ class PodStatus:
         policy = self._spec["restartPolicy"]
         if not main:
             return "Pending"
-        if policy == "Never" and any(_exit_code(one) not in (None, 0) for one in init):
+        if policy == "Never" and any(
+            _exit_code(one) not in (None, 0) for one in init if one["name"] not in self._sidecars
+        ):
             return "Failed"
         codes = [_exit_code(one) for one in main]
-        if None not in codes and (policy == "Never" or (policy == "OnFailure" and not any(codes))):
+        sidecars_run = any("running" in one["state"] for one in init)
+        if (
+            None not in codes
+            and not sidecars_run
+            and (policy == "Never" or (policy == "OnFailure" and not any(codes)))
+        ):
             return "Failed" if any(codes) else "Succeeded"
         untouched = all(
             code is None and "running" not in one["state"] for one, code in zip(main, codes, strict=True)
@@ -165,7 +177,7 @@ class PodStatus:
     def _set_conditions(self, now: datetime) -> None:
         phase = self._status["phase"]
         init = self._status.get("initContainerStatuses", ())
-        incomplete = [one["name"] for one in init if not _init_done(one)]
+        incomplete = [one["name"] for one in init if not self._init_done(one)]
         unready = [one["name"] for one in self._status["containerStatuses"] if not one["ready"]]
         self._condition("PodReadyToStartContainers", now, holds="podIP" in self._status and not self.finished)
         text = f"containers with incomplete status: [{' '.join(incomplete)}]" if incomplete else ""
@@ -180,6 +192,11 @@ class PodStatus:
             unready = unready or ["all"]
         for kind in ("Ready", "ContainersReady"):
             self._condition(kind, now, holds=not unready, reason=reason, message=text)
+
+    def _init_done(self, status: Obj) -> bool:
+        if status["name"] in self._sidecars:
+            return "waiting" not in status["state"]
+        return _exit_code(status) == 0
 
     def _condition(
         self, kind: str, now: datetime, *, holds: bool, reason: str = "", message: str = ""
@@ -217,7 +234,3 @@ def _new_status(container: Obj, reason: str) -> Obj:
 def _exit_code(status: Obj) -> int | None:
     end = status["state"].get("terminated")
     return None if end is None else int(end["exitCode"])
-
-
-def _init_done(status: Obj) -> bool:
-    return _exit_code(status) == 0 or "running" in status["state"]

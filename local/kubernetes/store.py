@@ -4,8 +4,8 @@ Nothing here waits or does I/O. A stored object is never changed in place: every
 dictionary, so whoever holds an object read earlier holds that very version. Callers must not change what
 they read; `modify` gives them a copy to change.
 
-Each write moves one counter, the resource version, as etcd's revision does. The last `HISTORY_LENGTH` writes
-are kept: a watch can start in the past, and a continued list shows the state its first page showed.
+Each write moves one counter, the resource version, as etcd's revision does. The last writes are
+kept: a watch can start in the past, and a continued list shows the state its first page showed.
 """
 
 import base64
@@ -52,15 +52,15 @@ class Page:
 class Store:
     """Every object, by kind and key."""
 
-    def __init__(self, now: Callable[[], datetime]) -> None:
-        """Args: the clock that stamps creation and deletion times."""
+    def __init__(self, now: Callable[[], datetime], *, history_length: int = HISTORY_LENGTH) -> None:
+        """Args: the clock that stamps creation and deletion times; how many writes are remembered."""
         self.now = now
         self.version = 1
         self._objects: dict[Resource, dict[Key, Obj]] = {resource: {} for resource in RESOURCES}
         self._keys: dict[Resource, list[Key]] = {resource: [] for resource in RESOURCES}
         self._by_uid: dict[str, tuple[Resource, Key]] = {}
         self._dependents: dict[str, set[tuple[Resource, Key]]] = defaultdict(set)
-        self._history: deque[Change] = deque(maxlen=HISTORY_LENGTH)
+        self._history: deque[Change] = deque(maxlen=history_length)
         self._listeners: list[Callable[[Change], None]] = []
 
     # --- reading ------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from flinkjobs import log
-from flinkjobs.errors import BadRequestError, Fault, FlinkjobsError, SettingsError
+from flinkjobs.errors import BadRequestError, Fault, PermanentError, SettingsError
 from flinkjobs.settings import Settings, read_settings
 from flinkjobs.web import Answer, Request
 
@@ -165,7 +165,7 @@ def _store(settings: Settings) -> JobStore:
     store = mongo.connect(settings.mongodb_uri, settings.mongodb_database)
     try:
         store.ensure_indexes()
-    except FlinkjobsError as error:
+    except PermanentError as error:
         # A user who may not create indexes can still work; whoever runs the database sees the line.
         log.warning("indexes.not_ensured", code=error.code, detail=str(error))
     return store

@@ -33,12 +33,13 @@ class Settled:
     """What cleanup needs of a record.
 
     Attributes:
+        status: None where the record holds no status that is known here; such a record is not settled.
         is_settled: nothing more will be needed of the Kubernetes Job: every id was read, or the
             failure was recorded.
     """
 
     job_id: str
-    status: Status
+    status: Status | None
     is_settled: bool
 
 

@@ -62,7 +62,7 @@ class _Body(_Part):
     jars: Annotated[list[_Path], Field(max_length=100)] = []
     flink_conf: Annotated[dict[_Line, _Line], Field(max_length=200)] = {}
     savepoint_path: _Path | None = None
-    cluster: Annotated[str, StringConstraints(min_length=1, max_length=63)] = DEFAULT_CLUSTER
+    cluster: str = DEFAULT_CLUSTER
     attached: bool = False
     exactly_once: bool = False
     resources: _Resources = _Resources()

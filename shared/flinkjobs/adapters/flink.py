@@ -17,9 +17,13 @@ READ_TIMEOUT_SECONDS: Final = 20.0
 """Longest silence in the middle of an answer."""
 
 
-def new_client() -> httpx.Client:
+def new_client(
+    *,
+    read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
+    connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
+) -> httpx.Client:
     """A connection pool for any number of clusters; it may be shared by threads."""
-    timeout = httpx.Timeout(READ_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS)
+    timeout = httpx.Timeout(read_timeout_seconds, connect=connect_timeout_seconds)
     return httpx.Client(timeout=timeout, headers={"Accept": "application/json"}, follow_redirects=False)
 
 
@@ -73,7 +77,7 @@ class HttpFlink:
     def _get(self, base_url: str, path: str) -> tuple[int, bytes]:
         try:
             response = self._client.get(base_url + path)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             what = cut(f"{type(error).__name__}: {error}".strip(": "), 200)
             raise FlinkUnavailableError(f"cluster {self.name}: GET {path}: {what}") from error
         return response.status_code, response.content

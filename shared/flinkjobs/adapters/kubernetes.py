@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import urllib3
+import yaml
 from kubernetes.client import ApiClient, Configuration
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
@@ -41,6 +42,8 @@ LOG_TAIL_LINES: Final = 2_000
 LOG_TAIL_BYTES: Final = 1024 * 1024
 POOL_SIZE: Final = 16
 
+_UNREADABLE_CONFIG: Final = (TypeError, ValueError, AttributeError, KeyError)
+"""What the client raises over a kubeconfig that is YAML, but not a kubeconfig."""
 _HTTP_ERROR: Final = 400
 _UNAVAILABLE: Final = frozenset({408, 429})
 _SERVER_ERROR: Final = 500
@@ -55,14 +58,16 @@ class KubernetesApi:
         self._core = f"/api/v1/namespaces/{namespace}"
 
     def create_job(self, manifest: Mapping[str, Any]) -> KubernetesJob:
-        return parse_job(self._json("POST", self._jobs, body=manifest, query={"fieldValidation": "Strict"}))
+        created = self._json("POST", self._jobs, body=manifest, query={"fieldValidation": "Strict"})
+        return _parsed(parse_job, created, f"POST {self._jobs}")
 
     def create_config_map(self, manifest: Mapping[str, Any]) -> None:
         self._json("POST", f"{self._core}/configmaps", body=manifest, query={"fieldValidation": "Strict"})
 
     def job(self, name: str) -> KubernetesJob | Missing:
+        path = f"{self._jobs}/{quote(name, safe='')}"
         try:
-            return parse_job(self._json("GET", f"{self._jobs}/{quote(name, safe='')}"))
+            return _parsed(parse_job, self._json("GET", path), f"GET {path}")
         except KubernetesNotFoundError:
             return Missing()
 
@@ -121,10 +126,10 @@ class KubernetesApi:
                     if not isinstance(page.get("items"), list):
                         raise KubernetesUnavailableError(f"GET {path}: the answer is no list")
                     for item in page["items"]:
-                        uid = item["metadata"].get("uid") or item["metadata"]["name"]
+                        uid = _parsed(_identity, item, f"GET {path}")
                         if uid not in seen:
                             seen.add(uid)
-                            yield parse(item)
+                            yield _parsed(parse, item, f"GET {path}")
                     token = (page.get("metadata") or {}).get("continue") or ""
                     if not token:
                         return
@@ -191,7 +196,8 @@ def _refusal(what: str, status: int, raw: bytes) -> KubernetesRefusedError | Kub
         answer = json.loads(raw)
     except ValueError:
         answer = None
-    if isinstance(answer, dict) and answer.get("kind") == "Status":
+    is_status = isinstance(answer, dict) and answer.get("kind") == "Status"
+    if is_status:
         reason = str(answer.get("reason") or status)
         message = cut(str(answer.get("message", "")))
     text = f"{what}: {status} {reason}: {message}"
@@ -200,9 +206,22 @@ def _refusal(what: str, status: int, raw: bytes) -> KubernetesRefusedError | Kub
     if status == 410:  # noqa: PLR2004 - Gone: a continue token or a resource version expired
         return ListExpiredError(text)
     kinds = {404: KubernetesNotFoundError, 409: KubernetesConflictError}
-    if status == 404 and not isinstance(answer, dict):  # noqa: PLR2004 - a proxy's 404 says nothing
+    if status in kinds and not is_status:  # a proxy's 404 says nothing about any object
         return KubernetesUnavailableError(text)
     return kinds.get(status, KubernetesRefusedError)(text, reason=reason, status=status)
+
+
+def _parsed(parse: Callable[[Mapping[str, Any]], T], raw: Any, what: str) -> T:
+    try:
+        return parse(raw)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        text = cut(f"{type(error).__name__}: {error}", 200)
+        raise KubernetesUnavailableError(f"{what}: an object that cannot be read: {text}") from error
+
+
+def _identity(raw: Mapping[str, Any]) -> str:
+    uid: str = raw["metadata"].get("uid") or raw["metadata"]["name"]
+    return uid
 
 
 def _start(raw: bytes) -> str:
@@ -229,7 +248,7 @@ def connect(namespace: str, *, auth: str, kubeconfig: str | None, in_cluster: bo
             load_kube_config(  # type: ignore[no-untyped-call]
                 config_file=kubeconfig, client_configuration=configuration
             )
-    except (ConfigException, OSError, TypeError) as error:
+    except (ConfigException, OSError, yaml.YAMLError, *_UNREADABLE_CONFIG) as error:
         raise SettingsError(f"K8S_AUTH {auth}: {cut(' '.join(str(error).split()), 200)}") from error
     # Nothing is repeated behind our back, but a connection that could not even be opened.
     configuration.retries = urllib3.Retry(total=None, connect=1, read=0, redirect=0, status=0, other=0)

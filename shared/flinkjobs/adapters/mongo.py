@@ -5,11 +5,13 @@ Documents of the old platform are read too: ISO strings where dates belong, and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from bson.codec_options import DatetimeConversion
 from pymongo import ASCENDING, DESCENDING, IndexModel, MongoClient, UpdateOne
 from pymongo.collection import Collection as MongoCollection
 from pymongo.errors import (
@@ -50,7 +52,11 @@ SERVER_SELECTION_TIMEOUT_MS: Final = 5_000
 RUNS_KEPT: Final = timedelta(days=14)
 """`sync_runs` holds the passes of this long."""
 
+UNIQUE_SUFFIX: Final = "_unique"
+"""Ends the name of a unique index that had to be made beside one that is not unique."""
+
 _JobDocument = Mapping[str, Any]
+_FLINK_JOB_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 _FOLLOWED_FIELDS: Final = (
     "job_id",
@@ -158,19 +164,76 @@ class MongoJobStore:
             self._runs.insert_one(dict(report))
 
     def ensure_indexes(self) -> None:
+        """Creates the indexes that are missing; idempotent.
+
+        An index of the same fields that the collection has already, under any name and with any options,
+        serves as well. Only uniqueness is insisted on: where the old platform made a `job_id` index that
+        is not unique, a unique one is made beside it (MongoDB 5.0 or newer).
+
+        Raises:
+            StoreRefusedError: a unique index cannot be made, as a rule because a value occurs twice. All
+                other indexes exist then.
+        """
         with _translated():
-            self._jobs.create_indexes(list(JOB_INDEXES))
             self._runs.create_indexes(
                 [IndexModel([("started_at", DESCENDING)], expireAfterSeconds=int(RUNS_KEPT.total_seconds()))]
             )
+            try:
+                self._jobs.create_indexes(list(JOB_INDEXES))
+            except OperationFailure as error:
+                if error.code not in (*_INDEX_EXISTS, _DUPLICATE_KEY):
+                    raise
+                self._ensure_one_by_one()
+
+    def _ensure_one_by_one(self) -> None:
+        refused: OperationFailure | None = None
+        for index in JOB_INDEXES:
+            try:
+                self._ensure(index)
+            except OperationFailure as error:
+                if error.code != _DUPLICATE_KEY:
+                    raise
+                refused = error
+        if refused is not None:
+            raise refused
+
+    def _ensure(self, index: IndexModel) -> None:
+        try:
+            self._jobs.create_indexes([index])
+        except OperationFailure as error:
+            if error.code not in _INDEX_EXISTS:
+                raise
+            wanted = index.document
+            if wanted.get("unique") and not self._has_unique(wanted["key"]):
+                options = {name: value for name, value in wanted.items() if name not in ("key", "name")}
+                name = wanted["name"] + UNIQUE_SUFFIX
+                self._jobs.create_indexes([IndexModel(list(wanted["key"].items()), name=name, **options)])
+
+    def _has_unique(self, key: Mapping[str, Any]) -> bool:
+        return any(
+            index.get("unique") and index["key"] == list(key.items())
+            for index in self._jobs.index_information().values()
+        )
 
     def ping(self) -> None:
         with _translated():
             self._client.admin.command("ping")
 
 
-def connect(uri: str, database: str) -> MongoJobStore:
+def connect(
+    uri: str,
+    database: str,
+    *,
+    timeout_ms: int = TIMEOUT_MS,
+    server_selection_timeout_ms: int = SERVER_SELECTION_TIMEOUT_MS,
+) -> MongoJobStore:
     """A store for this URI. Nothing is sent before the first call.
+
+    Args:
+        uri: a MongoDB connection string.
+        database: its name.
+        timeout_ms: how long one call may take in all.
+        server_selection_timeout_ms: how long to look for a server that answers.
 
     Raises:
         StoreRefusedError: the URI cannot be understood. It is not quoted: it holds a password.
@@ -180,9 +243,10 @@ def connect(uri: str, database: str) -> MongoJobStore:
             uri,
             appname="flinkjobs",
             tz_aware=True,
-            serverSelectionTimeoutMS=SERVER_SELECTION_TIMEOUT_MS,
-            connectTimeoutMS=SERVER_SELECTION_TIMEOUT_MS,
-            timeoutMS=TIMEOUT_MS,
+            datetime_conversion=DatetimeConversion.DATETIME_AUTO,  # one date beyond the year 9999 costs itself
+            serverSelectionTimeoutMS=server_selection_timeout_ms,
+            connectTimeoutMS=server_selection_timeout_ms,
+            timeoutMS=timeout_ms,
             journal=True,  # a standalone server may forget what it acknowledged without
         )
     except (ConfigurationError, ValueError) as error:
@@ -197,12 +261,12 @@ def read_record(document: _JobDocument) -> JobRecord | UnreadableRecord:
     """The record that a document holds; a document that cannot be read says why and costs only itself."""
     try:
         return JobRecord(
-            job_id=document["job_id"],
+            job_id=_required_text(document, "job_id"),
             status=Status(document["status"]),
-            submitted_at=_required_time(document.get("submitted_at")),
-            k8s_job_name=document.get("k8s_job_name"),
-            cluster=document.get("cluster") or "default",
-            flink_state=document.get("flink_state"),
+            submitted_at=_required_time(document, "submitted_at"),
+            k8s_job_name=_text_of(document, "k8s_job_name"),
+            cluster=_text_of(document, "cluster") or "default",
+            flink_state=_text_of(document, "flink_state"),
             flink_jobs=_read_refs(document),
             submitter_done=_is_submitter_done(document),
             dropped_ids=tuple(document.get("dropped_ids") or ()),
@@ -211,9 +275,9 @@ def read_record(document: _JobDocument) -> JobRecord | UnreadableRecord:
             duration=document.get("duration"),
             reason=_read_reason(document.get("reason")),
             missing_since=_time(document.get("missing_since")),
-            revision=document.get("revision"),
+            revision=_revision(document),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         return UnreadableRecord(
             job_id=str(document.get("job_id")), error=cut(f"{type(error).__name__}: {error}", 200)
         )
@@ -223,20 +287,48 @@ def _read_refs(document: _JobDocument) -> tuple[FlinkJobRef, ...]:
     if (stored := document.get("flink_jobs")) is not None:
         return tuple(
             FlinkJobRef(
-                id=ref["id"],
+                id=_flink_job_id(ref["id"]),
                 source=IdSource(ref["source"]),
                 confirmed=ref["confirmed"],
                 state=ref.get("state"),
-                start_time=ref.get("start_time"),
-                end_time=ref.get("end_time"),
+                start_time=_time(ref.get("start_time")),
+                end_time=_time(ref.get("end_time")),
                 failure=ref.get("failure"),
-                missing_since=ref.get("missing_since"),
+                missing_since=_time(ref.get("missing_since")),
                 missing_passes=ref.get("missing_passes", 0),
             )
             for ref in stored
         )
     flink_job_id = document.get("flink_job_id")
-    return (FlinkJobRef(id=flink_job_id, source=IdSource.RECORD),) if flink_job_id else ()
+    return (FlinkJobRef(id=_flink_job_id(flink_job_id), source=IdSource.RECORD),) if flink_job_id else ()
+
+
+def _flink_job_id(stored: Any) -> str:
+    """An id that Flink can be asked for."""
+    if isinstance(stored, str) and _FLINK_JOB_ID.fullmatch(stored):
+        return stored
+    raise ValueError(f"no Flink Job ID: {cut(str(stored), 80)!r}")
+
+
+def _text_of(document: _JobDocument, name: str) -> str | None:
+    stored = document.get(name)
+    if stored is None or isinstance(stored, str):
+        return stored
+    raise TypeError(f"{name} is no text but {type(stored).__name__}")
+
+
+def _required_text(document: _JobDocument, name: str) -> str:
+    text = _text_of(document, name)
+    if not text:
+        raise ValueError(f"{name} is missing")
+    return text
+
+
+def _revision(document: _JobDocument) -> int | None:
+    revision = document.get("revision")
+    if revision is None or isinstance(revision, int):
+        return revision
+    raise TypeError(f"revision is no whole number but {type(revision).__name__}")
 
 
 def _is_submitter_done(document: _JobDocument) -> bool:
@@ -249,7 +341,7 @@ def _is_submitter_done(document: _JobDocument) -> bool:
 def _read_reason(stored: _JobDocument | None) -> Reason | None:
     if stored is None:
         return None
-    return Reason(code=ReasonCode(stored["code"]), message=stored["message"], since=stored["since"])
+    return Reason(code=ReasonCode(stored["code"]), message=stored["message"], since=_required_time(stored, "since"))
 
 
 def _time(stored: Any) -> datetime | None:
@@ -260,15 +352,18 @@ def _time(stored: Any) -> datetime | None:
     return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
 
 
-def _required_time(stored: Any) -> datetime:
-    time = _time(stored)
+def _required_time(document: _JobDocument, name: str) -> datetime:
+    time = _time(document.get(name))
     if time is None:
-        raise ValueError("submitted_at is missing")
+        raise ValueError(f"{name} is missing")
     return time
 
 
 def _settled(document: _JobDocument) -> Settled:
-    status = Status(document["status"])
+    try:
+        status = Status(document.get("status"))
+    except ValueError:
+        return Settled(job_id=document["job_id"], status=None, is_settled=False)
     return Settled(
         job_id=document["job_id"],
         status=status,
@@ -349,6 +444,10 @@ def _conditional(update: Update, now: datetime, run_id: str) -> UpdateOne:
 
 
 # --- errors -----------------------------------------------------------------------------------------
+
+_INDEX_EXISTS: Final = (85, 86)
+"""IndexOptionsConflict and IndexKeySpecsConflict: an index of these fields, or of this name, exists."""
+_DUPLICATE_KEY: Final = 11000
 
 _RETRYABLE_CODES: Final = frozenset({6, 7, 50, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
 """Server codes that mean "not now": https://github.com/mongodb/specifications, retryable reads."""

@@ -1,0 +1,32 @@
+"""The whole stack, once for all end-to-end tests: real MongoDB, real Flink, pods that run `flink run`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from local.stack import Stack
+
+SPEED = 60.0
+"""`*/3 * * * *` ticks every three seconds."""
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """Its schedules run; a finished Kubernetes Job may be deleted at once."""
+    settings = {"CLEANUP_RETENTION_HOURS": "0", "LOST_AFTER_SECONDS": "5"}
+    with Stack(environ={}, settings=settings, speed=SPEED) as running:
+        running.create_schedules()
+        yield running
+
+
+@pytest.fixture(scope="session")
+def database(stack: Stack) -> Iterator[Database[dict[str, Any]]]:
+    """The database that the functions of the stack write to."""
+    client: MongoClient[dict[str, Any]] = MongoClient(stack.mongodb_uri, tz_aware=True)
+    with client:
+        yield client["lemo_recommender"]

@@ -1,0 +1,269 @@
+"""Reading Jobs, pods and events out of an API server's JSON."""
+
+from datetime import UTC, datetime
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from flinkjobs import kube
+from flinkjobs.kube import Container, Event, Terminated, Waiting
+from flinkjobs.model import JobPhase
+from tests.unit.kube_objects import NOON, condition, raw_job, raw_pod
+
+COMPLETE = condition("Complete", reason="CompletionsReached")
+FAILED = condition("Failed", reason="BackoffLimitExceeded", message="Job has reached the specified backoff limit")
+
+
+@pytest.mark.parametrize(
+    ("conditions", "phase"),
+    [
+        pytest.param([], JobPhase.ACTIVE, id="none"),
+        pytest.param(None, JobPhase.ACTIVE, id="null"),
+        pytest.param([COMPLETE], JobPhase.COMPLETE, id="complete"),
+        pytest.param([FAILED], JobPhase.FAILED, id="failed"),
+        pytest.param([condition("SuccessCriteriaMet")], JobPhase.ACTIVE, id="success criteria met is not the end"),
+        pytest.param([condition("FailureTarget")], JobPhase.ACTIVE, id="failure target is not the end"),
+        pytest.param([condition("Complete", "False")], JobPhase.ACTIVE, id="complete is False"),
+        pytest.param([condition("Failed", "Unknown")], JobPhase.ACTIVE, id="failed is Unknown"),
+        pytest.param([condition("Suspended", "False"), COMPLETE], JobPhase.COMPLETE, id="resumed, then complete"),
+        pytest.param([condition("Complete", "False"), FAILED], JobPhase.FAILED, id="not complete but failed"),
+        pytest.param([{"status": "True"}], JobPhase.ACTIVE, id="no type"),
+        pytest.param([{"type": "Complete"}], JobPhase.ACTIVE, id="no status"),
+    ],
+)
+def test_a_job_is_over_by_its_conditions(conditions: Any, phase: JobPhase) -> None:
+    assert kube.parse_job(raw_job(conditions=conditions)).phase is phase
+
+
+@pytest.mark.parametrize("end", [COMPLETE, FAILED], ids=["complete", "failed"])
+def test_the_order_of_the_conditions_does_not_matter(end: dict[str, Any]) -> None:
+    others = [condition("SuccessCriteriaMet"), condition("FailureTarget"), condition("Suspended", "False")]
+    phases = {kube.parse_job(raw_job(conditions=list(order))).phase for order in permutations([*others, end])}
+    assert phases == {JobPhase.COMPLETE if end is COMPLETE else JobPhase.FAILED}
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [{"succeeded": 1}, {"failed": 1}, {"succeeded": 1, "failed": 3}, {"active": 0}, {"completionTime": "2025-11-01T12:00:00Z"}],
+    ids=str,
+)  # fmt: skip
+def test_pod_counts_are_no_outcome(counts: dict[str, Any]) -> None:
+    assert kube.parse_job(raw_job(**counts)).phase is JobPhase.ACTIVE
+
+
+def test_the_end_is_the_transition_of_the_condition_because_a_failed_job_has_no_completion_time() -> None:
+    early = condition("FailureTarget") | {"lastTransitionTime": "2025-11-01T11:00:00Z"}
+    late = condition("Suspended", "False") | {"lastTransitionTime": "2025-11-01T13:00:00Z"}
+    job = kube.parse_job(raw_job(conditions=[early, FAILED, late]))
+    assert job.finished_at == NOON
+
+
+def test_a_failed_job_says_why() -> None:
+    assert kube.parse_job(raw_job(conditions=[FAILED])).ended == (
+        "BackoffLimitExceeded: Job has reached the specified backoff limit"
+    )
+
+
+@pytest.mark.parametrize("fields", [{}, {"reason": None, "message": None}], ids=["omitted", "null"])
+def test_a_failed_job_that_says_nothing_has_failed(fields: dict[str, None]) -> None:
+    assert kube.parse_job(raw_job(conditions=[condition("Failed", **fields)])).ended == "Failed"
+
+
+def test_only_a_failed_job_has_ended_words() -> None:
+    assert kube.parse_job(raw_job(conditions=[COMPLETE])).ended is None
+    assert kube.parse_job(raw_job()).ended is None
+
+
+@pytest.mark.parametrize(
+    ("suspend", "conditions", "phase"),
+    [
+        (True, [], JobPhase.SUSPENDED),
+        (False, [], JobPhase.ACTIVE),
+        (None, [], JobPhase.ACTIVE),
+        (True, [FAILED], JobPhase.FAILED),
+    ],
+    ids=["suspended", "not", "null", "an ended Job is over all the same"],
+)
+def test_a_suspended_job_is_suspended(suspend: bool | None, conditions: list[Any], phase: JobPhase) -> None:
+    raw = raw_job(conditions=conditions)
+    raw["spec"]["suspend"] = suspend
+    assert kube.parse_job(raw).phase is phase
+
+
+def test_a_job_with_the_least_an_api_server_may_send() -> None:
+    job = kube.parse_job({"metadata": {"name": "j"}})
+    assert job == kube.KubernetesJob(name="j", uid="", job_id="", phase=JobPhase.ACTIVE, created_at=None)
+
+
+def test_a_job_whose_fields_are_all_null() -> None:
+    nulls = {"uid": None, "annotations": None, "creationTimestamp": None, "deletionTimestamp": None}
+    job = kube.parse_job({"metadata": {"name": "j", **nulls}, "spec": None, "status": None})
+    assert job == kube.KubernetesJob(name="j", uid="", job_id="", phase=JobPhase.ACTIVE, created_at=None)
+
+
+def test_a_job_under_deletion_is_seen() -> None:
+    raw = raw_job()
+    raw["metadata"]["deletionTimestamp"] = "2025-11-01T12:00:00Z"
+    assert kube.parse_job(raw).deleting
+    assert not kube.parse_job(raw_job()).deleting
+
+
+def test_the_exact_job_id_is_the_annotation() -> None:
+    assert kube.parse_job(raw_job()).job_id == "etl_1761998400000"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2025-11-01T12:00:00Z", NOON),
+        ("2025-11-01T20:00:00+08:00", NOON),
+        ("2025-11-01T12:00:00.123456Z", NOON.replace(microsecond=123456)),
+        ("2025-11-01T12:00:00.123456789Z", NOON.replace(microsecond=123456)),
+        (None, None),
+        ("", None),
+    ],
+)
+def test_times_are_aware_utc(text: str | None, expected: datetime | None) -> None:
+    parsed = kube.parse_time(text)
+    assert parsed == expected
+    assert parsed is None or parsed.tzinfo is UTC
+
+
+# --- pods -------------------------------------------------------------------------------------------
+
+
+def state_of(state: dict[str, Any] | None) -> Waiting | Terminated | None:
+    pod = kube.parse_pod(raw_pod(containerStatuses=[{"name": "submit", "state": state}]))
+    assert pod.submit is not None
+    return pod.submit.state
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        pytest.param({"running": {"startedAt": "2025-11-01T12:00:00Z"}}, None, id="running"),
+        pytest.param({"running": {}}, None, id="running, empty"),
+        pytest.param({"waiting": {"reason": "ErrImagePull", "message": "no"}}, Waiting("ErrImagePull", "no"), id="waiting"),
+        pytest.param({"waiting": {}}, Waiting("", ""), id="waiting, empty"),
+        pytest.param({}, Waiting("", ""), id="empty means waiting"),
+        pytest.param(None, Waiting("", ""), id="null means waiting"),
+        pytest.param({"running": None, "waiting": {"reason": "X", "message": None}}, Waiting("X", ""), id="running null"),
+        pytest.param({"terminated": {"exitCode": 31, "reason": "Error", "message": "m"}}, Terminated(31, "Error", "m"), id="terminated"),
+        pytest.param({"terminated": {"exitCode": 0, "reason": None, "message": None}}, Terminated(0, "", ""), id="terminated, nulls"),
+        pytest.param({"waiting": None, "running": None, "terminated": {"exitCode": 0}}, Terminated(0, "", ""), id="others null"),
+    ],
+)  # fmt: skip
+def test_a_containers_state(state: dict[str, Any] | None, expected: Waiting | Terminated | None) -> None:
+    assert state_of(state) == expected
+
+
+def test_an_exit_code_that_is_missing_is_no_success() -> None:
+    assert state_of({"terminated": {}}) == Terminated(-1, "", "")
+
+
+def test_init_containers_come_first_and_are_marked() -> None:
+    raw = raw_pod(
+        initContainerStatuses=[{"name": "fetch", "state": {"running": {}}}],
+        containerStatuses=[{"name": "submit", "state": {"waiting": {"reason": "PodInitializing"}}}],
+    )
+    assert kube.parse_pod(raw).containers == (
+        Container("fetch", None, is_init=True),
+        Container("submit", Waiting("PodInitializing", "")),
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["submit"], "submit"),
+        (["sidecar", "submit"], "submit"),
+        (["main"], "main"),
+        (["a", "b"], None),
+        ([], None),
+    ],
+    ids=["its name", "beside a sidecar", "the only one", "neither of two", "none yet"],
+)
+def test_the_submitting_container(names: list[str], expected: str | None) -> None:
+    statuses = [{"name": name, "state": {"running": {}}} for name in names]
+    submit = kube.parse_pod(raw_pod(containerStatuses=statuses)).submit
+    assert (submit.name if submit else None) == expected
+
+
+def test_an_init_container_is_never_the_submitting_one() -> None:
+    raw = raw_pod(initContainerStatuses=[{"name": "submit", "state": {"running": {}}}])
+    assert kube.parse_pod(raw).submit is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ({"batch.kubernetes.io/job-name": "new", "job-name": "old"}, "new"),
+        ({"job-name": "old"}, "old"),
+        ({}, ""),
+        (None, ""),
+    ],
+    ids=["1.27 and later", "before 1.27", "no label", "null"],
+)
+def test_a_pod_names_its_job(labels: dict[str, str] | None, expected: str) -> None:
+    raw = raw_pod()
+    raw["metadata"]["labels"] = labels
+    assert kube.parse_pod(raw).job_name == expected
+
+
+@pytest.mark.parametrize(
+    ("conditions", "expected"),
+    [
+        ([condition("PodScheduled", "False", reason="Unschedulable", message="0/3 nodes")], "Unschedulable: 0/3 nodes"),
+        ([condition("Ready", "False"), condition("PodScheduled", "False", reason="Unschedulable")], "Unschedulable"),
+        ([condition("PodScheduled", "False", reason=None, message=None)], ""),
+        ([condition("PodScheduled")], None),
+        ([condition("Ready", "False", reason="ContainersNotReady")], None),
+        (None, None),
+    ],
+    ids=["no node", "among others", "null fields", "scheduled", "not ready only", "null"],
+)  # fmt: skip
+def test_an_unschedulable_pod_says_so(conditions: Any, expected: str | None) -> None:
+    assert kube.parse_pod(raw_pod(conditions=conditions)).unschedulable == expected
+
+
+def test_an_evicted_pod_keeps_its_words() -> None:
+    pod = kube.parse_pod(raw_pod(phase="Failed", reason="Evicted", message="low on memory", containerStatuses=None))
+    assert (pod.reason, pod.message, pod.is_over, pod.containers) == ("Evicted", "low on memory", True, ())
+
+
+@pytest.mark.parametrize(
+    ("phase", "is_over"),
+    [("Pending", False), ("Running", False), ("Unknown", False), ("Succeeded", True), ("Failed", True)],
+)
+def test_a_pod_is_over_by_its_phase(phase: str, *, is_over: bool) -> None:
+    assert kube.parse_pod(raw_pod(phase=phase)).is_over is is_over
+
+
+def test_a_pod_with_the_least_an_api_server_may_send() -> None:
+    least = kube.parse_pod({"metadata": {"name": "p"}})
+    nulls = {"phase": None, "reason": None, "message": None, "conditions": None, "initContainerStatuses": None}
+    assert least == kube.Pod(name="p", uid="", job_name="", created_at=None, phase="Unknown")
+    assert kube.parse_pod({"metadata": {"name": "p", "uid": None}, "status": nulls}) == least
+
+
+# --- events -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ({"lastTimestamp": "2025-11-01T12:00:00Z"}, NOON),
+        ({"lastTimestamp": None, "eventTime": "2025-11-01T12:00:00.000000Z"}, NOON),
+        ({}, None),
+    ],
+    ids=["old kind", "new kind", "none"],
+)
+def test_an_event(times: dict[str, Any], expected: datetime | None) -> None:
+    raw = {"involvedObject": {"kind": "Job", "name": "j"}, "reason": "FailedCreate", "message": "quota", **times}
+    assert kube.parse_event(raw) == Event("Job", "j", "FailedCreate", "quota", expected)
+
+
+def test_an_event_whose_fields_are_all_null() -> None:
+    raw = {"involvedObject": None, "reason": None, "message": None, "lastTimestamp": None, "eventTime": None}
+    assert kube.parse_event(raw) == Event("", "", "", "", None)
