@@ -187,9 +187,14 @@ def _job_ids(body: Mapping[str, Any]) -> list[str] | None:
     job_ids = body.get("job_ids")
     if job_ids is None:
         return None
-    if not isinstance(job_ids, list) or not all(isinstance(job_id, str) for job_id in job_ids):
+    if not isinstance(job_ids, list) or not all(map(_is_text, job_ids)):
         raise _bad("/job_ids", "must be an array of strings")
     return job_ids
+
+
+def _is_text(value: object) -> bool:
+    """Whether this is a string that UTF-8 can hold: JSON may write half a surrogate pair."""
+    return isinstance(value, str) and value.encode(errors="ignore").decode() == value
 
 
 def _dry_run(request: Request) -> bool:

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from flinkjobs.kube import Event, KubernetesJob, Pod
+from flinkjobs.lease import LeaseStore
 from flinkjobs.model import FlinkJob, JobRecord, Missing, Status, UnreadableRecord, Update
 
 
@@ -43,7 +44,7 @@ class Settled:
     is_settled: bool
 
 
-class JobStore(Protocol):
+class JobStore(LeaseStore, Protocol):
     """The collection `flink_jobs` and its companions."""
 
     def insert(self, record: JobRecord, details: Mapping[str, Any]) -> None:

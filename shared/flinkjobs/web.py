@@ -121,8 +121,10 @@ def _read(request: flask.Request) -> Request:
     """Reads at most the limit, whatever length the caller claims."""
     if (request.content_length or 0) > MAX_BODY_BYTES:
         raise BodyTooLargeError(f"the body may hold {MAX_BODY_BYTES} bytes")
+    body = b""
     try:
-        body = request.stream.read(MAX_BODY_BYTES + 1)
+        while len(body) <= MAX_BODY_BYTES and (part := request.stream.read(MAX_BODY_BYTES + 1 - len(body))):
+            body += part  # one read may return less than it was asked for
     except ClientDisconnected as error:
         raise BadRequestError("the body ended before its Content-Length") from error
     if len(body) > MAX_BODY_BYTES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Final
 
@@ -15,6 +16,8 @@ from flinkjobs.settings import FlinkCluster
 CONNECT_TIMEOUT_SECONDS: Final = 3.0
 READ_TIMEOUT_SECONDS: Final = 20.0
 """Longest silence in the middle of an answer."""
+ANSWER_TIMEOUT_SECONDS: Final = 60.0
+"""How long one answer may take in all, however steadily it trickles in."""
 
 
 def new_client(
@@ -30,9 +33,16 @@ def new_client(
 class HttpFlink:
     """`flinkjobs.ports.Flink` for one cluster."""
 
-    def __init__(self, cluster: FlinkCluster, client: httpx.Client) -> None:
+    def __init__(
+        self,
+        cluster: FlinkCluster,
+        client: httpx.Client,
+        *,
+        answer_timeout_seconds: float = ANSWER_TIMEOUT_SECONDS,
+    ) -> None:
         self._cluster = cluster
         self._client = client
+        self._answer_timeout_seconds = answer_timeout_seconds
 
     @property
     def name(self) -> str:
@@ -75,9 +85,15 @@ class HttpFlink:
         return flink_rest.parse_exceptions(status, body)
 
     def _get(self, base_url: str, path: str) -> tuple[int, bytes]:
+        deadline = time.monotonic() + self._answer_timeout_seconds
+        body = bytearray()
         try:
-            response = self._client.get(base_url + path)
+            with self._client.stream("GET", base_url + path) as response:
+                for part in response.iter_bytes():
+                    body += part
+                    if time.monotonic() > deadline:
+                        raise httpx.ReadTimeout("the answer did not end in time")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             what = cut(f"{type(error).__name__}: {error}".strip(": "), 200)
             raise FlinkUnavailableError(f"cluster {self.name}: GET {path}: {what}") from error
-        return response.status_code, response.content
+        return response.status_code, bytes(body)

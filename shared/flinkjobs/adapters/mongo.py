@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from bson.codec_options import DatetimeConversion
-from pymongo import ASCENDING, DESCENDING, IndexModel, MongoClient, UpdateOne
+from pymongo import ASCENDING, DESCENDING, IndexModel, MongoClient, ReturnDocument, UpdateOne
 from pymongo.collection import Collection as MongoCollection
 from pymongo.errors import (
     BulkWriteError,
@@ -33,6 +33,7 @@ from flinkjobs.errors import (
     StoreUnavailableError,
     cut,
 )
+from flinkjobs.lease import TTL_SECONDS, Lease
 from flinkjobs.model import (
     FlinkJobRef,
     IdSource,
@@ -54,6 +55,8 @@ RUNS_KEPT: Final = timedelta(days=14)
 
 UNIQUE_SUFFIX: Final = "_unique"
 """Ends the name of a unique index that had to be made beside one that is not unique."""
+
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _JobDocument = Mapping[str, Any]
 _FLINK_JOB_ID: Final = re.compile(r"[0-9a-f]{32}")
@@ -99,6 +102,7 @@ class MongoJobStore:
     def __init__(self, client: MongoClient[dict[str, Any]], database: str) -> None:
         self._jobs: MongoCollection[dict[str, Any]] = client[database]["flink_jobs"]
         self._runs: MongoCollection[dict[str, Any]] = client[database]["sync_runs"]
+        self._leases: MongoCollection[dict[str, Any]] = client[database]["leases"]
         self._client = client
 
     def insert(self, record: JobRecord, details: Mapping[str, Any]) -> None:
@@ -162,6 +166,45 @@ class MongoJobStore:
     def save_run(self, report: Mapping[str, Any]) -> None:
         with _translated():
             self._runs.insert_one(dict(report))
+
+    def take_lease(self, name: str, *, holder: str, ttl_seconds: float) -> Lease | None:
+        taken = {"holder": holder, "expires_at": _from_now(ttl_seconds)}
+        with _translated():
+            found = self._leases.find_one_and_update(
+                {"_id": name, "$expr": {"$lte": ["$expires_at", "$$NOW"]}},
+                [{"$set": {**taken, "fence": {"$add": ["$fence", 1]}}}],
+                return_document=ReturnDocument.AFTER,
+            )
+            if found is None:
+                found = self._first_lease(name, holder)
+        if found is None:
+            return None
+        return Lease(name=name, holder=holder, fence=found["fence"], cursor=found.get("cursor"))
+
+    def _first_lease(self, name: str, holder: str) -> dict[str, Any] | None:
+        """Makes the lease where there is none yet, already run out, and takes it; None when it is held."""
+        try:
+            self._leases.insert_one({"_id": name, "holder": None, "expires_at": _LONG_AGO, "fence": 0})
+        except DuplicateKeyError:
+            return None
+        return self._leases.find_one_and_update(
+            {"_id": name, "fence": 0},
+            [{"$set": {"holder": holder, "expires_at": _from_now(TTL_SECONDS), "fence": 1}}],
+            return_document=ReturnDocument.AFTER,
+        )
+
+    def renew_lease(self, lease: Lease, *, ttl_seconds: float) -> bool:
+        return self._change_lease(lease, {"expires_at": _from_now(ttl_seconds)})
+
+    def release_lease(self, lease: Lease, *, cursor: str | None) -> bool:
+        return self._change_lease(
+            lease, {"holder": None, "expires_at": _LONG_AGO, "cursor": {"$literal": cursor}}
+        )
+
+    def _change_lease(self, lease: Lease, fields: Mapping[str, Any]) -> bool:
+        ours = {"_id": lease.name, "holder": lease.holder, "fence": lease.fence}
+        with _translated():
+            return self._leases.update_one(ours, [{"$set": dict(fields)}]).matched_count == 1
 
     def ensure_indexes(self) -> None:
         """Creates the indexes that are missing; idempotent.
@@ -243,7 +286,7 @@ def connect(
             uri,
             appname="flinkjobs",
             tz_aware=True,
-            datetime_conversion=DatetimeConversion.DATETIME_AUTO,  # one date beyond the year 9999 costs itself
+            datetime_conversion=DatetimeConversion.DATETIME_AUTO,  # a date beyond the year 9999 costs itself
             serverSelectionTimeoutMS=server_selection_timeout_ms,
             connectTimeoutMS=server_selection_timeout_ms,
             timeoutMS=timeout_ms,
@@ -341,7 +384,9 @@ def _is_submitter_done(document: _JobDocument) -> bool:
 def _read_reason(stored: _JobDocument | None) -> Reason | None:
     if stored is None:
         return None
-    return Reason(code=ReasonCode(stored["code"]), message=stored["message"], since=_required_time(stored, "since"))
+    return Reason(
+        code=ReasonCode(stored["code"]), message=stored["message"], since=_required_time(stored, "since")
+    )
 
 
 def _time(stored: Any) -> datetime | None:
@@ -361,8 +406,8 @@ def _required_time(document: _JobDocument, name: str) -> datetime:
 
 def _settled(document: _JobDocument) -> Settled:
     try:
-        status = Status(document.get("status"))
-    except ValueError:
+        status = Status(document["status"])
+    except (KeyError, ValueError):
         return Settled(job_id=document["job_id"], status=None, is_settled=False)
     return Settled(
         job_id=document["job_id"],
@@ -441,6 +486,11 @@ def _conditional(update: Update, now: datetime, run_id: str) -> UpdateOne:
         "revision": update.before.revision,
     }
     return UpdateOne(unchanged, {"$set": changed})
+
+
+def _from_now(seconds: float) -> dict[str, Any]:
+    """A time by the server's clock: an aggregation expression for an update."""
+    return {"$add": ["$$NOW", int(seconds * 1000)]}
 
 
 # --- errors -----------------------------------------------------------------------------------------

@@ -1,0 +1,116 @@
+"""One holder at a time: a lease in the store, kept alive by a heartbeat while its holder lives.
+
+A holder that dies is taken over when its lease runs out. Each taking gives a higher fencing value; a holder
+that was only slow finds its lease gone when it asks, and writes no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Event, Thread
+from typing import Final, Protocol
+
+from flinkjobs import log
+from flinkjobs.errors import FlinkjobsError
+
+TTL_SECONDS: Final = 20.0
+"""How long a lease holds without a heartbeat: after so long a dead holder is taken over."""
+
+HEARTBEAT_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A lease that was taken.
+
+    Attributes:
+        name: what it is for.
+        holder: who has it, unique per taking.
+        fence: higher than that of every taking before.
+        cursor: what the last holder left for the next: where to go on.
+    """
+
+    name: str
+    holder: str
+    fence: int
+    cursor: str | None
+
+
+class LeaseStore(Protocol):
+    """Where leases are kept. Times are told by the store's clock alone."""
+
+    def take_lease(self, name: str, *, holder: str, ttl_seconds: float) -> Lease | None:
+        """Takes a lease that is free or has run out; None while another holds it."""
+
+    def renew_lease(self, lease: Lease, *, ttl_seconds: float) -> bool:
+        """Prolongs a lease; False when it is not ours any more."""
+
+    def release_lease(self, lease: Lease, *, cursor: str | None) -> bool:
+        """Gives a lease back with a note for the next holder; False when it is not ours any more."""
+
+
+class Held:
+    """A lease that is being kept alive."""
+
+    def __init__(self, store: LeaseStore, lease: Lease) -> None:
+        """Args:
+        store: where the lease is kept.
+        lease: as it was taken.
+        """
+        self.lease = lease
+        self.cursor = lease.cursor
+        self._store = store
+        self._stopped = Event()
+        self._lost = Event()
+        self._thread = Thread(target=self._beat, name=f"lease {lease.name}", daemon=True)
+
+    def is_ours(self) -> bool:
+        """Asks the store, and prolongs the lease. To be asked right before a write."""
+        if not self._lost.is_set() and not self._store.renew_lease(self.lease, ttl_seconds=TTL_SECONDS):
+            self._lose()
+        return not self._lost.is_set()
+
+    def _lose(self) -> None:
+        self._lost.set()
+        log.warning("lease.lost", name=self.lease.name, holder=self.lease.holder, fence=self.lease.fence)
+
+    def _beat(self) -> None:
+        while not self._stopped.wait(HEARTBEAT_SECONDS) and not self._lost.is_set():
+            try:
+                self.is_ours()
+            except FlinkjobsError as error:
+                log.warning("lease.not_renewed", name=self.lease.name, code=error.code, detail=str(error))
+
+    def start(self) -> None:
+        """Begins the heartbeat."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the heartbeat and gives the lease back, with `cursor` for the next holder.
+
+        A lease that cannot be given back runs out by itself.
+        """
+        self._stopped.set()
+        self._thread.join()
+        if not self._lost.is_set():
+            try:
+                self._store.release_lease(self.lease, cursor=self.cursor)
+            except FlinkjobsError as error:
+                log.warning("lease.not_released", name=self.lease.name, code=error.code, detail=str(error))
+
+
+@contextmanager
+def held(store: LeaseStore, name: str, *, holder: str) -> Iterator[Held | None]:
+    """Holds the lease of this name during the block; yields None when another holds it."""
+    lease = store.take_lease(name, holder=holder, ttl_seconds=TTL_SECONDS)
+    if lease is None:
+        yield None
+        return
+    keeping = Held(store, lease)
+    keeping.start()
+    try:
+        yield keeping
+    finally:
+        keeping.stop()

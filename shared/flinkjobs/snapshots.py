@@ -1,0 +1,120 @@
+"""What the Flink clusters say in one pass: a snapshot each, and the few questions that it leaves open."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Lock
+from typing import Any, TypeVar
+
+from flinkjobs.errors import FlinkjobsError
+from flinkjobs.harvest import find_by_name
+from flinkjobs.model import FlinkJob, FlinkObservation, JobRecord, Missing, Status, Unreachable
+from flinkjobs.ports import Flink
+
+T = TypeVar("T")
+
+
+class Snapshots:
+    """One look at every Flink cluster, all taken side by side; may be asked by several threads."""
+
+    def __init__(self, flinks: Mapping[str, Flink], threads: ThreadPoolExecutor) -> None:
+        """Begins to ask every cluster.
+
+        Args:
+            flinks: the clusters, by name.
+            threads: where the requests run.
+        """
+        self._flinks = flinks
+        self._overviews = {
+            name: threads.submit(or_unreachable, flink.overview) for name, flink in flinks.items()
+        }
+        self._history_locks = {name: Lock() for name in flinks}
+        self._histories: dict[str, Mapping[str, FlinkJob] | Unreachable] = {}
+        self._missing: Counter[str] = Counter()
+        self._count_lock = Lock()
+
+    def _overview(self, cluster: str) -> Mapping[str, FlinkJob] | Unreachable:
+        if cluster not in self._overviews:
+            return Unreachable(f"the settings describe no Flink cluster {cluster!r}")
+        return self._overviews[cluster].result()
+
+    def get(self, cluster: str, flink_job_id: str) -> FlinkJob | Unreachable | None:
+        """The job as the snapshot shows it; None when the snapshot lacks it."""
+        overview = self._overview(cluster)
+        return overview if isinstance(overview, Unreachable) else overview.get(flink_job_id)
+
+    def named(self, record: JobRecord) -> FlinkObservation:
+        """The one job that is named like the record and began after it."""
+        overview = self._overview(record.cluster)
+        if isinstance(overview, Unreachable):
+            return overview
+        return find_by_name(record.job_id, record.submitted_at, overview)
+
+    def ask(self, record: JobRecord, flink_job_id: str) -> FlinkObservation:
+        """One job beyond the snapshot: its root exception, or whether it is really missing.
+
+        Missing means that the snapshot lacks it, that a direct request got Flink's own 404, and that
+        the History Server, where there is one, does not know it either. A LOST record's job is not
+        asked for directly: if it is back, the snapshot has it.
+        """
+        job: FlinkObservation | None = self.get(record.cluster, flink_job_id)
+        if isinstance(job, Unreachable):
+            return job
+        flink = self._flinks[record.cluster]
+        if job is None:
+            is_lost = record.status is Status.LOST
+            job = Missing() if is_lost else or_unreachable(lambda: flink.job(flink_job_id))
+        if isinstance(job, FlinkJob):
+            return _with_failure(job, flink.failure)
+        if isinstance(job, Missing) and flink.has_history:
+            job = self._from_history(flink, flink_job_id)
+        if isinstance(job, Missing) and record.status is not Status.LOST:
+            with self._count_lock:
+                self._missing[record.cluster] += 1
+        return job
+
+    def _from_history(self, flink: Flink, flink_job_id: str) -> FlinkObservation:
+        with self._history_locks[flink.name]:  # asked once per pass, and only if a job is missing
+            if flink.name not in self._histories:
+                self._histories[flink.name] = or_unreachable(flink.history)
+            history = self._histories[flink.name]
+        if isinstance(history, Unreachable):
+            return history
+        archived = history.get(flink_job_id)
+        return _with_failure(archived, flink.history_failure) if archived else Missing()
+
+    def missing(self) -> Mapping[str, int]:
+        """How many jobs each cluster turned out not to know, by cluster."""
+        return dict(self._missing)
+
+    def report(self) -> dict[str, dict[str, Any]]:
+        """Per cluster, whether it answered, how many jobs it knows, and the error."""
+        described: dict[str, dict[str, Any]] = {}
+        for name in self._flinks:
+            overview = self._overview(name)
+            if isinstance(overview, Unreachable):
+                described[name] = {"reachable": False, "jobs": None, "error": overview.error}
+            else:
+                described[name] = {"reachable": True, "jobs": len(overview), "error": None}
+        return described
+
+
+def _with_failure(job: FlinkJob, failure: Callable[[str], str | None]) -> FlinkJob:
+    """A failed job with its root exception; that it could not be read does not make it less failed."""
+    if job.state != "FAILED":
+        return job
+    told = or_unreachable(lambda: failure(job.id))
+    if isinstance(told, Unreachable):
+        return replace(job, failure=f"the root exception could not be read ({told.error})")
+    return replace(job, failure=told)
+
+
+def or_unreachable(ask: Callable[[], T]) -> T | Unreachable:
+    """What was asked for, or `Unreachable` with the error that came instead."""
+    try:
+        return ask()
+    except FlinkjobsError as error:
+        return Unreachable(str(error))
