@@ -18,7 +18,6 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
-
 from flinkjobs.adapters.scheduler import CloudSchedules
 from flinkjobs.schedules import Schedule
 from local.flink import FlinkAddress, flink

@@ -21,7 +21,14 @@ from local.kubernetes.events import EventRecorder
 from local.kubernetes.faults import FaultBook
 from local.kubernetes.image import Image
 from local.kubernetes.kubelet import Kubelet, Node
-from local.kubernetes.listener import HOST, Listener, kubeconfig, make_certificate, server_context
+from local.kubernetes.listener import (
+    HOST,
+    Listener,
+    PortTakenError,
+    kubeconfig,
+    make_certificate,
+    server_context,
+)
 from local.kubernetes.logs import LogBook
 from local.kubernetes.objects import NAMESPACES, utc_now
 from local.kubernetes.server import Server
@@ -34,10 +41,14 @@ GARBAGE_THRESHOLD = 200_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT; 0 then."""
+    """Serve until SIGTERM or SIGINT and return 0; 1 when the port is taken."""
     options = _parser().parse_args(arguments)
     gc.set_threshold(GARBAGE_THRESHOLD)
-    asyncio.run(serve(options))
+    try:
+        asyncio.run(serve(options))
+    except PortTakenError as error:
+        print(f"python -m local.kubernetes: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -63,7 +74,7 @@ async def _serve_in(options: argparse.Namespace, directory: Path, stopping: asyn
         labels = {"kubernetes.io/metadata.name": name}
         namespace = {"metadata": {"name": name, "labels": labels}, "spec": {}, "status": {"phase": "Active"}}
         store.create(NAMESPACES, namespace)
-    events = EventRecorder(store, source)
+    events = EventRecorder(store)
     backoff = Backoff(base_seconds=options.backoff_seconds)
     node = Node(
         image=Image(dict(options.image_path), dict(options.image_env), frozenset(options.image)),

@@ -96,7 +96,7 @@ class Api:
     """Where generated names get their chance from."""
     watches: Watches
 
-    async def answer(self, call: Call) -> Answer:
+    def answer(self, call: Call) -> Answer:
         """The answer to a call; errors become Status objects."""
         try:
             return self._answer(call)
@@ -270,6 +270,11 @@ class Api:
         return table(resource, objects, now=self.store.now(), metadata=metadata, full=full)
 
     def _watch(self, call: Call, resource: Resource) -> Answer:
+        version = call.query.get("resourceVersion", "")
+        if version and not version.isdigit():
+            raise bad_request(
+                f'Invalid value: "{version}": strconv.ParseUint: parsing "{version}": invalid syntax'
+            )
         scope = Scope(resource, call.target.namespace, _selector(resource, call.query))
 
         def render(obj: Obj) -> Obj:
@@ -281,7 +286,7 @@ class Api:
             self.watches.events(
                 scope,
                 render,
-                version=call.query.get("resourceVersion", ""),
+                version=version,
                 initial=flag(call.query, "sendInitialEvents"),
                 seconds=integer(call.query, "timeoutSeconds") or DEFAULT_WATCH_SECONDS,
             )

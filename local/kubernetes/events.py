@@ -1,6 +1,5 @@
 """Events: what happened to an object, for people to read. Repetitions are counted in one event."""
 
-import random
 from collections import deque
 
 from local.kubernetes.objects import EVENTS, Key, Obj, Resource, stamp
@@ -13,10 +12,10 @@ TIME_TO_LIVE_SECONDS = 3600.0
 class EventRecorder:
     """Writes events into the store and takes old ones out."""
 
-    def __init__(self, store: Store, source: random.Random) -> None:
-        """Args: the store, and where the names' chance comes from."""
+    def __init__(self, store: Store) -> None:
+        """Args: where the events go."""
         self._store = store
-        self._source = source
+        self._last_number = 0  # nanoseconds: names end in it, so that a list is in the order of time
         self._known: dict[tuple[str, str, str, str], Key] = {}
         self._by_age: deque[tuple[float, tuple[str, str, str, str], Key]] = deque()
 
@@ -62,7 +61,8 @@ class EventRecorder:
         }
         if container:
             involved["fieldPath"] = container
-        name = f"{obj['metadata']['name']}.{self._source.getrandbits(64):016x}"
+        self._last_number = max(self._last_number + 1, int(self._store.now().timestamp() * 1e9))
+        name = f"{obj['metadata']['name']}.{self._last_number:x}"
         source = {"component": component}
         if component == "kubelet":
             source["host"] = obj["spec"].get("nodeName", "")

@@ -37,11 +37,11 @@ class RequestFault(
     """
 
     effect: RequestEffect
-    """`status`: that HTTP status as a Status object, the request is not carried out; `delay`: carried out and
-    answered after `seconds`; `drop`: the connection closes without an answer, nothing is carried out; `cut`:
-    carried out, and the connection closes in the middle of the answer; `malformed`: not carried out, a 200
-    whose body is not JSON; `log-gone-404` and `log-gone-200`: a pod's log is missing, in the API server's or
-    in the kubelet's way."""
+    """`status`: that HTTP status as a Status object, the request is not carried out; `delay`: carried out at
+    once and answered after `seconds`, even if the client has given up by then; `drop`: the connection closes
+    without an answer, nothing is carried out; `cut`: carried out, and the connection closes in the middle of
+    the answer; `malformed`: not carried out, a 200 whose body is not JSON; `log-gone-404` and `log-gone-200`:
+    a pod's log is missing, in the API server's or in the kubelet's way."""
     status: int = 500
     """For `status`: 401, 403, 409, 410, 429, 500 or 503; others are sent just so. A 410 hits continued lists
     only."""

@@ -8,6 +8,7 @@ kubeconfig's certificate authority too.
 import asyncio
 import base64
 import contextlib
+import errno
 import json
 import socket
 import ssl
@@ -111,6 +112,10 @@ def kubeconfig(port: int, token: str, namespace: str, certificate: Certificate) 
     )
 
 
+class PortTakenError(Exception):
+    """The port wanted is in use."""
+
+
 class Listener:
     """Accepts connections and hands them to a protocol, with TLS or without."""
 
@@ -118,11 +123,16 @@ class Listener:
         """Bind the port; 0 picks a free one.
 
         Raises:
-            OSError: the port is taken.
+            PortTakenError: something else listens there.
         """
         self._protocol = protocol
         self._context = context
-        self._socket = socket.create_server((HOST, port), backlog=BACKLOG)
+        try:
+            self._socket = socket.create_server((HOST, port), backlog=BACKLOG)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise PortTakenError(f"port {port} of {HOST} is taken") from None
+            raise
         self._socket.setblocking(False)
         self._greetings: set[asyncio.Task[None]] = set()
         self.port: int = self._socket.getsockname()[1]

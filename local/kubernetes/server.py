@@ -81,14 +81,15 @@ class Server:
             request.method, request.path_qs, target.verb, target.label, bool(request.query.get("continue"))
         )
         faults = self.faults.for_request(described)
-        for fault in faults:
-            if fault.effect == "delay":
-                await asyncio.sleep(fault.seconds)
         if any(fault.effect == "drop" for fault in faults):
             _close(request)
             return web.Response()
-        answer = next(filter(None, map(self._replacement, faults, [call] * len(faults))), None)
-        return await self._send(request, answer or await self.api.answer(call), faults)
+        replacements = (self._replacement(fault, call) for fault in faults)
+        answer = next(filter(None, replacements), None) or self.api.answer(call)
+        for fault in faults:
+            if fault.effect == "delay":
+                await asyncio.sleep(fault.seconds)
+        return await self._send(request, answer, faults)
 
     # --- faults -------------------------------------------------------------------------------------------
 

@@ -98,7 +98,7 @@ class Watches:
 
     def _missed(self, version: str, queue: asyncio.Queue[Change | None]) -> list[Change]:
         """The changes since the version; those that also wait in the queue are taken out of it."""
-        past = self._store.changes_after(int(version) if version.isdigit() else 0)
+        past = self._store.changes_after(int(version))
         _forget(queue)
         return past
 

@@ -8,47 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from threading import Event, Thread
-from typing import Final, Protocol
+from typing import Final
 
 from flinkjobs import log
 from flinkjobs.errors import FlinkjobsError
+from flinkjobs.ports import Lease, LeaseStore
 
 TTL_SECONDS: Final = 20.0
 """How long a lease holds without a heartbeat: after so long a dead holder is taken over."""
 
 HEARTBEAT_SECONDS: Final = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """A lease that was taken.
-
-    Attributes:
-        name: what it is for.
-        holder: who has it, unique per taking.
-        fence: higher than that of every taking before.
-        cursor: what the last holder left for the next: where to go on.
-    """
-
-    name: str
-    holder: str
-    fence: int
-    cursor: str | None
-
-
-class LeaseStore(Protocol):
-    """Where leases are kept. Times are told by the store's clock alone."""
-
-    def take_lease(self, name: str, *, holder: str, ttl_seconds: float) -> Lease | None:
-        """Takes a lease that is free or has run out; None while another holds it."""
-
-    def renew_lease(self, lease: Lease, *, ttl_seconds: float) -> bool:
-        """Prolongs a lease; False when it is not ours any more."""
-
-    def release_lease(self, lease: Lease, *, cursor: str | None) -> bool:
-        """Gives a lease back with a note for the next holder; False when it is not ours any more."""
 
 
 class Held:

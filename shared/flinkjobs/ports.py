@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from flinkjobs.kube import Event, KubernetesJob, Pod
-from flinkjobs.lease import LeaseStore
 from flinkjobs.model import FlinkJob, JobRecord, Missing, Status, UnreadableRecord, Update
 
 
@@ -42,6 +41,36 @@ class Settled:
     job_id: str
     status: Status | None
     is_settled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A lease that was taken.
+
+    Attributes:
+        name: what it is for.
+        holder: who has it, unique per taking.
+        fence: higher than that of every taking before.
+        cursor: what the last holder left for the next: where to go on.
+    """
+
+    name: str
+    holder: str
+    fence: int
+    cursor: str | None
+
+
+class LeaseStore(Protocol):
+    """Where leases are kept. Times are told by the store's clock alone."""
+
+    def take_lease(self, name: str, *, holder: str, ttl_seconds: float) -> Lease | None:
+        """Takes a lease that is free or has run out; None while another holds it."""
+
+    def renew_lease(self, lease: Lease, *, ttl_seconds: float) -> bool:
+        """Prolongs a lease; False when it is not ours any more."""
+
+    def release_lease(self, lease: Lease, *, cursor: str | None) -> bool:
+        """Gives a lease back with a note for the next holder; False when it is not ours any more."""
 
 
 class JobStore(LeaseStore, Protocol):

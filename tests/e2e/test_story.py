@@ -59,7 +59,7 @@ def accepted(stack: Stack) -> dict[str, Document]:
 
 
 @pytest.fixture(scope="module")
-def records(stack: Stack, accepted: dict[str, Document], database: Database[Document]) -> dict[str, Document]:
+def records(accepted: dict[str, Document], database: Database[Document]) -> dict[str, Document]:
     """The records once the first has finished, the second runs and the others have failed."""
     wanted = {
         "word_count": "FINISHED",
@@ -159,7 +159,7 @@ def test_every_record_was_submitted_once(stack: Stack, records: dict[str, Docume
 def test_cleanup_deletes_what_is_harvested_and_its_pods(
     stack: Stack, records: dict[str, Document], database: Database[Document]
 ) -> None:
-    """Runs last in this module: afterwards the submitters' Jobs are gone, and the records are as they were."""
+    """Runs last in this module: afterwards the submitters' Jobs are gone, the records are as they were."""
     cleanup = f"{stack.functions['cleanup'].url}/"
     names = sorted(record["k8s_job_name"] for record in records.values())
     planned = httpx.post(cleanup, params={"dry_run": "true"}, timeout=30, trust_env=False).json()

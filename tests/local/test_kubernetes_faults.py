@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 
 import httpx
@@ -11,7 +12,7 @@ from local.kubernetes.authorization import Rule
 from local.kubernetes.control import ControlClient, ControlError
 from local.kubernetes.faults import FinishedJobs, Outcome, PodFault, RequestFault
 from local.kubernetes.process import KubernetesDouble
-from tests.local.kubernetes_helpers import Cluster, true_conditions, until
+from tests.local.kubernetes_helpers import Cluster, config_map, true_conditions, until
 
 READER = Rule(api_groups=("batch",), resources=("jobs",), verbs=("get", "list"))
 
@@ -97,8 +98,10 @@ def test_a_slow_answer(cluster: Cluster) -> None:
     begun = time.monotonic()
     assert cluster.http.get(cluster.jobs).status_code == 200
     assert time.monotonic() - begun >= 0.3
+    cluster.control.add(RequestFault(effect="delay", seconds=30, verb="create"))
     with pytest.raises(httpx.ReadTimeout):
-        cluster.http.get(cluster.jobs, timeout=0.1)
+        cluster.http.post(cluster.maps, json=config_map("late"), timeout=0.1)
+    assert cluster.http.get(f"{cluster.maps}/late").status_code == 200, "done, although nobody heard of it"
 
 
 def test_a_dropped_connection_carries_nothing_out(cluster: Cluster) -> None:
@@ -295,15 +298,11 @@ def test_finished_jobs_look_as_if_they_had_run(cluster: Cluster) -> None:
     job = cluster.job("old-7")
     assert true_conditions(job) == ["SuccessCriteriaMet", "Complete"]
     assert job["metadata"]["annotations"] == {"flinkjobs/job-id": "exact 7"}
-    age = (
-        time.time()
-        - time.mktime(time.strptime(job["status"]["completionTime"], "%Y-%m-%dT%H:%M:%SZ"))
-        + time.timezone
-    )
+    age = time.time() - datetime.fromisoformat(job["status"]["completionTime"]).timestamp()
     assert 89_990 < age < 90_060
     [pod] = cluster.get(cluster.pods, labelSelector="job-id=j-7")["items"]
     ended = pod["status"]["containerStatuses"][0]["state"]["terminated"]
-    assert (ended["exitCode"], ended["message"]) == (0, "id 0b0c1fa38cc39f90c2ed4a4ddde9ccb3")
+    assert (ended["exitCode"], ended["message"]) == (0, "id 38cd9c605884fcc867303b75ae9699a0")
     assert cluster.log(pod["metadata"]["name"]).text == "Job old-7\n"
     sizes, token = [], ""
     while True:

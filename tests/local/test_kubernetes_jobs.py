@@ -28,7 +28,7 @@ class World:
         source = random.Random(1)  # noqa: S311 names only
         self.store = Store(lambda: self.now)
         self.faults = FaultBook(source)
-        events = EventRecorder(self.store, source)
+        events = EventRecorder(self.store)
         self.jobs = JobController(
             self.store, events, self.faults, backoff=Backoff(base_seconds=10, max_seconds=40), source=source
         )
@@ -80,10 +80,7 @@ class World:
         return [(one["type"], one["status"], one["reason"]) for one in self.status.get("conditions", ())]
 
     def events(self) -> list[tuple[str, str]]:
-        found = sorted(
-            self.store.select(EVENTS, "n", Selector()),
-            key=lambda one: int(one["metadata"]["resourceVersion"]),
-        )
+        found = self.store.select(EVENTS, "n", Selector())
         return [(one["reason"], one["message"]) for one in found]
 
 
@@ -387,7 +384,7 @@ def test_backoff_doubles_up_to_its_maximum(failures: int, seconds: float) -> Non
 
 def test_repeated_events_are_counted_and_expire(world: World) -> None:
     job = world.submit()
-    recorder = EventRecorder(world.store, random.Random(1))  # noqa: S311 names only
+    recorder = EventRecorder(world.store)
     report: Callable[[], None] = lambda: recorder.warning(JOBS, job, "FailedCreate", "no")  # noqa: E731
     report()
     world.pass_time(5)

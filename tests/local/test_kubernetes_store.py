@@ -1,5 +1,7 @@
 """The store, its pages and selectors, without HTTP."""
 
+import asyncio
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -10,6 +12,7 @@ from local.kubernetes.errors import ApiError
 from local.kubernetes.objects import CONFIG_MAPS, EVENTS, JOBS, PODS, Obj, Resource, parse_stamp
 from local.kubernetes.selectors import Selector, field_of, parse_labels, parse_selector
 from local.kubernetes.store import Change, Store
+from local.kubernetes.watches import Scope, Watches
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 999_999, tzinfo=UTC)
 EVERYTHING = Selector()
@@ -205,6 +208,26 @@ def test_a_token_whose_state_is_forgotten_is_410() -> None:
     with pytest.raises(ApiError) as caught:
         page_names(small, 1, token)
     assert (caught.value.code, caught.value.reason) == (410, "Expired")
+
+
+def test_a_watch_from_a_forgotten_version_is_told_so() -> None:
+    small = Store(lambda: NOW, history_length=5)
+    for number in range(20):
+        make(small, f"o{number}")
+
+    async def listen(version: int) -> list[Obj]:
+        watch = Watches(small).events(
+            Scope(CONFIG_MAPS, "n", EVERYTHING),
+            lambda obj: obj,
+            version=str(version),
+            initial=False,
+            seconds=0,
+        )
+        return [json.loads(line) async for line in watch if line]
+
+    [event] = asyncio.run(listen(2))
+    assert (event["type"], event["object"]["code"], event["object"]["reason"]) == ("ERROR", 410, "Expired")
+    assert [one["type"] for one in asyncio.run(listen(small.version - 3))] == ["ADDED"] * 3
 
 
 @pytest.mark.parametrize("token", ["bogus", "", "e30", "eyJydiI6IngifQ"])

@@ -1,12 +1,10 @@
 """A Kubernetes cluster in memory, as far as harvesting needs one."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 from flinkjobs.kube import Event, KubernetesJob, Pod
 from flinkjobs.model import Missing
-
-T = TypeVar("T")
 
 Log = str | Missing | Exception
 
@@ -34,11 +32,17 @@ class ClusterDouble:
 
     def pod_log(self, pod: str, container: str, *, tail: bool = False) -> str | Missing:
         self.asked.append(f"{'tail' if tail else 'log'} {pod} {container}")
-        return _given((self.tails if tail else self.logs)[pod])
+        answer = (self.tails if tail else self.logs)[pod]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     def events(self, name: str) -> tuple[Event, ...]:
         self.asked.append(f"events {name}")
-        return _given(self.given_events[name])
+        answer = self.given_events[name]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     def create_job(self, manifest: Mapping[str, Any]) -> KubernetesJob:
         raise _unexpected(manifest)
@@ -60,12 +64,6 @@ class ClusterDouble:
 
     def ping(self) -> NoReturn:
         raise _unexpected("ping")
-
-
-def _given(answer: T | Exception) -> T:
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
 
 
 def _unexpected(question: object) -> AssertionError:

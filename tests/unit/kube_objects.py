@@ -39,19 +39,31 @@ def raw_pod(**status: Any) -> dict[str, Any]:
     }
 
 
-def job(phase: JobPhase = JobPhase.ACTIVE, *, created_at: datetime | None = NOON, **fields: Any) -> KubernetesJob:
+def job(
+    phase: JobPhase = JobPhase.ACTIVE, *, created_at: datetime | None = NOON, **fields: Any
+) -> KubernetesJob:
     return KubernetesJob(
-        **{"name": "flink-py-etl-0a1b2c3d", "uid": "u", "job_id": "etl_1", "phase": phase, "created_at": created_at}
+        **{
+            "name": "flink-py-etl-0a1b2c3d",
+            "uid": "u",
+            "job_id": "etl_1",
+            "phase": phase,
+            "created_at": created_at,
+        }
         | fields
     )
 
 
-def container(state: Waiting | Terminated | None, *, name: str = "submit", is_init: bool = False) -> Container:
+def container(
+    state: Waiting | Terminated | None, *, name: str = "submit", is_init: bool = False
+) -> Container:
     return Container(name=name, state=state, is_init=is_init)
 
 
 def ended(exit_code: int = 0, *, message: str = "", reason: str = "") -> Terminated:
-    return Terminated(exit_code=exit_code, reason=reason or ("Error" if exit_code else "Completed"), message=message)
+    return Terminated(
+        exit_code=exit_code, reason=reason or ("Error" if exit_code else "Completed"), message=message
+    )
 
 
 def pod(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
 from flinkjobs.decide import decide
 from flinkjobs.model import (
     FlinkJob,
@@ -149,7 +151,7 @@ def seen(record: JobRecord) -> dict[str, Any]:
 
 def expected(before: JobRecord, then: dict[str, Any]) -> dict[str, Any]:
     """What a row says the fields are afterwards; what it does not name is as before."""
-    readers = {
+    readers: dict[str, Callable[[Any], Any]] = {
         "status": Status,
         "flink_job_id": lambda letter: IDS[letter],
         "start": at,

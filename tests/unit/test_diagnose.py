@@ -85,12 +85,18 @@ def test_an_end_that_its_reason_explains(end: Terminated, code: ReasonCode, phas
     ("end", "expected"),
     [
         (ended(0), None),
-        (ended(1, message="404"), (ReasonCode.SUBMIT_FAILED, "pod pod-1, init container fetch: exit code 1: 404")),
+        (
+            ended(1, message="404"),
+            (ReasonCode.SUBMIT_FAILED, "pod pod-1, init container fetch: exit code 1: 404"),
+        ),
         (ended(1), (ReasonCode.SUBMIT_FAILED, "pod pod-1, init container fetch: exit code 1")),
-        (ended(137, reason="OOMKilled"), (ReasonCode.OOM, "pod pod-1, init container fetch: OOMKilled (exit code 137)")),
+        (
+            ended(137, reason="OOMKilled"),
+            (ReasonCode.OOM, "pod pod-1, init container fetch: OOMKilled (exit code 137)"),
+        ),
     ],
     ids=["well", "with words", "silent", "out of memory"],
-)  # fmt: skip
+)
 def test_an_init_container_that_ended(end: Terminated, expected: tuple[ReasonCode, str] | None) -> None:
     fetch = container(end, name="fetch", is_init=True)
     submit = container(Waiting("PodInitializing", ""))
@@ -112,7 +118,9 @@ def test_an_eviction(message: str, expected: str) -> None:
 
 def test_of_several_pods_the_newest_with_a_cause_names_it() -> None:
     older = pod("Failed", container(ended(137, reason="OOMKilled")), name="older")
-    newer = pod("Pending", unschedulable="Unschedulable", name="newer", created_at=NOON + timedelta(seconds=9))
+    newer = pod(
+        "Pending", unschedulable="Unschedulable", name="newer", created_at=NOON + timedelta(seconds=9)
+    )
     cause = diagnose(ACTIVE, [older, newer])
     assert cause is not None
     assert cause[0] is ReasonCode.UNSCHEDULABLE

@@ -270,8 +270,14 @@ def test_flinks_own_404_means_missing(version: str, recording: str) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(
     "recording",
-    ["wrong-path", "wrong-path--under-jobs", "job--malformed-id", "job--malformed-id-31-digits", "job_status--unknown"],
-)  # fmt: skip
+    [
+        "wrong-path",
+        "wrong-path--under-jobs",
+        "job--malformed-id",
+        "job--malformed-id-31-digits",
+        "job_status--unknown",
+    ],
+)
 def test_a_wrong_path_or_id_does_not_make_a_job_missing(version: str, recording: str) -> None:
     with pytest.raises(FlinkUnavailableError):
         flink_rest.parse_job(*rest(version, recording), UNKNOWN)
@@ -329,14 +335,14 @@ def test_foreign_text_in_an_error_is_one_line_and_cut() -> None:
         ("job_exceptions--failed-datastream-python--whole-trace", "ValueError: bad value in map function: 3"),
         (
             "job_exceptions--failed-not-enough-slots--whole-trace",
-            "org.apache.flink.runtime.jobmanager.scheduler.NoResourceAvailableException: "
-            "Could not acquire the minimum required resources.",
+            (
+                "org.apache.flink.runtime.jobmanager.scheduler.NoResourceAvailableException: "
+                "Could not acquire the minimum required resources."
+            ),
         ),
     ],
 )
-def test_the_root_exception_is_the_same_in_both_versions(
-    version: str, recording: str, expected: str
-) -> None:
+def test_the_root_exception_is_the_same_in_both_versions(version: str, recording: str, expected: str) -> None:
     assert flink_rest.parse_exceptions(*rest(version, recording)) == expected
 
 

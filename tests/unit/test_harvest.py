@@ -46,9 +46,7 @@ def observe(
     has_ids: bool = False,
     after: timedelta = timedelta(0),
 ) -> Submitter:
-    return observe_submitter(
-        of or job(JobPhase.COMPLETE), pods, cluster, has_ids=has_ids, now=NOON + after
-    )
+    return observe_submitter(of or job(JobPhase.COMPLETE), pods, cluster, has_ids=has_ids, now=NOON + after)
 
 
 def succeeded(**fields: Any) -> Pod:
@@ -333,12 +331,14 @@ LATER_JOB = flink_job(A, "etl_1", NOON + timedelta(milliseconds=1))
         pytest.param([LATER_JOB], LATER_JOB, id="the only one"),
         pytest.param([LATER_JOB, flink_job(B, "etl_12", NOON)], LATER_JOB, id="among others"),
         pytest.param([LATER_JOB, flink_job(B, "etl_1", NOON)], Missing(), id="two: a guess is no evidence"),
-        pytest.param([flink_job(A, "etl_1", NOON - timedelta(seconds=1))], Missing(), id="older than the record"),
+        pytest.param(
+            [flink_job(A, "etl_1", NOON - timedelta(seconds=1))], Missing(), id="older than the record"
+        ),
         pytest.param([flink_job(A, "etl_1", None)], Missing(), id="without a start"),
         pytest.param([flink_job(A, "ETL_1", NOON)], Missing(), id="another name"),
         pytest.param([], Missing(), id="none"),
     ],
-)  # fmt: skip
+)
 def test_the_one_job_of_that_name_that_began_after_the_submission(
     jobs: list[FlinkJob], expected: FlinkJob | Missing
 ) -> None:

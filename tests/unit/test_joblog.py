@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flinkjobs import joblog
@@ -73,8 +73,16 @@ def test_every_recorded_submission_yields_as_many_ids_as_its_script_submits(
 @pytest.mark.parametrize(
     ("version", "recording", "expected"),
     [
-        ("1.20", "ds_two_executes.detached", ("8df393880a13cea468c7c52efd6f4131", "41f31fd1e05aa64abc2494095c0ff246")),
-        ("2.3", "two_inserts.attached", ("0245788ad927e51890d8bc1cf16e7262", "a1a0bfcf3bbce51f4f924020364d1daf")),
+        (
+            "1.20",
+            "ds_two_executes.detached",
+            ("8df393880a13cea468c7c52efd6f4131", "41f31fd1e05aa64abc2494095c0ff246"),
+        ),
+        (
+            "2.3",
+            "two_inserts.attached",
+            ("0245788ad927e51890d8bc1cf16e7262", "a1a0bfcf3bbce51f4f924020364d1daf"),
+        ),
         ("1.20", "forged_id.detached", ("4" * 32, "f09bdaa8bf115807ceb6e17d19abc97a")),
         ("2.3", "forged_id.attached", ("4" * 32, "6d10f7543a6cda81c359c291e32a8721")),
         ("1.20", "misleading_text.attached", ("9669ddf3b0fcfd9371c50becf0090958",)),
@@ -83,7 +91,7 @@ def test_every_recorded_submission_yields_as_many_ids_as_its_script_submits(
         ("2.3", "unfinished_line.detached", ("39a2d5c4ae13a87161549fcbbaccf479",)),
         ("2.3", "sql_forever_wait.detached", ("c3b72c91802c3ead134389cd18ea7845",)),
     ],
-)  # fmt: skip
+)
 def test_ids_come_in_the_order_in_which_they_were_printed(
     version: str, recording: str, expected: tuple[str, ...]
 ) -> None:
@@ -124,7 +132,10 @@ def test_the_ids_are_those_that_the_scripts_saw_themselves(version: str) -> None
         pytest.param(f"10 %\r20 %\r{LINE}\r\n", id="after a progress bar"),
         pytest.param(f"{LINE}   \t\n", id="blanks at the end"),
         pytest.param(f"\x1b[32m{LINE}\x1b[0m\n", id="ANSI colours around it"),
-        pytest.param(f"Job has been \x1b[1msubmitted\x1b[22m with JobID \x1b[38:5:9m{ID}\x1b(B\x1b[m\n", id="ANSI inside"),
+        pytest.param(
+            f"Job has been \x1b[1msubmitted\x1b[22m with JobID \x1b[38:5:9m{ID}\x1b(B\x1b[m\n",
+            id="ANSI inside",
+        ),
         pytest.param(f"\x1b]0;a title\x07{LINE}\n", id="terminal title, BEL"),
         pytest.param(f"\x1b]8;;http://flink\x1b\\{LINE}\x1b]8;;\x1b\\\n", id="terminal link, ST"),
         pytest.param(f"2025-11-01T12:00:00Z {LINE}\n", id="RFC 3339 prefix"),
@@ -137,7 +148,7 @@ def test_the_ids_are_those_that_the_scripts_saw_themselves(version: str) -> None
         pytest.param(f"{LINE}\nJob Runtime: 3 ms\n{LINE}\n", id="printed twice"),
         pytest.param(f"作业已提交\n{LINE}\n完成\n", id="Chinese around it"),
     ],
-)  # fmt: skip
+)
 def test_the_whole_line_counts_whatever_surrounds_it(text: str) -> None:
     assert joblog.job_ids(text) == (ID,)
 
@@ -148,7 +159,9 @@ def test_the_whole_line_counts_whatever_surrounds_it(text: str) -> None:
         pytest.param("", id="nothing"),
         pytest.param(f"Job has been submitted with JobID {ID[:31]}\n", id="31 digits"),
         pytest.param(f"Job has been submitted with JobID {ID}0\n", id="33 digits"),
-        pytest.param(f"Job has been submitted with JobID {ID.upper()}\n", id="upper case: Flink prints lower"),
+        pytest.param(
+            f"Job has been submitted with JobID {ID.upper()}\n", id="upper case: Flink prints lower"
+        ),
         pytest.param(f"Job has been submitted with JobID {ID[:31]}g\n", id="no hex digit"),
         pytest.param(f"job has been submitted with JobID {ID}\n", id="other case"),
         pytest.param(f"Job has been submitted with JobID  {ID}\n", id="two blanks"),
@@ -163,9 +176,11 @@ def test_the_whole_line_counts_whatever_surrounds_it(text: str) -> None:
         pytest.param(f"echoed by the script:\u2028{LINE}\n", id="behind a separator that ends no line"),
         pytest.param(f"echoed by the script:\x0c{LINE}\n", id="behind a form feed"),
         pytest.param(f"2025-11-01 12:00:00 INFO {LINE}\n", id="a logger's line"),
-        pytest.param("Job has been submitted with JobID " + "\u0661" * 32 + "\n", id="digits of another script"),
+        pytest.param(
+            "Job has been submitted with JobID " + "\u0661" * 32 + "\n", id="digits of another script"
+        ),
     ],
-)  # fmt: skip
+)
 def test_nothing_but_the_whole_line_counts(text: str) -> None:
     assert joblog.job_ids(text) == ()
 
@@ -175,6 +190,7 @@ def test_several_ids_keep_their_order_and_lose_their_repeats() -> None:
     assert joblog.job_ids(text) == (OTHER, ID, "0" * 32)
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(st.lists(st.one_of(st.text(st.characters(exclude_characters="\r\n")), st.just(LINE)), max_size=8))
 def test_an_id_is_found_when_and_only_when_a_line_is_the_clis(lines: list[str]) -> None:
     assert joblog.job_ids("\n".join(lines)) == ((ID,) if LINE in lines else ())
@@ -226,13 +242,17 @@ def test_an_id_behind_ten_mebibytes_of_noise_is_found() -> None:
         ("ds_fail_udf.attached", "ValueError: bad value in map function: 3"),
         (
             "ds_finish--unreachable.attached",
-            "org.apache.flink.shaded.netty4.io.netty.channel.AbstractChannel$AnnotatedConnectException: "
-            "Connection refused: localhost/127.0.0.1:1",
+            (
+                "org.apache.flink.shaded.netty4.io.netty.channel.AbstractChannel$AnnotatedConnectException: "
+                "Connection refused: localhost/127.0.0.1:1"
+            ),
         ),
         (
             "ds_finish--no-taskmanager.attached",
-            "org.apache.flink.runtime.jobmanager.scheduler.NoResourceAvailableException: "
-            "Could not acquire the minimum required resources.",
+            (
+                "org.apache.flink.runtime.jobmanager.scheduler.NoResourceAvailableException: "
+                "Could not acquire the minimum required resources."
+            ),
         ),
         (
             "sql_forever_wait--cancelled.attached",
@@ -251,12 +271,17 @@ def test_the_telling_lines_of_a_failed_submission_are_its_root_cause(
     [
         (
             "1.20",
-            "org.apache.flink.runtime.client.DuplicateJobSubmissionException: Job has already been submitted.",
+            (
+                "org.apache.flink.runtime.client.DuplicateJobSubmissionException: "
+                "Job has already been submitted."
+            ),
         ),
         (
             "2.3",
-            "org.apache.flink.runtime.client.DuplicateApplicationSubmissionException: "
-            "Application has already been submitted.",
+            (
+                "org.apache.flink.runtime.client.DuplicateApplicationSubmissionException: "
+                "Application has already been submitted."
+            ),
         ),
     ],
 )
@@ -293,7 +318,11 @@ def test_a_python_error_and_a_java_cause_are_both_told() -> None:
 
 
 def test_a_cause_that_only_repeats_the_one_above_it_is_passed_over() -> None:
-    lines = ["a.B: outer", "Caused by: x.ConnectException: refused: host:1", "Caused by: x.Exception: refused"]
+    lines = [
+        "a.B: outer",
+        "Caused by: x.ConnectException: refused: host:1",
+        "Caused by: x.Exception: refused",
+    ]
     assert joblog.root_cause(lines) == "x.ConnectException: refused: host:1"
 
 
@@ -315,12 +344,16 @@ def test_telling_lines_of_nothing_are_nothing() -> None:
     [
         pytest.param(b"unable to retrieve container logs for containerd://0123", True, id="kubelet"),
         pytest.param(b"unable to retrieve container logs for containerd://0123\n", True, id="kubelet, LF"),
-        pytest.param(b'failed to try resolving symlinks in path "/var/log/pods/x": no such file', True, id="rotated"),
+        pytest.param(
+            b'failed to try resolving symlinks in path "/var/log/pods/x": no such file', True, id="rotated"
+        ),
         pytest.param(f"{LINE}\n".encode(), False, id="a log"),
         pytest.param(b"", False, id="empty"),
         pytest.param(b"the script: unable to retrieve container logs for x", False, id="not at the start"),
-        pytest.param(f"unable to retrieve container logs for x\n{LINE}\n".encode(), False, id="a log that quotes it"),
+        pytest.param(
+            f"unable to retrieve container logs for x\n{LINE}\n".encode(), False, id="a log that quotes it"
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_kubelets_excuse_is_no_log(raw: bytes, *, expected: bool) -> None:
     assert joblog.is_unreadable(raw) is expected

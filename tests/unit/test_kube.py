@@ -12,7 +12,9 @@ from flinkjobs.model import JobPhase
 from tests.unit.kube_objects import NOON, condition, raw_job, raw_pod
 
 COMPLETE = condition("Complete", reason="CompletionsReached")
-FAILED = condition("Failed", reason="BackoffLimitExceeded", message="Job has reached the specified backoff limit")
+FAILED = condition(
+    "Failed", reason="BackoffLimitExceeded", message="Job has reached the specified backoff limit"
+)
 
 
 @pytest.mark.parametrize(
@@ -22,11 +24,15 @@ FAILED = condition("Failed", reason="BackoffLimitExceeded", message="Job has rea
         pytest.param(None, JobPhase.ACTIVE, id="null"),
         pytest.param([COMPLETE], JobPhase.COMPLETE, id="complete"),
         pytest.param([FAILED], JobPhase.FAILED, id="failed"),
-        pytest.param([condition("SuccessCriteriaMet")], JobPhase.ACTIVE, id="success criteria met is not the end"),
+        pytest.param(
+            [condition("SuccessCriteriaMet")], JobPhase.ACTIVE, id="success criteria met is not the end"
+        ),
         pytest.param([condition("FailureTarget")], JobPhase.ACTIVE, id="failure target is not the end"),
         pytest.param([condition("Complete", "False")], JobPhase.ACTIVE, id="complete is False"),
         pytest.param([condition("Failed", "Unknown")], JobPhase.ACTIVE, id="failed is Unknown"),
-        pytest.param([condition("Suspended", "False"), COMPLETE], JobPhase.COMPLETE, id="resumed, then complete"),
+        pytest.param(
+            [condition("Suspended", "False"), COMPLETE], JobPhase.COMPLETE, id="resumed, then complete"
+        ),
         pytest.param([condition("Complete", "False"), FAILED], JobPhase.FAILED, id="not complete but failed"),
         pytest.param([{"status": "True"}], JobPhase.ACTIVE, id="no type"),
         pytest.param([{"type": "Complete"}], JobPhase.ACTIVE, id="no status"),
@@ -45,9 +51,15 @@ def test_the_order_of_the_conditions_does_not_matter(end: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize(
     "counts",
-    [{"succeeded": 1}, {"failed": 1}, {"succeeded": 1, "failed": 3}, {"active": 0}, {"completionTime": "2025-11-01T12:00:00Z"}],
+    [
+        {"succeeded": 1},
+        {"failed": 1},
+        {"succeeded": 1, "failed": 3},
+        {"active": 0},
+        {"completionTime": "2025-11-01T12:00:00Z"},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_pod_counts_are_no_outcome(counts: dict[str, Any]) -> None:
     assert kube.parse_job(raw_job(**counts)).phase is JobPhase.ACTIVE
 
@@ -66,7 +78,7 @@ def test_a_failed_job_says_why() -> None:
 
 
 @pytest.mark.parametrize("fields", [{}, {"reason": None, "message": None}], ids=["omitted", "null"])
-def test_a_failed_job_that_says_nothing_has_failed(fields: dict[str, None]) -> None:
+def test_a_failed_job_that_says_nothing_has_failed(fields: dict[str, Any]) -> None:
     assert kube.parse_job(raw_job(conditions=[condition("Failed", **fields)])).ended == "Failed"
 
 
@@ -144,16 +156,36 @@ def state_of(state: dict[str, Any] | None) -> Waiting | Terminated | None:
     [
         pytest.param({"running": {"startedAt": "2025-11-01T12:00:00Z"}}, None, id="running"),
         pytest.param({"running": {}}, None, id="running, empty"),
-        pytest.param({"waiting": {"reason": "ErrImagePull", "message": "no"}}, Waiting("ErrImagePull", "no"), id="waiting"),
+        pytest.param(
+            {"waiting": {"reason": "ErrImagePull", "message": "no"}},
+            Waiting("ErrImagePull", "no"),
+            id="waiting",
+        ),
         pytest.param({"waiting": {}}, Waiting("", ""), id="waiting, empty"),
         pytest.param({}, Waiting("", ""), id="empty means waiting"),
         pytest.param(None, Waiting("", ""), id="null means waiting"),
-        pytest.param({"running": None, "waiting": {"reason": "X", "message": None}}, Waiting("X", ""), id="running null"),
-        pytest.param({"terminated": {"exitCode": 31, "reason": "Error", "message": "m"}}, Terminated(31, "Error", "m"), id="terminated"),
-        pytest.param({"terminated": {"exitCode": 0, "reason": None, "message": None}}, Terminated(0, "", ""), id="terminated, nulls"),
-        pytest.param({"waiting": None, "running": None, "terminated": {"exitCode": 0}}, Terminated(0, "", ""), id="others null"),
+        pytest.param(
+            {"running": None, "waiting": {"reason": "X", "message": None}},
+            Waiting("X", ""),
+            id="running null",
+        ),
+        pytest.param(
+            {"terminated": {"exitCode": 31, "reason": "Error", "message": "m"}},
+            Terminated(31, "Error", "m"),
+            id="terminated",
+        ),
+        pytest.param(
+            {"terminated": {"exitCode": 0, "reason": None, "message": None}},
+            Terminated(0, "", ""),
+            id="terminated, nulls",
+        ),
+        pytest.param(
+            {"waiting": None, "running": None, "terminated": {"exitCode": 0}},
+            Terminated(0, "", ""),
+            id="others null",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_containers_state(state: dict[str, Any] | None, expected: Waiting | Terminated | None) -> None:
     assert state_of(state) == expected
 
@@ -214,21 +246,29 @@ def test_a_pod_names_its_job(labels: dict[str, str] | None, expected: str) -> No
 @pytest.mark.parametrize(
     ("conditions", "expected"),
     [
-        ([condition("PodScheduled", "False", reason="Unschedulable", message="0/3 nodes")], "Unschedulable: 0/3 nodes"),
-        ([condition("Ready", "False"), condition("PodScheduled", "False", reason="Unschedulable")], "Unschedulable"),
+        (
+            [condition("PodScheduled", "False", reason="Unschedulable", message="0/3 nodes")],
+            "Unschedulable: 0/3 nodes",
+        ),
+        (
+            [condition("Ready", "False"), condition("PodScheduled", "False", reason="Unschedulable")],
+            "Unschedulable",
+        ),
         ([condition("PodScheduled", "False", reason=None, message=None)], ""),
         ([condition("PodScheduled")], None),
         ([condition("Ready", "False", reason="ContainersNotReady")], None),
         (None, None),
     ],
     ids=["no node", "among others", "null fields", "scheduled", "not ready only", "null"],
-)  # fmt: skip
+)
 def test_an_unschedulable_pod_says_so(conditions: Any, expected: str | None) -> None:
     assert kube.parse_pod(raw_pod(conditions=conditions)).unschedulable == expected
 
 
 def test_an_evicted_pod_keeps_its_words() -> None:
-    pod = kube.parse_pod(raw_pod(phase="Failed", reason="Evicted", message="low on memory", containerStatuses=None))
+    pod = kube.parse_pod(
+        raw_pod(phase="Failed", reason="Evicted", message="low on memory", containerStatuses=None)
+    )
     assert (pod.reason, pod.message, pod.is_over, pod.containers) == ("Evicted", "low on memory", True, ())
 
 
@@ -242,7 +282,13 @@ def test_a_pod_is_over_by_its_phase(phase: str, *, is_over: bool) -> None:
 
 def test_a_pod_with_the_least_an_api_server_may_send() -> None:
     least = kube.parse_pod({"metadata": {"name": "p"}})
-    nulls = {"phase": None, "reason": None, "message": None, "conditions": None, "initContainerStatuses": None}
+    nulls = {
+        "phase": None,
+        "reason": None,
+        "message": None,
+        "conditions": None,
+        "initContainerStatuses": None,
+    }
     assert least == kube.Pod(name="p", uid="", job_name="", created_at=None, phase="Unknown")
     assert kube.parse_pod({"metadata": {"name": "p", "uid": None}, "status": nulls}) == least
 
@@ -260,7 +306,12 @@ def test_a_pod_with_the_least_an_api_server_may_send() -> None:
     ids=["old kind", "new kind", "none"],
 )
 def test_an_event(times: dict[str, Any], expected: datetime | None) -> None:
-    raw = {"involvedObject": {"kind": "Job", "name": "j"}, "reason": "FailedCreate", "message": "quota", **times}
+    raw = {
+        "involvedObject": {"kind": "Job", "name": "j"},
+        "reason": "FailedCreate",
+        "message": "quota",
+        **times,
+    }
     assert kube.parse_event(raw) == Event("Job", "j", "FailedCreate", "quota", expected)
 
 

@@ -22,6 +22,10 @@ def _untouched_logger() -> Iterator[None]:
     log.LOGGER.setLevel(level)
 
 
+def fail() -> None:
+    raise ZeroDivisionError("made\nfor the test")
+
+
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     out, err = capsys.readouterr()
     assert err == ""
@@ -83,7 +87,7 @@ def test_an_unexpected_exception_comes_with_its_stack_on_the_same_line(
 ) -> None:
     log.configure("INFO")
     try:
-        raise ZeroDivisionError("made\nfor the test")
+        fail()
     except ZeroDivisionError as error:
         log.error("request.crashed", exception=error, path="/")
     (line,) = lines(capsys)

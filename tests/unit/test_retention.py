@@ -37,13 +37,17 @@ def finished(hours_ago: float, phase: JobPhase = JobPhase.COMPLETE, **fields: An
         pytest.param(finished(23), None, Kept.YOUNG, id="no record and young"),
         pytest.param(job(), SETTLED, Kept.ACTIVE, id="active"),
         pytest.param(job(JobPhase.SUSPENDED), SETTLED, Kept.SUSPENDED, id="suspended"),
-        pytest.param(job(JobPhase.COMPLETE), SETTLED, Kept.NO_END_TIME, id="over, but nobody knows since when"),
+        pytest.param(
+            job(JobPhase.COMPLETE), SETTLED, Kept.NO_END_TIME, id="over, but nobody knows since when"
+        ),
         pytest.param(finished(999, job_id=""), SETTLED, Kept.FOREIGN, id="our label without our annotation"),
         pytest.param(finished(999, deleting=True), SETTLED, Kept.DELETING, id="under deletion already"),
         pytest.param(job(deleting=True), SETTLED, Kept.DELETING, id="active and under deletion"),
-        pytest.param(job(created_at=NOON - timedelta(days=999)), None, Kept.ACTIVE, id="old but still active"),
+        pytest.param(
+            job(created_at=NOON - timedelta(days=999)), None, Kept.ACTIVE, id="old but still active"
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_rule(kubernetes_job: KubernetesJob, record: Settled | None, expected: Kept | None) -> None:
     assert kept_because(kubernetes_job, record, NOON, POLICY) == expected
 

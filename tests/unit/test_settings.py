@@ -159,7 +159,7 @@ def test_what_belongs_to_the_default_cluster_is_checked_with_it(name: str) -> No
 @pytest.mark.parametrize("value", ["", "  ", "\n"])
 def test_an_empty_value_counts_as_not_set(value: str) -> None:
     assert read(K8S_NAMESPACE=value, FLINK_CLUSTERS=value).k8s_namespace == "lemo-dev"
-    with pytest.raises(SettingsError, match="^MONGODB_URI is required and not set$"):
+    with pytest.raises(SettingsError, match=r"^MONGODB_URI is required and not set$"):
         read(MONGODB_URI=value)
 
 
@@ -169,13 +169,13 @@ def test_blanks_around_a_value_are_no_part_of_it() -> None:
 
 
 def test_what_a_function_requires_must_be_set() -> None:
-    with pytest.raises(SettingsError, match="^FLINK_IMAGE is required and not set$"):
+    with pytest.raises(SettingsError, match=r"^FLINK_IMAGE is required and not set$"):
         read(("FLINK_IMAGE",))
     assert read(("FLINK_IMAGE",), FLINK_IMAGE="flink:1.20").flink_image == "flink:1.20"
 
 
 def test_several_clusters_stand_in_for_the_required_one() -> None:
-    with pytest.raises(SettingsError, match="^FLINK_REST_URL is required and not set$"):
+    with pytest.raises(SettingsError, match=r"^FLINK_REST_URL is required and not set$"):
         read(("FLINK_REST_URL",))
     clusters = json.dumps({"batch": {"rest_url": "http://flink:8081"}})
     assert list(read(("FLINK_REST_URL",), FLINK_CLUSTERS=clusters).flink_clusters) == ["batch"]
@@ -230,6 +230,6 @@ def test_several_clusters_beside_the_default() -> None:
 
 def test_a_cluster_is_described_once() -> None:
     clusters = json.dumps({"default": {"rest_url": "http://other:8081"}})
-    with pytest.raises(SettingsError, match="^FLINK_CLUSTERS names 'default'"):
+    with pytest.raises(SettingsError, match=r"^FLINK_CLUSTERS names 'default'"):
         read(FLINK_REST_URL="http://flink:8081", FLINK_CLUSTERS=clusters)
     assert read(FLINK_CLUSTERS=clusters).flink_clusters["default"].rest_url == "http://other:8081"

@@ -32,7 +32,7 @@ def test_the_table_holds_flinks_eleven_states_and_no_other() -> None:
 
 
 def test_suspended_is_not_terminal() -> None:
-    assert TERMINAL_STATES == {"FINISHED", "FAILED", "CANCELED"}
+    assert {"FINISHED", "FAILED", "CANCELED"} == TERMINAL_STATES
 
 
 def test_a_record_is_final_open_or_lost() -> None:

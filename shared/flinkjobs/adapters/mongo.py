@@ -33,7 +33,6 @@ from flinkjobs.errors import (
     StoreUnavailableError,
     cut,
 )
-from flinkjobs.lease import TTL_SECONDS, Lease
 from flinkjobs.model import (
     FlinkJobRef,
     IdSource,
@@ -44,7 +43,7 @@ from flinkjobs.model import (
     UnreadableRecord,
     Update,
 )
-from flinkjobs.ports import Applied, Settled
+from flinkjobs.ports import Applied, Lease, Settled
 from flinkjobs.states import FINAL, OPEN
 
 TIMEOUT_MS: Final = 20_000
@@ -176,12 +175,12 @@ class MongoJobStore:
                 return_document=ReturnDocument.AFTER,
             )
             if found is None:
-                found = self._first_lease(name, holder)
+                found = self._first_lease(name, taken)
         if found is None:
             return None
         return Lease(name=name, holder=holder, fence=found["fence"], cursor=found.get("cursor"))
 
-    def _first_lease(self, name: str, holder: str) -> dict[str, Any] | None:
+    def _first_lease(self, name: str, taken: Mapping[str, Any]) -> dict[str, Any] | None:
         """Makes the lease where there is none yet, already run out, and takes it; None when it is held."""
         try:
             self._leases.insert_one({"_id": name, "holder": None, "expires_at": _LONG_AGO, "fence": 0})
@@ -189,7 +188,7 @@ class MongoJobStore:
             return None
         return self._leases.find_one_and_update(
             {"_id": name, "fence": 0},
-            [{"$set": {"holder": holder, "expires_at": _from_now(TTL_SECONDS), "fence": 1}}],
+            [{"$set": {**taken, "fence": 1}}],
             return_document=ReturnDocument.AFTER,
         )
 

@@ -1,0 +1,850 @@
+"""The MongoDB adapter against the real server: documents, conditional writes, indexes, errors."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from bson.datetime_ms import DatetimeMS
+from pymongo import MongoClient
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
+
+from flinkjobs.adapters import mongo
+from flinkjobs.adapters.mongo import MongoJobStore
+from flinkjobs.errors import DuplicateJobIdError, StoreRefusedError, StoreUnavailableError
+from flinkjobs.model import (
+    FlinkJobRef,
+    IdSource,
+    JobRecord,
+    Reason,
+    ReasonCode,
+    Status,
+    UnreadableRecord,
+    Update,
+)
+from flinkjobs.ports import Settled
+from local.mongodb import MongoServer
+from local.processes import free_port
+
+NOON = datetime(2025, 11, 1, 12, tzinfo=UTC)
+LATER = NOON + timedelta(minutes=3)
+LONG_AGO = NOON - timedelta(days=30)
+A, B, C = "a" * 32, "b" * 32, "c" * 32
+Document = dict[str, Any]
+
+
+@pytest.fixture
+def store(mongo_server: MongoServer, mongo_database: Database[Document]) -> MongoJobStore:
+    return mongo.connect(mongo_server.uri, mongo_database.name)
+
+
+@pytest.fixture
+def jobs(mongo_database: Database[Document]) -> Collection[Document]:
+    return mongo_database["flink_jobs"]
+
+
+def record(job_id: str = "etl_1", *, status: Status = Status.CREATED, **fields: Any) -> JobRecord:
+    return JobRecord(
+        **{"job_id": job_id, "status": status, "submitted_at": NOON, "k8s_job_name": "flink-py-etl-1"}
+        | fields
+    )
+
+
+def ref(id_: str = A, **fields: Any) -> FlinkJobRef:
+    return FlinkJobRef(**{"id": id_, "source": IdSource.LOG} | fields)
+
+
+def followed(store: MongoJobStore, *, lost_since: datetime = LONG_AGO) -> list[JobRecord]:
+    """The records of a pass, by job id."""
+    found = list(store.records_to_follow(lost_since=lost_since))
+    assert not [entry for entry in found if isinstance(entry, UnreadableRecord)]
+    return sorted((entry for entry in found if isinstance(entry, JobRecord)), key=lambda entry: entry.job_id)
+
+
+def only(store: MongoJobStore) -> JobRecord:
+    """The one record there is to follow."""
+    [found] = followed(store)
+    return found
+
+
+def types_of(jobs: Collection[Document], query: Document) -> dict[str, str]:
+    """The BSON type of every field of one document, as MongoDB names it."""
+    [document] = jobs.find(query)
+    [types] = jobs.aggregate(
+        [{"$match": query}, {"$project": {name: {"$type": f"${name}"} for name in document if name != "_id"}}]
+    )
+    del types["_id"]
+    return dict(types)
+
+
+# --- documents --------------------------------------------------------------------------------------
+
+NEW_DOCUMENT = {
+    "job_id": "etl_1761998400000",
+    "template_id": "etl",
+    "job_name": "nightly",
+    "cluster": "batch",
+    "submitted_by": "ann",
+    "spec": {"script": {"path": "/opt/job.py"}, "args": ["a", "b"]},
+    "k8s_job_name": "flink-py-etl-1",
+    "flink_job_id": None,
+    "flink_job_ids": [],
+    "status": "CREATED",
+    "flink_state": None,
+    "submitted_at": NOON,
+    "start_time": None,
+    "end_time": None,
+    "updated_at": NOON,
+    "duration": None,
+    "reason": None,
+    "missing_since": None,
+    "flink_jobs": [],
+    "submitter_done": False,
+    "dropped_ids": [],
+    "revision": 0,
+}
+DETAILS = {name: NEW_DOCUMENT[name] for name in ("template_id", "job_name", "submitted_by", "spec")}
+
+
+def test_a_new_document_has_the_fields_of_the_contract(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    store.insert(record("etl_1761998400000", cluster="batch"), DETAILS)
+    [document] = jobs.find({}, {"_id": 0})
+    assert document == NEW_DOCUMENT
+
+
+def test_a_new_document_has_the_types_of_the_contract(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    store.insert(record("etl_1761998400000", cluster="batch"), DETAILS)
+    texts = ("job_id", "template_id", "job_name", "cluster", "submitted_by", "k8s_job_name", "status")
+    nulls = ("flink_job_id", "flink_state", "start_time", "end_time", "duration", "reason", "missing_since")
+    assert types_of(jobs, {}) == {
+        **dict.fromkeys(texts, "string"),
+        **dict.fromkeys(nulls, "null"),
+        **dict.fromkeys(("submitted_at", "updated_at"), "date"),
+        **dict.fromkeys(("flink_job_ids", "flink_jobs", "dropped_ids"), "array"),
+        "spec": "object",
+        "submitter_done": "bool",
+        "revision": "int",
+    }
+
+
+def test_a_document_that_is_over_has_the_types_of_the_contract(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    store.insert(record(), {})
+    before = only(store)
+    after = replace(
+        before,
+        status=Status.FAILED,
+        flink_jobs=(ref(confirmed=True, state="FAILED", start_time=NOON, end_time=LATER, failure="no"),),
+        flink_state="FAILED",
+        submitter_done=True,
+        start_time=NOON,
+        end_time=LATER,
+        duration=180.125,
+        reason=Reason(code=ReasonCode.JOB_FAILED, message="no", since=LATER),
+        missing_since=NOON,
+    )
+    store.apply([Update(before=before, after=after)], now=LATER, run_id="run")
+    types = types_of(jobs, {})
+    dates = ("submitted_at", "start_time", "end_time", "updated_at", "missing_since")
+    assert {types[name] for name in dates} == {"date"}
+    assert types["duration"] == "double"
+    assert types["flink_job_id"] == types["flink_state"] == types["status"] == "string"
+    [document] = jobs.find({})
+    assert document["flink_job_id"] == A
+    assert document["flink_job_ids"] == [A]
+    assert document["reason"] == {"code": "JOB_FAILED", "message": "no", "since": LATER}
+    assert document["updated_at"] == LATER
+    assert document["revision"] == 1
+
+
+SHAPES = {
+    "just submitted": record(),
+    "with a reason": record(reason=Reason(code=ReasonCode.IMAGE_PULL, message="ErrImagePull", since=NOON)),
+    "without a Kubernetes Job": record(k8s_job_name=None),
+    "one id, not confirmed": record(flink_jobs=(ref(source=IdSource.TERMINATION_MESSAGE),)),
+    "running": record(
+        status=Status.RUNNING,
+        cluster="batch",
+        flink_state="RESTARTING",
+        flink_jobs=(ref(confirmed=True, state="RESTARTING", start_time=NOON),),
+        submitter_done=True,
+        start_time=NOON,
+    ),
+    "several ids": record(
+        status=Status.RUNNING,
+        flink_state="RUNNING",
+        flink_jobs=(
+            ref(A, confirmed=True, state="FAILED", start_time=NOON, end_time=LATER, failure="ValueError: ü"),
+            ref(B, source=IdSource.JOB_NAME),
+            ref(C, confirmed=True, state="RUNNING", start_time=LATER),
+        ),
+        dropped_ids=("d" * 32, "e" * 32),
+        start_time=NOON,
+    ),
+    "missing": record(
+        status=Status.SUSPENDED,
+        flink_state="SUSPENDED",
+        flink_jobs=(ref(confirmed=True, state="SUSPENDED", missing_since=LATER, missing_passes=2),),
+        missing_since=LATER,
+    ),
+    "lost": record(
+        status=Status.LOST,
+        flink_jobs=(ref(source=IdSource.RECORD, missing_since=LATER, missing_passes=3),),
+        submitter_done=True,
+        missing_since=LATER,
+        reason=Reason(code=ReasonCode.OUTCOME_UNKNOWN, message="nobody knows", since=LATER),
+    ),
+    "with milliseconds": record(
+        submitted_at=NOON.replace(microsecond=123_000),
+        status=Status.RUNNING,
+        flink_jobs=(ref(confirmed=True, state="RUNNING", start_time=NOON.replace(microsecond=1_000)),),
+        start_time=NOON.replace(microsecond=1_000),
+    ),
+}
+
+
+@pytest.mark.parametrize("written", SHAPES.values(), ids=SHAPES.keys())
+def test_a_record_is_read_as_it_was_written(written: JobRecord, store: MongoJobStore) -> None:
+    store.insert(written, {})
+    assert only(store) == replace(written, revision=0)
+
+
+@pytest.mark.parametrize("status", [Status.FINISHED, Status.FAILED, Status.CANCELLED])
+def test_a_record_that_is_over_is_read_as_it_was_written_and_not_followed(
+    status: Status, store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    written = record(status=status, start_time=NOON, end_time=LATER, duration=180.0, submitter_done=True)
+    store.insert(written, {})
+    assert followed(store) == []
+    [document] = jobs.find({})
+    assert mongo.read_record(document) == replace(written, revision=0)
+
+
+# --- documents of the old platform ------------------------------------------------------------------
+
+
+def old_document(**fields: Any) -> Document:
+    return {
+        "job_id": "template_id_timestamp",
+        "flink_job_id": A,
+        "status": "RUNNING",
+        "submitted_at": "2025-11-01T12:00:00",
+        "start_time": "2025-11-01T12:00:30",
+        "end_time": None,
+        "duration": None,
+    } | fields
+
+
+def test_an_old_document_is_followed(store: MongoJobStore, jobs: Collection[Document]) -> None:
+    jobs.insert_one(old_document())
+    assert only(store) == JobRecord(
+        job_id="template_id_timestamp",
+        status=Status.RUNNING,
+        submitted_at=NOON,
+        cluster="default",
+        flink_jobs=(ref(source=IdSource.RECORD),),
+        submitter_done=True,
+        start_time=NOON + timedelta(seconds=30),
+        revision=None,
+    )
+
+
+def test_an_old_document_without_an_id_still_waits_for_its_submitter(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    jobs.insert_one(old_document(flink_job_id=None, status="CREATED", k8s_job_name="old-job"))
+    found = only(store)
+    assert found.flink_jobs == ()
+    assert not found.submitter_done
+    assert found.k8s_job_name == "old-job"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2025-11-01T12:00:00", NOON),
+        ("2025-11-01T12:00:00Z", NOON),
+        ("2025-11-01T20:00:00+08:00", NOON),
+        ("2025-11-01T12:00:00.250000", NOON.replace(microsecond=250_000)),
+        ("2025-11-01 12:00:00", NOON),
+    ],
+)
+def test_every_spelling_of_a_time_is_read(
+    text: str, expected: datetime, store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    jobs.insert_one(old_document(submitted_at=text))
+    assert only(store).submitted_at == expected
+
+
+def test_an_old_document_loses_nothing_when_it_is_written(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    own = {"config": {"parallelism": 2}, "user": "ann", "tags": ["a"]}
+    jobs.insert_one(old_document(**own))
+    before = only(store)
+    after = replace(
+        before,
+        status=Status.FINISHED,
+        flink_state="FINISHED",
+        flink_jobs=(ref(source=IdSource.RECORD, confirmed=True, state="FINISHED", end_time=LATER),),
+        end_time=LATER,
+        duration=150.0,
+    )
+    applied = store.apply([Update(before=before, after=after)], now=LATER, run_id="run")
+    assert applied.job_ids == {"template_id_timestamp"}
+    [document] = jobs.find({}, {"_id": 0})
+    kept = {"submitted_at": "2025-11-01T12:00:00", "start_time": "2025-11-01T12:00:30"}
+    assert document == {
+        **old_document(),
+        **own,
+        **kept,
+        "status": "FINISHED",
+        "flink_state": "FINISHED",
+        "end_time": LATER,
+        "duration": 150.0,
+        "flink_job_ids": [A],
+        "flink_jobs": [
+            {
+                "id": A,
+                "source": "RECORD",
+                "confirmed": True,
+                "state": "FINISHED",
+                "start_time": None,
+                "end_time": LATER,
+                "failure": None,
+                "missing_since": None,
+                "missing_passes": 0,
+            }
+        ],
+        "submitter_done": True,
+        "updated_at": LATER,
+        "revision": 1,
+        "synced_by": "run",
+    }
+
+
+# --- documents that cannot be read ------------------------------------------------------------------
+
+UNREADABLE: Mapping[str, tuple[Document, str]] = {
+    "no submission time": ({"submitted_at": None}, "submitted_at is missing"),
+    "a time that is none": ({"submitted_at": "yesterday"}, "Invalid isoformat string"),
+    "a time that is a number": ({"start_time": 1761998400}, "TypeError"),
+    "a time before the calendar": ({"submitted_at": "0001-01-01T00:00:00+05:00"}, "OverflowError"),
+    "a date beyond the calendar": ({"submitted_at": DatetimeMS(2**60)}, "TypeError"),
+    "an id that is none": ({"flink_job_id": "abc123def456..."}, "no Flink Job ID: 'abc123def456...'"),
+    "an id that is a number": ({"flink_job_id": 12}, "no Flink Job ID: '12'"),
+    "a job id that is a number": ({"job_id": 12}, "job_id is no text but int"),
+    "a Job name that is a number": ({"k8s_job_name": 12}, "k8s_job_name is no text but int"),
+    "a cluster that is a list": ({"cluster": ["batch"]}, "cluster is no text but list"),
+    "a revision that is a text": ({"revision": "3"}, "revision is no whole number but str"),
+    "an unknown reason": ({"reason": {"code": "BAD_LUCK", "message": "", "since": NOON}}, "BAD_LUCK"),
+    "a reason that is a text": ({"reason": "bad luck"}, "TypeError"),
+    "jobs that are texts": ({"flink_jobs": [A]}, "TypeError"),
+    "jobs without their fields": ({"flink_jobs": [{"id": A}]}, "KeyError: 'source'"),
+}
+
+
+@pytest.mark.parametrize(("fields", "error"), UNREADABLE.values(), ids=UNREADABLE.keys())
+def test_a_document_that_cannot_be_read_costs_only_itself(
+    fields: Document, error: str, store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    bad = old_document(job_id="bad") | fields
+    jobs.insert_many([old_document(job_id="good_1"), bad, old_document(job_id="good_2")])
+    found = list(store.records_to_follow(lost_since=LONG_AGO))
+    good = [entry.job_id for entry in found if isinstance(entry, JobRecord)]
+    [unreadable] = [entry for entry in found if isinstance(entry, UnreadableRecord)]
+    assert good == ["good_1", "good_2"]
+    assert unreadable.job_id == str(bad["job_id"])
+    assert error in unreadable.error
+    assert len(unreadable.error) <= 200
+
+
+def test_a_document_without_a_job_id_costs_only_itself(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    jobs.insert_many([{"status": "CREATED"}, old_document()])
+    found = list(store.records_to_follow(lost_since=LONG_AGO))
+    assert UnreadableRecord(job_id="None", error="ValueError: job_id is missing") in found
+    assert len(found) == 2
+
+
+# --- which records are followed ---------------------------------------------------------------------
+
+
+def test_open_records_are_followed_and_final_ones_are_not(store: MongoJobStore) -> None:
+    for status in Status:
+        if status is not Status.LOST:
+            store.insert(record(status.value, status=status), {})
+    assert [found.job_id for found in followed(store)] == ["CREATED", "RUNNING", "SUSPENDED"]
+
+
+def test_a_lost_record_is_followed_up_to_the_horizon(store: MongoJobStore) -> None:
+    for name, missing_since in (
+        ("before", LONG_AGO - timedelta(milliseconds=1)),
+        ("at", LONG_AGO),
+        ("after", NOON),
+        ("never", None),
+    ):
+        store.insert(record(name, status=Status.LOST, missing_since=missing_since), {})
+    assert [found.job_id for found in followed(store, lost_since=LONG_AGO)] == ["after", "at"]
+
+
+def test_only_the_asked_for_job_ids_are_followed(store: MongoJobStore) -> None:
+    for name in ("a", "b", "c"):
+        store.insert(record(name), {})
+    store.insert(record("over", status=Status.FINISHED), {})
+    found = store.records_to_follow(lost_since=LONG_AGO, job_ids=["c", "a", "over", "unknown"])
+    assert {entry.job_id for entry in found} == {"a", "c"}
+    assert list(store.records_to_follow(lost_since=LONG_AGO, job_ids=[])) == []
+
+
+# --- writes -----------------------------------------------------------------------------------------
+
+
+def running(before: JobRecord) -> Update:
+    """What a pass makes of a record whose id it has just found."""
+    after = replace(before, status=Status.RUNNING, flink_jobs=(ref(confirmed=True, state="RUNNING"),))
+    return Update(before=before, after=after)
+
+
+class Commands(CommandListener):
+    """Every command that was sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, Document]] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        self.sent.append((event.command_name, dict(event.command)))
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        """Nothing to note."""
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        """Nothing to note."""
+
+
+@pytest.fixture
+def listened(
+    mongo_server: MongoServer, mongo_database: Database[Document]
+) -> Iterator[tuple[MongoJobStore, Commands]]:
+    """A store, and what it sends."""
+    commands = Commands()
+    client: MongoClient[Document] = MongoClient(mongo_server.uri, tz_aware=True, event_listeners=[commands])
+    with client:
+        yield MongoJobStore(client, mongo_database.name), commands
+
+
+def test_a_write_sets_only_what_changed(listened: tuple[MongoJobStore, Commands]) -> None:
+    store, commands = listened
+    store.insert(record(), {})
+    before = only(store)
+    commands.sent.clear()
+    store.apply([running(before)], now=LATER, run_id="run")
+    [(name, command)] = commands.sent
+    [statement] = command["updates"]
+    assert name == "update"
+    assert set(statement["u"]) == {"$set"}
+    bookkeeping = {"flink_jobs", "flink_job_ids", "submitter_done", "updated_at", "revision", "synced_by"}
+    assert set(statement["u"]["$set"]) == {"status", "flink_job_id"} | bookkeeping
+    assert statement["q"] == {"job_id": "etl_1", "status": "CREATED", "revision": 0}
+
+
+def test_a_thousand_writes_are_one_command(listened: tuple[MongoJobStore, Commands]) -> None:
+    store, commands = listened
+    for number in range(100):
+        store.insert(record(f"etl_{number:03}"), {})
+    updates = [running(before) for before in followed(store)]
+    commands.sent.clear()
+    applied = store.apply(updates, now=LATER, run_id="run")
+    assert len(applied.job_ids) == 100
+    assert [name for name, _ in commands.sent] == ["update"]
+
+
+def test_nothing_to_write_sends_nothing(listened: tuple[MongoJobStore, Commands]) -> None:
+    store, commands = listened
+    applied = store.apply([], now=LATER, run_id="run")
+    assert (applied.job_ids, applied.conflicts) == (frozenset(), frozenset())
+    assert commands.sent == []
+
+
+def test_a_record_that_changed_since_it_was_read_is_a_conflict(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    store.insert(record(), {})
+    before = only(store)
+    first = store.apply([running(before)], now=NOON, run_id="first")
+    cancelled = Update(before=before, after=replace(before, status=Status.CANCELLED))
+    second = store.apply([cancelled], now=LATER, run_id="second")
+    assert (first.job_ids, first.conflicts) == ({"etl_1"}, frozenset())
+    assert (second.job_ids, second.conflicts) == (frozenset(), {"etl_1"})
+    [document] = jobs.find({})
+    assert (document["status"], document["updated_at"], document["synced_by"]) == ("RUNNING", NOON, "first")
+
+
+@pytest.mark.parametrize("change", [{"status": "CANCELLED"}, {"revision": 7}, {"job_id": "renamed"}])
+def test_a_foreign_write_is_not_overwritten(
+    change: Document, store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    store.insert(record(), {})
+    before = only(store)
+    jobs.update_one({}, {"$set": change})
+    as_changed = jobs.find_one({})
+    applied = store.apply([running(before)], now=LATER, run_id="run")
+    assert (applied.job_ids, applied.conflicts) == (frozenset(), {"etl_1"})
+    assert jobs.find_one({}) == as_changed
+
+
+def test_a_bulk_writes_what_it_can_and_names_the_conflicts(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    for number in range(6):
+        store.insert(record(f"etl_{number}"), {})
+    updates = [running(before) for before in followed(store)]
+    jobs.update_many({"job_id": {"$in": ["etl_1", "etl_4"]}}, {"$set": {"status": "CANCELLED"}})
+    jobs.delete_one({"job_id": "etl_2"})
+    applied = store.apply(updates, now=LATER, run_id="run")
+    assert applied.job_ids == {"etl_0", "etl_3", "etl_5"}
+    assert applied.conflicts == {"etl_1", "etl_2", "etl_4"}
+    assert sorted(jobs.distinct("job_id", {"status": "RUNNING"})) == ["etl_0", "etl_3", "etl_5"]
+    assert sorted(jobs.distinct("job_id", {"status": "CANCELLED"})) == ["etl_1", "etl_4"]
+
+
+def test_an_old_document_can_be_lost_to_another_writer_too(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    jobs.insert_one(old_document())
+    before = only(store)
+    update = Update(before=before, after=replace(before, flink_state="RUNNING"))
+    assert store.apply([update], now=NOON, run_id="first").job_ids == {"template_id_timestamp"}
+    assert store.apply([update], now=NOON, run_id="second").conflicts == {"template_id_timestamp"}
+
+
+def test_of_two_writers_each_record_gets_one(
+    mongo_server: MongoServer, store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    for number in range(200):
+        store.insert(record(f"etl_{number:03}"), {})
+    updates = [running(before) for before in followed(store)]
+    written: dict[str, frozenset[str]] = {}
+    barrier = threading.Barrier(2)
+
+    def write(run_id: str) -> None:
+        own = mongo.connect(mongo_server.uri, jobs.database.name)
+        own.ping()
+        barrier.wait(10)
+        applied = own.apply(updates, now=LATER, run_id=run_id)
+        assert applied.job_ids | applied.conflicts == {update.after.job_id for update in updates}
+        assert not applied.job_ids & applied.conflicts
+        written[run_id] = applied.job_ids
+
+    writers = [threading.Thread(target=write, args=[name]) for name in ("one", "two")]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert not written["one"] & written["two"]
+    assert len(written["one"]) + len(written["two"]) == 200
+    for run_id, job_ids in written.items():
+        assert set(jobs.distinct("job_id", {"synced_by": run_id})) == job_ids
+    assert jobs.distinct("revision") == [1]
+
+
+def test_a_failed_submission_is_marked(store: MongoJobStore, jobs: Collection[Document]) -> None:
+    store.insert(record(), {})
+    assert store.fail_submission("etl_1", code="K8S_REFUSED", message="quota", now=LATER)
+    [document] = jobs.find({})
+    assert document["status"] == "FAILED"
+    assert document["reason"] == {"code": "K8S_REFUSED", "message": "quota", "since": LATER}
+    assert document["updated_at"] == LATER
+    assert document["submitter_done"] is True
+    assert document["revision"] == 1
+
+
+def test_a_submission_that_runs_is_not_marked_failed(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    store.insert(record(), {})
+    store.apply([running(only(store))], now=LATER, run_id="run")
+    assert not store.fail_submission("etl_1", code="K8S_REFUSED", message="quota", now=LATER)
+    assert not store.fail_submission("unknown", code="K8S_REFUSED", message="quota", now=LATER)
+    assert jobs.distinct("status") == ["RUNNING"]
+
+
+def test_a_pass_that_read_before_a_failed_submission_does_not_undo_it(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    store.insert(record(), {})
+    before = only(store)
+    store.fail_submission("etl_1", code="K8S_REFUSED", message="quota", now=NOON)
+    assert store.apply([running(before)], now=LATER, run_id="run").conflicts == {"etl_1"}
+    assert jobs.distinct("status") == ["FAILED"]
+
+
+def test_the_report_of_a_pass_is_kept(store: MongoJobStore, mongo_database: Database[Document]) -> None:
+    report = {"run_id": "r", "started_at": NOON, "clusters": {"eu.batch": {"reachable": True}}}
+    store.save_run(report)
+    [kept] = mongo_database["sync_runs"].find({}, {"_id": 0})
+    assert kept == {"run_id": "r", "started_at": NOON, "clusters": {"eu.batch": {"reachable": True}}}
+    assert "_id" not in report
+
+
+# --- indexes and duplicates -------------------------------------------------------------------------
+
+INDEXES = {
+    "_id_": ([("_id", 1)], False),
+    "status_1": ([("status", 1)], False),
+    "job_id_1": ([("job_id", 1)], True),
+    "flink_job_id_1": ([("flink_job_id", 1)], False),
+    "submitted_at_-1": ([("submitted_at", -1)], False),
+    "flink_job_ids_1": ([("flink_job_ids", 1)], False),
+    "k8s_job_name_1": ([("k8s_job_name", 1)], False),
+    "idempotency_key_1": ([("idempotency_key", 1)], True),
+}
+
+
+def indexes(jobs: Collection[Document]) -> dict[str, tuple[list[tuple[str, int]], bool]]:
+    """Fields and uniqueness of every index, by name."""
+    return {
+        name: (index["key"], index.get("unique", False)) for name, index in jobs.index_information().items()
+    }
+
+
+def test_the_indexes_exist_and_making_them_again_changes_nothing(
+    store: MongoJobStore, jobs: Collection[Document], mongo_database: Database[Document]
+) -> None:
+    for _ in range(2):
+        store.ensure_indexes()
+        assert indexes(jobs) == INDEXES
+        runs = mongo_database["sync_runs"].index_information()
+        assert runs["started_at_-1"]["expireAfterSeconds"] == 14 * 24 * 3600
+
+
+def test_a_job_id_is_unique(store: MongoJobStore, jobs: Collection[Document]) -> None:
+    store.ensure_indexes()
+    store.insert(record(), {"template_id": "first"})
+    with pytest.raises(DuplicateJobIdError, match="a record etl_1 exists already"):
+        store.insert(record(), {"template_id": "second"})
+    assert jobs.distinct("template_id") == ["first"]
+
+
+def test_an_idempotency_key_is_unique_where_present(store: MongoJobStore, jobs: Collection[Document]) -> None:
+    store.ensure_indexes()
+    store.insert(record("etl_1"), {})
+    store.insert(record("etl_2"), {})
+    store.insert(record("etl_3"), {"idempotency_key": "k"})
+    with pytest.raises(DuplicateJobIdError):
+        store.insert(record("etl_4"), {"idempotency_key": "k"})
+    assert sorted(jobs.distinct("job_id")) == ["etl_1", "etl_2", "etl_3"]
+
+
+def test_beside_an_old_index_of_job_id_a_unique_one_is_made(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    jobs.insert_one(old_document())
+    jobs.create_index("job_id")
+    for _ in range(2):
+        store.ensure_indexes()
+        expected = INDEXES | {"job_id_1": ([("job_id", 1)], False)}
+        assert indexes(jobs) == expected | {"job_id_1_unique": ([("job_id", 1)], True)}
+    with pytest.raises(DuplicateJobIdError):
+        store.insert(record("template_id_timestamp"), {})
+
+
+def test_old_indexes_of_the_same_fields_serve_as_they_are(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    jobs.create_index("status", name="by_status")
+    jobs.create_index("flink_job_id", sparse=True)
+    jobs.create_index("job_id", unique=True, name="by_job_id")
+    store.ensure_indexes()
+    named = {name: index for name, index in INDEXES.items() if name not in ("status_1", "job_id_1")}
+    assert indexes(jobs) == named | {
+        "by_status": ([("status", 1)], False),
+        "by_job_id": ([("job_id", 1)], True),
+    }
+
+
+def test_a_job_id_that_occurs_twice_is_told_and_hinders_nothing_else(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    jobs.insert_many([old_document(), old_document()])
+    jobs.create_index("job_id")
+    with pytest.raises(StoreRefusedError, match="duplicate key error.*template_id_timestamp"):
+        store.ensure_indexes()
+    assert indexes(jobs) == INDEXES | {"job_id_1": ([("job_id", 1)], False)}
+
+
+def test_both_records_of_a_job_id_that_occurs_twice_are_followed_and_written(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    jobs.insert_many([old_document(), old_document()])
+    updates = [
+        Update(before=before, after=replace(before, status=Status.FINISHED)) for before in followed(store)
+    ]
+    assert len(updates) == 2
+    assert store.apply(updates, now=LATER, run_id="run").job_ids == {"template_id_timestamp"}
+    assert jobs.distinct("status") == ["FINISHED"]
+
+
+def test_a_lookup_by_each_of_the_users_fields_uses_an_index(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    store.ensure_indexes()
+    store.insert(record(), {})
+    for field in ("status", "job_id", "flink_job_id", "k8s_job_name", "flink_job_ids"):
+        plan = jobs.find({field: "x"}).explain()["queryPlanner"]["winningPlan"]
+        assert plan["inputStage"]["indexName"] == f"{field}_1"
+
+
+# --- settled ----------------------------------------------------------------------------------------
+
+SETTLED: Mapping[str, tuple[Document, Status | None, bool]] = {
+    "finished": ({"status": "FINISHED", "flink_job_id": A}, Status.FINISHED, True),
+    "failed without an id": ({"status": "FAILED", "flink_job_id": None}, Status.FAILED, True),
+    "cancelled": ({"status": "CANCELLED", "submitter_done": False}, Status.CANCELLED, True),
+    "running, all ids read": ({"status": "RUNNING", "submitter_done": True}, Status.RUNNING, True),
+    "running, more may come": ({"status": "RUNNING", "submitter_done": False}, Status.RUNNING, False),
+    "created, no id": ({"status": "CREATED", "flink_job_id": None}, Status.CREATED, False),
+    "done, no id": (
+        {"status": "CREATED", "flink_job_id": None, "submitter_done": True},
+        Status.CREATED,
+        False,
+    ),
+    "lost, all ids read": ({"status": "LOST", "submitter_done": True}, Status.LOST, True),
+    "old, with an id": ({}, Status.RUNNING, True),
+    "a status nobody knows": ({"status": "SLEEPING"}, None, False),
+    "no status": ({"status": None}, None, False),
+}
+
+
+@pytest.mark.parametrize(("fields", "status", "is_settled"), SETTLED.values(), ids=SETTLED.keys())
+def test_a_record_is_settled_when_nothing_more_is_needed_of_its_kubernetes_job(
+    fields: Document,
+    status: Status | None,
+    is_settled: bool,
+    store: MongoJobStore,
+    jobs: Collection[Document],
+) -> None:
+    jobs.insert_one(old_document() | fields)
+    expected = Settled(job_id="template_id_timestamp", status=status, is_settled=is_settled)
+    assert store.settled(["template_id_timestamp", "unknown"]) == {"template_id_timestamp": expected}
+
+
+def test_of_no_job_ids_nothing_is_settled(store: MongoJobStore) -> None:
+    assert store.settled([]) == {}
+
+
+# --- errors -----------------------------------------------------------------------------------------
+
+Call = Callable[[MongoJobStore], object]
+CALLS: Mapping[str, Call] = {
+    "insert": lambda store: store.insert(record(), {}),
+    "records_to_follow": lambda store: list(store.records_to_follow(lost_since=LONG_AGO)),
+    "apply": lambda store: store.apply([running(record(revision=0))], now=LATER, run_id="run"),
+    "fail_submission": lambda store: store.fail_submission("etl_1", code="x", message="x", now=NOON),
+    "settled": lambda store: store.settled(["etl_1"]),
+    "save_run": lambda store: store.save_run({"run_id": "r"}),
+    "ensure_indexes": lambda store: store.ensure_indexes(),
+    "ping": lambda store: store.ping(),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+def test_a_server_that_is_not_there_is_unavailable(call: Call) -> None:
+    nobody = mongo.connect(
+        f"mongodb://ann:s3cret@127.0.0.1:{free_port()}/", "db", server_selection_timeout_ms=100
+    )
+    with pytest.raises(StoreUnavailableError, match=r"MongoDB did not answer.*Connection refused") as caught:
+        call(nobody)
+    assert "s3cret" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+def test_wrong_credentials_are_refused_without_being_shown(call: Call, mongo_server: MongoServer) -> None:
+    uri = f"mongodb://ann:s3cret@127.0.0.1:{mongo_server.port}/?authSource=admin"
+    with pytest.raises(StoreRefusedError, match=r"MongoDB refused: Authentication failed\.") as caught:
+        call(mongo.connect(uri, "db"))
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "mongodb://ann:s3cret@",
+        "mongodb://ann:s3cret@host:port/",
+        "mongodb://ann:s3cret@host:99999/",
+        "mongodb://ann:s3/cret@host/",
+        "mongodb://ann:s3cret@host/?w=0",
+        "mongodb://ann:s3cret@host/?authMechanism=MAGIC",
+        "http://ann:s3cret@host/",
+        "s3cret",
+        "",
+    ],
+)
+def test_a_uri_that_cannot_be_used_is_refused_without_being_shown(uri: str) -> None:
+    with pytest.raises(StoreRefusedError, match=r"MONGODB_URI cannot be used: \w+$") as caught:
+        mongo.connect(uri, "db")
+    assert "cret" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+def test_a_server_that_falls_silent_is_unavailable_and_comes_back(
+    mongo_server: MongoServer, mongo_database: Database[Document]
+) -> None:
+    impatient = mongo.connect(
+        mongo_server.uri, mongo_database.name, timeout_ms=300, server_selection_timeout_ms=300
+    )
+    impatient.insert(record(), {})
+    before = only(impatient)
+    mongo_server.pause()
+    try:
+        for call in (CALLS["ping"], CALLS["records_to_follow"], CALLS["apply"], CALLS["insert"]):
+            with pytest.raises(StoreUnavailableError, match="MongoDB did not answer"):
+                call(impatient)
+    finally:
+        mongo_server.resume()
+    assert impatient.settled(["etl_1"]).keys() == {"etl_1"}
+    applied = impatient.apply([running(before)], now=LATER, run_id="second")
+    assert applied.job_ids | applied.conflicts == {"etl_1"}
+
+
+def test_a_server_that_restarts_is_found_again(
+    mongo_server: MongoServer, mongo_database: Database[Document]
+) -> None:
+    store = mongo.connect(mongo_server.uri, mongo_database.name, server_selection_timeout_ms=300)
+    store.insert(record(), {})
+    mongo_server.stop()
+    try:
+        with pytest.raises(StoreUnavailableError):
+            store.ping()
+        with pytest.raises(StoreUnavailableError):
+            followed(store)
+    finally:
+        mongo_server.start()
+    patient = mongo.connect(mongo_server.uri, mongo_database.name)
+    assert only(patient).job_id == "etl_1"
+    store.ping()
+
+
+def test_a_write_that_the_database_forbids_is_refused(
+    store: MongoJobStore, mongo_database: Database[Document]
+) -> None:
+    rule = {"$jsonSchema": {"properties": {"status": {"enum": ["CREATED"]}}}}
+    mongo_database.create_collection("flink_jobs", validator=rule)
+    store.insert(record(), {})
+    before = only(store)
+    with pytest.raises(StoreRefusedError, match=r"MongoDB refused a write: .*Document failed validation"):
+        store.apply([running(before)], now=LATER, run_id="run")
+    assert only(store) == before

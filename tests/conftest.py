@@ -1,0 +1,51 @@
+"""The real parts that tests share: one MongoDB with a fresh database for each test, one Kubernetes double."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from local.kubernetes.process import KubernetesDouble
+from local.mongodb import MongoServer
+from tests.support.kubernetes_world import KubernetesWorld
+
+
+@pytest.fixture(scope="session")
+def mongo_server() -> Iterator[MongoServer]:
+    with MongoServer() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def mongo_client(mongo_server: MongoServer) -> Iterator[MongoClient[dict[str, Any]]]:
+    client: MongoClient[dict[str, Any]] = MongoClient(mongo_server.uri, tz_aware=True)
+    with client:
+        yield client
+
+
+@pytest.fixture
+def mongo_database(mongo_client: MongoClient[dict[str, Any]]) -> Iterator[Database[dict[str, Any]]]:
+    """Empty, and gone after the test."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    yield mongo_client[name]
+    mongo_client.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def kubernetes_double() -> Iterator[KubernetesDouble]:
+    """Its pods are not run: they end as the test says."""
+    with KubernetesDouble(run=False) as running:
+        yield running
+
+
+@pytest.fixture
+def kubernetes_world(kubernetes_double: KubernetesDouble) -> Iterator[KubernetesWorld]:
+    """The double as an admin sees it, empty and without faults."""
+    with KubernetesWorld(kubernetes_double) as world:
+        world.reset()
+        yield world

@@ -1,0 +1,115 @@
+"""A Flink REST API whose jobs a test sets, and that can play what real clusters were recorded to say."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.scripted_server import Answer, Asked, ScriptedServer
+
+FOLDER = Path(__file__).parent.parent / "data" / "flink"
+VERSIONS = ("1.20", "2.3")
+NOTHING = -1
+"""Flink's number for a time that is not there yet."""
+
+
+def recording(version: str, name: str) -> dict[str, Any]:
+    """A recorded exchange: `request`, `status`, `headers`, `body`."""
+    loaded: dict[str, Any] = json.loads((FOLDER / version / "rest" / f"{name}.json").read_bytes())
+    return loaded
+
+
+def recordings(pattern: str) -> list[tuple[str, str]]:
+    """(version, name) of the recordings that match a glob pattern."""
+    return [
+        (version, path.stem)
+        for version in VERSIONS
+        for path in sorted((FOLDER / version / "rest").glob(f"{pattern}.json"))
+    ]
+
+
+def recorded_answer(version: str, name: str) -> tuple[str, Answer]:
+    """Path and answer of a recorded exchange."""
+    recorded = recording(version, name)
+    body = json.dumps(recorded["body"], ensure_ascii=False).encode()
+    path = recorded["request"].split()[1]
+    return path, Answer(status=recorded["status"], body=body, headers=recorded["headers"])
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job of the cluster; times in milliseconds since 1970."""
+
+    id: str
+    state: str
+    name: str = "a job"
+    start: int = 1_795_335_824_614
+    end: int = NOTHING
+    root_exception: str | None = None
+
+    def entry(self) -> dict[str, Any]:
+        """What both the overview and the job's own path say."""
+        return {
+            "jid": self.id,
+            "name": self.name,
+            "start-time": self.start,
+            "end-time": self.end,
+            "duration": (self.end if self.end != NOTHING else self.start + 1000) - self.start,
+            "state": self.state,
+        }
+
+
+class FlinkServer(ScriptedServer):
+    """A cluster, or a History Server.
+
+    Attributes:
+        jobs: what it knows.
+        answers: by path, in place of what follows from `jobs`; `""` stands for every path.
+    """
+
+    def __init__(self, *jobs: Job) -> None:
+        """Listens at once."""
+        self.jobs = list(jobs)
+        self.answers: dict[str, Answer] = {}
+        super().__init__(self._answer)
+
+    def reset(self) -> None:
+        """No jobs, no scripted answers, nothing asked so far."""
+        self.jobs.clear()
+        self.answers.clear()
+        self.asked.clear()
+
+    def play(self, version: str, name: str) -> str:
+        """Answers with a recording from now on; returns its path."""
+        path, answer = recorded_answer(version, name)
+        self.answers[path] = answer
+        return path
+
+    def _answer(self, asked: Asked) -> Answer:
+        scripted = self.answers.get(asked.path) or self.answers.get("")
+        if scripted is not None:
+            return scripted
+        known = {job.id: job for job in self.jobs}
+        match asked.path.removeprefix("/").split("/"):
+            case ["jobs", "overview"]:
+                extra = {"last-modification": 1_795_335_900_000, "tasks": {"running": 1, "total": 1}}
+                return _json(200, {"jobs": [job.entry() | extra for job in self.jobs]})
+            case ["jobs", id_] if id_ in known:
+                return _json(200, known[id_].entry() | {"isStoppable": False, "vertices": []})
+            case ["jobs", id_, "exceptions"] if id_ in known:
+                trace = known[id_].root_exception
+                entries = [{"exceptionName": "x", "stacktrace": trace, "timestamp": 1}] if trace else []
+                return _json(200, {"exceptionHistory": {"entries": entries, "truncated": False}})
+            case ["jobs", id_, *_]:
+                error = (
+                    f"org.apache.flink.runtime.rest.NotFoundException: Job {id_} not found\n\tat org.apache"
+                )
+                return _json(404, {"errors": [error]})
+        return _json(404, {"errors": [f"Unable to load requested file {asked.path}."]})
+
+
+def _json(status: int, body: Any) -> Answer:
+    headers = {"Content-Type": "application/json; charset=UTF-8", "Access-Control-Allow-Origin": "*"}
+    return Answer(status=status, body=json.dumps(body).encode(), headers=headers)
