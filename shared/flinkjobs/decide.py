@@ -41,7 +41,7 @@ from flinkjobs.model import (
     Unreachable,
     Update,
 )
-from flinkjobs.states import FINAL, TERMINAL_STATES, combine
+from flinkjobs.states import FINAL, STATUS_OF, TERMINAL_STATES, combine
 
 MAX_MESSAGE: Final = 2000
 """Characters of a reason's message kept on a record."""
@@ -149,7 +149,8 @@ def _ended_without_its_output(record: JobRecord, submitter: Submitter, now: date
     return _failed(
         record,
         ReasonCode.LOG_UNAVAILABLE,
-        f"the submitter's output is gone{ended}{cause}, and no single Flink job is named {record.job_id}",
+        f"the submitter's output is gone, or too long to be read{ended}{cause}, "
+        f"and no single Flink job is named {record.job_id}",
         now,
     )
 
@@ -276,7 +277,8 @@ def _by_states(record: JobRecord, now: datetime) -> JobRecord:
         return _with_reason(record, (ReasonCode.ID_UNCONFIRMED, message), now)
     combined = combine(states)
     if combined is None:
-        return replace(record, flink_state=states[0])
+        unknown = next(state for state in states if state not in STATUS_OF)
+        return replace(record, flink_state=unknown)
     status, flink_state = combined
     if status in FINAL and not _all_settled(record):
         # More may come: an id that Flink has not answered for, or a submitter that is still printing.

@@ -46,7 +46,8 @@ CODE_OF_TERMINATED: Final[Mapping[str, ReasonCode]] = MappingProxyType(
 
 CODE_OF_EVENT: Final[Mapping[str, ReasonCode]] = MappingProxyType(
     {
-        "FailedCreate": ReasonCode.QUOTA,
+        "FailedCreate": ReasonCode.POD_START,
+        "FailedCreatePodSandBox": ReasonCode.POD_START,
         "FailedMount": ReasonCode.MOUNT,
         "FailedAttachVolume": ReasonCode.MOUNT,
         "FailedScheduling": ReasonCode.UNSCHEDULABLE,
@@ -54,8 +55,13 @@ CODE_OF_EVENT: Final[Mapping[str, ReasonCode]] = MappingProxyType(
 )
 """Code by an event's reason, for causes that no status field shows."""
 
-TIMEOUT_EXIT_CODE: Final = 124
-"""Exit code of coreutils' `timeout` when it had to end the command."""
+MESSAGE_OF_EXIT_CODE: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        124: "flink run did not end in time and was stopped (exit code 124)",
+        137: "flink run was killed (exit code 137)",
+    }
+)
+"""What the submitter's exit codes mean besides flink's own 0 and 31: those of coreutils' `timeout`."""
 
 
 def diagnose(job: KubernetesJob, pods: Sequence[Pod], events: Iterable[Event] = ()) -> Cause | None:
@@ -63,23 +69,31 @@ def diagnose(job: KubernetesJob, pods: Sequence[Pod], events: Iterable[Event] = 
 
     Args:
         job: the submitter's Job.
-        pods: its pods, in the order of their creation; the last that has a cause names it.
+        pods: its pods, in the order of their creation. The newest one names the cause; of a Job that is
+            over, the newest that has one.
         events: events about the Job or its pods, where they were asked for.
 
     Returns:
         (code, message), or None when everything goes its normal way.
     """
-    for pod in reversed(pods):
+    is_over = job.phase in (JobPhase.COMPLETE, JobPhase.FAILED)
+    for pod in reversed(pods if is_over else pods[-1:]):
         if cause := _of_pod(pod):
             return cause
-    if job.phase in (JobPhase.COMPLETE, JobPhase.FAILED):
+    if is_over:
         return None
     for event in events:
-        if code := CODE_OF_EVENT.get(event.reason):
+        if code := _code_of_event(event):
             return code, f"{event.about_kind} {event.about_name}: {event.reason}: {event.message}"
     if job.phase is JobPhase.SUSPENDED:
         return ReasonCode.K8S_JOB_SUSPENDED, f"the Kubernetes Job {job.name} is suspended (spec.suspend)"
     return None
+
+
+def _code_of_event(event: Event) -> ReasonCode | None:
+    if event.reason == "FailedCreate" and "quota" in event.message:
+        return ReasonCode.QUOTA
+    return CODE_OF_EVENT.get(event.reason)
 
 
 def _of_pod(pod: Pod) -> Cause | None:
@@ -102,8 +116,8 @@ def _of_container(pod: Pod, container: Container) -> Cause | None:
     if isinstance(state, Terminated):
         if code_of_end := CODE_OF_TERMINATED.get(state.reason):
             return code_of_end, f"{where}: {state.reason} (exit code {state.exit_code})"
-        if state.exit_code == TIMEOUT_EXIT_CODE and not container.is_init:
-            return ReasonCode.SUBMIT_FAILED, f"{where}: flink run did not end in time and was stopped"
+        if not container.is_init and state.exit_code in MESSAGE_OF_EXIT_CODE:
+            return ReasonCode.SUBMIT_FAILED, f"{where}: {MESSAGE_OF_EXIT_CODE[state.exit_code]}"
         if container.is_init and state.exit_code != 0:
             return ReasonCode.SUBMIT_FAILED, f"{where}: exit code {state.exit_code}: {state.message}".rstrip(
                 ": "

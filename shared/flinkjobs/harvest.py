@@ -39,13 +39,23 @@ EVENTS_AFTER: Final = timedelta(seconds=60)
 """A Job that has nothing running this long after its creation has its events asked for."""
 
 
+CLOCK_SKEW: Final = timedelta(seconds=60)
+"""How far Flink's clock may be behind ours: a job that began so long before its submission counts as begun
+after it. Its name, which holds the millisecond of the submission, tells it from every other."""
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What one pod printed, as far as it can be known."""
+    """What one pod printed, as far as it can be known.
+
+    Attributes:
+        unread: the error that came instead of the log, where `state` is UNREACHABLE.
+    """
 
     ids: tuple[FoundId, ...] = ()
     telling: str = ""
     state: LogState = LogState.READ
+    unread: str = ""
 
 
 def observe_submitter(
@@ -77,6 +87,7 @@ def observe_submitter(
         log=_worst([output.state for output in outputs]),
         telling="\n".join(output.telling for output in outputs if output.telling)[-joblog.MAX_TELLING :],
         trouble=trouble,
+        unread="; ".join(output.unread for output in outputs if output.unread),
     )
 
 
@@ -97,21 +108,23 @@ def read_output(pod: Pod, cluster: Cluster, *, skip_running: bool = False) -> Ou
 
 def _read_log(pod: Pod, cluster: Cluster, state: Waiting | Terminated | None) -> Output:
     container = pod.submit
+    is_whole = True
     try:
         text = cluster.pod_log(pod.name, container.name if container else "submit")
         if isinstance(text, str) and len(text.encode()) >= CUT_LOG_BYTES:
             end = cluster.pod_log(pod.name, container.name if container else "submit", tail=True)
             text += "\n" + (end if isinstance(end, str) else "")
-    except (KubernetesUnavailableError, KubernetesRefusedError):
-        return Output(state=LogState.UNREACHABLE)
+            is_whole = False
+    except (KubernetesUnavailableError, KubernetesRefusedError) as error:
+        return Output(state=LogState.UNREACHABLE, unread=str(error))
     if isinstance(text, Missing):
         return _without_log(state)
     ids = _found(joblog.job_ids(text), IdSource.LOG)
-    return Output(
-        ids=ids,
-        telling="" if ids else joblog.telling_lines(text),
-        state=LogState.READ if pod.is_over else LogState.RUNNING,
-    )
+    told = "" if ids else joblog.telling_lines(text)
+    if not pod.is_over:
+        return Output(ids=ids, telling=told, state=LogState.RUNNING)
+    # Of a log that is too long, the middle was not read: no id in the rest is no evidence.
+    return Output(ids=ids, telling=told, state=LogState.READ if ids or is_whole else LogState.GONE)
 
 
 def _without_log(state: Waiting | Terminated | None) -> Output:
@@ -165,6 +178,6 @@ def find_by_name(job_id: str, submitted_at: datetime, snapshot: Mapping[str, Fli
     named = [
         job
         for job in snapshot.values()
-        if job.name == job_id and job.start_time is not None and job.start_time >= submitted_at
+        if job.name == job_id and job.start_time is not None and job.start_time >= submitted_at - CLOCK_SKEW
     ]
     return named[0] if len(named) == 1 else Missing()

@@ -218,7 +218,7 @@ class LogState(StrEnum):
     RUNNING = "RUNNING"
     """A pod still runs or waits; what it printed so far was read."""
     GONE = "GONE"
-    """At least one pod's output does not exist any more."""
+    """At least one pod's output does not exist any more, or is too long to be read whole."""
     UNREACHABLE = "UNREACHABLE"
     """The API server could not be asked for it this time."""
 
@@ -244,6 +244,7 @@ class Submitter:
         trouble: why it does not start, found by `diagnose`; `since` is filled in by `decide`.
         named: the one Flink job named like the record and started after it, where it was looked
             for; `Missing` when there is none or more than one, None when nobody looked.
+        unread: the error that came instead of a log, where `log` is UNREACHABLE.
     """
 
     phase: JobPhase
@@ -253,6 +254,7 @@ class Submitter:
     telling: str = ""
     trouble: tuple[ReasonCode, str] | None = None
     named: FlinkObservation | None = None
+    unread: str = ""
 
 
 @dataclass(frozen=True, slots=True)

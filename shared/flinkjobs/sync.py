@@ -67,6 +67,7 @@ LOST_WATCHED_FOR: Final = timedelta(days=30)
 
 JOBS_MISSING: Final = "JOBS_MISSING"
 KUBERNETES_UNAVAILABLE: Final = "KUBERNETES_UNAVAILABLE"
+LOG_UNREACHABLE: Final = "LOG_UNREACHABLE"
 
 
 class NothingReachableError(TemporaryError):
@@ -296,6 +297,8 @@ def _look_at(passing: _Pass, records: Sequence[JobRecord], now: datetime) -> dic
         observed[record.job_id] = look
         if isinstance(look, Unreachable):
             passing.error(record.job_id, KUBERNETES_UNAVAILABLE, look.error)
+        elif isinstance(look, Submitter) and look.unread:
+            passing.error(record.job_id, LOG_UNREACHABLE, look.unread)
     return observed
 
 

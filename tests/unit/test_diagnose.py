@@ -138,7 +138,8 @@ def event(reason: str, *, kind: str = "Job", message: str = "the words of the co
 @pytest.mark.parametrize(
     ("reason", "code"),
     [
-        ("FailedCreate", ReasonCode.QUOTA),
+        ("FailedCreate", ReasonCode.POD_START),
+        ("FailedCreatePodSandBox", ReasonCode.POD_START),
         ("FailedMount", ReasonCode.MOUNT),
         ("FailedAttachVolume", ReasonCode.MOUNT),
         ("FailedScheduling", ReasonCode.UNSCHEDULABLE),
@@ -147,6 +148,14 @@ def event(reason: str, *, kind: str = "Job", message: str = "the words of the co
 def test_what_only_an_event_shows(reason: str, code: ReasonCode) -> None:
     events = [event("SuccessfulCreate"), event(reason)]
     assert diagnose(ACTIVE, [], events) == (code, f"Job x: {reason}: the words of the controller")
+
+
+def test_a_pod_that_a_quota_forbids_is_named_so() -> None:
+    message = (
+        'Error creating: pods "x-abcde" is forbidden: exceeded quota: pods, requested: pods=1, used: pods=0'
+    )
+    told = Event("Job", "x", "FailedCreate", message, None)
+    assert diagnose(ACTIVE, [], [told]) == (ReasonCode.QUOTA, f"Job x: FailedCreate: {message}")
 
 
 def test_a_field_of_the_pod_says_more_than_an_event() -> None:

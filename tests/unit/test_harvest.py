@@ -332,7 +332,12 @@ LATER_JOB = flink_job(A, "etl_1", NOON + timedelta(milliseconds=1))
         pytest.param([LATER_JOB, flink_job(B, "etl_12", NOON)], LATER_JOB, id="among others"),
         pytest.param([LATER_JOB, flink_job(B, "etl_1", NOON)], Missing(), id="two: a guess is no evidence"),
         pytest.param(
-            [flink_job(A, "etl_1", NOON - timedelta(seconds=1))], Missing(), id="older than the record"
+            [flink_job(A, "etl_1", NOON - timedelta(seconds=61))], Missing(), id="older than the record"
+        ),
+        pytest.param(
+            [flink_job(A, "etl_1", NOON - timedelta(seconds=60))],
+            flink_job(A, "etl_1", NOON - timedelta(seconds=60)),
+            id="Flink's clock is a minute behind",
         ),
         pytest.param([flink_job(A, "etl_1", None)], Missing(), id="without a start"),
         pytest.param([flink_job(A, "ETL_1", NOON)], Missing(), id="another name"),
