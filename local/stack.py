@@ -20,7 +20,7 @@ from typing import Self
 
 from flinkjobs.adapters.scheduler import CloudSchedules
 from flinkjobs.schedules import Schedule
-from local.flink import FlinkAddress, flink
+from local.flink import FlinkAddress, FlinkCluster, flink
 from local.functions import FunctionServer
 from local.kubernetes.process import KubernetesDouble
 from local.mongodb import mongodb
@@ -91,6 +91,7 @@ class Stack:
         self._history_server = history_server
         self._say = say
         self._parts = contextlib.ExitStack()
+        self._flink_cluster: FlinkCluster | None = None
         self.functions: dict[str, FunctionServer] = {}
 
     def __enter__(self) -> Self:
@@ -109,9 +110,7 @@ class Stack:
     def _start(self) -> None:
         parts = self._parts
         self.scratch = parts.enter_context(Scratch("flinkjobs"))
-        self.flink = parts.enter_context(
-            flink(self._environ, scratch=self.scratch, history_server=self._history_server)
-        )
+        self.flink = self._flink()
         self._say(f"Flink          {self.flink.rest_url}")
         self.mongodb_uri = parts.enter_context(mongodb(self._environ, scratch=self.scratch))
         self._say("MongoDB        answers")
@@ -127,6 +126,19 @@ class Stack:
         self.schedules = parts.enter_context(
             CloudSchedules(project=PROJECT, location=LOCATION, endpoint=self.scheduler.url)
         )
+
+    def _flink(self) -> FlinkAddress:
+        if self._environ.get("FLINK_REST_URL"):
+            return self._parts.enter_context(flink(self._environ, scratch=self.scratch))
+        cluster = FlinkCluster(scratch=self.scratch, history_server=self._history_server)
+        self._flink_cluster = self._parts.enter_context(cluster)
+        return cluster.address()
+
+    @property
+    def flink_cluster(self) -> FlinkCluster:
+        """Our own Flink; there is none where the user's is used."""
+        assert self._flink_cluster is not None  # noqa: S101 a caller's mistake
+        return self._flink_cluster
 
     @property
     def function_settings(self) -> dict[str, str]:

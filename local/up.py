@@ -53,10 +53,10 @@ def directions(stack: Stack) -> list[str]:
     """Commands that can be pasted into another terminal."""
     submit, sync = stack.functions["submit"].url, stack.functions["sync"].url
     kubernetes = stack.kubernetes
-    if kubernetes.url:
-        kubectl = f"kubectl --server {kubernetes.url} --token {kubernetes.token}"
-    else:
-        kubectl = f"kubectl --kubeconfig {kubernetes.kubeconfig}"
+    kubectl = f"kubectl --kubeconfig {kubernetes.kubeconfig}"
+    if kubernetes.url:  # kubectl sends a token over TLS only; the double speaks both on its port
+        server = kubernetes.url.replace("http://", "https://")
+        kubectl = f"kubectl --server {server} --insecure-skip-tls-verify --token {kubernetes.token}"
     namespace = kubernetes.namespace
     script = {"path": "/opt/flink/examples/datastream/word_count.py"}
     example = json.dumps({"template_id": "word_count", "script": script})

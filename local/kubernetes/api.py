@@ -124,6 +124,8 @@ class Api:
         path = call.path.rstrip("/")
         if path in ("/healthz", "/livez", "/readyz"):
             return Answer(b"ok", content_type="text/plain")
+        if call.content_type == PROTOBUF:
+            raise unsupported_media_type("application/json")
         target = call.target
         if target.resource is None:
             return self._answer_other(call, user, path)
@@ -131,8 +133,6 @@ class Api:
         if len(call.body) > MAX_BODY_BYTES:
             message = f"Request entity too large: limit is {MAX_BODY_BYTES}"
             raise ApiError(413, "RequestEntityTooLarge", message)
-        if call.content_type == PROTOBUF:
-            raise unsupported_media_type("application/json")
         if target.subresource:
             return self._subresource(call, target.resource)
         if target.verb not in target.resource.verbs:

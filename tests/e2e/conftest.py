@@ -34,9 +34,6 @@ def database(stack: Stack) -> Iterator[Database[dict[str, Any]]]:
 
 @pytest.fixture(scope="module")
 def quiet_stack() -> Iterator[Stack]:
-    """A stack whose passes are run by the tests alone, with a History Server.
-
-    The one Flink cluster has two names: `default` with its History Server, and `forgetful` without.
-    """
+    """A stack whose passes are run by the tests alone, with a History Server."""
     with Stack(environ={}, settings={"LOST_AFTER_SECONDS": "3"}, history_server=True) as running:
         yield running

@@ -5,40 +5,17 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 from pymongo.database import Database
 
 from local.stack import Stack
+from tests.e2e.talk import JOBS, PODS, Document, flink_job, kubernetes, pods_of, submit
 from tests.support.waiting import until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 OUTCOME_SECONDS = 180.0
-
-Document = dict[str, Any]
-
-
-def submit(stack: Stack, request: Document) -> Document:
-    answer = httpx.post(f"{stack.functions['submit'].url}/", json=request, timeout=30, trust_env=False)
-    assert answer.status_code == 202, answer.text
-    accepted: Document = answer.json()
-    return accepted
-
-
-def kubernetes(stack: Stack, path: str, **query: str) -> httpx.Response:
-    """Asks the Kubernetes API as kubectl would."""
-    headers = {"Authorization": f"Bearer {stack.kubernetes.token}"}
-    url = f"{stack.kubernetes.url}{path}"
-    return httpx.get(url, params=query, headers=headers, timeout=30, trust_env=False)
-
-
-def pods_of(stack: Stack, k8s_job_name: str) -> list[Document]:
-    selector = f"app=flink-python-job,batch.kubernetes.io/job-name={k8s_job_name}"
-    listed = kubernetes(stack, "/api/v1/namespaces/lemo-dev/pods", labelSelector=selector).json()
-    items: list[Document] = listed["items"]
-    return items
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +32,7 @@ def accepted(stack: Stack) -> dict[str, Document]:
         "fails_at_run_time": {"template_id": "fails_at_run_time", "script": inline("fails_at_run_time")},
         "raises": {"template_id": "raises", "script": inline("raises_before_submitting")},
     }
-    return {name: submit(stack, request) for name, request in requests.items()}
+    return {name: submit(stack, **request) for name, request in requests.items()}
 
 
 @pytest.fixture(scope="module")
@@ -76,12 +53,6 @@ def records(accepted: dict[str, Document], database: Database[Document]) -> dict
         return found if {name: record.get("status") for name, record in found.items()} == wanted else None
 
     return until(look, timeout_seconds=OUTCOME_SECONDS, what=f"statuses {wanted}")
-
-
-def flink_job(stack: Stack, flink_job_id: str) -> Document:
-    answer = httpx.get(f"{stack.flink.rest_url}/jobs/{flink_job_id}", timeout=30, trust_env=False)
-    job: Document = answer.raise_for_status().json()
-    return job
 
 
 def test_submit_answers_before_anything_ran(accepted: dict[str, Document]) -> None:
@@ -137,7 +108,7 @@ def test_the_id_is_the_one_that_the_cli_printed(
 ) -> None:
     record = records[name]
     (pod,) = pods_of(stack, record["k8s_job_name"])
-    path = f"/api/v1/namespaces/lemo-dev/pods/{pod['metadata']['name']}/log"
+    path = f"{PODS}/{pod['metadata']['name']}/log"
     printed = re.findall(
         r"^Job has been submitted with JobID (\w+)$", kubernetes(stack, path).text, re.MULTILINE
     )
@@ -164,13 +135,12 @@ def test_cleanup_deletes_what_is_harvested_and_its_pods(
     names = sorted(record["k8s_job_name"] for record in records.values())
     planned = httpx.post(cleanup, params={"dry_run": "true"}, timeout=30, trust_env=False).json()
     assert sorted(planned["names"]) == names
-    jobs_path = "/apis/batch/v1/namespaces/lemo-dev/jobs"
-    assert len(kubernetes(stack, jobs_path).json()["items"]) == len(names)
+    assert len(kubernetes(stack, JOBS).json()["items"]) == len(names)
 
     report = httpx.post(cleanup, timeout=30, trust_env=False).json()
 
     assert (report["deleted"], sorted(report["names"]), report["errors"]) == (4, names, [])
-    assert kubernetes(stack, jobs_path).json()["items"] == []
+    assert kubernetes(stack, JOBS).json()["items"] == []
     until(
         lambda: not any(pods_of(stack, name) for name in names),
         timeout_seconds=30,

@@ -40,6 +40,7 @@ LIST_ATTEMPTS: Final = 3
 LOG_HEAD_BYTES: Final = 2 * 1024 * 1024
 LOG_TAIL_LINES: Final = 2_000
 LOG_TAIL_BYTES: Final = 1024 * 1024
+STREAM_BYTES: Final = 64 * 1024
 POOL_SIZE: Final = 16
 
 _UNREADABLE_CONFIG: Final = (TypeError, ValueError, AttributeError, KeyError)
@@ -84,12 +85,12 @@ class KubernetesApi:
 
     def pod_log(self, pod: str, container: str, *, tail: bool = False) -> str | Missing:
         query: dict[str, str] = {"container": container}
-        if tail:
-            query |= {"tailLines": str(LOG_TAIL_LINES), "limitBytes": str(LOG_TAIL_BYTES)}
-        else:
-            query |= {"limitBytes": str(LOG_HEAD_BYTES)}
+        # Together with `tailLines`, `limitBytes` would cut the end off: what is too much is dropped here.
+        query |= {"tailLines": str(LOG_TAIL_LINES)} if tail else {"limitBytes": str(LOG_HEAD_BYTES)}
         try:
-            raw = self._call("GET", f"{self._core}/pods/{quote(pod, safe='')}/log", query=query)
+            raw = self._call(
+                "GET", f"{self._core}/pods/{quote(pod, safe='')}/log", query=query, keep_last=tail
+            )
         except KubernetesNotFoundError:
             return Missing()
         except KubernetesRefusedError as error:
@@ -163,7 +164,9 @@ class KubernetesApi:
         *,
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
+        keep_last: bool = False,
     ) -> bytes:
+        """The body of a good answer; with `keep_last` only its last `LOG_TAIL_BYTES`."""
         pairs = [(name, value) for name, value in (query or {}).items() if value]
         headers = {"Accept": "application/json, */*"}
         if body is not None:
@@ -180,7 +183,8 @@ class KubernetesApi:
             response = self._api.call_api(
                 *request, _request_timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
             )
-            raw: bytes = response.read()  # type: ignore[no-untyped-call]
+            answer: urllib3.BaseHTTPResponse = response.response
+            raw = _last_bytes(answer) if keep_last else answer.data
         except (urllib3.exceptions.HTTPError, ApiException, ConfigException) as error:
             text = cut(" ".join(f"{type(error).__name__}: {error}".split()), 200)
             raise KubernetesUnavailableError(f"{method} {path}: {text}") from error
@@ -222,6 +226,15 @@ def _parsed(parse: Callable[[Mapping[str, Any]], T], raw: Any, what: str) -> T:
 def _identity(raw: Mapping[str, Any]) -> str:
     uid: str = raw["metadata"].get("uid") or raw["metadata"]["name"]
     return uid
+
+
+def _last_bytes(response: urllib3.BaseHTTPResponse) -> bytes:
+    """Reads an answer to its end without holding more of it than is kept."""
+    kept = b""
+    for part in response.stream(STREAM_BYTES):
+        kept = (kept + part)[-LOG_TAIL_BYTES:]
+    response.release_conn()
+    return kept
 
 
 def _start(raw: bytes) -> str:

@@ -261,6 +261,10 @@ class MongoJobStore:
         with _translated():
             self._client.admin.command("ping")
 
+    def close(self) -> None:
+        """Closes the connections. Harmless when repeated."""
+        self._client.close()
+
 
 def connect(
     uri: str,
