@@ -24,7 +24,7 @@ from local.stack import DATABASE, Interrupted, Stack, interruptible
 
 SPEED = 36.0
 """The schedules of the demo run so many times faster: every three minutes is every five seconds."""
-RETENTION_SECONDS = 20
+RETENTION_SECONDS = 8
 OUTCOME_SECONDS = 240.0
 REFRESH_SECONDS = 0.5
 REQUEST_SECONDS = 60.0
@@ -163,6 +163,8 @@ def follow(console: Console, stack: Stack, job_ids: list[str]) -> bool:
             if is_told or time.monotonic() > deadline:
                 break
             time.sleep(REFRESH_SECONDS)
+    if not console.is_terminal:
+        console.print()
     if not is_told:
         console.print(f"[bold red]After {OUTCOME_SECONDS:.0f} s not every job has come to its end.[/]")
     return is_told
