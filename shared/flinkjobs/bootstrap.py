@@ -6,6 +6,7 @@ their libraries imported, at the first request that needs them: `/health` answer
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Collection, Mapping
@@ -14,7 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from flinkjobs import log
-from flinkjobs.errors import BadRequestError, Fault, PermanentError, SettingsError
+from flinkjobs.errors import BadRequestError, Fault, PermanentError, SettingsError, TemporaryError
 from flinkjobs.settings import Settings, read_settings
 from flinkjobs.web import Answer, Request
 
@@ -67,15 +68,32 @@ class SubmitFunction:
             flink_bin=self._settings.flink_bin,
             jobmanager=self._settings.flink_clusters[cluster].jobmanager,
             timeout_seconds=self._settings.submit_timeout_seconds,
+            script_hosts=self._settings.allowed_script_hosts,
+            fetch_program=_fetch_program(),
+            image_pull_secrets=self._settings.k8s_image_pull_secrets,
+            service_account=self._settings.k8s_service_account,
         )
 
     def post(self, request: Request) -> Answer:
-        """Accepts the job that the body describes."""
+        """Accepts the job that the body describes, or answers a repeated request as the first time."""
         from flinkjobs import submit
-        from flinkjobs.request import parse_submission
+        from flinkjobs.request import Limits, check_request, parse_submission, template_defaults
 
-        submission = parse_submission(request.json_object(), self._settings.flink_clusters.keys())
-        return Answer(submit.run(self._submit(), submission), status=202)
+        if self._settings.webhook_secrets:
+            from flinkjobs.signature import expect_signed
+
+            expect_signed(request.body, request.headers, self._settings.webhook_secrets)
+        body = request.json_object()
+        limits = Limits(self._settings.flink_clusters.keys(), self._settings.allowed_script_hosts)
+        template_id, key = check_request(body, limits), submit.key_of(request.headers, body)
+        submitting = self._submit()
+        found = submit.replayed(submitting, key) if key else None
+        if found is not None:
+            return Answer(submit.answer_again(submitting, found), status=200)
+        document = submitting.store.template(template_id)
+        defaults = template_defaults(document) if document is not None else None
+        submission = parse_submission(body, limits, defaults)
+        return Answer(submit.run(submitting, submission, key), status=202)
 
     def ready(self) -> None:
         """Asks MongoDB and Kubernetes whether they answer."""
@@ -165,6 +183,9 @@ def _store(settings: Settings) -> JobStore:
     store = mongo.connect(settings.mongodb_uri, settings.mongodb_database)
     try:
         store.ensure_indexes()
+    except TemporaryError:
+        store.close()  # the next request tries again, with a client of its own
+        raise
     except PermanentError as error:
         # A user who may not create indexes can still work; whoever runs the database sees the line.
         log.warning("indexes.not_ensured", code=error.code, detail=str(error))
@@ -180,6 +201,13 @@ def _cluster(settings: Settings) -> Cluster:
         kubeconfig=settings.kubeconfig,
         in_cluster="KUBERNETES_SERVICE_HOST" in os.environ,
     )
+
+
+@cache
+def _fetch_program() -> str:
+    from flinkjobs import fetch
+
+    return inspect.getsource(fetch)
 
 
 def _job_ids(body: Mapping[str, Any]) -> list[str] | None:
@@ -212,7 +240,8 @@ def _dry_run(request: Request) -> bool:
 def _only_fields(body: Mapping[str, Any], known: Collection[str]) -> None:
     for name in body:
         if name not in known:
-            raise _bad(f"/{name}", f"is not known here; known: {', '.join(sorted(known))}")
+            pointer = "/" + name.replace("~", "~0").replace("/", "~1")
+            raise _bad(pointer, f"is not known here; known: {', '.join(sorted(known))}")
 
 
 def _bad(pointer: str, detail: str) -> BadRequestError:

@@ -111,7 +111,8 @@ def _by_submitter(
     if isinstance(submitter, Unreachable):
         return record
     if isinstance(submitter, NoKubernetesJob):
-        if now - record.submitted_at <= policy.grace or isinstance(submitter.named, Unreachable):
+        since = max(record.submitted_at, record.in_flight_until or record.submitted_at)
+        if now - since <= policy.grace or isinstance(submitter.named, Unreachable):
             return replace(record, submitter_done=False)
         return _failed(
             record,
@@ -186,6 +187,7 @@ def _with_reason(record: JobRecord, cause: tuple[ReasonCode, str] | None, now: d
 
 def _by_flink(record: JobRecord, observation: Observation, now: datetime, policy: Policy) -> JobRecord:
     """Rules 3 to 5: a record with at least one id."""
+    lost_since = record.missing_since if record.status is Status.LOST else None
     refs = tuple(
         _observed(ref, observation.flink.get(ref.id), now, record.status) for ref in record.flink_jobs
     )
@@ -209,7 +211,10 @@ def _by_flink(record: JobRecord, observation: Observation, now: datetime, policy
     open_refs = [ref for ref in refs if ref.state not in TERMINAL_STATES]
     if record.submitter_done and open_refs and all(ref.id in given_up for ref in open_refs):
         return _lost(record, open_refs, now)
-    return _by_states(record, now)
+    after = _by_states(record, now)
+    if after.status is Status.LOST:  # seen again, but in a state that nobody knows: it goes on being watched
+        return replace(after, missing_since=lost_since)
+    return after
 
 
 def _earliest(*times: datetime | None) -> datetime | None:

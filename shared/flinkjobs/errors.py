@@ -68,6 +68,10 @@ class KubernetesUnavailableError(TemporaryError):
     code = "KUBERNETES_UNAVAILABLE"
 
 
+class KubernetesUnreadableError(KubernetesUnavailableError):
+    """The API server answered with an object that cannot be read; what it says of others may be readable."""
+
+
 class KubernetesRefusedError(PermanentError):
     """The Kubernetes API server answered and refused the request.
 
@@ -166,6 +170,41 @@ class MethodNotAllowedError(BadRequestError):
     def __init__(self, message: str, *, allow: str) -> None:
         super().__init__(message)
         self.allow = allow
+
+
+class UnauthorizedError(BadRequestError):
+    """The request carries no valid signature. Says no more than that."""
+
+    http_status = 401
+    code = "UNAUTHORIZED"
+
+
+class KeyReusedError(BadRequestError):
+    """The idempotency key was used before, with another request."""
+
+    http_status = 422
+    code = "IDEMPOTENCY_KEY_REUSED"
+
+
+class InFlightError(TemporaryError):
+    """The first request with this idempotency key is still being worked on."""
+
+    http_status = 409
+    code = "IN_FLIGHT"
+
+
+class TemplateMissingError(BadRequestError):
+    """There is no such template, and the request does not say what to run."""
+
+    http_status = 404
+    code = "TEMPLATE_MISSING"
+
+
+class TemplateUnusableError(BadRequestError):
+    """The template is not active, or holds values that cannot be run."""
+
+    http_status = 409
+    code = "TEMPLATE_UNUSABLE"
 
 
 class NotFoundError(BadRequestError):

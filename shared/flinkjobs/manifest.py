@@ -23,6 +23,9 @@ SCRIPT_FILE: Final = "job.py"
 
 TERMINATION_MESSAGE_PATH: Final = "/dev/termination-log"
 
+FETCH_CONTAINER: Final = "fetch"
+"""Name of the init container that fetches a script."""
+
 KILL_AFTER_SECONDS: Final = 30
 """How long `flink run` may take to end after it was told to, before it is killed."""
 
@@ -64,7 +67,14 @@ class InlineScript:
     text: str
 
 
-Script: TypeAlias = PathScript | InlineScript
+@dataclass(frozen=True, slots=True)
+class UrlScript:
+    """A script that an init container fetches over https from an allowed host."""
+
+    url: str
+
+
+Script: TypeAlias = PathScript | InlineScript | UrlScript
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +120,10 @@ class Target:
         flink_bin: path of `flink` inside the image.
         jobmanager: `host:port` for `flink run -m`.
         timeout_seconds: how long a detached submitter may take.
+        script_hosts: hosts that a script may be fetched from.
+        fetch_program: source of the program that fetches it: `flinkjobs.fetch`.
+        image_pull_secrets: names of Secrets for the image's registry.
+        service_account: of the pod; None leaves it to the namespace.
     """
 
     namespace: str
@@ -117,6 +131,10 @@ class Target:
     flink_bin: str
     jobmanager: str
     timeout_seconds: int
+    script_hosts: frozenset[str] = frozenset()
+    fetch_program: str = ""
+    image_pull_secrets: tuple[str, ...] = ()
+    service_account: str | None = None
 
 
 def short_hash(text: str, digits: int = 8) -> str:
@@ -191,53 +209,13 @@ def job_manifest(submission: Submission, job_id: str, target: Target) -> dict[st
     name = kubernetes_job_name(submission.template_id, job_id)
     metadata = _metadata(job_id)
     limit = 0 if submission.attached else target.timeout_seconds
-    volumes, mounts = _volumes(submission, name)
     spec: dict[str, Any] = {
         "backoffLimit": 0,
         "completions": 1,
         "parallelism": 1,
         "podReplacementPolicy": "Failed",
         "ttlSecondsAfterFinished": TTL_SECONDS,
-        "template": {
-            "metadata": metadata,
-            "spec": {
-                "restartPolicy": "Never",
-                "automountServiceAccountToken": False,
-                "enableServiceLinks": False,
-                "securityContext": {
-                    "runAsNonRoot": True,
-                    "runAsUser": FLINK_USER,
-                    "runAsGroup": FLINK_USER,
-                    "fsGroup": FLINK_USER,
-                    "seccompProfile": {"type": "RuntimeDefault"},
-                },
-                "containers": [
-                    {
-                        "name": SUBMIT_CONTAINER,
-                        "image": target.image,
-                        "command": _escaped(
-                            (
-                                *("/bin/bash", "-c", SUBMITTER, "flinkjobs-submit"),
-                                *(str(limit), TERMINATION_MESSAGE_PATH),
-                                *flink_command(submission, job_id, target),
-                            )
-                        ),
-                        "terminationMessagePath": TERMINATION_MESSAGE_PATH,
-                        "terminationMessagePolicy": "FallbackToLogsOnError",
-                        "resources": {
-                            "requests": _quantities(submission.resources),
-                            "limits": _quantities(submission.resources),
-                        },
-                        "securityContext": {
-                            "allowPrivilegeEscalation": False,
-                            "capabilities": {"drop": ["ALL"]},
-                        },
-                        "volumeMounts": mounts,
-                    }
-                ],
-                "volumes": volumes,
-            },
-        },
+        "template": {"metadata": metadata, "spec": _pod_spec(submission, job_id, target, limit)},
     }
     if limit:
         spec["activeDeadlineSeconds"] = limit + DEADLINE_MARGIN_SECONDS
@@ -288,8 +266,85 @@ def _quantities(resources: Resources) -> dict[str, str]:
     return {"cpu": resources.cpu, "memory": resources.memory}
 
 
-def _volumes(submission: Submission, name: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    if not isinstance(submission.script, InlineScript):
+def _pod_spec(submission: Submission, job_id: str, target: Target, limit_seconds: int) -> dict[str, Any]:
+    """The pod, within the *restricted* Pod Security Standard.
+
+    https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
+    """
+    volumes, mounts = _volumes(submission, job_id)
+    spec: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": FLINK_USER,
+            "runAsGroup": FLINK_USER,
+            "fsGroup": FLINK_USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [
+            _container(
+                SUBMIT_CONTAINER,
+                (
+                    *("/bin/bash", "-c", SUBMITTER, "flinkjobs-submit"),
+                    *(str(limit_seconds), TERMINATION_MESSAGE_PATH),
+                    *flink_command(submission, job_id, target),
+                ),
+                submission,
+                target,
+                [{**mount, "readOnly": True} for mount in mounts],
+            )
+        ],
+        "volumes": volumes,
+    }
+    if isinstance(submission.script, UrlScript):
+        path = f"{SCRIPT_DIRECTORY}/{SCRIPT_FILE}"
+        command = (
+            "python3",
+            "-c",
+            target.fetch_program,
+            submission.script.url,
+            path,
+            *sorted(target.script_hosts),
+        )
+        spec["initContainers"] = [_container(FETCH_CONTAINER, command, submission, target, mounts)]
+    if target.image_pull_secrets:
+        spec["imagePullSecrets"] = [{"name": name} for name in target.image_pull_secrets]
+    if target.service_account is not None:
+        spec["serviceAccountName"] = target.service_account
+    return spec
+
+
+def _container(
+    name: str,
+    command: Sequence[str],
+    submission: Submission,
+    target: Target,
+    mounts: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "image": target.image,
+        "command": _escaped(command),
+        "terminationMessagePath": TERMINATION_MESSAGE_PATH,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "resources": {
+            "requests": _quantities(submission.resources),
+            "limits": _quantities(submission.resources),
+        },
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "volumeMounts": list(mounts),
+    }
+
+
+def _volumes(submission: Submission, job_id: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The volume that holds the script, and where it is mounted; none for a script of the image."""
+    if isinstance(submission.script, InlineScript):
+        name = kubernetes_job_name(submission.template_id, job_id)
+        volume = {"name": "script", "configMap": {"name": name, "defaultMode": 0o444}}
+    elif isinstance(submission.script, UrlScript):
+        volume = {"name": "script", "emptyDir": {"sizeLimit": "32Mi"}}
+    else:
         return [], []
-    volume = {"name": "script", "configMap": {"name": name, "defaultMode": 0o444}}
-    return [volume], [{"name": "script", "mountPath": SCRIPT_DIRECTORY, "readOnly": True}]
+    return [volume], [{"name": "script", "mountPath": SCRIPT_DIRECTORY}]

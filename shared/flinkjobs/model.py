@@ -116,6 +116,8 @@ class JobRecord:
         duration: seconds with milliseconds' precision, end - start by Flink's clock.
         reason: see `Reason`.
         missing_since: earliest `missing_since` of its jobs.
+        in_flight_until: until then a submission is under way that will create its Kubernetes Job; None
+            once that is there.
         revision: counts the writes; every write is conditional on it being as read.
     """
 
@@ -133,6 +135,7 @@ class JobRecord:
     duration: float | None = None
     reason: Reason | None = None
     missing_since: datetime | None = None
+    in_flight_until: datetime | None = None
     revision: int | None = None
 
     @property

@@ -29,6 +29,20 @@ class Applied:
 
 
 @dataclass(frozen=True, slots=True)
+class Submitted:
+    """A submission as its record tells it to a repeated request.
+
+    Attributes:
+        request_hash: of the request that made it.
+        details: as given to `insert`.
+    """
+
+    record: JobRecord
+    request_hash: str
+    details: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """What cleanup needs of a record.
 
@@ -79,8 +93,20 @@ class JobStore(LeaseStore, Protocol):
     def insert(self, record: JobRecord, details: Mapping[str, Any]) -> None:
         """Adds a record with the details that only people need.
 
-        Raises DuplicateJobIdError when its `job_id` is taken.
+        Raises DuplicateJobIdError when its `job_id` is taken, InFlightError when its idempotency key is.
         """
+
+    def submitted_with(self, idempotency_key: str) -> Submitted | None:
+        """The submission that used this idempotency key."""
+
+    def take_up(self, record: JobRecord, *, until: datetime) -> JobRecord | None:
+        """Makes a CREATED record in flight again; None when it is not as it was read any more."""
+
+    def accept(self, job_id: str, *, now: datetime) -> bool:
+        """Notes that the Kubernetes Job is there; False when the record was given up for want of it."""
+
+    def template(self, template_id: str) -> Mapping[str, Any] | None:
+        """The document of a template."""
 
     def records_to_follow(
         self, *, lost_since: datetime, job_ids: Collection[str] | None = None

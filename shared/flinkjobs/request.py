@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from flinkjobs.errors import BadRequestError, Fault
-from flinkjobs.manifest import InlineScript, PathScript, Resources, Script, Submission
+from flinkjobs.errors import BadRequestError, Fault, TemplateMissingError, TemplateUnusableError, cut
+from flinkjobs.manifest import InlineScript, PathScript, Resources, Script, Submission, UrlScript
 from flinkjobs.settings import DEFAULT_CLUSTER
 
 MAX_INLINE_BYTES: Final = 900 * 1024
@@ -34,11 +36,14 @@ class _Script(_Part):
         | None
     ) = None
     inline: Annotated[str, StringConstraints(min_length=1, max_length=MAX_INLINE_BYTES)] | None = None
+    url: Annotated[str, StringConstraints(min_length=9, max_length=2048, pattern=r"^[!-~]+$")] | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> _Script:
-        if (self.path is None) == (self.inline is None):
-            raise ValueError("must have exactly one of path and inline")
+        if [self.path, self.inline, self.url].count(None) != 2:  # noqa: PLR2004 - one of three is there
+            raise ValueError("must have exactly one of path, inline and url")
+        if self.path is not None and ".." in self.path.split("/"):
+            raise ValueError("path may not climb with ..")
         if self.inline is not None and len(self.inline.encode()) > MAX_INLINE_BYTES:
             raise ValueError(f"inline may hold {MAX_INLINE_BYTES} bytes")
         return self
@@ -68,14 +73,6 @@ class _Body(_Part):
     resources: _Resources = _Resources()
     submitted_by: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_TEXT)] | None = None
 
-    @model_validator(mode="after")
-    def _something_to_run(self) -> _Body:
-        if self.script is None and (self.entry_module is None or not self.py_files):
-            raise ValueError("needs a script, or an entry_module with py_files")
-        if self.script is not None and self.entry_module is not None:
-            raise ValueError("has both a script and an entry_module; flink runs one of them")
-        return self
-
 
 FORBIDDEN_CONF: Final = (
     (re.compile(r"^\$"), "is internal to Flink"),
@@ -92,32 +89,53 @@ FORBIDDEN_CONF: Final = (
 _CONF_KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 
 
-def parse_submission(body: dict[str, Any], clusters: Collection[str]) -> Submission:
-    """The submission that a request's JSON body describes.
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a request is held to beyond its own shape.
 
-    Args:
-        body: the decoded JSON object.
+    Attributes:
         clusters: names of the Flink clusters in the settings.
+        script_hosts: hosts that a script may be fetched from.
+    """
+
+    clusters: Collection[str]
+    script_hosts: Collection[str] = frozenset()
+
+
+def check_request(body: dict[str, Any], limits: Limits) -> str:
+    """Checks every field that is there; returns the template id, so that its template can be looked up.
 
     Raises:
         BadRequestError: with one fault per faulty field.
     """
-    faults: list[Fault] = []
-    parsed: _Body | None = None
+    return _parsed(body, limits).template_id
+
+
+def parse_submission(
+    body: dict[str, Any], limits: Limits, template: Mapping[str, Any] | None = None
+) -> Submission:
+    """The submission that a request's JSON body describes, with its template's defaults.
+
+    Args:
+        body: the decoded JSON object.
+        limits: see `Limits`.
+        template: what `template_defaults` made of the template's document; None where there is none.
+
+    Raises:
+        BadRequestError: with one fault per faulty field.
+        TemplateMissingError: nothing is to be run: no script in the request, and no template.
+        TemplateUnusableError: the template's own values are faulty.
+    """
+    requested = _parsed(body, limits)
+    defaults = dict(template or {})
+    if "script" in body or "entry_module" in body:
+        defaults = {name: value for name, value in defaults.items() if name not in ("script", "entry_module")}
     try:
-        parsed = _Body.model_validate(body)
-    except ValidationError as error:
-        faults += [
-            Fault(pointer=_pointer(fault["loc"]), detail=fault["msg"].removeprefix("Value error, "))
-            for fault in error.errors(include_url=False, include_input=False, include_context=False)
-        ]
-    conf, cluster = body.get("flink_conf"), body.get("cluster", DEFAULT_CLUSTER)
-    if isinstance(conf, dict):
-        faults += _conf_faults(conf)
-    if isinstance(cluster, str) and cluster not in clusters:
-        faults.append(Fault(pointer="/cluster", detail=f"must be one of: {', '.join(sorted(clusters))}"))
-    if faults or parsed is None:
-        raise BadRequestError("the request is not valid; nothing was submitted", tuple(faults))
+        parsed = _parsed({**defaults, **body}, limits) if defaults else requested
+    except BadRequestError as error:
+        told = "; ".join(f"{fault.pointer} {fault.detail}" for fault in error.faults)
+        raise TemplateUnusableError(f"template {requested.template_id} has faulty values: {told}") from error
+    _expect_something_to_run(parsed, has_template=template is not None)
     return Submission(
         template_id=parsed.template_id,
         script=_script(parsed.script),
@@ -137,10 +155,93 @@ def parse_submission(body: dict[str, Any], clusters: Collection[str]) -> Submiss
     )
 
 
+def template_defaults(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The request's fields that a document of `job_templates` supplies, in the old platform's shape.
+
+    `config` holds `script_path`, `entry_point`, `args` and `jar_files`, beside it stands `parallelism`.
+    `entry_point` names the module to run where there is no script.
+
+    Raises:
+        TemplateUnusableError: the template is not active, or has not that shape.
+    """
+    template_id, status = document.get("template_id"), document.get("status", "active")
+    if not isinstance(status, str) or status.lower() not in ("active", "enabled", "published"):
+        raise TemplateUnusableError(
+            f"template {template_id} is {cut(str(status), 40)}: it cannot be submitted"
+        )
+    config = document.get("config") or {}
+    if not isinstance(config, Mapping):
+        raise TemplateUnusableError(f"template {template_id}: its config is no object")
+    script_path, entry_point = config.get("script_path"), config.get("entry_point")
+    defaults: dict[str, Any] = {
+        "script": {"path": script_path} if script_path else None,
+        "entry_module": entry_point if entry_point and not script_path else None,
+        "args": config.get("args"),
+        "jars": config.get("jar_files"),
+        "parallelism": document.get("parallelism"),
+    }
+    return {name: value for name, value in defaults.items() if value is not None}
+
+
+def _parsed(body: dict[str, Any], limits: Limits) -> _Body:
+    faults: list[Fault] = []
+    parsed: _Body | None = None
+    try:
+        parsed = _Body.model_validate(body)
+    except ValidationError as error:
+        faults += [
+            Fault(pointer=_pointer(fault["loc"]), detail=fault["msg"].removeprefix("Value error, "))
+            for fault in error.errors(include_url=False, include_input=False, include_context=False)
+        ]
+    conf, cluster = body.get("flink_conf"), body.get("cluster", DEFAULT_CLUSTER)
+    if isinstance(conf, dict):
+        faults += _conf_faults(conf)
+    if isinstance(cluster, str) and cluster not in limits.clusters:
+        known = ", ".join(sorted(limits.clusters))
+        faults.append(Fault(pointer="/cluster", detail=f"must be one of: {known}"))
+    if parsed is not None and parsed.script is not None and parsed.script.url is not None:
+        faults += _url_faults(parsed.script.url, limits.script_hosts)
+    if faults or parsed is None:
+        raise BadRequestError("the request is not valid; nothing was submitted", tuple(faults))
+    return parsed
+
+
+def _expect_something_to_run(parsed: _Body, *, has_template: bool) -> None:
+    if parsed.script is not None and parsed.entry_module is not None:
+        fault = Fault(pointer="/entry_module", detail="stands beside a script; flink runs one of them")
+    elif parsed.entry_module is not None and not parsed.py_files:
+        fault = Fault(pointer="/py_files", detail="must hold the file with the entry_module")
+    elif parsed.script is None and parsed.entry_module is None:
+        if not has_template:
+            raise TemplateMissingError(
+                f"there is no template {parsed.template_id}, and the request has no script of its own"
+            )
+        fault = Fault(pointer="/script", detail="is needed: the template names none")
+    else:
+        return
+    raise BadRequestError("the request is not valid; nothing was submitted", (fault,))
+
+
+def _url_faults(url: str, hosts: Collection[str]) -> Iterable[Fault]:
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").lower(), parts.port
+    except ValueError:
+        yield Fault(pointer="/script/url", detail="is no URL")
+        return
+    if parts.scheme != "https" or parts.username is not None or port not in (None, 443):
+        yield Fault(pointer="/script/url", detail="must be https, on the usual port, without a user")
+    if host not in hosts:
+        allowed = ", ".join(sorted(hosts)) or "none (ALLOWED_SCRIPT_HOSTS)"
+        yield Fault(pointer="/script/url", detail=f"must be on an allowed host: {allowed}")
+
+
 def _script(script: _Script | None) -> Script | None:
     if script is None:
         return None
-    return PathScript(script.path) if script.path is not None else InlineScript(script.inline or "")
+    if script.path is not None:
+        return PathScript(script.path)
+    return UrlScript(script.url) if script.url is not None else InlineScript(script.inline or "")
 
 
 def _conf_faults(conf: Iterable[str]) -> Iterable[Fault]:

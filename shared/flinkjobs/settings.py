@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -22,6 +23,8 @@ LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 _HOST_PORT: Final = re.compile(r"[A-Za-z0-9.\-\[\]:]+:\d{1,5}")
 _DATABASE: Final = re.compile(r"[^/\\. \"$*<>:|?\0]{1,63}")
+_OBJECT_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_HOST: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -51,6 +54,8 @@ class Settings:
     flink_image: str
     flink_bin: str
     k8s_namespace: str
+    k8s_image_pull_secrets: tuple[str, ...]
+    k8s_service_account: str | None
     k8s_auth: str
     kubeconfig: str | None
     submit_timeout_seconds: int
@@ -59,6 +64,8 @@ class Settings:
     cleanup_retention_hours: float
     cleanup_unharvested_hours: float
     cleanup_max_deletions: int
+    webhook_secrets: tuple[str, ...] = field(repr=False)
+    allowed_script_hosts: frozenset[str]
     log_level: str
 
 
@@ -77,10 +84,6 @@ def read_settings(environ: Mapping[str, str], *, required: Collection[str] = ())
     for name in ("MONGODB_URI", *required):
         if name not in env and not (name == "FLINK_REST_URL" and "FLINK_CLUSTERS" in env):
             raise SettingsError(f"{name} is required and not set")
-    if "WEBHOOK_SECRETS" in env:
-        raise SettingsError(
-            "WEBHOOK_SECRETS is set, but this version verifies no signatures: leave access to the platform"
-        )
     read = _Reader(env)
     return Settings(
         mongodb_uri=read.value("MONGODB_URI", "", _mongodb_uri),
@@ -89,6 +92,8 @@ def read_settings(environ: Mapping[str, str], *, required: Collection[str] = ())
         flink_image=env.get("FLINK_IMAGE", ""),
         flink_bin=env.get("FLINK_BIN", "/opt/flink/bin/flink"),
         k8s_namespace=read.value("K8S_NAMESPACE", "lemo-dev", _namespace),
+        k8s_image_pull_secrets=read.value("K8S_IMAGE_PULL_SECRETS", (), _object_names),
+        k8s_service_account=read.value("K8S_SERVICE_ACCOUNT", None, _object_name),
         k8s_auth=read.value("K8S_AUTH", "auto", _one_of(K8S_AUTH_MODES)),
         kubeconfig=env.get("KUBECONFIG"),
         submit_timeout_seconds=read.value("SUBMIT_TIMEOUT_SECONDS", 600, _whole(10, 86_400)),
@@ -97,6 +102,8 @@ def read_settings(environ: Mapping[str, str], *, required: Collection[str] = ())
         cleanup_retention_hours=read.value("CLEANUP_RETENTION_HOURS", 24.0, _hours),
         cleanup_unharvested_hours=read.value("CLEANUP_UNHARVESTED_HOURS", 168.0, _hours),
         cleanup_max_deletions=read.value("CLEANUP_MAX_DELETIONS", 2000, _whole(1, 1_000_000)),
+        webhook_secrets=read.value("WEBHOOK_SECRETS", (), _webhook_secrets),
+        allowed_script_hosts=read.value("ALLOWED_SCRIPT_HOSTS", frozenset(), _hosts),
         log_level=read.value("LOG_LEVEL", "INFO", _one_of(LOG_LEVELS)),
     )
 
@@ -155,6 +162,39 @@ def _namespace(text: str) -> str:
     if not _NAMESPACE.fullmatch(text):
         raise ValueError(f"must be a Kubernetes namespace, not {cut(text, 80)!r}")
     return text
+
+
+def _object_name(text: str) -> str | None:
+    if not _OBJECT_NAME.fullmatch(text):
+        raise ValueError(f"must be the name of a Kubernetes object, not {cut(text, 80)!r}")
+    return text
+
+
+def _object_names(text: str) -> tuple[str, ...]:
+    names = tuple(text.replace(",", " ").split())
+    for name in names:
+        _object_name(name)
+    return names
+
+
+def _hosts(text: str) -> frozenset[str]:
+    hosts = text.replace(",", " ").lower().split()
+    for host in hosts:
+        if not _HOST.fullmatch(host):
+            raise ValueError(f"must hold host names, not {cut(host, 80)!r}")
+    return frozenset(hosts)
+
+
+def _webhook_secrets(text: str) -> tuple[str, ...]:
+    secrets = tuple(text.split())
+    for secret in secrets:
+        try:
+            key = base64.b64decode(secret.removeprefix("whsec_") + "==", validate=True)
+        except ValueError:
+            key = b""
+        if not secret.startswith("whsec_") or not 24 <= len(key) <= 64:  # noqa: PLR2004 - Standard Webhooks
+            raise ValueError("must hold secrets of whsec_ and 24 to 64 bytes in base64, separated by spaces")
+    return secrets
 
 
 def _http_url(text: object) -> str:

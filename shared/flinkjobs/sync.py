@@ -22,7 +22,7 @@ from typing import Any, Final, TypeVar
 
 from flinkjobs import log
 from flinkjobs.decide import decide
-from flinkjobs.errors import FlinkjobsError, TemporaryError
+from flinkjobs.errors import FlinkjobsError, KubernetesUnreadableError, TemporaryError
 from flinkjobs.harvest import observe_submitter
 from flinkjobs.kube import APP, APP_LABEL, JOB_ID_LABEL, KubernetesJob, Pod
 from flinkjobs.lease import Held, held
@@ -68,6 +68,8 @@ LOST_WATCHED_FOR: Final = timedelta(days=30)
 JOBS_MISSING: Final = "JOBS_MISSING"
 KUBERNETES_UNAVAILABLE: Final = "KUBERNETES_UNAVAILABLE"
 LOG_UNREACHABLE: Final = "LOG_UNREACHABLE"
+FLINK_UNAVAILABLE: Final = "FLINK_UNAVAILABLE"
+RUN_NOT_SAVED: Final = "RUN_NOT_SAVED"
 
 
 class NothingReachableError(TemporaryError):
@@ -163,7 +165,10 @@ def run(sync: Sync, *, job_ids: Collection[str] | None = None) -> dict[str, Any]
         nobody = not any(seen["reachable"] for seen in clusters.values())
         if records and nobody and (None, KUBERNETES_UNAVAILABLE) in passing.errors:
             raise NothingReachableError("neither Kubernetes nor any Flink cluster answered: nothing was done")
-        sync.store.save_run(report)
+        try:
+            sync.store.save_run(report)
+        except FlinkjobsError as error:  # the records are written: the pass itself has done its work
+            report["errors"].append({"job_id": None, "code": RUN_NOT_SAVED, "message": str(error)})
     log.info("sync.pass", **report)
     return report
 
@@ -261,6 +266,14 @@ def _log_move(update: Update) -> None:
 # --- Kubernetes -------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """The Jobs by name, and the pods by their Job's name."""
+
+    jobs: Mapping[str, KubernetesJob]
+    pods: Mapping[str, Sequence[Pod]]
+
+
 def _observe_submitters(
     passing: _Pass, records: Sequence[JobRecord], now: datetime
 ) -> dict[str, SubmitterObservation]:
@@ -281,13 +294,15 @@ def _look_at(passing: _Pass, records: Sequence[JobRecord], now: datetime) -> dic
     if passing.is_out_of_time():
         passing.passed_over.update(record.job_id for record in records)
         return {}
-    seen = _jobs_and_pods(passing.sync.cluster, records)
-    if isinstance(seen, Unreachable):
-        passing.error(None, KUBERNETES_UNAVAILABLE, seen.error)
-        return {record.job_id: seen for record in records}
-    jobs, pods = seen
+    try:
+        listed = _jobs_and_pods(passing.sync.cluster, records)
+    except KubernetesUnreadableError:
+        listed = None  # one object among them cannot be read: it must not cost the other records
+    except FlinkjobsError as error:
+        passing.error(None, KUBERNETES_UNAVAILABLE, str(error))
+        return dict.fromkeys((record.job_id for record in records), Unreachable(str(error)))
     looks = passing.threads.map(
-        lambda record: None if passing.is_out_of_time() else _look(passing, record, jobs, pods, now), records
+        lambda record: None if passing.is_out_of_time() else _look(passing, record, listed, now), records
     )
     observed: dict[str, SubmitterObservation] = {}
     for record, look in zip(records, looks, strict=True):
@@ -302,42 +317,40 @@ def _look_at(passing: _Pass, records: Sequence[JobRecord], now: datetime) -> dic
     return observed
 
 
-def _jobs_and_pods(
-    cluster: Cluster, records: Sequence[JobRecord]
-) -> tuple[dict[str, KubernetesJob], dict[str, list[Pod]]] | Unreachable:
-    """The Jobs by name, and the pods by their Job's name."""
+def _jobs_and_pods(cluster: Cluster, records: Sequence[JobRecord]) -> _Listed:
+    """The Jobs and pods of these records, or the error of the cluster."""
     values = ",".join(label_safe(record.job_id) for record in records)
     selector = f"{APP_LABEL}={APP},{JOB_ID_LABEL} in ({values})"
+    jobs = {job.name: job for job in cluster.jobs(selector)}
     pods: dict[str, list[Pod]] = defaultdict(list)
+    for pod in cluster.pods(selector):
+        pods[pod.job_name].append(pod)
+    return _Listed(jobs, pods)
+
+
+def _look(passing: _Pass, record: JobRecord, listed: _Listed | None, now: datetime) -> SubmitterObservation:
+    """One record's submitter; without a list for several records, its Job and pods are listed alone."""
     try:
-        jobs = {job.name: job for job in cluster.jobs(selector)}
-        for pod in cluster.pods(selector):
-            pods[pod.job_name].append(pod)
+        return _look_closely(passing, record, listed or _jobs_and_pods(passing.sync.cluster, [record]), now)
     except FlinkjobsError as error:
         return Unreachable(str(error))
-    return jobs, pods
+    except Exception as error:  # noqa: BLE001 - one object that we do not understand must not stop the others
+        log.error("job.not_observed", exception=error, job_id=record.job_id)
+        return Unreachable(f"{type(error).__name__}: {error}")
 
 
-def _look(
-    passing: _Pass,
-    record: JobRecord,
-    jobs: Mapping[str, KubernetesJob],
-    pods: Mapping[str, Sequence[Pod]],
-    now: datetime,
-) -> SubmitterObservation:
-    """One record's submitter; a Job that the list lacks is asked for by its name."""
+def _look_closely(passing: _Pass, record: JobRecord, listed: _Listed, now: datetime) -> SubmitterObservation:
+    """As `_look`; a Job that the list lacks is asked for by its name."""
     sync, name = passing.sync, record.k8s_job_name or ""
-    try:
-        job: KubernetesJob | Missing = jobs.get(name) or sync.cluster.job(name)
-    except FlinkjobsError as error:
-        return Unreachable(str(error))
+    job: KubernetesJob | Missing = listed.jobs.get(name) or sync.cluster.job(name)
     if isinstance(job, Missing) or job.job_id not in ("", record.job_id):
-        is_old = now - record.submitted_at > sync.policy.grace
+        since = max(record.submitted_at, record.in_flight_until or record.submitted_at)
+        is_old = now - since > sync.policy.grace
         return NoKubernetesJob(
             named=passing.snapshots.named(record) if is_old and not record.flink_jobs else None
         )
     submitter = observe_submitter(
-        job, pods.get(name, ()), sync.cluster, has_ids=bool(record.flink_jobs), now=now
+        job, listed.pods.get(name, ()), sync.cluster, has_ids=bool(record.flink_jobs), now=now
     )
     if submitter.log is LogState.GONE and not submitter.ids and not record.flink_jobs:
         return replace(submitter, named=passing.snapshots.named(record))
@@ -374,8 +387,10 @@ def _observe_flink(
     for (record, flink_job_id), answer in zip(asked, answers, strict=True):
         if answer is None:
             passing.passed_over.add(record.job_id)
-        else:
-            observed[record.job_id][flink_job_id] = answer
+            continue
+        observed[record.job_id][flink_job_id] = answer
+        if isinstance(answer, Unreachable):  # said once per cluster: it may have gone away in mid-pass
+            passing.error(None, f"{FLINK_UNAVAILABLE} {record.cluster}", answer.error)
     return observed
 
 

@@ -92,6 +92,7 @@ def record_of(told: dict[str, Any]) -> JobRecord:
         duration=told.get("duration"),
         reason=reason(told.get("reason")),
         missing_since=at(told.get("missing_since")),
+        in_flight_until=at(told.get("in_flight_until")),
         revision=3,
     )
 

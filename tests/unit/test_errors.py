@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from flinkjobs import errors
-from flinkjobs.errors import FlinkjobsError, PermanentError, TemporaryError, cut
+from flinkjobs.errors import FlinkjobsError, InFlightError, PermanentError, TemporaryError, cut
 
 
 def everything_below(kind: type[FlinkjobsError]) -> Iterator[type[FlinkjobsError]]:
@@ -33,7 +33,9 @@ def test_every_error_has_an_http_status_and_a_code_in_capitals(kind: type[Flinkj
 def test_a_temporary_error_is_a_503() -> None:
     temporary = [kind for kind in KINDS if issubclass(kind, TemporaryError)]
     assert len(temporary) > 4
-    assert {kind.http_status for kind in temporary} == {503}
+    statuses = {kind: kind.http_status for kind in temporary}
+    assert statuses.pop(InFlightError) == 409, "the idempotency key's draft asks for a conflict"
+    assert set(statuses.values()) == {503}
 
 
 @pytest.mark.parametrize(

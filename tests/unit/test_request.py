@@ -5,25 +5,25 @@ from typing import Any
 
 import pytest
 
-from flinkjobs.errors import BadRequestError
-from flinkjobs.manifest import InlineScript, PathScript, Resources, Submission
-from flinkjobs.request import parse_submission
+from flinkjobs.errors import BadRequestError, TemplateMissingError, TemplateUnusableError
+from flinkjobs.manifest import InlineScript, PathScript, Resources, Submission, UrlScript
+from flinkjobs.request import Limits, parse_submission, template_defaults
 
-CLUSTERS = ("default", "batch")
+LIMITS = Limits(clusters=("default", "batch"), script_hosts=("scripts.example.org",))
 LEAST: dict[str, Any] = {"template_id": "etl", "script": {"path": "/opt/jobs/etl.py"}}
 
 
 def faults(body: dict[str, Any]) -> list[str]:
     """The pointers of all faults, in their order."""
     with pytest.raises(BadRequestError) as caught:
-        parse_submission(body, CLUSTERS)
+        parse_submission(body, LIMITS)
     assert caught.value.faults
     assert all(fault.detail for fault in caught.value.faults)
     return [fault.pointer for fault in caught.value.faults]
 
 
 def test_the_least_request() -> None:
-    assert parse_submission(LEAST, CLUSTERS) == Submission(
+    assert parse_submission(LEAST, LIMITS) == Submission(
         template_id="etl",
         script=PathScript("/opt/jobs/etl.py"),
         cluster="default",
@@ -50,7 +50,7 @@ def test_the_whole_request() -> None:
         "resources": {"cpu": "2", "memory": "1.5Gi"},
         "submitted_by": "李雷",
     }
-    assert parse_submission(body, CLUSTERS) == Submission(
+    assert parse_submission(body, LIMITS) == Submission(
         template_id="ETL_daily.v-2",
         script=InlineScript("print(1)\n"),
         job_name="日报 😀",
@@ -70,7 +70,7 @@ def test_the_whole_request() -> None:
 
 def test_an_entry_module_of_py_files_needs_no_script() -> None:
     body = {"template_id": "etl", "entry_module": "jobs.daily", "py_files": ["/a.zip"]}
-    submission = parse_submission(body, CLUSTERS)
+    submission = parse_submission(body, LIMITS)
     assert (submission.script, submission.entry_module) == (None, "jobs.daily")
 
 
@@ -178,23 +178,102 @@ def test_a_faulty_field_is_named_by_its_pointer(field: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("body", "pointer"),
     [
-        {"template_id": "etl"},
-        {"template_id": "etl", "entry_module": "jobs.daily"},
-        {"template_id": "etl", "py_files": ["/a.zip"]},
-        LEAST | {"entry_module": "jobs.daily", "py_files": ["/a.zip"]},
+        ({"template_id": "etl", "entry_module": "jobs.daily"}, "/py_files"),
+        (LEAST | {"entry_module": "jobs.daily", "py_files": ["/a.zip"]}, "/entry_module"),
     ],
-    ids=["nothing", "a module of no file", "files without a module", "a script and a module"],
+    ids=["a module of no file", "a script and a module"],
 )
-def test_there_is_exactly_one_thing_to_run(body: dict[str, Any]) -> None:
-    assert faults(body) == [""]
+def test_there_is_exactly_one_thing_to_run(body: dict[str, Any], pointer: str) -> None:
+    assert faults(body) == [pointer]
+
+
+@pytest.mark.parametrize("body", [{"template_id": "etl"}, {"template_id": "etl", "py_files": ["/a.zip"]}])
+def test_without_a_script_there_has_to_be_a_template(body: dict[str, Any]) -> None:
+    with pytest.raises(TemplateMissingError, match="no template etl"):
+        parse_submission(body, LIMITS)
+
+
+OLD_PLATFORM: dict[str, Any] = {
+    "template_id": "etl",
+    "status": "active",
+    "parallelism": 4,
+    "config": {
+        "script_path": "/opt/jobs/etl.py",
+        "entry_point": "main",
+        "args": ["--all"],
+        "jar_files": ["/a.jar"],
+    },
+}
+
+
+def test_a_template_supplies_defaults() -> None:
+    assert parse_submission({"template_id": "etl"}, LIMITS, template_defaults(OLD_PLATFORM)) == Submission(
+        template_id="etl",
+        script=PathScript("/opt/jobs/etl.py"),
+        args=("--all",),
+        jars=("/a.jar",),
+        parallelism=4,
+    )
+
+
+def test_the_request_overrides_its_template() -> None:
+    body = {"template_id": "etl", "script": {"inline": "x"}, "args": [], "parallelism": 1}
+    submission = parse_submission(body, LIMITS, template_defaults(OLD_PLATFORM))
+    assert (submission.script, submission.args, submission.parallelism) == (InlineScript("x"), (), 1)
+    assert submission.jars == ("/a.jar",)
+
+
+def test_a_request_for_a_module_takes_no_script_of_the_template() -> None:
+    body = {"template_id": "etl", "entry_module": "jobs.daily", "py_files": ["/a.zip"]}
+    submission = parse_submission(body, LIMITS, template_defaults(OLD_PLATFORM))
+    assert (submission.script, submission.entry_module) == (None, "jobs.daily")
+
+
+@pytest.mark.parametrize("status", ["inactive", "draft", "deleted", 0])
+def test_a_template_that_is_not_active_cannot_be_submitted(status: object) -> None:
+    with pytest.raises(TemplateUnusableError, match="cannot be submitted"):
+        template_defaults(OLD_PLATFORM | {"status": status})
+
+
+def test_a_faulty_template_is_its_own_fault() -> None:
+    template = template_defaults(OLD_PLATFORM | {"parallelism": 0})
+    with pytest.raises(TemplateUnusableError, match="/parallelism"):
+        parse_submission({"template_id": "etl"}, LIMITS, template)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://scripts.example.org/a.py",
+        "https://other.example.org/a.py",
+        "https://scripts.example.org.evil.example/a.py",
+        "https://scripts.example.org:8443/a.py",
+        "https://user@scripts.example.org/a.py",
+        "https://scripts.example.org@evil.example/a.py",
+        "file:///etc/passwd",
+        "https://[::1/a.py",
+    ],
+)
+def test_a_script_is_fetched_from_an_allowed_host_over_https_only(url: str) -> None:
+    assert set(faults({"template_id": "etl", "script": {"url": url}})) == {"/script/url"}
+
+
+def test_a_script_of_an_allowed_host_is_accepted() -> None:
+    url = "https://scripts.example.org/jobs/a.py?version=3"
+    assert parse_submission({"template_id": "etl", "script": {"url": url}}, LIMITS).script == UrlScript(url)
+
+
+@pytest.mark.parametrize("path", ["/opt/../etc/passwd", "/..", "/opt/jobs/.."])
+def test_a_path_may_not_climb(path: str) -> None:
+    assert faults({"template_id": "etl", "script": {"path": path}}) == ["/script"]
 
 
 @pytest.mark.parametrize("name", ["jobs.daily", "_private", "a", "a1.b_2"])
 def test_an_entry_module_is_a_dotted_name(name: str) -> None:
     body = {"template_id": "etl", "entry_module": name, "py_files": ["/a.zip"]}
-    assert parse_submission(body, CLUSTERS).entry_module == name
+    assert parse_submission(body, LIMITS).entry_module == name
 
 
 @pytest.mark.parametrize("name", ["", ".a", "a.", "a..b", "-m", "a b", "1a", "a\n", "a;b", "a" * 201])
@@ -239,7 +318,7 @@ def test_a_pointer_escapes_what_rfc_6901_says() -> None:
 @pytest.mark.parametrize("field", ["script", "job_name", "parallelism", "savepoint_path", "submitted_by"])
 def test_null_means_left_out_where_a_field_may_be(field: str) -> None:
     body = {"template_id": "etl", "entry_module": "m", "py_files": ["/a.zip"], field: None}
-    assert getattr(parse_submission(body, CLUSTERS), field) is None
+    assert getattr(parse_submission(body, LIMITS), field) is None
 
 
 LIMIT = 900 * 1024
@@ -259,7 +338,7 @@ LIMIT = 900 * 1024
 def test_an_inline_script_is_limited_in_bytes(text: str, *, is_accepted: bool) -> None:
     body = LEAST | {"script": {"inline": text}}
     if is_accepted:
-        assert parse_submission(body, CLUSTERS).script == InlineScript(text)
+        assert parse_submission(body, LIMITS).script == InlineScript(text)
     else:
         assert faults(body) in (["/script"], ["/script/inline"])
 
@@ -273,11 +352,11 @@ def test_a_deeply_nested_value_is_a_fault_like_any_other(depth: int) -> None:
 
 def test_the_clusters_to_choose_from_are_named() -> None:
     with pytest.raises(BadRequestError) as caught:
-        parse_submission(LEAST | {"cluster": "other"}, CLUSTERS)
+        parse_submission(LEAST | {"cluster": "other"}, LIMITS)
     assert caught.value.faults[0].detail == "must be one of: batch, default"
 
 
 def test_what_was_sent_is_not_quoted_back() -> None:
     with pytest.raises(BadRequestError) as caught:
-        parse_submission(LEAST | {"parallelism": "<script>alert(1)</script>"}, CLUSTERS)
+        parse_submission(LEAST | {"parallelism": "<script>alert(1)</script>"}, LIMITS)
     assert "script>" not in repr(caught.value.faults) + str(caught.value)

@@ -9,6 +9,8 @@ from flinkjobs.errors import SettingsError
 from flinkjobs.settings import FlinkCluster, Settings, read_settings
 
 SECRET = "s3cr3t-p4ssw0rd"
+NEW_WEBHOOK_SECRET = "whsec_" + "bmV3" * 8
+OLD_WEBHOOK_SECRET = "whsec_" + "b2xk" * 8
 URI = f"mongodb://user:{SECRET}@mongo:27017"
 LEAST = {"MONGODB_URI": URI}
 
@@ -27,6 +29,8 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert settings.k8s_namespace == "lemo-dev"
     assert settings.k8s_auth == "auto"
     assert settings.kubeconfig is None
+    assert (settings.k8s_image_pull_secrets, settings.k8s_service_account) == ((), None)
+    assert (settings.webhook_secrets, settings.allowed_script_hosts) == ((), frozenset())
     assert settings.submit_timeout_seconds == 600
     assert settings.sync_budget_seconds == 120
     assert settings.lost_after_seconds == 600
@@ -43,6 +47,10 @@ def test_every_setting_is_read() -> None:
         FLINK_BIN="/flink",
         K8S_NAMESPACE="prod",
         K8S_AUTH="incluster",
+        K8S_IMAGE_PULL_SECRETS="registry mirror",
+        K8S_SERVICE_ACCOUNT="submitter",
+        WEBHOOK_SECRETS=f"{NEW_WEBHOOK_SECRET} {OLD_WEBHOOK_SECRET}",
+        ALLOWED_SCRIPT_HOSTS="a.example, B.example c.example",
         KUBECONFIG="/etc/kubeconfig",
         SUBMIT_TIMEOUT_SECONDS="10",
         SYNC_BUDGET_SECONDS="1",
@@ -59,6 +67,8 @@ def test_every_setting_is_read() -> None:
         flink_image="flink:1.20",
         flink_bin="/flink",
         k8s_namespace="prod",
+        k8s_image_pull_secrets=("registry", "mirror"),
+        k8s_service_account="submitter",
         k8s_auth="incluster",
         kubeconfig="/etc/kubeconfig",
         submit_timeout_seconds=10,
@@ -67,6 +77,8 @@ def test_every_setting_is_read() -> None:
         cleanup_retention_hours=0.5,
         cleanup_unharvested_hours=1.0,
         cleanup_max_deletions=5,
+        webhook_secrets=(NEW_WEBHOOK_SECRET, OLD_WEBHOOK_SECRET),
+        allowed_script_hosts=frozenset({"a.example", "b.example", "c.example"}),
         log_level="DEBUG",
     )
 

@@ -22,6 +22,7 @@ from flinkjobs.errors import (
     KubernetesNotFoundError,
     KubernetesRefusedError,
     KubernetesUnavailableError,
+    KubernetesUnreadableError,
     ListExpiredError,
     SettingsError,
     cut,
@@ -53,8 +54,11 @@ _SERVER_ERROR: Final = 500
 class KubernetesApi:
     """`flinkjobs.ports.Cluster` on one namespace. May be shared by threads."""
 
-    def __init__(self, api: ApiClient, namespace: str) -> None:
+    def __init__(
+        self, api: ApiClient, namespace: str, *, read_timeout_seconds: float = READ_TIMEOUT_SECONDS
+    ) -> None:
         self._api = api
+        self._timeouts = (CONNECT_TIMEOUT_SECONDS, read_timeout_seconds)
         self._jobs = f"/apis/batch/v1/namespaces/{namespace}/jobs"
         self._core = f"/api/v1/namespaces/{namespace}"
 
@@ -180,13 +184,13 @@ class KubernetesApi:
                 body=body,
                 auth_settings=["BearerToken"],
             )
-            response = self._api.call_api(
-                *request, _request_timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
-            )
+            response = self._api.call_api(*request, _request_timeout=self._timeouts)
             answer: urllib3.BaseHTTPResponse = response.response
             raw = _last_bytes(answer) if keep_last else answer.data
         except (urllib3.exceptions.HTTPError, ApiException, ConfigException) as error:
-            text = cut(" ".join(f"{type(error).__name__}: {error}".split()), 200)
+            # MaxRetryError repeats pool and URL, and would be cut before it comes to the cause.
+            cause = (isinstance(error, urllib3.exceptions.MaxRetryError) and error.reason) or error
+            text = cut(" ".join(f"{type(cause).__name__}: {cause}".split()), 200)
             raise KubernetesUnavailableError(f"{method} {path}: {text}") from error
         if response.status >= _HTTP_ERROR:
             raise _refusal(f"{method} {path}", response.status, raw)
@@ -220,7 +224,7 @@ def _parsed(parse: Callable[[Mapping[str, Any]], T], raw: Any, what: str) -> T:
         return parse(raw)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         text = cut(f"{type(error).__name__}: {error}", 200)
-        raise KubernetesUnavailableError(f"{what}: an object that cannot be read: {text}") from error
+        raise KubernetesUnreadableError(f"{what}: an object that cannot be read: {text}") from error
 
 
 def _identity(raw: Mapping[str, Any]) -> str:
@@ -241,7 +245,14 @@ def _start(raw: bytes) -> str:
     return cut(" ".join(raw[:400].decode(errors="replace").split()), 200) or "(empty)"
 
 
-def connect(namespace: str, *, auth: str, kubeconfig: str | None, in_cluster: bool) -> KubernetesApi:
+def connect(
+    namespace: str,
+    *,
+    auth: str,
+    kubeconfig: str | None,
+    in_cluster: bool,
+    read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
+) -> KubernetesApi:
     """The API server that the settings name.
 
     Args:
@@ -249,6 +260,7 @@ def connect(namespace: str, *, auth: str, kubeconfig: str | None, in_cluster: bo
         auth: `auto` (in the cluster when there, else kubeconfig), `incluster` or `kubeconfig`.
         kubeconfig: path of the kubeconfig file; None means the client's default place.
         in_cluster: whether this process runs in a pod.
+        read_timeout_seconds: longest silence of the API server.
 
     Raises:
         SettingsError: the credentials cannot be loaded.
@@ -266,4 +278,4 @@ def connect(namespace: str, *, auth: str, kubeconfig: str | None, in_cluster: bo
     # Nothing is repeated behind our back, but a connection that could not even be opened.
     configuration.retries = urllib3.Retry(total=None, connect=1, read=0, redirect=0, status=0, other=0)
     configuration.connection_pool_maxsize = POOL_SIZE
-    return KubernetesApi(ApiClient(configuration), namespace)
+    return KubernetesApi(ApiClient(configuration), namespace, read_timeout_seconds=read_timeout_seconds)

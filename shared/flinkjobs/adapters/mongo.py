@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ from pymongo.errors import ConnectionFailure as MongoConnectionFailure
 from flinkjobs.errors import (
     DuplicateJobIdError,
     FlinkjobsError,
+    InFlightError,
     StoreRefusedError,
     StoreUnavailableError,
     cut,
@@ -43,7 +45,7 @@ from flinkjobs.model import (
     UnreadableRecord,
     Update,
 )
-from flinkjobs.ports import Applied, Lease, Settled
+from flinkjobs.ports import Applied, Lease, Settled, Submitted
 from flinkjobs.states import FINAL, OPEN
 
 TIMEOUT_MS: Final = 20_000
@@ -76,6 +78,7 @@ _FOLLOWED_FIELDS: Final = (
     "duration",
     "reason",
     "missing_since",
+    "in_flight_until",
     "revision",
 )
 
@@ -101,6 +104,7 @@ class MongoJobStore:
     def __init__(self, client: MongoClient[dict[str, Any]], database: str) -> None:
         self._jobs: MongoCollection[dict[str, Any]] = client[database]["flink_jobs"]
         self._runs: MongoCollection[dict[str, Any]] = client[database]["sync_runs"]
+        self._templates: MongoCollection[dict[str, Any]] = client[database]["job_templates"]
         self._leases: MongoCollection[dict[str, Any]] = client[database]["leases"]
         self._client = client
 
@@ -109,7 +113,43 @@ class MongoJobStore:
             try:
                 self._jobs.insert_one(_new_document(record, details))
             except DuplicateKeyError as error:
+                if "idempotency_key" in ((error.details or {}).get("keyPattern") or {}):
+                    raise InFlightError("another request with this idempotency key came first") from error
                 raise DuplicateJobIdError(f"a record {record.job_id} exists already") from error
+
+    def submitted_with(self, idempotency_key: str) -> Submitted | None:
+        with _translated():
+            found = self._jobs.find_one({"idempotency_key": idempotency_key})
+        if found is None:
+            return None
+        record = read_record(found)
+        if isinstance(record, UnreadableRecord):
+            raise StoreRefusedError(f"the record {record.job_id} cannot be read: {record.error}")
+        return Submitted(record=record, request_hash=found.get("request_hash", ""), details=found)
+
+    def take_up(self, record: JobRecord, *, until: datetime) -> JobRecord | None:
+        unchanged = {"job_id": record.job_id, "status": Status.CREATED.value, "revision": record.revision}
+        revision = (record.revision or 0) + 1
+        with _translated():
+            result = self._jobs.update_one(
+                unchanged, {"$set": {"in_flight_until": until, "revision": revision}}
+            )
+        return replace(record, in_flight_until=until, revision=revision) if result.matched_count else None
+
+    def accept(self, job_id: str, *, now: datetime) -> bool:
+        given_up = {"status": Status.FAILED.value, "reason.code": ReasonCode.K8S_JOB_MISSING.value}
+        with _translated():
+            result = self._jobs.update_one(
+                {"job_id": job_id, "status": {"$nin": sorted(FINAL)}},
+                {"$set": {"in_flight_until": None, "updated_at": now}, "$inc": {"revision": 1}},
+            )
+            if result.matched_count:
+                return True
+            return self._jobs.find_one({"job_id": job_id, **given_up}, {"_id": 1}) is None
+
+    def template(self, template_id: str) -> Mapping[str, Any] | None:
+        with _translated():
+            return self._templates.find_one({"template_id": template_id}, {"_id": 0})
 
     def records_to_follow(
         self, *, lost_since: datetime, job_ids: Collection[str] | None = None
@@ -278,7 +318,8 @@ def connect(
     Args:
         uri: a MongoDB connection string.
         database: its name.
-        timeout_ms: how long one call may take in all.
+        timeout_ms: longest silence of a server that was asked. Not pymongo's `timeoutMS`, under which a
+            server that is away is looked for just as long, whatever `serverSelectionTimeoutMS` says.
         server_selection_timeout_ms: how long to look for a server that answers.
 
     Raises:
@@ -292,7 +333,8 @@ def connect(
             datetime_conversion=DatetimeConversion.DATETIME_AUTO,  # a date beyond the year 9999 costs itself
             serverSelectionTimeoutMS=server_selection_timeout_ms,
             connectTimeoutMS=server_selection_timeout_ms,
-            timeoutMS=timeout_ms,
+            socketTimeoutMS=timeout_ms,
+            unicode_decode_error_handler="replace",  # as does text that is not UTF-8
             journal=True,  # a standalone server may forget what it acknowledged without
         )
     except (ConfigurationError, ValueError) as error:
@@ -321,6 +363,7 @@ def read_record(document: _JobDocument) -> JobRecord | UnreadableRecord:
             duration=document.get("duration"),
             reason=_read_reason(document.get("reason")),
             missing_since=_time(document.get("missing_since")),
+            in_flight_until=_time(document.get("in_flight_until")),
             revision=_revision(document),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -336,7 +379,7 @@ def _read_refs(document: _JobDocument) -> tuple[FlinkJobRef, ...]:
                 id=_flink_job_id(ref["id"]),
                 source=IdSource(ref["source"]),
                 confirmed=ref["confirmed"],
-                state=ref.get("state"),
+                state=_text_of(ref, "state"),
                 start_time=_time(ref.get("start_time")),
                 end_time=_time(ref.get("end_time")),
                 failure=ref.get("failure"),
@@ -428,6 +471,7 @@ def _new_document(record: JobRecord, details: Mapping[str, Any]) -> dict[str, An
         "submitted_at": record.submitted_at,
         "k8s_job_name": record.k8s_job_name,
         "cluster": record.cluster,
+        "in_flight_until": record.in_flight_until,
         "updated_at": record.submitted_at,
         "revision": 0,
     }

@@ -1,0 +1,101 @@
+"""The program of the init container that fetches a script. Its source is sent; here nothing calls it.
+
+It runs in the submitter's image, so it uses the standard library alone, of Python 3.8 or newer. Only https
+to allowed hosts, redirects included; no address but a public one, and the address that was checked is the
+one that is connected to; a limit of size and of time.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import socket
+import ssl
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+MAX_BYTES = 16 * 1024 * 1024
+MAX_REDIRECTS = 5
+TIMEOUT_SECONDS = 20
+DEADLINE_SECONDS = 120
+REDIRECTS = (301, 302, 303, 307, 308)
+
+
+class Refused(Exception):  # noqa: N818 - it is told to a person, and named as they would say it
+    """The script is not fetched; the message says why."""
+
+
+def public_address(host: str, port: int, resolve: Callable[..., Any] = socket.getaddrinfo) -> str:
+    """The first address of a host, provided that all its addresses are public."""
+    found: list[str] = [entry[4][0] for entry in resolve(host, port, type=socket.SOCK_STREAM)]
+    for address in found:
+        if not ipaddress.ip_address(address.split("%")[0]).is_global:
+            raise Refused(f"{host} has the address {address}, which is not public")
+    if not found:
+        raise Refused(f"{host} has no address")
+    return found[0]
+
+
+def connect(host: str, address: str, port: int) -> http.client.HTTPSConnection:
+    """An https connection to an address, with the certificate of the host."""
+    connection = http.client.HTTPSConnection(host, port, timeout=TIMEOUT_SECONDS)
+    plain = socket.create_connection((address, port), TIMEOUT_SECONDS)
+    connection.sock = ssl.create_default_context().wrap_socket(plain, server_hostname=host)
+    return connection
+
+
+def fetch(
+    url: str,
+    hosts: list[str],
+    resolve: Callable[..., Any] = socket.getaddrinfo,
+    connect: Callable[..., http.client.HTTPConnection] = connect,
+) -> bytes:
+    """The bytes at a URL."""
+    end = time.monotonic() + DEADLINE_SECONDS
+    for _ in range(MAX_REDIRECTS + 1):
+        parts = urlsplit(url)
+        host = (parts.hostname or "").lower()
+        if parts.scheme != "https" or parts.port not in (None, 443) or parts.username is not None:
+            raise Refused(f"{url} is not https on the usual port")
+        if host not in hosts:
+            raise Refused(f"{host or url} is not an allowed host")
+        connection = connect(host, public_address(host, 443, resolve), 443)
+        try:
+            target = parts.path or "/"
+            connection.request("GET", f"{target}?{parts.query}" if parts.query else target)
+            answer = connection.getresponse()
+            location = answer.getheader("Location")
+            if answer.status in REDIRECTS and location:
+                url = urljoin(url, location)
+                continue
+            if answer.status != 200:  # noqa: PLR2004 - OK
+                raise Refused(f"{host} answered {answer.status}")
+            body = b""
+            while part := answer.read(65536):
+                body += part
+                if len(body) > MAX_BYTES:
+                    raise Refused(f"the script is larger than {MAX_BYTES} bytes")
+                if time.monotonic() > end:
+                    raise Refused(f"the script did not arrive within {DEADLINE_SECONDS} s")
+            return body
+        finally:
+            connection.close()
+    raise Refused(f"more than {MAX_REDIRECTS} redirects")
+
+
+def main(arguments: list[str]) -> None:
+    """Fetches URL to FILE: arguments are URL, FILE, and the allowed hosts."""
+    url, file, *hosts = arguments
+    try:
+        body = fetch(url, hosts)
+    except (Refused, OSError, http.client.HTTPException, ValueError) as error:
+        sys.exit(f"the script could not be fetched: {error}")
+    with open(file, "wb") as target:  # noqa: PTH123 - the image's Python may be old
+        target.write(body)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
