@@ -32,6 +32,7 @@ from flinkjobs.errors import (
     KeyReusedError,
     KubernetesConflictError,
     KubernetesRefusedError,
+    KubernetesUnavailableError,
     PermanentError,
 )
 from flinkjobs.kube import KubernetesJob
@@ -305,13 +306,17 @@ def _create_job(cluster: Cluster, manifest: Mapping[str, Any], record: JobRecord
         existing = cluster.job(record.k8s_job_name or "")
         if isinstance(existing, Missing) or existing.job_id != record.job_id:
             raise
+        if existing.deleting:
+            raise KubernetesUnavailableError(
+                f"Job {existing.name} of an earlier try is being deleted"
+            ) from None
         return existing
 
 
 def _create_script(
     cluster: Cluster, script: InlineScript, record: JobRecord, job: KubernetesJob, namespace: str
 ) -> None:
-    """Creates the script's ConfigMap; a Job that is refused its script is taken back."""
+    """Creates the script's ConfigMap; a Job that does not get its script is taken back."""
     manifest = config_map_manifest(
         script, record.job_id, namespace=namespace, job_name=job.name, job_uid=job.uid
     )
@@ -319,7 +324,7 @@ def _create_script(
         cluster.create_config_map(manifest)
     except KubernetesConflictError:
         return  # it was created by an earlier try of the same submission
-    except KubernetesRefusedError:
+    except FlinkjobsError:
         try:
             cluster.delete_job(job.name, job.uid)
         except FlinkjobsError as error:
