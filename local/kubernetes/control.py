@@ -6,7 +6,6 @@
 Nothing here belongs to the Kubernetes API.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -120,9 +119,3 @@ class ControlClient:
 
 class ControlError(Exception):
     """The double refused a control request."""
-
-
-def parse_ready_line(line: str) -> str | None:
-    """The address in the line the double prints when it is ready."""
-    match = re.match(r"kubernetes double on (http://\S+) namespace \S+$", line)
-    return match[1] if match else None

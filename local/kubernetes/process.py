@@ -1,20 +1,18 @@
 """Starting the double as a process of its own, and ending it with everything it runs."""
 
-import contextlib
-import subprocess
+import re
 import sys
-import tempfile
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from local.kubernetes.control import ControlClient, parse_ready_line
+from local.kubernetes.control import ControlClient
+from local.processes import Process, Scratch
 
 PROJECT = Path(__file__).parents[2]
 START_SECONDS = 30.0
-STOP_SECONDS = 20.0
+READY_LINE = re.compile(r"^kubernetes double on (http://\S+) namespace ")
 GRACE_SECONDS = 10.0
 """How long the double may take to stop its pods before it is killed."""
 
@@ -54,11 +52,9 @@ class KubernetesDouble:
         self._options += ["--max-running", str(max_running), "--backoff-seconds", str(backoff_seconds)]
         if not run:
             self._options.append("--no-run")
-        self._process: subprocess.Popen[str] | None = None
+        self._scratch: Scratch | None = None
+        self._process: Process | None = None
         self._control: ControlClient | None = None
-        self._output: list[str] = []
-        self._reader: threading.Thread | None = None
-        self._ready = threading.Event()
 
     def __enter__(self) -> Self:
         self.start()
@@ -83,42 +79,32 @@ class KubernetesDouble:
 
     @property
     def output(self) -> str:
-        """What the double has printed so far, errors included."""
-        return "".join(self._output)
+        """The last lines that the double has printed, errors included."""
+        return "\n".join(self._process.output) if self._process else ""
 
     def start(self) -> None:
         """Start the process and wait until it is ready.
 
         Raises:
-            RuntimeError: it ended instead, or was not ready in time; with what it printed.
+            ProcessError: it ended instead, or was not ready in time; with what it printed.
         """
-        self.state_dir = Path(tempfile.mkdtemp(prefix="kubernetes-double-"))
-        state = str(self.state_dir)
-        command = [
-            sys.executable,
-            "-m",
-            "local.tether",
-            "--remove",
-            state,
-            "--grace",
-            str(GRACE_SECONDS),
-            "--",
-        ]
-        command += [sys.executable, "-m", "local.kubernetes", *self._options]
-        command += ["--state-dir", state, "--kubeconfig", str(self.kubeconfig)]
-        self._process = subprocess.Popen(
-            command,
-            cwd=PROJECT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
-        self._reader.start()
-        if not self._ready.wait(START_SECONDS) or not self.url:
+        self._scratch = Scratch("kubernetes-double")
+        self.state_dir = self._scratch.path
+        places = ["--state-dir", str(self.state_dir), "--kubeconfig", str(self.kubeconfig)]
+        try:
+            self._process = Process(
+                [sys.executable, "-m", "local.kubernetes", *self._options, *places],
+                name="the Kubernetes double",
+                cwd=PROJECT,
+                remove=[self.state_dir],
+                grace_seconds=GRACE_SECONDS,
+            )
+            match = self._process.wait_ready(READY_LINE, timeout_seconds=START_SECONDS)
+        except BaseException:
             self.stop()
-            raise RuntimeError(f"the Kubernetes double did not start: {self.output}")
+            raise
+        assert match is not None  # noqa: S101 a pattern was waited for
+        self.url = match[1]
         self._control = ControlClient(self.url, self.token)
 
     def stop(self) -> None:
@@ -126,28 +112,9 @@ class KubernetesDouble:
         if self._control is not None:
             self._control.close()
             self._control = None
-        process, self._process = self._process, None
-        if process is None:
-            return
-        if process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.close()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if self._reader is not None:
-            self._reader.join()
-        if process.stdout is not None:
-            process.stdout.close()
-
-    def _read(self, process: subprocess.Popen[str]) -> None:
-        if process.stdout is None:
-            return
-        for line in process.stdout:
-            self._output.append(line)
-            if address := parse_ready_line(line.rstrip("\n")):
-                self.url = address
-                self._ready.set()
-        self._ready.set()
+        if self._process is not None:
+            self._process.stop()
+            self._process = None
+        if self._scratch is not None:
+            self._scratch.close()
+            self._scratch = None

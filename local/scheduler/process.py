@@ -1,20 +1,19 @@
 """Starts the double from Python, as a process that cannot outlive its starter."""
 
-import subprocess
+import re
 import sys
-import threading
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from local.processes import Process
 from local.scheduler.client import ControlClient
 from local.scheduler.dispatcher import DeadlineClock
 
 ROOT = Path(__file__).resolve().parents[2]
-READY = "scheduler double on "
+READY_LINE = re.compile(r"^scheduler double on (http://\S+)")
 READY_SECONDS = 30.0
-GRACE_SECONDS = 5.0
 
 
 class SchedulerDouble(ControlClient):
@@ -47,7 +46,7 @@ class SchedulerDouble(ControlClient):
             deadlines: the clock by which attempt deadlines are counted.
 
         Raises:
-            RuntimeError: it ended, or was not ready within 30 s; what it said went to standard error.
+            ProcessError: it ended, or was not ready within 30 s; with its last lines.
         """
         command = [sys.executable, "-m", "local.scheduler", f"--port={port}", f"--speed={speed}"]
         command += [f"--deadlines={deadlines}"]
@@ -55,22 +54,14 @@ class SchedulerDouble(ControlClient):
             command += [f"--start={start.isoformat()}"]
         if stopped:
             command += ["--stopped"]
-        tether = [
-            sys.executable,
-            "-I",
-            "-S",
-            str(ROOT / "local" / "tether.py"),
-            f"--grace={GRACE_SECONDS}",
-            "--",
-        ]
-        self._process = subprocess.Popen(
-            [*tether, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
-        )
+        self._process = Process(command, name="the scheduler double", cwd=ROOT)
         try:
-            super().__init__(self._ready_url())
+            match = self._process.wait_ready(READY_LINE, timeout_seconds=READY_SECONDS)
         except BaseException:
-            self._end()
+            self._process.stop()
             raise
+        assert match is not None  # noqa: S101 a pattern was waited for
+        super().__init__(match[1])
 
     def __enter__(self) -> Self:
         return self
@@ -83,23 +74,4 @@ class SchedulerDouble(ControlClient):
     def close(self) -> None:
         """Ends the process and everything it holds; does nothing the second time."""
         super().close()
-        self._end()
-
-    def _ready_url(self) -> str:
-        """Reads the first line. The watch ends a process that is not ready in time, and so the reading."""
-        watch = threading.Timer(READY_SECONDS, self._process.terminate)
-        watch.start()
-        try:
-            line = self._process.stdout.readline().strip() if self._process.stdout else ""
-        finally:
-            watch.cancel()
-        if not line.startswith(READY):
-            raise RuntimeError(f"the scheduler double did not start: {line or 'it said nothing'}")
-        return line.removeprefix(READY)
-
-    def _end(self) -> None:
-        """Lets the tether see end-of-file, which makes it end the double."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
-        self._process.wait(timeout=3 * GRACE_SECONDS)
+        self._process.stop()

@@ -10,7 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from local.processes import ProcessError
 from local.scheduler.process import SchedulerDouble
+from tests.support.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "local.scheduler"]
@@ -60,14 +62,12 @@ def test_wrong_options_are_refused(arguments: list[str]) -> None:
     assert arguments[0] in result.stderr
 
 
-def test_a_double_that_does_not_start_is_an_error(capfd: pytest.CaptureFixture[str]) -> None:
-    with SchedulerDouble() as double, pytest.raises(RuntimeError, match="did not start"):
+def test_a_double_that_does_not_start_is_an_error_with_what_it_printed() -> None:
+    with SchedulerDouble() as double, pytest.raises(ProcessError, match="address already in use"):
         SchedulerDouble(port=int(double.url.rpartition(":")[2]))
-    assert "scheduler double" in capfd.readouterr().err
 
 
 def test_it_dies_with_its_starter_even_when_that_is_killed() -> None:
-    """The standard error of all of them is one pipe: it ends when the last one has ended."""
     code = (
         "import signal\n"
         "from local.scheduler.process import SchedulerDouble\n"
@@ -80,14 +80,17 @@ def test_it_dies_with_its_starter_even_when_that_is_killed() -> None:
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
         text=True,
     ) as starter:
         assert starter.stdout is not None
-        assert starter.stderr is not None
         url = starter.stdout.readline().strip()
-        httpx.get(f"{url}/_control/clock", trust_env=False).raise_for_status()
+        assert answers(url)
         starter.kill()
-        assert starter.stderr.read() == ""
-        with pytest.raises(httpx.ConnectError):
-            httpx.get(f"{url}/_control/clock", trust_env=False)
+    until(lambda: not answers(url), timeout_seconds=20, what="the double has ended")
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/_control/clock", trust_env=False).is_success
+    except httpx.ConnectError:
+        return False
