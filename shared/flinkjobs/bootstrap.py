@@ -83,6 +83,7 @@ class SubmitFunction:
             from flinkjobs.signature import expect_signed
 
             expect_signed(request.body, request.headers, self._settings.webhook_secrets)
+        request.expect_json()
         body = request.json_object()
         limits = Limits(self._settings.flink_clusters.keys(), self._settings.allowed_script_hosts)
         template_id, key = check_request(body, limits), submit.key_of(request.headers, body)

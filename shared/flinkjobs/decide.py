@@ -145,6 +145,8 @@ def _ended_with_its_output(record: JobRecord, submitter: Submitter, now: datetim
 def _ended_without_its_output(record: JobRecord, submitter: Submitter, now: datetime) -> JobRecord:
     if submitter.named is None or isinstance(submitter.named, Unreachable):
         return replace(record, submitter_done=False)  # the job may still be found by its name
+    if submitter.phase is JobPhase.FAILED and submitter.telling:
+        return _ended_with_its_output(record, submitter, now)  # the last lines tell enough
     ended = f" ({submitter.ended})" if submitter.ended else ""
     cause = f": {submitter.trouble[1]}" if submitter.trouble else ""
     return _failed(

@@ -172,6 +172,13 @@ class MethodNotAllowedError(BadRequestError):
         self.allow = allow
 
 
+class UnsupportedMediaTypeError(BadRequestError):
+    """The body is declared as something that the function does not read."""
+
+    http_status = 415
+    code = "UNSUPPORTED_MEDIA_TYPE"
+
+
 class UnauthorizedError(BadRequestError):
     """The request carries no valid signature. Says no more than that."""
 

@@ -31,6 +31,11 @@ from flinkjobs.ports import Cluster
 FULL_MESSAGE_BYTES: Final = 4000
 """A termination message this long may have lost lines: Kubernetes keeps 4096 bytes."""
 
+FALLBACK_BYTES: Final = 2048
+FALLBACK_LINES: Final = 80
+"""Of the log of a failed container that wrote no termination message, Kubernetes keeps so much of its end:
+https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/"""
+
 CUT_LOG_BYTES: Final = 2 * 1024 * 1024
 """A log this long was cut at the adapter's byte limit, so that its end is read as well. Measured in UTF-8:
 decoding may have made it longer, a replacement character for each bad byte, but never shorter."""
@@ -95,15 +100,22 @@ def read_output(pod: Pod, cluster: Cluster, *, skip_running: bool = False) -> Ou
     """The ids and telling lines of one pod."""
     container = pod.submit
     state = container.state if container else None
-    if isinstance(state, Terminated) and len(state.message.encode()) < FULL_MESSAGE_BYTES:
-        ids = joblog.job_ids(state.message)
-        if ids:
-            return Output(ids=_found(ids, IdSource.TERMINATION_MESSAGE))
+    if isinstance(state, Terminated) and _is_written_by_us(state.message):
+        return Output(ids=_found(joblog.job_ids(state.message), IdSource.TERMINATION_MESSAGE))
     if not pod.is_over and (isinstance(state, Waiting) or container is None):
         return Output(state=LogState.RUNNING)  # nothing was printed yet
     if not pod.is_over and skip_running:
         return Output(state=LogState.RUNNING)
     return _read_log(pod, cluster, state)
+
+
+def _is_written_by_us(message: str) -> bool:
+    """Whether this termination message holds every id: the submitter writes lines with ids and nothing else.
+
+    Where it could write none, Kubernetes puts the end of the log there, which may lack the first ids.
+    """
+    lines = [line for line in joblog.lines_of(message) if line.strip()]
+    return bool(lines) and len(message.encode()) < FULL_MESSAGE_BYTES and all(map(joblog.job_ids, lines))
 
 
 def _read_log(pod: Pod, cluster: Cluster, state: Waiting | Terminated | None) -> Output:
@@ -128,10 +140,21 @@ def _read_log(pod: Pod, cluster: Cluster, state: Waiting | Terminated | None) ->
 
 
 def _without_log(state: Waiting | Terminated | None) -> Output:
-    """Of a failed container the termination message holds the log's end, unless it holds ids."""
+    """Of a failed container the termination message holds the log's end, unless it holds ids.
+
+    An end that is as long as Kubernetes keeps it may be the end only: no id in it is no evidence.
+    """
     if isinstance(state, Terminated) and state.exit_code != 0 and state.message:
         ids = _found(joblog.job_ids(state.message), IdSource.TERMINATION_MESSAGE)
-        return Output(ids=ids, telling="" if ids else joblog.telling_lines(state.message))
+        if ids:
+            return Output(ids=ids)
+        is_whole = (
+            len(state.message.encode()) < FALLBACK_BYTES
+            and state.message.count("\n") < FALLBACK_LINES - 1
+        )
+        return Output(
+            telling=joblog.telling_lines(state.message), state=LogState.READ if is_whole else LogState.GONE
+        )
     return Output(state=LogState.GONE)
 
 

@@ -8,22 +8,69 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from flinkjobs.errors import BadRequestError, Fault, TemplateMissingError, TemplateUnusableError, cut
 from flinkjobs.manifest import InlineScript, PathScript, Resources, Script, Submission, UrlScript
 from flinkjobs.settings import DEFAULT_CLUSTER
 
+NOT_VALID: Final = "the request is not valid; nothing was submitted"
+
 MAX_INLINE_BYTES: Final = 900 * 1024
 """A ConfigMap holds 1 MiB with everything around the script."""
+
+MAX_PY_FILES_BYTES: Final = 128 * 1024 - 1
+"""Linux passes on no longer argument; `flink run` takes all `py_files` in one."""
+
+MAX_ENTRIES: Final = 200
+"""No object and no array of a request holds more; told before each entry is looked at."""
+
+
+def _no_climbing(path: str) -> str:
+    if ".." in path.split("/"):
+        raise ValueError("may not climb with ..")
+    return path
+
+
+def _fits_config_map(text: str) -> str:
+    if len(text.encode()) > MAX_INLINE_BYTES:
+        raise ValueError(f"may hold {MAX_INLINE_BYTES} bytes")
+    return text
+
+
+def _fits_argument(paths: list[str]) -> list[str]:
+    if len(",".join(paths).encode()) > MAX_PY_FILES_BYTES:
+        raise ValueError(f"may hold {MAX_PY_FILES_BYTES} bytes together")
+    return paths
+
+
+def _more_than_nothing(quantity: str) -> str:
+    if not re.search("[1-9]", quantity):
+        raise ValueError("must be more than nothing: Kubernetes takes a limit of 0 for no limit")
+    return quantity
+
 
 _TEXT = r"^[^\x00-\x1f\x7f]*$"
 _Line = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=_TEXT)]
 _Path = Annotated[
-    str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f,-][^\x00-\x1f\x7f,]*$")
+    str,
+    StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f,-][^\x00-\x1f\x7f,]*$"),
+    AfterValidator(_no_climbing),
 ]
 _Argument = Annotated[str, StringConstraints(max_length=8192, pattern=r"^[^\x00]*$")]
-_Quantity = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,9}(\.[0-9]{1,3})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$")]
+_Quantity = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9]{1,9}(\.[0-9]{1,3})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"),
+    AfterValidator(_more_than_nothing),
+]
 
 
 class _Part(BaseModel):
@@ -32,20 +79,27 @@ class _Part(BaseModel):
 
 class _Script(_Part):
     path: (
-        Annotated[str, StringConstraints(min_length=2, max_length=1024, pattern=r"^/[^\x00-\x1f\x7f]+$")]
+        Annotated[
+            str,
+            StringConstraints(min_length=2, max_length=1024, pattern=r"^/[^\x00-\x1f\x7f]+$"),
+            AfterValidator(_no_climbing),
+        ]
         | None
     ) = None
-    inline: Annotated[str, StringConstraints(min_length=1, max_length=MAX_INLINE_BYTES)] | None = None
+    inline: (
+        Annotated[
+            str,
+            StringConstraints(min_length=1, max_length=MAX_INLINE_BYTES),
+            AfterValidator(_fits_config_map),
+        ]
+        | None
+    ) = None
     url: Annotated[str, StringConstraints(min_length=9, max_length=2048, pattern=r"^[!-~]+$")] | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> _Script:
         if [self.path, self.inline, self.url].count(None) != 2:  # noqa: PLR2004 - one of three is there
             raise ValueError("must have exactly one of path, inline and url")
-        if self.path is not None and ".." in self.path.split("/"):
-            raise ValueError("path may not climb with ..")
-        if self.inline is not None and len(self.inline.encode()) > MAX_INLINE_BYTES:
-            raise ValueError(f"inline may hold {MAX_INLINE_BYTES} bytes")
         return self
 
 
@@ -59,13 +113,17 @@ class _Body(_Part):
     job_name: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_TEXT)] | None = None
     script: _Script | None = None
     entry_module: (
-        Annotated[str, StringConstraints(max_length=200, pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")] | None
+        Annotated[
+            str,
+            StringConstraints(max_length=200, pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"),
+        ]
+        | None
     ) = None
-    args: Annotated[list[_Argument], Field(max_length=200)] = []
+    args: Annotated[list[_Argument], Field(max_length=MAX_ENTRIES)] = []
     parallelism: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    py_files: Annotated[list[_Path], Field(max_length=100)] = []
+    py_files: Annotated[list[_Path], Field(max_length=100), AfterValidator(_fits_argument)] = []
     jars: Annotated[list[_Path], Field(max_length=100)] = []
-    flink_conf: Annotated[dict[_Line, _Line], Field(max_length=200)] = {}
+    flink_conf: Annotated[dict[_Line, _Line], Field(max_length=MAX_ENTRIES)] = {}
     savepoint_path: _Path | None = None
     cluster: str = DEFAULT_CLUSTER
     attached: bool = False
@@ -75,16 +133,31 @@ class _Body(_Part):
 
 
 FORBIDDEN_CONF: Final = (
-    (re.compile(r"^\$"), "is internal to Flink"),
+    (re.compile(r"^(\$|internal\.)"), "is internal to Flink"),
     (re.compile(r"^pipeline\.name$"), "is how the record finds its job: the submitter sets it"),
     (
         re.compile(
-            r"^(jobmanager\.rpc\.|rest\.(address|port|bind)|execution\.(target|attached)|high-availability)"
+            r"^(jobmanager\.rpc\.|rest\.(address|port|bind|path|url)|(jobmanager\.)?web\.(address|port))"
         ),
-        "would move the submission to another place",
+        "would move the JobManager's address: the cluster decides on it",
+    ),
+    (
+        re.compile(r"^(high-availability|recovery\.)"),
+        "would look up the JobManager's address elsewhere: the cluster decides on it",
+    ),
+    (
+        re.compile(r"^(execution\.target$|kubernetes\.|yarn\.)"),
+        "would submit to another kind of cluster: jobs run on the session clusters of the settings",
+    ),
+    (
+        re.compile(r"^execution\.(attached|shutdown-on-attached-exit)$"),
+        "is decided by the field attached",
     ),
 )
-"""Keys of `flink_conf` that a request may not set, and why."""
+"""Keys of `flink_conf` that a request may not set, and why. Former names of an option count as the option.
+
+https://nightlies.apache.org/flink/flink-docs-stable/docs/deployment/config/
+"""
 
 _CONF_KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 
@@ -128,10 +201,11 @@ def parse_submission(
     """
     requested = _parsed(body, limits)
     defaults = dict(template or {})
-    if "script" in body or "entry_module" in body:
+    if requested.script is not None or requested.entry_module is not None:
         defaults = {name: value for name, value in defaults.items() if name not in ("script", "entry_module")}
     try:
-        parsed = _parsed({**defaults, **body}, limits) if defaults else requested
+        given = {name: value for name, value in body.items() if value is not None}
+        parsed = _parsed({**defaults, **given}, limits) if defaults else requested
     except BadRequestError as error:
         told = "; ".join(f"{fault.pointer} {fault.detail}" for fault in error.faults)
         raise TemplateUnusableError(f"template {requested.template_id} has faulty values: {told}") from error
@@ -184,13 +258,15 @@ def template_defaults(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parsed(body: dict[str, Any], limits: Limits) -> _Body:
-    faults: list[Fault] = []
+    faults = list(_overfull(body))
+    if faults:
+        raise BadRequestError(NOT_VALID, tuple(faults))
     parsed: _Body | None = None
     try:
         parsed = _Body.model_validate(body)
     except ValidationError as error:
         faults += [
-            Fault(pointer=_pointer(fault["loc"]), detail=fault["msg"].removeprefix("Value error, "))
+            Fault(pointer=_pointer(_field(fault["loc"])), detail=fault["msg"].removeprefix("Value error, "))
             for fault in error.errors(include_url=False, include_input=False, include_context=False)
         ]
     conf, cluster = body.get("flink_conf"), body.get("cluster", DEFAULT_CLUSTER)
@@ -199,17 +275,26 @@ def _parsed(body: dict[str, Any], limits: Limits) -> _Body:
     if isinstance(cluster, str) and cluster not in limits.clusters:
         known = ", ".join(sorted(limits.clusters))
         faults.append(Fault(pointer="/cluster", detail=f"must be one of: {known}"))
-    if parsed is not None and parsed.script is not None and parsed.script.url is not None:
-        faults += _url_faults(parsed.script.url, limits.script_hosts)
+    script = body.get("script")
+    url = script.get("url") if isinstance(script, dict) else None
+    if isinstance(url, str) and not any(fault.pointer == "/script/url" for fault in faults):
+        faults += _url_faults(url, limits.script_hosts)
+    if script is not None and body.get("entry_module") is not None:
+        faults.append(Fault(pointer="/entry_module", detail="stands beside a script; flink runs one of them"))
     if faults or parsed is None:
-        raise BadRequestError("the request is not valid; nothing was submitted", tuple(faults))
+        raise BadRequestError(NOT_VALID, tuple(faults))
     return parsed
 
 
+def _overfull(body: Mapping[str, Any]) -> Iterable[Fault]:
+    """The objects and arrays with more entries than any may have: these get no fault for each entry."""
+    for location, value in ((), body), *(((name,), value) for name, value in body.items()):
+        if isinstance(value, (dict, list)) and len(value) > MAX_ENTRIES:
+            yield Fault(pointer=_pointer(location), detail=f"may have {MAX_ENTRIES} entries")
+
+
 def _expect_something_to_run(parsed: _Body, *, has_template: bool) -> None:
-    if parsed.script is not None and parsed.entry_module is not None:
-        fault = Fault(pointer="/entry_module", detail="stands beside a script; flink runs one of them")
-    elif parsed.entry_module is not None and not parsed.py_files:
+    if parsed.entry_module is not None and not parsed.py_files:
         fault = Fault(pointer="/py_files", detail="must hold the file with the entry_module")
     elif parsed.script is None and parsed.entry_module is None:
         if not has_template:
@@ -219,7 +304,7 @@ def _expect_something_to_run(parsed: _Body, *, has_template: bool) -> None:
         fault = Fault(pointer="/script", detail="is needed: the template names none")
     else:
         return
-    raise BadRequestError("the request is not valid; nothing was submitted", (fault,))
+    raise BadRequestError(NOT_VALID, (fault,))
 
 
 def _url_faults(url: str, hosts: Collection[str]) -> Iterable[Fault]:
@@ -256,6 +341,9 @@ def _conf_faults(conf: Iterable[str]) -> Iterable[Fault]:
 
 def _pointer(location: Iterable[str | int]) -> str:
     """A JSON pointer (RFC 6901)."""
-    return "".join(
-        "/" + str(part).replace("~", "~0").replace("/", "~1") for part in location if part != "[key]"
-    )
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
+
+
+def _field(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """A location as pydantic tells it, without the mark that it is a dictionary's key which is faulty."""
+    return location[:2] if location[:1] == ("flink_conf",) else location

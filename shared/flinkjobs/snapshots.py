@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Lock
@@ -46,12 +46,34 @@ class Snapshots:
         overview = self._overview(cluster)
         return overview if isinstance(overview, Unreachable) else overview.get(flink_job_id)
 
-    def named(self, record: JobRecord) -> FlinkObservation:
-        """The one job that is named like the record and began after it."""
-        overview = self._overview(record.cluster)
+    def named(self, records: Sequence[JobRecord]) -> dict[str, FlinkObservation]:
+        """The one job that is named like each record and began after it, by job id.
+
+        Every cluster concerned is looked at again: what the submitters did up to now must show, and the
+        snapshot may be older than that. Its History Server still knows the jobs that it has forgotten.
+        """
+        known = {cluster: self._known_now(cluster) for cluster in {record.cluster for record in records}}
+        found: dict[str, FlinkObservation] = {}
+        for record in records:
+            jobs = known[record.cluster]
+            found[record.job_id] = (
+                jobs
+                if isinstance(jobs, Unreachable)
+                else find_by_name(record.job_id, record.submitted_at, jobs)
+            )
+        return found
+
+    def _known_now(self, cluster: str) -> Mapping[str, FlinkJob] | Unreachable:
+        """Every job of a cluster and of its History Server; unless one of them cannot be asked."""
+        overview = self._overview(cluster)
         if isinstance(overview, Unreachable):
             return overview
-        return find_by_name(record.job_id, record.submitted_at, overview)
+        flink = self._flinks[cluster]
+        overview = or_unreachable(flink.overview)
+        history = or_unreachable(flink.history) if flink.has_history else {}
+        if isinstance(overview, Unreachable):
+            return overview
+        return history if isinstance(history, Unreachable) else {**history, **overview}
 
     def ask(self, record: JobRecord, flink_job_id: str) -> FlinkObservation:
         """One job beyond the snapshot: its root exception, or whether it is really missing.

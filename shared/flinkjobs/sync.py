@@ -217,20 +217,22 @@ def _step(passing: _Pass, records: Sequence[JobRecord]) -> bool:
     submitters = _observe_submitters(passing, records, now)
     flinks = _observe_flink(passing, records, submitters)
     records = [record for record in records if record.job_id not in passing.passed_over]
-    updates = []
+    updates, unchanged, unresolved = [], 0, 0
     for record in records:
         observation = Observation(submitter=submitters.get(record.job_id), flink=flinks[record.job_id])
         action = _decided(passing, record, observation, now)
         if isinstance(action, Update):
             updates.append(action)
         elif isinstance(action, Keep):
-            passing.unchanged += 1
+            unchanged += 1
         after = action.after if isinstance(action, Update) else record
-        passing.unresolved += not after.flink_jobs and after.status is Status.CREATED
+        unresolved += not after.flink_jobs and after.status is Status.CREATED
     if updates and passing.lease is not None and not passing.lease.is_ours():
         return False
     applied = passing.sync.store.apply(updates, now=now, run_id=passing.run_id)
     passing.scanned += len(records)
+    passing.unchanged += unchanged
+    passing.unresolved += unresolved
     passing.conflicts += len(applied.conflicts)
     for update in updates:
         if update.after.job_id in applied.job_ids:
@@ -314,7 +316,29 @@ def _look_at(passing: _Pass, records: Sequence[JobRecord], now: datetime) -> dic
             passing.error(record.job_id, KUBERNETES_UNAVAILABLE, look.error)
         elif isinstance(look, Submitter) and look.unread:
             passing.error(record.job_id, LOG_UNREACHABLE, look.unread)
-    return observed
+    return observed | _with_names(passing, records, observed, now)
+
+
+def _with_names(
+    passing: _Pass, records: Sequence[JobRecord], observed: Mapping[str, SubmitterObservation], now: datetime
+) -> dict[str, SubmitterObservation]:
+    """The submitters of which nothing is left to read, with the Flink job that is named like the record."""
+    nameless = {
+        record.job_id: look
+        for record in records
+        if isinstance(look := observed.get(record.job_id), Submitter | NoKubernetesJob)
+        and _needs_name(record, look, now, passing.sync.policy)
+    }
+    named = passing.snapshots.named([record for record in records if record.job_id in nameless])
+    return {job_id: replace(look, named=named[job_id]) for job_id, look in nameless.items()}
+
+
+def _needs_name(record: JobRecord, look: Submitter | NoKubernetesJob, now: datetime, policy: Policy) -> bool:
+    if record.flink_jobs:
+        return False
+    if isinstance(look, Submitter):
+        return look.log is LogState.GONE and not look.ids
+    return now - max(record.submitted_at, record.in_flight_until or record.submitted_at) > policy.grace
 
 
 def _jobs_and_pods(cluster: Cluster, records: Sequence[JobRecord]) -> _Listed:
@@ -331,7 +355,7 @@ def _jobs_and_pods(cluster: Cluster, records: Sequence[JobRecord]) -> _Listed:
 def _look(passing: _Pass, record: JobRecord, listed: _Listed | None, now: datetime) -> SubmitterObservation:
     """One record's submitter; without a list for several records, its Job and pods are listed alone."""
     try:
-        return _look_closely(passing, record, listed or _jobs_and_pods(passing.sync.cluster, [record]), now)
+        return _look_closely(passing.sync.cluster, record, listed, now)
     except FlinkjobsError as error:
         return Unreachable(str(error))
     except Exception as error:  # noqa: BLE001 - one object that we do not understand must not stop the others
@@ -339,22 +363,19 @@ def _look(passing: _Pass, record: JobRecord, listed: _Listed | None, now: dateti
         return Unreachable(f"{type(error).__name__}: {error}")
 
 
-def _look_closely(passing: _Pass, record: JobRecord, listed: _Listed, now: datetime) -> SubmitterObservation:
-    """As `_look`; a Job that the list lacks is asked for by its name."""
-    sync, name = passing.sync, record.k8s_job_name or ""
-    job: KubernetesJob | Missing = listed.jobs.get(name) or sync.cluster.job(name)
+def _look_closely(
+    cluster: Cluster, record: JobRecord, listed: _Listed | None, now: datetime
+) -> SubmitterObservation:
+    """As `_look`; a Job that the list lacks is asked for by its name, and its pods are listed after it."""
+    name = record.k8s_job_name or ""
+    job: KubernetesJob | Missing | None = listed.jobs.get(name) if listed else None
+    if job is None:
+        listed = None
+        job = cluster.job(name)
     if isinstance(job, Missing) or job.job_id not in ("", record.job_id):
-        since = max(record.submitted_at, record.in_flight_until or record.submitted_at)
-        is_old = now - since > sync.policy.grace
-        return NoKubernetesJob(
-            named=passing.snapshots.named(record) if is_old and not record.flink_jobs else None
-        )
-    submitter = observe_submitter(
-        job, listed.pods.get(name, ()), sync.cluster, has_ids=bool(record.flink_jobs), now=now
-    )
-    if submitter.log is LogState.GONE and not submitter.ids and not record.flink_jobs:
-        return replace(submitter, named=passing.snapshots.named(record))
-    return submitter
+        return NoKubernetesJob()
+    pods = (listed or _jobs_and_pods(cluster, [record])).pods.get(name, ())
+    return observe_submitter(job, pods, cluster, has_ids=bool(record.flink_jobs), now=now)
 
 
 # --- Flink ------------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ any error, into a response. Problem details: https://www.rfc-editor.org/rfc/rfc9
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,10 +27,14 @@ from flinkjobs.errors import (
     MethodNotAllowedError,
     NotFoundError,
     TemporaryError,
+    UnsupportedMediaTypeError,
+    cut,
 )
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 RETRY_AFTER_SECONDS: Final = 10
+
+_JSON_TYPE: Final = re.compile(r"application/([a-z0-9.!#$&^_-]+\+)?json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +55,13 @@ class Request:
         """The body as a JSON object; an empty body is an empty object.
 
         Raises:
-            BadRequestError: it is neither.
+            BadRequestError: it is neither, or says the same thing twice: whoever passed the request on may
+                have understood the other one (https://www.rfc-editor.org/rfc/rfc8259#section-4).
         """
         if not self.body.strip():
             return {}
         try:
-            parsed = json.loads(self.body)
+            parsed = json.loads(self.body, object_pairs_hook=_unique, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             raise BadRequestError(
                 "the body is no JSON", (Fault(pointer="", detail=_json_fault(error)),)
@@ -64,6 +71,22 @@ class Request:
                 "the body is no JSON object", (Fault(pointer="", detail="must be an object"),)
             )
         return parsed
+
+    def expect_json(self) -> None:
+        """Lets a body pass that is declared as JSON, or not declared at all.
+
+        The types that remain are those which a browser sends for any web page, without asking first.
+
+        Raises:
+            UnsupportedMediaTypeError: it is declared as something else.
+        """
+        declared = self.headers.get("content-type", "application/json")
+        kind = declared.partition(";")[0].strip().lower()
+        if not _JSON_TYPE.fullmatch(kind):
+            raise UnsupportedMediaTypeError(
+                f"the body must be application/json, not {cut(kind, 80) or 'of no type'}",
+                (Fault(pointer="header:content-type", detail="must be application/json"),),
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +205,18 @@ def _json_value(value: object) -> str:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     raise TypeError(f"no JSON value: {type(value).__name__}")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise ValueError(f"holds the name {ascii(cut(twice, 80))} twice")
+    return found
+
+
+def _refuse_constant(word: str) -> None:
+    raise ValueError(f"holds {word}, which JSON does not know")
 
 
 def _json_fault(error: Exception) -> str:
