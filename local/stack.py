@@ -22,6 +22,7 @@ from flinkjobs.adapters.scheduler import CloudSchedules
 from flinkjobs.schedules import Schedule
 from local.flink import FlinkAddress, FlinkCluster, flink
 from local.functions import FunctionServer
+from local.kubernetes.control import ControlClient
 from local.kubernetes.process import KubernetesDouble
 from local.mongodb import mongodb
 from local.processes import Scratch
@@ -59,6 +60,12 @@ class KubernetesAddress:
     namespace: str
     url: str | None = None
     token: str | None = None
+
+    def control(self) -> ControlClient:
+        """A client of the double's control endpoint; there is none for a cluster of the user's."""
+        assert self.url is not None  # noqa: S101 a caller's mistake
+        assert self.token is not None  # noqa: S101 as above
+        return ControlClient(self.url, self.token)
 
 
 class Stack:

@@ -17,6 +17,7 @@ from pymongo.database import Database
 
 from flinkjobs.schedules import Schedule
 from local.functions import FunctionServer
+from local.kubernetes.faults import RequestFault
 from local.stack import Stack
 from tests.e2e.talk import Document, ended, flink_job, submit, sync
 from tests.support.waiting import until
@@ -154,17 +155,21 @@ def test_a_sync_killed_at_any_moment_leaves_every_record_right(
     source = random.Random(1)  # noqa: S311 moments, no secrets
     leases = records.database.leases
     killed_in_mid_pass = 0
-    for _ in range(KILLS):
-        records.update_many({"job_id": {"$regex": "^copy_"}}, {"$set": {"status": "CREATED"}})
-        with FunctionServer("sync", quiet_stack.function_settings) as server:
-            asking = threading.Thread(target=_post_and_forget, args=[server.url])
-            asking.start()
-            asking.join(source.uniform(0.0, 0.9))
-            server.process.kill()
-            asking.join()
-        killed_in_mid_pass += leases.find_one({"_id": "sync"})["holder"] is not None
-        # What time does to the lease of a dead holder.
-        leases.update_one({"_id": "sync"}, {"$set": {"expires_at": datetime(1970, 1, 1, tzinfo=UTC)}})
+    # Every list takes a moment, and each of the copies makes the pass ask for its Kubernetes Job.
+    slow = RequestFault(effect="delay", seconds=0.1, verb="list")
+    with quiet_stack.kubernetes.control() as control, control.fault(slow):
+        for _ in range(KILLS):
+            again = {"status": "CREATED", "submitter_done": False}
+            records.update_many({"job_id": {"$regex": "^copy_"}}, {"$set": again})
+            with FunctionServer("sync", quiet_stack.function_settings) as server:
+                asking = threading.Thread(target=_post_and_forget, args=[server.url])
+                asking.start()
+                asking.join(source.uniform(0.0, 2.0))
+                server.process.kill()
+                asking.join()
+            killed_in_mid_pass += leases.find_one({"_id": "sync"})["holder"] is not None
+            # What time does to the lease of a dead holder.
+            leases.update_one({"_id": "sync"}, {"$set": {"expires_at": datetime(1970, 1, 1, tzinfo=UTC)}})
     assert killed_in_mid_pass > 0
 
     report = sync(quiet_stack)
