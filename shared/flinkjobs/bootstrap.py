@@ -53,8 +53,8 @@ class SubmitFunction:
         from flinkjobs.submit import Submit
 
         return Submit(
+            cluster=_cluster(self._settings),  # connects to nobody: if it fails, nothing is left open
             store=_store(self._settings),
-            cluster=_cluster(self._settings),
             target_of=self._target,
             clock=utc_now,
         )
@@ -86,7 +86,8 @@ class SubmitFunction:
         request.expect_json()
         body = request.json_object()
         limits = Limits(self._settings.flink_clusters.keys(), self._settings.allowed_script_hosts)
-        template_id, key = check_request(body, limits), submit.key_of(request.headers, body)
+        template_id = check_request(body, limits)
+        key = submit.key_of(request.headers, body, is_signed=bool(self._settings.webhook_secrets))
         submitting = self._submit()
         found = submit.replayed(submitting, key) if key else None
         if found is not None:
@@ -118,8 +119,8 @@ class SyncFunction:
         client = new_client()
         lost_after = timedelta(seconds=self._settings.lost_after_seconds)
         return Sync(
+            cluster=_cluster(self._settings),  # connects to nobody: if it fails, nothing is left open
             store=_store(self._settings),
-            cluster=_cluster(self._settings),
             flinks={
                 name: HttpFlink(cluster, client) for name, cluster in self._settings.flink_clusters.items()
             },
@@ -154,8 +155,8 @@ class CleanupFunction:
 
         settings = self._settings
         return Cleanup(
+            cluster=_cluster(settings),  # connects to nobody: if it fails, nothing is left open
             store=_store(settings),
-            cluster=_cluster(settings),
             policy=RetentionPolicy(
                 retention=timedelta(hours=settings.cleanup_retention_hours),
                 unharvested=timedelta(hours=settings.cleanup_unharvested_hours),

@@ -196,7 +196,10 @@ def _by_flink(record: JobRecord, observation: Observation, now: datetime, policy
     given_up = frozenset(
         ref.id
         for ref in refs
-        if isinstance(observation.flink.get(ref.id), Missing) and _may_be_given_up(ref, now, policy)
+        if isinstance(observation.flink.get(ref.id), Missing)
+        and _may_be_given_up(ref, now, policy)
+        # Flink is not asked for the jobs of a LOST record: too little to drop an id for good.
+        and (ref.confirmed or record.status is not Status.LOST)
     )
     if any(ref.confirmed for ref in refs):
         dropped = tuple(ref.id for ref in refs if not ref.confirmed and ref.id in given_up)

@@ -2,17 +2,17 @@
 
 It runs in the submitter's image, so it uses the standard library alone, of Python 3.8 or newer. Only https
 to allowed hosts, redirects included; no address but a public one, and the address that was checked is the
-one that is connected to; a limit of size and of time.
+one that is connected to; a limit of size and of time; a script that was cut off on the way is none.
 """
 
 from __future__ import annotations
 
 import http.client
 import ipaddress
+import signal
 import socket
 import ssl
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -22,17 +22,32 @@ MAX_REDIRECTS = 5
 TIMEOUT_SECONDS = 20
 DEADLINE_SECONDS = 120
 REDIRECTS = (301, 302, 303, 307, 308)
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+"""IPv6 addresses of this network stand for the IPv4 address in their last 32 bits (RFC 6052)."""
 
 
 class Refused(Exception):  # noqa: N818 - it is told to a person, and named as they would say it
     """The script is not fetched; the message says why."""
 
 
+def is_public(text: str) -> bool:
+    """Whether an address belongs to the Internet, and so does every IPv4 address that it stands for."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    addresses: list[Any] = [address]
+    if isinstance(address, ipaddress.IPv6Address):
+        addresses += [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+        if address in NAT64:
+            addresses.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+        if address.is_site_local:
+            return False
+    return all(each.is_global and not each.is_multicast for each in addresses if each is not None)
+
+
 def public_address(host: str, port: int, resolve: Callable[..., Any] = socket.getaddrinfo) -> str:
     """The first address of a host, provided that all its addresses are public."""
     found: list[str] = [entry[4][0] for entry in resolve(host, port, type=socket.SOCK_STREAM)]
     for address in found:
-        if not ipaddress.ip_address(address.split("%")[0]).is_global:
+        if not is_public(address):
             raise Refused(f"{host} has the address {address}, which is not public")
     if not found:
         raise Refused(f"{host} has no address")
@@ -54,14 +69,14 @@ def fetch(
     connect: Callable[..., http.client.HTTPConnection] = connect,
 ) -> bytes:
     """The bytes at a URL."""
-    end = time.monotonic() + DEADLINE_SECONDS
     for _ in range(MAX_REDIRECTS + 1):
         parts = urlsplit(url)
         host = (parts.hostname or "").lower()
         if parts.scheme != "https" or parts.port not in (None, 443) or parts.username is not None:
-            raise Refused(f"{url} is not https on the usual port")
+            place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"  # the rest may hold a secret
+            raise Refused(f"{place} is not https on the usual port, without a user")
         if host not in hosts:
-            raise Refused(f"{host or url} is not an allowed host")
+            raise Refused(f"{host or 'no host'} is not an allowed host")
         connection = connect(host, public_address(host, 443, resolve), 443)
         try:
             target = parts.path or "/"
@@ -73,26 +88,35 @@ def fetch(
                 continue
             if answer.status != 200:  # noqa: PLR2004 - OK
                 raise Refused(f"{host} answered {answer.status}")
-            body = b""
+            length = answer.length
+            body = bytearray()
             while part := answer.read(65536):
                 body += part
                 if len(body) > MAX_BYTES:
                     raise Refused(f"the script is larger than {MAX_BYTES} bytes")
-                if time.monotonic() > end:
-                    raise Refused(f"the script did not arrive within {DEADLINE_SECONDS} s")
-            return body
+            if length is not None and len(body) != length:
+                raise Refused(f"{host} sent {len(body)} of {length} bytes")
+            return bytes(body)
         finally:
             connection.close()
     raise Refused(f"more than {MAX_REDIRECTS} redirects")
 
 
+def _too_late(_number: int, _frame: Any) -> None:
+    raise Refused(f"it did not arrive within {DEADLINE_SECONDS} s")
+
+
 def main(arguments: list[str]) -> None:
     """Fetches URL to FILE: arguments are URL, FILE, and the allowed hosts."""
     url, file, *hosts = arguments
+    signal.signal(signal.SIGALRM, _too_late)  # ends even an answer that comes byte by byte
+    signal.alarm(DEADLINE_SECONDS)
     try:
         body = fetch(url, hosts)
     except (Refused, OSError, http.client.HTTPException, ValueError) as error:
         sys.exit(f"the script could not be fetched: {error}")
+    finally:
+        signal.alarm(0)
     with open(file, "wb") as target:  # noqa: PTH123 - the image's Python may be old
         target.write(body)
 

@@ -100,7 +100,7 @@ def read_output(pod: Pod, cluster: Cluster, *, skip_running: bool = False) -> Ou
     """The ids and telling lines of one pod."""
     container = pod.submit
     state = container.state if container else None
-    if isinstance(state, Terminated) and _is_written_by_us(state.message):
+    if isinstance(state, Terminated) and _holds_every_id(state):
         return Output(ids=_found(joblog.job_ids(state.message), IdSource.TERMINATION_MESSAGE))
     if not pod.is_over and (isinstance(state, Waiting) or container is None):
         return Output(state=LogState.RUNNING)  # nothing was printed yet
@@ -109,13 +109,16 @@ def read_output(pod: Pod, cluster: Cluster, *, skip_running: bool = False) -> Ou
     return _read_log(pod, cluster, state)
 
 
-def _is_written_by_us(message: str) -> bool:
-    """Whether this termination message holds every id: the submitter writes lines with ids and nothing else.
+def _holds_every_id(state: Terminated) -> bool:
+    """Whether the termination message holds ids, and all that there are.
 
-    Where it could write none, Kubernetes puts the end of the log there, which may lack the first ids.
+    The submitter writes lines with ids and nothing else. Where it could not write, Kubernetes puts the end of
+    a failed container's log there, which may lack the first ids.
     """
-    lines = [line for line in joblog.lines_of(message) if line.strip()]
-    return bool(lines) and len(message.encode()) < FULL_MESSAGE_BYTES and all(map(joblog.job_ids, lines))
+    if not joblog.job_ids(state.message) or len(state.message.encode()) >= FULL_MESSAGE_BYTES:
+        return False
+    lines = [line for line in joblog.lines_of(state.message) if line.strip()]
+    return state.exit_code == 0 or all(map(joblog.job_ids, lines))
 
 
 def _read_log(pod: Pod, cluster: Cluster, state: Waiting | Terminated | None) -> Output:
@@ -144,18 +147,17 @@ def _without_log(state: Waiting | Terminated | None) -> Output:
 
     An end that is as long as Kubernetes keeps it may be the end only: no id in it is no evidence.
     """
-    if isinstance(state, Terminated) and state.exit_code != 0 and state.message:
-        ids = _found(joblog.job_ids(state.message), IdSource.TERMINATION_MESSAGE)
-        if ids:
-            return Output(ids=ids)
-        is_whole = (
-            len(state.message.encode()) < FALLBACK_BYTES
-            and state.message.count("\n") < FALLBACK_LINES - 1
-        )
-        return Output(
-            telling=joblog.telling_lines(state.message), state=LogState.READ if is_whole else LogState.GONE
-        )
-    return Output(state=LogState.GONE)
+    if not isinstance(state, Terminated) or not state.message:
+        return Output(state=LogState.GONE)
+    if ids := joblog.job_ids(state.message):
+        return Output(ids=_found(ids, IdSource.TERMINATION_MESSAGE))
+    if state.exit_code == 0:
+        return Output(state=LogState.GONE)
+    size, lines = len(state.message.encode()), len(state.message.splitlines())
+    is_whole = size < FALLBACK_BYTES and lines < FALLBACK_LINES
+    return Output(
+        telling=joblog.telling_lines(state.message), state=LogState.READ if is_whole else LogState.GONE
+    )
 
 
 def _found(ids: Sequence[str], source: IdSource) -> tuple[FoundId, ...]:

@@ -36,6 +36,10 @@ timeout; it also bounds how long a pod may wait to be scheduled."""
 TTL_SECONDS: Final = 30 * 24 * 3600
 """Kubernetes removes a finished Job after this by itself, should nobody run the cleanup."""
 
+LOCALE: Final = "C.UTF-8"
+"""Java decodes its arguments by the locale: in that of an image which sets none, each character beyond
+ASCII would arrive as question marks."""
+
 FLINK_USER: Final = 9999
 """User id of `flink` in the official images."""
 
@@ -165,7 +169,8 @@ def flink_command(submission: Submission, job_id: str, target: Target) -> tuple[
     """The `flink run` command line, one element per value.
 
     Options: https://nightlies.apache.org/flink/flink-docs-stable/docs/deployment/cli/#submitting-pyflink-jobs
-    `--` ends Flink's own options: without it, Flink takes an argument such as `-d` for itself.
+    The first `--` ends the options of `flink run`, the second those of its PythonDriver, which parses again
+    what the first left. Behind both, no argument is taken for an option, whatever it begins with.
     """
     command = [target.flink_bin, "run"]
     if not submission.attached:
@@ -187,7 +192,7 @@ def flink_command(submission: Submission, job_id: str, target: Target) -> tuple[
     elif submission.script is not None:
         command += ["-py", _script_path(submission.script)]
     if submission.args:
-        command += ["--", *submission.args]
+        command += ["--", "--", *submission.args]
     return tuple(command)
 
 
@@ -327,6 +332,7 @@ def _container(
         "name": name,
         "image": target.image,
         "command": _escaped(command),
+        "env": [{"name": "LC_ALL", "value": LOCALE}],
         "terminationMessagePath": TERMINATION_MESSAGE_PATH,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "resources": {

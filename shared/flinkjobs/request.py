@@ -52,6 +52,13 @@ def _fits_argument(paths: list[str]) -> list[str]:
     return paths
 
 
+def _no_second(jars: list[str]) -> list[str]:
+    """https://nightlies.apache.org/flink/flink-docs-stable/docs/deployment/cli/#submitting-pyflink-jobs"""
+    if len(jars) > 1:
+        raise ValueError("may hold one jar: flink run ignores all but the first; build one jar of them")
+    return jars
+
+
 def _more_than_nothing(quantity: str) -> str:
     if not re.search("[1-9]", quantity):
         raise ValueError("must be more than nothing: Kubernetes takes a limit of 0 for no limit")
@@ -62,9 +69,11 @@ _TEXT = r"^[^\x00-\x1f\x7f]*$"
 _Line = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=_TEXT)]
 _Path = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f,-][^\x00-\x1f\x7f,]*$"),
+    StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f,\"-][^\x00-\x1f\x7f,]*$"),
     AfterValidator(_no_climbing),
 ]
+"""Neither an option nor quoted: `flink run` takes the quotes around an option's value off."""
+
 _Argument = Annotated[str, StringConstraints(max_length=8192, pattern=r"^[^\x00]*$")]
 _Quantity = Annotated[
     str,
@@ -122,7 +131,7 @@ class _Body(_Part):
     args: Annotated[list[_Argument], Field(max_length=MAX_ENTRIES)] = []
     parallelism: Annotated[int, Field(ge=1, le=10_000)] | None = None
     py_files: Annotated[list[_Path], Field(max_length=100), AfterValidator(_fits_argument)] = []
-    jars: Annotated[list[_Path], Field(max_length=100)] = []
+    jars: Annotated[list[_Path], AfterValidator(_no_second)] = []
     flink_conf: Annotated[dict[_Line, _Line], Field(max_length=MAX_ENTRIES)] = {}
     savepoint_path: _Path | None = None
     cluster: str = DEFAULT_CLUSTER

@@ -188,8 +188,9 @@ def _hosts(text: str) -> frozenset[str]:
 def _webhook_secrets(text: str) -> tuple[str, ...]:
     secrets = tuple(text.split())
     for secret in secrets:
+        text = secret.removeprefix("whsec_").rstrip("=")  # the padding may be left out
         try:
-            key = base64.b64decode(secret.removeprefix("whsec_") + "==", validate=True)
+            key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
         except ValueError:
             key = b""
         if not secret.startswith("whsec_") or not 24 <= len(key) <= 64:  # noqa: PLR2004 - Standard Webhooks

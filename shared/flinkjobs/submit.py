@@ -9,6 +9,9 @@ Where it can be cut off, and who settles what is left:
 | between Job and ConfigMap | a pod without its script | a repeated request creates it; else the deadline |
 | before the answer | everything is there | a repeated request gets the first answer |
 
+A repetition that comes after sync has given the record up is refused with `OVERTAKEN`: a Job that was created
+now would run beside a record that is final.
+
 A repetition is recognised by its idempotency key. It may safely take up what was cut off: the Job's name
 follows from the job id, so that creating it twice meets the first one.
 """
@@ -104,25 +107,42 @@ class Submit:
     clock: Callable[[], datetime]
 
 
-def key_of(headers: Mapping[str, str], body: Mapping[str, Any]) -> Key | None:
+def key_of(headers: Mapping[str, str], body: Mapping[str, Any], *, is_signed: bool = False) -> Key | None:
     """The idempotency key of a request: `Idempotency-Key`, quoted or bare, else `webhook-id`.
 
     https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
 
+    Args:
+        headers: by lower-case name.
+        body: the decoded JSON object.
+        is_signed: whether the signature was checked; it covers `webhook-id` and no other key, so that another
+            one would let anybody run a request again that he has seen.
+
     Raises:
-        BadRequestError: the header is empty, too long, or not printable ASCII.
+        BadRequestError: a header is empty, too long, or not printable ASCII; or another key is not signed.
     """
-    for name in ("idempotency-key", "webhook-id"):
-        if name in headers:
-            value = headers[name].strip()
-            if len(value) > 1 and value[0] == value[-1] == '"':
-                value = value[1:-1]
-            if not 1 <= len(value) <= MAX_KEY or not value.isascii() or not value.isprintable():
-                fault = Fault(f"header:{name}", f"must be 1 to {MAX_KEY} printable ASCII characters")
-                raise BadRequestError(f"{fault.pointer} {fault.detail}", (fault,))
-            canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
-            return Key(value, hashlib.sha256(canonical.encode(errors="surrogatepass")).hexdigest())
-    return None
+    given = [(name, headers[name]) for name in ("idempotency-key", "webhook-id") if name in headers]
+    keys = [_checked_key(name, value) for name, value in given]
+    if not keys:
+        return None
+    if is_signed and len(set(keys)) > 1:
+        raise _bad_header("idempotency-key", "must be the webhook-id, the only key that is signed")
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return Key(keys[0], hashlib.sha256(canonical.encode(errors="surrogatepass")).hexdigest())
+
+
+def _checked_key(name: str, value: str) -> str:
+    value = value.strip()
+    if len(value) > 1 and value[0] == value[-1] == '"':
+        value = value[1:-1]
+    if not 1 <= len(value) <= MAX_KEY or not value.isascii() or not value.isprintable():
+        raise _bad_header(name, f"must be 1 to {MAX_KEY} printable ASCII characters")
+    return value
+
+
+def _bad_header(name: str, detail: str) -> BadRequestError:
+    fault = Fault(f"header:{name}", detail)
+    return BadRequestError(f"{fault.pointer} {fault.detail}", (fault,))
 
 
 def replayed(submit: Submit, key: Key) -> Submitted | None:
@@ -151,6 +171,8 @@ def answer_again(submit: Submit, found: Submitted) -> dict[str, Any]:
     record = found.record
     if record.status is Status.FAILED and record.reason and record.reason.code is ReasonCode.K8S_REFUSED:
         raise SubmissionRefusedError(f"{record.job_id}: {record.reason.message}")
+    if _is_given_up(record):
+        raise SubmissionOvertakenError(f"{record.job_id} was given up before its Kubernetes Job was created")
     if record.in_flight_until is not None and record.status is Status.CREATED:
         claimed = submit.store.take_up(record, until=submit.clock() + IN_FLIGHT)
         if claimed is None:
@@ -158,6 +180,12 @@ def answer_again(submit: Submit, found: Submitted) -> dict[str, Any]:
         log.info("job.taken_up", job_id=record.job_id)
         _create(submit, _submission_of(found.details, record.cluster), claimed)
     return _answer(record)
+
+
+def _is_given_up(record: JobRecord) -> bool:
+    """Whether the first request was cut off, and a synchronisation came before this repetition."""
+    is_missing = record.reason is not None and record.reason.code is ReasonCode.K8S_JOB_MISSING
+    return record.in_flight_until is not None and record.status is Status.FAILED and is_missing
 
 
 def run(submit: Submit, submission: Submission, key: Key | None = None) -> dict[str, Any]:
@@ -302,7 +330,8 @@ def _create_job(cluster: Cluster, manifest: Mapping[str, Any], record: JobRecord
     """Creates the Job. A Job of this name that carries our job id is ours: the request was repeated."""
     try:
         return cluster.create_job(manifest)
-    except KubernetesConflictError:
+    except KubernetesConflictError as error:
+        _expect_already_there(error)
         existing = cluster.job(record.k8s_job_name or "")
         if isinstance(existing, Missing) or existing.job_id != record.job_id:
             raise
@@ -313,18 +342,33 @@ def _create_job(cluster: Cluster, manifest: Mapping[str, Any], record: JobRecord
         return existing
 
 
+def _expect_already_there(error: KubernetesConflictError) -> None:
+    """Lets a 409 pass that says that the object exists.
+
+    Raises:
+        KubernetesUnavailableError: any other one, such as two creations meeting at one quota: nothing was
+            created, and the same request may succeed a moment later.
+    """
+    if error.reason != "AlreadyExists":
+        raise KubernetesUnavailableError(str(error)) from error
+
+
 def _create_script(
     cluster: Cluster, script: InlineScript, record: JobRecord, job: KubernetesJob, namespace: str
 ) -> None:
-    """Creates the script's ConfigMap; a Job that does not get its script is taken back."""
+    """Creates the script's ConfigMap; a Job that is refused its script is taken back.
+
+    Where nobody knows whether the ConfigMap was created, the Job stays: its pod may have begun, and a second
+    Job would run it again.
+    """
     manifest = config_map_manifest(
         script, record.job_id, namespace=namespace, job_name=job.name, job_uid=job.uid
     )
     try:
         cluster.create_config_map(manifest)
-    except KubernetesConflictError:
-        return  # it was created by an earlier try of the same submission
-    except FlinkjobsError:
+    except KubernetesConflictError as error:
+        _expect_already_there(error)  # it was created by an earlier try of the same submission
+    except KubernetesRefusedError:
         try:
             cluster.delete_job(job.name, job.uid)
         except FlinkjobsError as error:

@@ -107,6 +107,7 @@ class _Pass:
         lease: None where the pass needs none.
         deadline: by `time.monotonic`.
         passed_over: job ids that the time did not suffice for.
+        heard_of_kubernetes: it has answered at least once.
         errors: messages by job id (None for a peer) and code.
     """
 
@@ -117,6 +118,7 @@ class _Pass:
     run_id: str
     deadline: float
     passed_over: set[str] = field(default_factory=set)
+    heard_of_kubernetes: bool = False
     complete: bool = True
     scanned: int = 0
     unresolved: int = 0
@@ -163,7 +165,8 @@ def run(sync: Sync, *, job_ids: Collection[str] | None = None) -> dict[str, Any]
         _tell_missing(passing, clusters)
         report = _report(run_id, started_at, began, passing, clusters)
         nobody = not any(seen["reachable"] for seen in clusters.values())
-        if records and nobody and (None, KUBERNETES_UNAVAILABLE) in passing.errors:
+        is_deaf = (None, KUBERNETES_UNAVAILABLE) in passing.errors and not passing.heard_of_kubernetes
+        if records and nobody and is_deaf:
             raise NothingReachableError("neither Kubernetes nor any Flink cluster answered: nothing was done")
         try:
             sync.store.save_run(report)
@@ -303,6 +306,7 @@ def _look_at(passing: _Pass, records: Sequence[JobRecord], now: datetime) -> dic
     except FlinkjobsError as error:
         passing.error(None, KUBERNETES_UNAVAILABLE, str(error))
         return dict.fromkeys((record.job_id for record in records), Unreachable(str(error)))
+    passing.heard_of_kubernetes = True
     looks = passing.threads.map(
         lambda record: None if passing.is_out_of_time() else _look(passing, record, listed, now), records
     )

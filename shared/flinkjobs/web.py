@@ -6,6 +6,7 @@ any error, into a response. Problem details: https://www.rfc-editor.org/rfc/rfc9
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections import Counter
@@ -109,14 +110,18 @@ def serve(
         ready: raises while the function could not do its work; asked by `GET /ready`.
     """
     try:
-        return _response(_route(request, post, ready))
+        response = _response(_route(request, post, ready))
     except FlinkjobsError as error:
         answer = problem(error)
         _log_refusal(error, answer.status, request)
+        response = _response(answer)
     except Exception as error:  # noqa: BLE001 - the boundary: whatever went wrong, the caller gets an answer
         log.error("request.crashed", exception=error, method=request.method, path=request.path)
-        answer = problem(FlinkjobsError("an unexpected error; the log holds its stack"))
-    return _response(answer)
+        response = _response(problem(FlinkjobsError("an unexpected error; the log holds its stack")))
+    # The framework would read the rest of the body, however large, into memory before it answers; the server
+    # behind it throws it away in small parts afterwards.
+    request.stream = io.BytesIO()
+    return response
 
 
 def _route(request: flask.Request, post: Callable[[Request], Answer], ready: Callable[[], None]) -> Answer:
@@ -211,7 +216,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
-        raise ValueError(f"holds the name {ascii(cut(twice, 80))} twice")
+        raise ValueError(f"holds the name {cut(twice, 80)!a} twice")
     return found
 
 

@@ -131,14 +131,15 @@ def without_any_peer(name: str, settings: Mapping[str, str]) -> list[str]:
 
 
 def test_without_any_peer_a_function_lives_and_says_what_is_away(
-    settings: Mapping[str, str], tmp_path: Path
+    settings: Mapping[str, str], world: World, tmp_path: Path
 ) -> None:
     """All three at once: each waits five seconds for a MongoDB that is not there."""
+    kubeconfig = world.kubernetes.kubeconfig(tmp_path / "dead", server=f"https://127.0.0.1:{free_port()}")
     dead = {
         **settings,
         "MONGODB_URI": f"mongodb://ann:s3cret@127.0.0.1:{free_port()}/",
         "FLINK_REST_URL": f"http://127.0.0.1:{free_port()}",
-        "KUBECONFIG": str(tmp_path / "nowhere"),
+        "KUBECONFIG": str(kubeconfig),
     }
     with ThreadPoolExecutor() as threads:
         printed = list(threads.map(without_any_peer, FUNCTIONS, [dead] * len(FUNCTIONS)))

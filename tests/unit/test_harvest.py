@@ -170,6 +170,31 @@ def test_a_failed_containers_message_stands_in_for_a_log_that_is_gone() -> None:
     assert (output.telling, output.state) == ("ValueError: no such table", LogState.READ)
 
 
+@pytest.mark.parametrize(
+    "message",
+    [("x" * 40 + "\n") * 50 + "last words", "\n" * 79 + "last words"],
+    ids=["2048 bytes", "80 lines"],
+)
+def test_an_end_as_long_as_kubernetes_keeps_it_is_not_the_whole_log(message: str) -> None:
+    """An id may have stood before it."""
+    output = read_output(failed(message=message), ClusterDouble({"pod-1": Missing()}))
+    assert output.telling.endswith("last words")
+    assert output.state is LogState.GONE
+
+
+def test_a_message_that_is_the_end_of_the_log_is_not_trusted_to_hold_every_id() -> None:
+    """A container that could not write its message has the log's end there: the first id may lack."""
+    cluster = ClusterDouble({"pod-1": f"{line(A)}many rows\n{line(B)}ValueError: no"})
+    output = read_output(failed(message=f"many rows\n{line(B)}ValueError: no"), cluster)
+    assert output.ids == found(IdSource.LOG, A, B)
+
+
+def test_the_message_of_a_container_that_ended_well_stands_in_for_a_log_that_is_gone() -> None:
+    message = line(*(f"{number:032x}" for number in range(61)))
+    output = read_output(succeeded(message=message), ClusterDouble({"pod-1": Missing()}))
+    assert len(output.ids) == 61
+
+
 @pytest.mark.parametrize("filler", ["x", "作", "\ufffd"], ids=["ASCII", "Chinese", "bad bytes"])
 def test_of_a_log_that_was_cut_the_end_is_read_too(filler: str) -> None:
     """The limit counts bytes: a log of Chinese text is cut at a third of as many characters."""

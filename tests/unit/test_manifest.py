@@ -156,7 +156,7 @@ def test_the_whole_command() -> None:
         *("-Da.key=", "-Db.key=2 $(x)"),
         *("-p", "4", "-s", "s3://bucket/savepoint", "-j", "file:///x.jar", "-j", "file:///y.jar"),
         *("-pyfs", "/a.zip,/b c.py", "-pym", "jobs.daily"),
-        *("--", "--day", "2025-11-01", "-d"),
+        *("--", "--", "--day", "2025-11-01", "-d"),
     )
 
 
@@ -171,9 +171,9 @@ def test_an_inline_script_runs_from_where_it_is_mounted() -> None:
 
 @settings(deadline=None)  # a busy machine is no fault
 @given(st.lists(st.text(), min_size=1))
-def test_arguments_stand_behind_a_double_dash_as_they_are(arguments: list[str]) -> None:
+def test_arguments_stand_behind_two_double_dashes_as_they_are(arguments: list[str]) -> None:
     command = flink_command(replace(PLAIN, args=tuple(arguments)), JOB_ID, TARGET)
-    assert command[-len(arguments) - 1 :] == ("--", *arguments)
+    assert command[-len(arguments) - 2 :] == ("--", "--", *arguments)
 
 
 def test_the_fixed_id_is_a_flink_job_id() -> None:

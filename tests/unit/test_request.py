@@ -225,6 +225,12 @@ def test_the_request_overrides_its_template() -> None:
     assert submission.jars == ("/a.jar",)
 
 
+def test_null_takes_the_value_of_the_template() -> None:
+    body = {"template_id": "etl", "script": None, "entry_module": None, "parallelism": None}
+    submission = parse_submission(body, LIMITS, template_defaults(OLD_PLATFORM))
+    assert (submission.script, submission.parallelism) == (PathScript("/opt/jobs/etl.py"), 4)
+
+
 def test_a_request_for_a_module_takes_no_script_of_the_template() -> None:
     body = {"template_id": "etl", "entry_module": "jobs.daily", "py_files": ["/a.zip"]}
     submission = parse_submission(body, LIMITS, template_defaults(OLD_PLATFORM))
@@ -267,7 +273,7 @@ def test_a_script_of_an_allowed_host_is_accepted() -> None:
 
 @pytest.mark.parametrize("path", ["/opt/../etc/passwd", "/..", "/opt/jobs/.."])
 def test_a_path_may_not_climb(path: str) -> None:
-    assert faults({"template_id": "etl", "script": {"path": path}}) == ["/script"]
+    assert faults({"template_id": "etl", "script": {"path": path}}) == ["/script/path"]
 
 
 @pytest.mark.parametrize("name", ["jobs.daily", "_private", "a", "a1.b_2"])

@@ -189,6 +189,7 @@ class MongoJobStore:
                         "status": Status.FAILED.value,
                         "reason": {"code": code, "message": message, "since": now},
                         "submitter_done": True,
+                        "in_flight_until": None,
                         "updated_at": now,
                     },
                     "$inc": {"revision": 1},
