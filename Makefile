@@ -20,7 +20,12 @@ up: env-flink
 # Run every check: formatting, lint, types, layers and all tests
 .PHONY: test
 test: env-flink lint
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n 2 --dist loadfile
+
+# Try ever new random histories of the world for SECONDS (600), and stop at a wrong status
+.PHONY: soak
+soak: env
+	$(RUN) -m tests.property.soak --seconds $(or $(SECONDS),600)
 
 # Check formatting, lint and types, without running tests
 .PHONY: lint

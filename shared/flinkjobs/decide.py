@@ -212,7 +212,7 @@ def _by_flink(record: JobRecord, observation: Observation, now: datetime, policy
         start_time=_earliest(record.start_time, *(ref.start_time for ref in refs)),
     )
     if record.status is Status.LOST and not _seen_again(record, observation.flink):
-        return record
+        return replace(record, missing_since=lost_since)  # by which it goes on being watched
     open_refs = [ref for ref in refs if ref.state not in TERMINAL_STATES]
     if record.submitter_done and open_refs and all(ref.id in given_up for ref in open_refs):
         return _lost(record, open_refs, now)

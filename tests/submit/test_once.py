@@ -1,0 +1,263 @@
+"""Never twice, never lost: one key is one job, however often it is sent and whenever the function dies."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import md5
+from pathlib import Path
+
+import httpx
+import pytest
+
+from local.functions import FunctionServer
+from local.kubernetes.faults import Outcome, RequestFault
+from local.kubernetes.process import KubernetesDouble
+from tests.submit.conftest import Document, Traces, post, synchronise
+from tests.submit.proxy import SlowRoad
+from tests.support.flink_rest_server import Job
+from tests.support.waiting import until
+
+INLINE: Document = {"template_id": "once", "script": {"inline": "print('ü')\n"}, "args": ["a", "b"]}
+AT_ONCE = 50
+KILLS = 30
+KILLS_WITHOUT_REPETITION = 8
+ROAD_SECONDS = 0.04
+"""Four times this is a submission's time on the road; MongoDB takes the rest."""
+
+
+# --- one key, many requests -------------------------------------------------------------------------
+
+
+def test_fifty_requests_with_one_key_are_one_job_and_get_one_answer(
+    submit: FunctionServer, traces: Traces
+) -> None:
+    start = threading.Barrier(AT_ONCE)
+
+    def send() -> httpx.Response:
+        start.wait()
+        return post(submit, INLINE, "fifty")
+
+    slow = RequestFault(effect="delay", seconds=0.3, verb="create", resource="jobs")
+    with traces.kubernetes.control.fault(slow), ThreadPoolExecutor(AT_ONCE) as threads:
+        answers = [future.result() for future in [threads.submit(send) for _ in range(AT_ONCE)]]
+    statuses = Counter(answer.status_code for answer in answers)
+    assert statuses[202] == 1, statuses
+    assert set(statuses) <= {200, 202, 409}
+    [first] = [answer.json() for answer in answers if answer.status_code == 202]
+    for answer in answers:
+        if answer.status_code == 409:
+            assert (answer.json()["code"], answer.headers["retry-after"]) == ("IN_FLIGHT", "10")
+        else:
+            assert answer.json() == first
+    again = [post(submit, INLINE, "fifty") for _ in range(3)]
+    assert [(answer.status_code, answer.json()) for answer in again] == [(200, first)] * 3
+    assert traces.record()["job_id"] == first["job_id"]
+    assert traces.kubernetes.names("jobs") == {first["k8s_job_name"]}
+    assert traces.kubernetes.names("configmaps") == {first["k8s_job_name"]}
+    requests = traces.kubernetes.requests()
+    assert (requests["create jobs"], requests["create configmaps"]) == (1, 1)
+    assert len(traces.kubernetes.items("pods")) == 1
+
+
+def test_fifty_requests_without_a_key_are_fifty_jobs(submit: FunctionServer, traces: Traces) -> None:
+    """All of one template within some milliseconds."""
+    request = {"template_id": "many", "script": {"path": "/jobs/etl.py"}}
+    with ThreadPoolExecutor(10) as threads:
+        answers = list(threads.map(lambda _: post(submit, request), range(AT_ONCE)))
+    assert [answer.status_code for answer in answers] == [202] * AT_ONCE
+    assert len({answer.json()["job_id"] for answer in answers}) == AT_ONCE
+    assert traces.kubernetes.names("jobs") == {answer.json()["k8s_job_name"] for answer in answers}
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        json.dumps(dict(reversed(INLINE.items()))),
+        json.dumps(INLINE, indent=4, ensure_ascii=False),
+        json.dumps(INLINE).replace("args", "\\u0061rgs"),
+    ],
+    ids=["other order of the fields", "other white space", "other escapes"],
+)
+def test_the_same_request_written_otherwise_is_a_repetition(
+    again: str, submit: FunctionServer, traces: Traces
+) -> None:
+    first = post(submit, INLINE, "rewritten")
+    headers = {"Idempotency-Key": '"rewritten"', "Content-Type": "application/json"}
+    repeated = httpx.post(f"{submit.url}/", content=again.encode(), headers=headers, trust_env=False)
+    assert (first.status_code, repeated.status_code) == (202, 200)
+    assert repeated.json() == first.json()
+    assert len(traces.records()) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"args": ["b", "a"]},
+        {"args": ["a", "b", ""]},
+        {"parallelism": 1},
+        {"attached": False},
+        {"script": {"inline": "print('ü')"}},
+        {"template_id": "Once"},
+    ],
+)
+def test_another_request_with_the_same_key_is_refused(
+    change: Document, submit: FunctionServer, traces: Traces
+) -> None:
+    assert post(submit, INLINE, "reused").status_code == 202
+    other = post(submit, INLINE | change, "reused")
+    assert (other.status_code, other.json()["code"]) == (422, "IDEMPOTENCY_KEY_REUSED")
+    assert len(traces.records()) == 1
+    assert len(traces.kubernetes.names("jobs")) == 1
+
+
+# --- killed at any moment ---------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Mortal:
+    """A submit function on the slow road, that is killed and comes back.
+
+    Attributes:
+        server: the one that lives.
+    """
+
+    start: Callable[[], FunctionServer]
+    road: SlowRoad
+    server: FunctionServer
+    next_server: Future[FunctionServer]
+    threads: ThreadPoolExecutor
+
+    def kill_after(self, seconds: float, body: Document, key: str) -> httpx.Response | None:
+        """Sends a request and kills the function so long after; returns the answer if there was one."""
+        self.road.seconds = ROAD_SECONDS
+        sent = self.threads.submit(_answer_of, self.server, body, key)
+        threading.Event().wait(seconds)
+        self.server.process.kill()
+        answer = sent.result()
+        self.server.close()
+        self.road.seconds = 0.0
+        self.server = self.next_server.result()
+        self.next_server = self.threads.submit(self.start)
+        return answer
+
+
+def _answer_of(server: FunctionServer, body: Document, key: str) -> httpx.Response | None:
+    try:
+        return post(server, body, key)
+    except httpx.TransportError:
+        return None
+
+
+@pytest.fixture
+def mortal(
+    settings: Mapping[str, str],
+    kubernetes_double: KubernetesDouble,
+    traces: Traces,
+    scratch_file: Callable[[str], Path],
+) -> Iterator[Mortal]:
+    with SlowRoad(kubernetes_double) as road, ThreadPoolExecutor(3) as threads:
+        kubeconfig = traces.kubernetes.kubeconfig(
+            scratch_file("kubeconfig"), token=kubernetes_double.token, server=road.url
+        )
+
+        def start() -> FunctionServer:
+            server = FunctionServer("submit", {**settings, "KUBECONFIG": str(kubeconfig)})
+            httpx.get(f"{server.url}/ready", timeout=60, trust_env=False).raise_for_status()
+            return server
+
+        new = Mortal(start, road, start(), threads.submit(start), threads)
+        yield new
+        new.server.close()
+        new.next_server.result().close()
+
+
+def test_a_function_killed_at_any_moment_of_a_submission_makes_one_job_of_it(
+    mortal: Mortal, sync: FunctionServer, traces: Traces
+) -> None:
+    """The request is repeated until it is answered, as a client does."""
+    message = "Job has been submitted with JobID {hex}\n"
+    traces.kubernetes.control.set_outcome(Outcome(message=message))
+    chance = random.Random(4)  # noqa: S311 - when to kill is no secret
+    cut_off_with: Counter[tuple[bool, bool, bool]] = Counter()
+    answers = {}
+    for kill in range(KILLS):
+        key = f"killed {kill}"
+        body = {**INLINE, "args": [key]}
+        first = mortal.kill_after(chance.uniform(0, 5.5 * ROAD_SECONDS), body, key)
+        left = traces.jobs.find_one({"idempotency_key": key})
+        name = left["k8s_job_name"] if left else ""
+        cut_off_with[
+            bool(left), name in traces.kubernetes.names("jobs"), name in traces.kubernetes.names("configmaps")
+        ] += 1
+        repeated = post(mortal.server, body, key)
+        if repeated.status_code == 409:
+            assert repeated.json()["code"] == "IN_FLIGHT"
+            traces.let_repeat()
+            repeated = post(mortal.server, body, key)
+        assert repeated.status_code in (200, 202), repeated.text
+        assert first is None or first.json() == repeated.json()
+        answers[key] = repeated.json()
+    assert len(cut_off_with) > 2, f"the kills struck at the same moment: {cut_off_with}"
+    records = traces.records()
+    assert {record["idempotency_key"]: record["job_id"] for record in records} == {
+        key: answer["job_id"] for key, answer in answers.items()
+    }
+    assert len(records) == KILLS
+    names = {answer["k8s_job_name"] for answer in answers.values()}
+    assert len(names) == KILLS
+    assert traces.kubernetes.names("jobs") == traces.kubernetes.names("configmaps") == names
+    for name in names:
+        traces.kubernetes.wait_finished(name)
+    assert len(traces.kubernetes.items("pods")) == KILLS
+    ids = {name: md5(name.encode(), usedforsecurity=False).hexdigest() for name in names}
+    traces.flink.jobs = [Job(flink_id, "RUNNING") for flink_id in ids.values()]
+    synchronise(sync)
+    assert {record["k8s_job_name"]: record["flink_job_ids"] for record in traces.records()} == {
+        name: [flink_id] for name, flink_id in ids.items()
+    }
+    assert {record["status"] for record in traces.records()} == {"RUNNING"}
+
+
+def test_what_was_cut_off_and_is_never_repeated_is_settled_by_sync(
+    mortal: Mortal, sync: FunctionServer, traces: Traces
+) -> None:
+    """A record without a Job is given up; a pod without its script has a deadline."""
+    chance = random.Random(9)  # noqa: S311 - when to kill is no secret
+    for kill in range(KILLS_WITHOUT_REPETITION):
+        key = f"killed {kill}"
+        mortal.kill_after(chance.uniform(0, 4 * ROAD_SECONDS), {**INLINE, "args": [key]}, key)
+    traces.grow_old()
+    for name in traces.kubernetes.names("jobs") - traces.kubernetes.names("configmaps"):
+        traces.kubernetes.patch("jobs", name, {"spec": {"activeDeadlineSeconds": 1}})
+    for name in traces.kubernetes.names("jobs"):
+        traces.kubernetes.wait_finished(name)
+
+    def all_settled() -> bool:
+        synchronise(sync)
+        return {record["status"] for record in traces.records()} <= {"FAILED"}
+
+    until(all_settled, timeout_seconds=15, what="every record is settled")
+    with_job = traces.kubernetes.names("jobs")
+    for record in traces.records():
+        code = record["reason"]["code"]
+        assert (code == "K8S_JOB_MISSING") == (record["k8s_job_name"] not in with_job), record
+
+
+def test_a_repetition_that_comes_after_the_record_was_given_up_is_told_so(
+    submit: FunctionServer, sync: FunctionServer, traces: Traces
+) -> None:
+    """It is not answered as if the job had been accepted, and nothing is created any more."""
+    with traces.kubernetes.control.fault(RequestFault(effect="drop", verb="create", resource="jobs")):
+        assert post(submit, INLINE, "late").status_code == 503
+    traces.grow_old()
+    synchronise(sync)
+    assert traces.record()["reason"]["code"] == "K8S_JOB_MISSING"
+    late = post(submit, INLINE, "late")
+    assert (late.status_code, late.json()["code"]) == (503, "OVERTAKEN")
+    assert traces.kubernetes.names("jobs") == set()
