@@ -133,6 +133,18 @@ class Process:
         with self._changed:
             return list(self._lines)
 
+    @property
+    def lines_printed(self) -> int:
+        """How many lines the command has printed so far, those included that are not kept any more."""
+        with self._changed:
+            return self._lines_seen
+
+    def output_after(self, lines_printed: int) -> list[str]:
+        """The lines that came after so many, as far as they are kept."""
+        with self._changed:
+            fresh = self._lines_seen - lines_printed
+            return list(self._lines)[-fresh:] if fresh > 0 else []
+
     def wait(self, *, timeout_seconds: float) -> int:
         """Wait for the end of the command and of all its output; return the exit code.
 

@@ -6,7 +6,7 @@ Where it can be cut off, and who settles what is left:
 |---|---|---|
 | before the record | nothing | - |
 | between record and Job | a CREATED record | a repeated request creates the Job; else sync: K8S_JOB_MISSING |
-| between Job and ConfigMap | a pod without its script | a repeated request creates it; else the deadline |
+| between Job and ConfigMap | a pod without its script | a repeated request creates it; else sync deletes it |
 | before the answer | everything is there | a repeated request gets the first answer |
 
 A repetition that comes after sync has given the record up is refused with `OVERTAKEN`: a Job that was created

@@ -38,6 +38,7 @@ from flinkjobs.model import (
     NoKubernetesJob,
     Observation,
     Policy,
+    ReasonCode,
     Status,
     Submitter,
     SubmitterObservation,
@@ -359,7 +360,7 @@ def _jobs_and_pods(cluster: Cluster, records: Sequence[JobRecord]) -> _Listed:
 def _look(passing: _Pass, record: JobRecord, listed: _Listed | None, now: datetime) -> SubmitterObservation:
     """One record's submitter; without a list for several records, its Job and pods are listed alone."""
     try:
-        return _look_closely(passing.sync.cluster, record, listed, now)
+        return _look_closely(passing.sync.cluster, record, listed, now, passing.sync.policy)
     except FlinkjobsError as error:
         return Unreachable(str(error))
     except Exception as error:  # noqa: BLE001 - one object that we do not understand must not stop the others
@@ -368,7 +369,7 @@ def _look(passing: _Pass, record: JobRecord, listed: _Listed | None, now: dateti
 
 
 def _look_closely(
-    cluster: Cluster, record: JobRecord, listed: _Listed | None, now: datetime
+    cluster: Cluster, record: JobRecord, listed: _Listed | None, now: datetime, policy: Policy
 ) -> SubmitterObservation:
     """As `_look`; a Job that the list lacks is asked for by its name, and its pods are listed after it."""
     name = record.k8s_job_name or ""
@@ -379,7 +380,24 @@ def _look_closely(
     if isinstance(job, Missing) or job.job_id not in ("", record.job_id):
         return NoKubernetesJob()
     pods = (listed or _jobs_and_pods(cluster, [record])).pods.get(name, ())
-    return observe_submitter(job, pods, cluster, has_ids=bool(record.flink_jobs), now=now)
+    submitter = observe_submitter(job, pods, cluster, has_ids=bool(record.flink_jobs), now=now)
+    if _waits_for_its_script_in_vain(record, submitter, now, policy):
+        cluster.delete_job(job.name, job.uid)
+        log.warning("job.taken_back", job_id=record.job_id, k8s_job_name=job.name)
+        return NoKubernetesJob()
+    return submitter
+
+
+def _waits_for_its_script_in_vain(
+    record: JobRecord, submitter: Submitter, now: datetime, policy: Policy
+) -> bool:
+    """The submission was cut off before the script's ConfigMap was there, and nobody repeated it.
+
+    The pod of an attached job would wait for ever: it has no deadline.
+    """
+    cut_off = record.in_flight_until
+    is_stuck = submitter.trouble is not None and submitter.trouble[0] is ReasonCode.MOUNT
+    return is_stuck and cut_off is not None and now - cut_off > policy.grace and not record.flink_jobs
 
 
 # --- Flink ------------------------------------------------------------------------------------------

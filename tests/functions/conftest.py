@@ -20,6 +20,7 @@ from local.kubernetes.process import KubernetesDouble
 from local.mongodb import MongoServer
 from tests.support.flink_rest_server import FlinkServer
 from tests.support.kubernetes_world import KubernetesWorld
+from tests.support.waiting import until
 
 DATABASE = "functions"
 Document = dict[str, Any]
@@ -181,3 +182,18 @@ def world(
     for server in (flink, batch, history):
         server.reset()
     return World(database, kubernetes_world, flink, batch, history)
+
+
+def events_after(
+    server: FunctionServer, lines_printed: int, *, last: str, count: int = 1
+) -> list[dict[str, Any]]:
+    """The events that a function has logged after so many lines, once `count` of the kind `last` are there.
+
+    What it answers may be here before the lines that it printed first.
+    """
+
+    def look() -> list[dict[str, Any]] | None:
+        events = [json.loads(line) for line in server.process.output_after(lines_printed)]
+        return events if [event["message"] for event in events].count(last) >= count else None
+
+    return until(look, timeout_seconds=10, what=f"{count} events {last}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 
 from local.functions import FunctionServer
 from local.kubernetes.faults import FinishedJobs, Outcome, RequestFault
-from tests.functions.conftest import Document, World, call, problem
+from tests.functions.conftest import Document, World, call, events_after, problem
 from tests.support.waiting import until
 
 HOUR = 3600.0
@@ -219,8 +218,8 @@ def test_without_a_list_nothing_is_deleted(
 
 def test_the_log_tells_the_run(cleanup: FunctionServer, world: World) -> None:
     fill(world)
-    before = len(cleanup.process.output)
+    before = cleanup.process.lines_printed
     report = run_cleanup(cleanup)
-    events = [json.loads(line) for line in cleanup.process.output[before:]]
+    events = events_after(cleanup, before, last="cleanup.run")
     [ran] = [event for event in events if event["message"] == "cleanup.run"]
     assert ran["names"] == report["names"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +13,7 @@ from local.functions import FunctionServer
 from local.kubernetes.faults import RequestFault
 from local.mongodb import MongoServer
 from local.processes import ProcessError, free_port
-from tests.functions.conftest import World, call, problem
-from tests.support.waiting import until
+from tests.functions.conftest import World, call, events_after, problem
 
 FUNCTIONS = ("submit", "sync", "cleanup")
 EVERY = pytest.mark.parametrize("function", FUNCTIONS, indirect=True)
@@ -102,12 +100,11 @@ def test_a_body_of_unknown_length_is_limited_too(function: FunctionServer) -> No
 @EVERY
 def test_every_line_of_the_log_is_one_json_object(function: FunctionServer, world: World) -> None:
     call(function, json={})
-    before = len(function.process.output)
+    before = function.process.lines_printed
     call(function, json={"new\nline": 1})
     call(function, "GET", "/nowhere")
     call(function, json={})
-    until(lambda: len(function.process.output) >= before + 3, timeout_seconds=10, what="three lines")
-    events = [json.loads(line) for line in function.process.output[before:]]
+    events = events_after(function, before, last="request.refused", count=2)
     assert {"severity", "time", "message"} <= set.intersection(*(set(event) for event in events))
     refused = [event for event in events if event["message"] == "request.refused"]
     assert {(event["status"], event["path"]) for event in refused} >= {(400, "/"), (404, "/nowhere")}

@@ -12,7 +12,7 @@ import pytest
 
 from local.functions import FunctionServer
 from local.kubernetes.faults import Fault, RequestFault
-from tests.functions.conftest import Document, World, call, problem
+from tests.functions.conftest import Document, World, call, events_after, problem
 
 PATH = {"template_id": "etl", "script": {"path": "/opt/jobs/etl.py"}}
 INLINE = {"template_id": "etl", "script": {"inline": "print('ü €')\n"}}
@@ -129,9 +129,9 @@ def test_a_submitted_job_is_resolved_by_the_next_pass(
 
 
 def test_the_log_tells_of_the_submission(submit: FunctionServer, world: World) -> None:
-    before = len(submit.process.output)
+    before = submit.process.lines_printed
     body = accepted(call(submit, json=PATH))
-    events = [json.loads(line) for line in submit.process.output[before:]]
+    events = events_after(submit, before, last="job.submitted")
     [submitted] = [event for event in events if event["message"] == "job.submitted"]
     assert (submitted["job_id"], submitted["k8s_job_name"]) == (body["job_id"], body["k8s_job_name"])
     assert world.jobs.count_documents({}) == 1

@@ -15,7 +15,7 @@ import pytest
 from local.functions import FunctionServer
 from local.kubernetes.faults import Outcome, RequestFault
 from local.processes import free_port
-from tests.functions.conftest import Document, World, call, problem
+from tests.functions.conftest import Document, World, call, events_after, problem
 from tests.support.flink_rest_server import FlinkServer, Job
 from tests.support.scripted_server import html
 
@@ -190,9 +190,9 @@ def test_job_ids_that_are_none_are_refused(sync: FunctionServer, job_ids: Any) -
 
 def test_the_log_tells_each_move_and_the_whole_pass(sync: FunctionServer, world: World) -> None:
     fill(world)
-    before = len(sync.process.output)
+    before = sync.process.lines_printed
     report = run_pass(sync)
-    events = [json.loads(line) for line in sync.process.output[before:]]
+    events = events_after(sync, before, last="sync.pass")
     moved = {event["job_id"]: event["status"] for event in events if event["message"] == "job.moved"}
     assert moved == {
         "submitted_1": "RUNNING",

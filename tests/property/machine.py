@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -28,7 +28,7 @@ from tests.property.peers import (
     Point,
     Scene,
 )
-from tests.property.world import MODES, NEXT_STATES, Act, Happening, Shape, TrueSubmission, World
+from tests.property.world import LOSSES, MODES, NEXT_STATES, Act, Happening, Shape, TrueSubmission, World
 
 LOST_AFTER = timedelta(seconds=600)
 MAX_SUBMISSIONS = 5
@@ -260,6 +260,31 @@ class StatusMachine(RuleBasedStateMachine):
                 is_late = point in (Point.APPLY, Point.HALF, Point.APPLIED, Point.SAVE)
                 assert is_late or not scene.store.updates, "a pass wrote after its lease was taken over"
 
+    @precondition(lambda self: len(self.world.submissions) < MAX_SUBMISSIONS)
+    @rule(
+        shape=st.sampled_from([shape for shape in SHAPES if shape.acts and shape.creation == "at once"]),
+        cluster=CLUSTERS,
+        loss=st.sampled_from(LOSSES),
+        mode=st.sampled_from(("up", "up", *MODES)),
+        is_during_pass=st.booleans(),
+    )
+    def sync_when_output_goes(
+        self, shape: Shape, cluster: str, loss: str, mode: str, is_during_pass: bool
+    ) -> None:
+        with self._step():
+            submission = self._submit(replace(shape, message=False), cluster)
+
+            def go() -> None:
+                self.world.end_without_output(submission, loss)
+                self.world.clusters[cluster].mode = mode
+                self._look_for_names()
+
+            if not is_during_pass:
+                go()
+            self._pass(accident=Accident(Point.JOBS, go) if is_during_pass else None)
+            self.world.clusters[cluster].mode = "up"
+            self.world.version += 1
+
     @rule()
     def sync_without_time(self) -> None:
         with self._step():
@@ -279,7 +304,7 @@ class StatusMachine(RuleBasedStateMachine):
         yield
         self._look()
 
-    def _submit(self, shape: Shape, cluster: str) -> None:
+    def _submit(self, shape: Shape, cluster: str) -> TrueSubmission:
         submission = self.world.submit(shape, cluster)
         record = JobRecord(
             job_id=submission.job_id,
@@ -289,6 +314,7 @@ class StatusMachine(RuleBasedStateMachine):
             cluster=cluster,
         )
         self.bench.store.insert(record, {"template_id": "etl", "job_name": "etl"})
+        return submission
 
     def _some(self, which: Collection[int]) -> list[str]:
         job_ids = [submission.job_id for submission in self.world.submissions]
@@ -506,6 +532,10 @@ class StatusMachine(RuleBasedStateMachine):
         submission = self._submission(job_id)
         wrong = truth.contradiction(after, submission, self.world, self.named.get(job_id))
         assert wrong is None, f"{job_id}: {wrong}"
+        known = before["flink_job_ids"]
+        for ref in after["flink_jobs"]:
+            if ref["source"] == "JOB_NAME" and ref["id"] not in known:
+                assert ref["id"] == self.named[job_id], f"{ref['id']} is not the only job named {job_id}"
         if before["start_time"] is not None:
             assert after["start_time"] <= before["start_time"], f"{job_id} began later than it had begun"
         if scene is not None:

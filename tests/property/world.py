@@ -230,6 +230,8 @@ class Happening:
 
 MODES = ("refused", "5xx", "malformed", "elsewhere", "cached", "halting")
 """What may be wrong with the address of a cluster: see `TrueCluster`."""
+LOSSES = ("log", "log refused", "pod", "job")
+"""What goes of a submitter's output: its log (or it is not handed out), its pod, its Job (long ago)."""
 TROUBLES = (
     "ErrImagePull",
     "ImagePullBackOff",
@@ -370,6 +372,21 @@ class World:
                 self.work(submission, pod)
             if how % 2:
                 self.settle(submission)
+
+    def end_without_output(self, submission: TrueSubmission, loss: str) -> None:
+        """A submitter does all it can, and then its output is lost or cannot be had now: see `LOSSES`."""
+        for pod in list(submission.pods):
+            while self.work(submission, pod):
+                pass
+            pod.log = {"log": "gone", "log refused": "refused"}.get(loss, pod.log)
+        self.settle(submission)
+        if loss == "pod":
+            submission.pods = [pod for pod in submission.pods if not pod.is_over]
+        if loss == "job":
+            submission.phase = None
+            submission.pods.clear()
+            self.advance(timedelta(seconds=601))
+        self.version += 1
 
     # pods
 

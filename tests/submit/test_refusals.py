@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from flinkjobs import sync as synchronisation
 from flinkjobs.adapters import kubernetes, mongo
+from flinkjobs.adapters.flink import HttpFlink, new_client
 from flinkjobs.errors import KubernetesUnavailableError
 from flinkjobs.kube import KubernetesJob
 from flinkjobs.manifest import InlineScript, Submission, Target
+from flinkjobs.model import Policy
 from flinkjobs.ports import Cluster
+from flinkjobs.settings import FlinkCluster
 from flinkjobs.submit import (
     Key,
     SubmissionOvertakenError,
@@ -28,6 +32,7 @@ from local.kubernetes.faults import Outcome, RequestFault
 from local.kubernetes.process import KubernetesDouble
 from local.mongodb import MongoServer
 from tests.submit.conftest import DATABASE, Document, Traces, post, synchronise
+from tests.support.waiting import until
 
 INLINE: Document = {"template_id": "refused", "script": {"inline": "pass\n"}}
 JOB, CONFIG_MAP = "jobs", "configmaps"
@@ -271,3 +276,44 @@ def test_a_job_of_that_name_that_is_somebody_elses_is_left_alone(desk: Desk, tra
     [job] = traces.kubernetes.items("jobs")
     assert job["metadata"]["uid"] == foreign[0]["metadata"]["uid"]
     assert traces.kubernetes.names("configmaps") == set()
+
+
+def test_an_attached_job_whose_script_never_came_is_taken_back_by_sync(
+    submit: FunctionServer, desk: Desk, traces: Traces
+) -> None:
+    """Its pod has no deadline and would wait for ever: the submission was cut off, and nobody repeated it."""
+    with traces.kubernetes.control.fault(fault(CONFIG_MAP, effect="drop")):
+        assert post(submit, {**INLINE, "attached": True}, KEY).status_code == 503
+    [job] = traces.kubernetes.items("jobs")
+    assert "activeDeadlineSeconds" not in job["spec"]
+    cluster = desk.submit.cluster
+    until(
+        lambda: (
+            "FailedMount" in {event.reason for pod in cluster.pods("") for event in cluster.events(pod.name)}
+        ),
+        timeout_seconds=15,
+        what="the pod misses its script",
+    )
+    with new_client() as client:
+        flink = HttpFlink(FlinkCluster("default", traces.flink.url, None, "flink:8081"), client)
+
+        def pass_after(waited: timedelta) -> None:
+            policy = Policy(grace=timedelta(seconds=600))
+            later = synchronisation.Sync(
+                store=desk.submit.store,
+                cluster=cluster,
+                flinks={"default": flink},
+                policy=policy,
+                budget_seconds=60,
+                clock=lambda: datetime.now(UTC) + waited,
+            )
+            synchronisation.run(later)
+
+        pass_after(timedelta(seconds=500))
+        waiting = traces.record()
+        assert (waiting["status"], waiting["reason"]["code"]) == ("CREATED", "MOUNT")
+        assert traces.kubernetes.names("jobs") == {job["metadata"]["name"]}
+        pass_after(timedelta(seconds=700))
+    given_up = traces.record()
+    assert (given_up["status"], given_up["reason"]["code"]) == ("FAILED", "K8S_JOB_MISSING")
+    assert traces.kubernetes.names("jobs") == set()
