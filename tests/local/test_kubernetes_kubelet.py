@@ -154,7 +154,7 @@ def test_the_log_stands_in_for_a_missing_message(
 
 
 def test_a_config_map_may_come_after_the_job(cluster: Cluster) -> None:
-    mounts = [{"name": "script", "mountPath": "/work/script"}, {"name": "tmp", "mountPath": "/work/tmp"}]
+    mounts = [{"name": "script", "mountPath": "/data/script"}, {"name": "tmp", "mountPath": "/data/tmp"}]
     volumes = [{"name": "script", "configMap": {"name": "late"}}, {"name": "tmp", "emptyDir": {}}]
     script = 'cat "$0"; echo kept > "$1"; cat "$1"'
     cluster.submit(
@@ -162,8 +162,8 @@ def test_a_config_map_may_come_after_the_job(cluster: Cluster) -> None:
         "sh",
         "-c",
         script,
-        "/work/script/job.py",
-        "/work/tmp/file",
+        "/data/script/job.py",
+        "/data/tmp/file",
         container={"volumeMounts": mounts},
         pod={"volumes": volumes},
     )
