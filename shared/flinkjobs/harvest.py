@@ -64,7 +64,7 @@ class Output:
 
 
 def observe_submitter(
-    job: KubernetesJob, pods: Sequence[Pod], cluster: Cluster, *, has_ids: bool, now: datetime
+    job: KubernetesJob, pods: Sequence[Pod], cluster: Cluster, *, is_followed: bool, now: datetime
 ) -> Submitter:
     """Gathers what is known of one submitter, with as few requests as that takes.
 
@@ -72,12 +72,13 @@ def observe_submitter(
         job: its Job.
         pods: all pods of the Job.
         cluster: asked for logs, and for events where nothing starts.
-        has_ids: an id is known already: the log of a pod that still runs is not needed.
+        is_followed: a Flink job of it is known to go on: the log of a pod that still runs can wait. A script
+            that waits for its jobs may print the next id as soon as one of them is over.
         now: the time of the pass.
     """
     pods = sorted(pods, key=lambda pod: (pod.created_at is None, pod.created_at, pod.name))
     is_over = job.phase in (JobPhase.COMPLETE, JobPhase.FAILED)
-    outputs = [read_output(pod, cluster, skip_running=has_ids) for pod in pods]
+    outputs = [read_output(pod, cluster, skip_running=is_followed) for pod in pods]
     if is_over and not pods:
         outputs.append(Output(state=LogState.GONE))
     ids = dict.fromkeys(found.id for output in outputs for found in output.ids)

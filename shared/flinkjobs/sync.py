@@ -380,7 +380,8 @@ def _look_closely(
     if isinstance(job, Missing) or job.job_id not in ("", record.job_id):
         return NoKubernetesJob()
     pods = (listed or _jobs_and_pods(cluster, [record])).pods.get(name, ())
-    submitter = observe_submitter(job, pods, cluster, has_ids=bool(record.flink_jobs), now=now)
+    is_followed = any(ref.confirmed and ref.state not in TERMINAL_STATES for ref in record.flink_jobs)
+    submitter = observe_submitter(job, pods, cluster, is_followed=is_followed, now=now)
     if _waits_for_its_script_in_vain(record, submitter, now, policy):
         cluster.delete_job(job.name, job.uid)
         log.warning("job.taken_back", job_id=record.job_id, k8s_job_name=job.name)

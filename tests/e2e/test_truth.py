@@ -133,6 +133,30 @@ def test_an_attached_job_has_its_id_within_a_pass_of_its_being_printed(
     )
 
 
+def test_an_attached_script_shows_its_second_job_while_it_still_runs(
+    quiet_stack: Stack, records: Any
+) -> None:
+    """The first job is over, so only the log of the running pod can tell that there is another one."""
+    body = """
+tables.execute_sql("INSERT INTO sink SELECT n FROM more_rows").wait()
+tables.execute_sql("INSERT INTO sink SELECT n FROM endless").wait()
+"""
+    accepted = submit(quiet_stack, template_id="attached_two", script=inline(body, rows=3), attached=True)
+
+    def both_known() -> Document | None:
+        sync(quiet_stack)
+        record = record_of(records, accepted)
+        return record if len(record["flink_job_ids"]) == 2 else None
+
+    record = until(both_known, timeout_seconds=SUBMIT_SECONDS, what="the second id is on the record")
+    assert ended(quiet_stack, accepted["k8s_job_name"]) is None
+    assert record["status"] == "RUNNING"
+    assert [flink_job(quiet_stack, one)["state"] for one in record["flink_job_ids"]] == [
+        "FINISHED",
+        "RUNNING",
+    ]
+
+
 @pytest.fixture
 def world(quiet_stack: Stack, records: Any) -> list[Document]:
     """Copies of a running record, so that a pass has something to do, and all but one of them wrong."""

@@ -260,28 +260,34 @@ class StatusMachine(RuleBasedStateMachine):
                 is_late = point in (Point.APPLY, Point.HALF, Point.APPLIED, Point.SAVE)
                 assert is_late or not scene.store.updates, "a pass wrote after its lease was taken over"
 
-    @precondition(lambda self: len(self.world.submissions) < MAX_SUBMISSIONS)
+    @precondition(lambda self: len(self.world.submissions) < 2 * MAX_SUBMISSIONS)
     @rule(
         shape=st.sampled_from([shape for shape in SHAPES if shape.acts and shape.creation == "at once"]),
         cluster=CLUSTERS,
         loss=st.sampled_from(LOSSES),
         mode=st.sampled_from(("up", "up", *MODES)),
-        is_during_pass=st.booleans(),
+        when=st.sampled_from((None, Point.JOBS, Point.LISTED)),
+        is_forgotten=st.booleans(),
     )
     def sync_when_output_goes(
-        self, shape: Shape, cluster: str, loss: str, mode: str, is_during_pass: bool
+        self, shape: Shape, cluster: str, loss: str, mode: str, when: Point | None, is_forgotten: bool
     ) -> None:
+        """A submitter begins and ends before or within a pass, which meets what is left of its output."""
         with self._step():
-            submission = self._submit(replace(shape, message=False), cluster)
+            self.bench.tally["lost outputs"] += 1
+            creation = "later" if when is Point.LISTED else "at once"
+            submission = self._submit(replace(shape, message=False, creation=creation), cluster)
 
             def go() -> None:
                 self.world.end_without_output(submission, loss)
+                if is_forgotten:
+                    self.world.forget_jobs(cluster)
                 self.world.clusters[cluster].mode = mode
                 self._look_for_names()
 
-            if not is_during_pass:
+            if when is None:
                 go()
-            self._pass(accident=Accident(Point.JOBS, go) if is_during_pass else None)
+            self._pass(accident=Accident(when, go) if when else None)
             self.world.clusters[cluster].mode = "up"
             self.world.version += 1
 
@@ -314,6 +320,7 @@ class StatusMachine(RuleBasedStateMachine):
             cluster=cluster,
         )
         self.bench.store.insert(record, {"template_id": "etl", "job_name": "etl"})
+        self._look()
         return submission
 
     def _some(self, which: Collection[int]) -> list[str]:

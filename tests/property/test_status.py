@@ -13,7 +13,7 @@ from local.mongodb import MongoServer
 from tests.property.bench import Bench
 from tests.property.machine import StatusMachine
 
-EXAMPLES = 110
+EXAMPLES = 90
 STEPS_PER_EXAMPLE = 40
 
 

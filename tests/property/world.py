@@ -230,7 +230,7 @@ class Happening:
 
 MODES = ("refused", "5xx", "malformed", "elsewhere", "cached", "halting")
 """What may be wrong with the address of a cluster: see `TrueCluster`."""
-LOSSES = ("log", "log refused", "pod", "job")
+LOSSES = ("nothing", "log", "log refused", "pod", "job")
 """What goes of a submitter's output: its log (or it is not handed out), its pod, its Job (long ago)."""
 TROUBLES = (
     "ErrImagePull",
@@ -375,6 +375,8 @@ class World:
 
     def end_without_output(self, submission: TrueSubmission, loss: str) -> None:
         """A submitter does all it can, and then its output is lost or cannot be had now: see `LOSSES`."""
+        if submission.to_be_created:
+            self._create(submission)
         for pod in list(submission.pods):
             while self.work(submission, pod):
                 pass
@@ -387,6 +389,12 @@ class World:
             submission.pods.clear()
             self.advance(timedelta(seconds=601))
         self.version += 1
+
+    def forget_jobs(self, cluster: str) -> None:
+        """The jobs of a cluster end, and it forgets them; its History Server, if it has one, does not."""
+        which = list(self.clusters).index(cluster)
+        self.happen(Happening("cluster ends its jobs and restarts", which))
+        self.advance(timedelta(seconds=20))
 
     # pods
 

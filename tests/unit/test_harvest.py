@@ -43,10 +43,12 @@ def observe(
     cluster: Cluster,
     *,
     of: KubernetesJob | None = None,
-    has_ids: bool = False,
+    is_followed: bool = False,
     after: timedelta = timedelta(0),
 ) -> Submitter:
-    return observe_submitter(of or job(JobPhase.COMPLETE), pods, cluster, has_ids=has_ids, now=NOON + after)
+    return observe_submitter(
+        of or job(JobPhase.COMPLETE), pods, cluster, is_followed=is_followed, now=NOON + after
+    )
 
 
 def succeeded(**fields: Any) -> Pod:
