@@ -46,13 +46,18 @@ _PY4J_WRAPPER: Final = "Py4JJavaError: An error occurred while calling"
 _SERVER_SIDE: Final = "<Exception on server side:"
 
 
+def without_escapes(text: str) -> str:
+    """The text without ANSI escape codes."""
+    return _ANSI.sub("", text)
+
+
 def lines_of(text: str) -> Iterator[str]:
     """Yields the lines without line ends, ANSI escape codes and a container runtime's time prefix.
 
     Only LF, CR and CRLF end a line. The other separators of Unicode are text that a script printed.
     """
     for line in _LINE_END.split(text):
-        yield _RFC3339_PREFIX.sub("", _ANSI.sub("", line))
+        yield _RFC3339_PREFIX.sub("", without_escapes(line))
 
 
 def job_ids(text: str) -> tuple[str, ...]:

@@ -1,0 +1,144 @@
+"""What the command prints: results on standard output, everything else on standard error.
+
+With `--json`, standard output holds JSON and nothing else. Text that came from outside (scripts, Flink,
+Kubernetes) never reaches the terminal as it is: control characters are taken out, and it is no markup.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from flinkjobs.joblog import without_escapes
+from flinkjobs.web import to_json
+
+Cell: TypeAlias = str | Text | int | float | None
+
+PLAIN_COLUMNS: Final = 10_000
+"""Columns of output that goes to no terminal: nothing is cut."""
+
+NOTHING: Final = "-"
+
+STATUS_STYLES: Final[Mapping[str, str]] = {
+    "CREATED": "cyan",
+    "RUNNING": "bold blue",
+    "FINISHED": "bold green",
+    "FAILED": "bold red",
+    "CANCELLED": "yellow",
+    "SUSPENDED": "yellow",
+    "LOST": "magenta",
+}
+
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Control characters but for tab and line feed, and what turns the direction of the text around it."""
+
+
+def clean(text: object) -> str:
+    """Foreign text as one printable line."""
+    return " ".join(clean_lines(str(text)).split())
+
+
+def clean_lines(text: str) -> str:
+    """Foreign text of several lines, printable."""
+    lines = without_escapes(text).replace("\r\n", "\n").replace("\r", "\n")
+    return _UNPRINTABLE.sub("", lines).encode(errors="replace").decode()
+
+
+def status_text(status: str | None) -> Text:
+    """A status in its colour."""
+    return Text(clean(status or "UNREADABLE"), style=STATUS_STYLES.get(status or "", "red"))
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, title: str | None = None) -> Table:
+    """A table of foreign text. `Text` cells are taken as they are; None becomes a dash."""
+    drawn = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        drawn.add_column(name, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(cell if isinstance(cell, Text) else Text(_cell(cell)) for cell in row))
+    return drawn
+
+
+def _cell(value: str | float | None) -> str:
+    return NOTHING if value is None else clean(value)
+
+
+class Output:
+    """The two streams of one command.
+
+    Attributes:
+        is_json: the result is wanted as JSON.
+        is_live: both streams are terminals, and something may be drawn that changes.
+    """
+
+    def __init__(self, *, is_json: bool) -> None:
+        self.is_json = is_json
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # whatever the locale can hold
+        self.console = _console(sys.stdout)
+        self.errors = _console(sys.stderr)
+        self.is_live = not is_json and self.console.is_terminal and self.errors.is_terminal
+
+    def json(self, value: Mapping[str, Any]) -> None:
+        """Prints the result, one JSON value."""
+        text = json.dumps(json.loads(to_json(value)), ensure_ascii=False, indent=2)
+        self._write(_escaped(text) + "\n")
+
+    def json_line(self, value: Mapping[str, Any]) -> None:
+        """Prints one of several results, on a line of its own (JSON Lines)."""
+        self._write(_escaped(to_json(value)) + "\n")
+
+    def show(self, renderable: RenderableType) -> None:
+        """Prints a table or a text of our own making: plain, where it goes to no terminal."""
+        if self.console.is_terminal:
+            self.console.print(renderable, soft_wrap=isinstance(renderable, (str, Text)))
+            return
+        if isinstance(renderable, Table):
+            renderable.box = None
+        with self.console.capture() as capture:
+            self.console.print(renderable, soft_wrap=isinstance(renderable, (str, Text)))
+        self._write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
+
+    def line(self, text: str, *, style: str = "") -> None:
+        """Prints one line; foreign text in it is made printable."""
+        self.show(Text(clean(text), style=style))
+
+    def text(self, text: str) -> None:
+        """Prints foreign text of several lines."""
+        printable = clean_lines(text)
+        self._write(printable if not printable or printable.endswith("\n") else f"{printable}\n")
+
+    def note(self, text: str, *, style: str = "dim") -> None:
+        """Says something that is no result, on standard error."""
+        self.errors.print(Text(clean(text), style=style), soft_wrap=True)
+
+    def error(self, text: str) -> None:
+        """Says in one line what went wrong and what to do, on standard error."""
+        line = Text("flinkjobs: ", style="bold red").append(clean(text), style="not bold default")
+        self.errors.print(line, soft_wrap=True)
+
+    def _write(self, text: str) -> None:
+        self.console.file.write(text)
+        self.console.file.flush()
+
+
+def _console(stream: Any) -> Console:
+    is_terminal = stream.isatty()
+    return Console(file=stream, width=None if is_terminal else PLAIN_COLUMNS, highlight=False, markup=False, emoji=False)
+
+
+def _escaped(text: str) -> str:
+    """JSON text whose unprintable characters are JSON's own escapes."""
+    return re.sub(
+        r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]", lambda found: f"\\u{ord(found[0]):04x}", text
+    )
