@@ -23,6 +23,8 @@ class _JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "message": record.getMessage(),
         }
+        if record.name != LOGGER.name:
+            line["logger"] = record.name
         line.update(getattr(record, "fields", {}))
         if record.exc_info:
             line["stack"] = self.formatException(record.exc_info)
@@ -31,12 +33,17 @@ class _JsonLines(logging.Formatter):
 
 
 def configure(level: str) -> None:
-    """Sends this package's events to standard output. A second call only changes the level."""
-    if not LOGGER.handlers:
-        handler = logging.StreamHandler(sys.stdout)
-        handler.setFormatter(_JsonLines())
-        LOGGER.addHandler(handler)
-        LOGGER.propagate = False
+    """Sends this package's events to standard output. A second call only changes the level.
+
+    What libraries warn of becomes such a line too, where nobody else has said where it goes: urllib3, for one,
+    warns of a connection that it opens again.
+    """
+    for logger in (LOGGER, logging.getLogger()):
+        if not logger.handlers:
+            handler = logging.StreamHandler(sys.stdout)
+            handler.setFormatter(_JsonLines())
+            logger.addHandler(handler)
+    LOGGER.propagate = False
     LOGGER.setLevel(level)
 
 
