@@ -1,0 +1,163 @@
+# The four functions. What differs between them stands in one table.
+
+locals {
+  # memory, cpu: of one instance. Below a whole CPU an instance takes one request at a time.
+  # timeout: seconds; sync and cleanup end by themselves before it, see scheduler.tf.
+  # concurrency: requests in one instance at a time; the framework has four threads per CPU.
+  # max_instances: sync and cleanup have one. A second pass could only wait for the first one's lease.
+  # egress: what leaves through the connector.
+  # secrets: by environment variable, the key in local.secrets.
+  # environment: what this function reads beyond local.common_environment.
+  # optional: names of var.settings that this function reads.
+  functions = {
+    cleanup = {
+      description   = "Deletes the finished Kubernetes Jobs whose record is safe"
+      memory        = "512Mi"
+      cpu           = "1"
+      timeout       = local.schedules.cleanup.timeout_seconds
+      concurrency   = 1
+      max_instances = 1
+      ingress       = "ALLOW_INTERNAL_ONLY"
+      egress        = var.vpc_egress
+      secrets       = { MONGODB_URI = "mongodb-uri" }
+      environment   = { SYNC_BUDGET_SECONDS = tostring(local.schedules.cleanup.budget_seconds) }
+      optional = [
+        "CLEANUP_DELETIONS_PER_SECOND", "CLEANUP_MAX_DELETIONS", "CLEANUP_RETENTION_HOURS",
+        "CLEANUP_UNHARVESTED_HOURS", "FLINK_HISTORY_URL", "LOST_AFTER_SECONDS",
+      ]
+    }
+    jobs = {
+      description   = "The page of job instances, its JSON and its metrics; read-only"
+      memory        = "512Mi"
+      cpu           = "1"
+      timeout       = 180 # "Sync now" waits for sync
+      concurrency   = 4
+      max_instances = 2
+      ingress       = var.caller_ingress
+      egress        = var.sync_now ? "ALL_TRAFFIC" : var.vpc_egress
+      secrets       = { MONGODB_URI = var.mongodb_read_uri_version == null ? "mongodb-uri" : "mongodb-read-uri" }
+      environment = merge(
+        { SYNC_PERIOD_SECONDS = tostring(local.schedules.sync.period_seconds) },
+        var.sync_now ? { SYNC_URL = local.sync_address } : {},
+      )
+      optional = ["FLINK_HISTORY_URL", "FLINK_UI_URL"]
+    }
+    submit = {
+      description   = "Accepts a Flink Python job: a record, and a Kubernetes Job that submits it"
+      memory        = "512Mi"
+      cpu           = "1"
+      timeout       = 60
+      concurrency   = 4
+      max_instances = 4
+      ingress       = var.caller_ingress
+      egress        = var.vpc_egress
+      secrets = merge(
+        { MONGODB_URI = "mongodb-uri" },
+        var.webhook_secrets_version == null ? {} : { WEBHOOK_SECRETS = "webhook-secrets" },
+      )
+      environment = { FLINK_IMAGE = var.flink_image }
+      optional = [
+        "ALLOWED_SCRIPT_HOSTS", "FLINK_BIN", "FLINK_JOBMANAGER", "K8S_IMAGE_PULL_SECRETS",
+        "K8S_SERVICE_ACCOUNT", "SUBMIT_TIMEOUT_SECONDS",
+      ]
+    }
+    sync = {
+      description   = "Makes every open record true: one pass"
+      memory        = "512Mi"
+      cpu           = "1"
+      timeout       = local.schedules.sync.timeout_seconds
+      concurrency   = 1
+      max_instances = 1
+      ingress       = "ALLOW_INTERNAL_ONLY"
+      egress        = var.vpc_egress
+      secrets       = { MONGODB_URI = "mongodb-uri" }
+      environment   = { SYNC_BUDGET_SECONDS = tostring(local.schedules.sync.budget_seconds) }
+      optional      = ["FLINK_HISTORY_URL", "LOST_AFTER_SECONDS"]
+    }
+  }
+
+  common_environment = merge(
+    {
+      FLINK_REST_URL   = var.flink_rest_url
+      GKE_CLUSTER      = var.gke_cluster
+      K8S_AUTH         = "gke"
+      K8S_NAMESPACE    = var.k8s_namespace
+      LOG_LEVEL        = var.log_level
+      MONGODB_DATABASE = var.mongodb_database
+    },
+    length(local.flink_clusters) == 0 ? {} : { FLINK_CLUSTERS = jsonencode(local.flink_clusters) },
+  )
+
+  # The address that Cloud Run gives a service by its name: jobs must know it before sync is made.
+  sync_address = "https://${var.prefix}-sync-${data.google_project.this.number}.${var.region}.run.app"
+
+  # Without what is not given: the functions take no null for an answer.
+  flink_clusters = {
+    for name, cluster in var.flink_clusters : name => { for key, value in cluster : key => value if value != null }
+  }
+}
+
+resource "google_cloudfunctions2_function" "this" {
+  #checkov:skip=CKV_GCP_124:The ingress stands in local.functions, and sync and cleanup have none from outside
+  for_each = local.functions
+
+  project     = var.project_id
+  location    = var.region
+  name        = "${var.prefix}-${each.key}"
+  description = each.value.description
+  labels      = local.labels
+
+  build_config {
+    runtime           = var.runtime
+    entry_point       = each.key
+    docker_repository = google_artifact_registry_repository.images.id
+    service_account   = google_service_account.build.id
+
+    source {
+      storage_source {
+        bucket = google_storage_bucket.artifacts.name
+        object = google_storage_bucket_object.bundle[each.key].name
+      }
+    }
+  }
+
+  service_config {
+    available_cpu                    = each.value.cpu
+    available_memory                 = each.value.memory
+    timeout_seconds                  = each.value.timeout
+    max_instance_request_concurrency = each.value.concurrency
+    min_instance_count               = 0
+    max_instance_count               = each.value.max_instances
+    ingress_settings                 = each.value.ingress
+    all_traffic_on_latest_revision   = true
+    service_account_email            = google_service_account.function[each.key].email
+    vpc_connector                    = local.vpc_connector
+    vpc_connector_egress_settings    = each.value.egress
+
+    environment_variables = merge(
+      local.common_environment,
+      each.value.environment,
+      { for name, value in var.settings : name => value if contains(each.value.optional, name) },
+    )
+
+    dynamic "secret_environment_variables" {
+      for_each = each.value.secrets
+
+      content {
+        key        = secret_environment_variables.key
+        project_id = var.project_id
+        secret     = google_secret_manager_secret.this[secret_environment_variables.value].secret_id
+        version    = google_secret_manager_secret_version.this[secret_environment_variables.value].version
+      }
+    }
+  }
+
+  depends_on = [
+    google_artifact_registry_repository_iam_member.build,
+    google_project_iam_member.build,
+    google_project_iam_member.build_sources,
+    google_project_service.this,
+    google_secret_manager_secret_iam_member.function,
+    google_storage_bucket_iam_member.build,
+  ]
+}

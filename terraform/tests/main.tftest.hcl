@@ -1,0 +1,321 @@
+# `terraform test` runs these with mocked providers: no account, nothing is made. tests/terraform/ holds every
+# assertion of this file too, for where no registry can be reached.
+
+mock_provider "archive" {}
+
+mock_provider "google" {
+  mock_data "google_project" {
+    defaults = {
+      number = "123456789012"
+    }
+  }
+}
+
+mock_provider "kubernetes" {}
+
+variables {
+  bundle_dir     = "../functions" # any directory with a main.py for each function
+  flink_image    = "registry.example.com/flink:1.20"
+  flink_rest_url = "http://10.0.0.5:8081"
+  gke_cluster    = "projects/my-project/locations/europe-west1/clusters/main"
+  # Ephemeral variables that are not set cannot be applied within a test.
+  mongodb_read_uri = "mongodb://reader@10.0.0.6"
+  mongodb_uri      = "mongodb://writer@10.0.0.6"
+  webhook_secrets  = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+  project_id       = "my-project"
+}
+
+run "defaults" {
+  command = apply
+
+  assert {
+    condition = alltrue([for name in ["sync", "cleanup"] : (
+      google_cloudfunctions2_function.this[name].service_config[0].max_instance_count == 1
+      && google_cloudfunctions2_function.this[name].service_config[0].max_instance_request_concurrency == 1
+    )])
+    error_message = "sync and cleanup run one at a time."
+  }
+
+  assert {
+    condition = alltrue([for name in ["sync", "cleanup"] :
+      google_cloudfunctions2_function.this[name].service_config[0].ingress_settings == "ALLOW_INTERNAL_ONLY"
+    ])
+    error_message = "sync and cleanup cannot be reached from outside."
+  }
+
+  assert {
+    condition = alltrue([for name, job in google_cloud_scheduler_job.this : (
+      job.http_target[0].uri == google_cloudfunctions2_function.this[name].service_config[0].uri
+      && job.http_target[0].oidc_token[0].audience == job.http_target[0].uri
+    )])
+    error_message = "Each schedule calls its function's own address, which is also the token's audience."
+  }
+
+  assert {
+    condition = (
+      tomap({ for name, job in google_cloud_scheduler_job.this : name => job.schedule })
+      == tomap({ cleanup = "0 2 * * *", sync = "*/3 * * * *" })
+    )
+    error_message = "sync runs every three minutes, cleanup every night."
+  }
+
+  assert {
+    condition = alltrue([for name, job in google_cloud_scheduler_job.this : (
+      local.schedules[name].budget_seconds == 120
+      && google_cloudfunctions2_function.this[name].service_config[0].timeout_seconds == 150
+      && google_cloudfunctions2_function.this[name].service_config[0].environment_variables["SYNC_BUDGET_SECONDS"] == "120"
+      && job.attempt_deadline == "165s"
+      && job.retry_config[0].retry_count == 0
+    )])
+    error_message = "The budgets grow: 120 s of work, 150 s timeout, 165 s deadline."
+  }
+
+  assert {
+    condition     = local.schedules.sync.period_seconds == 180 && local.schedules.cleanup.period_seconds == 3600
+    error_message = "The time between two runs follows from the cron expression."
+  }
+
+  assert {
+    condition = (
+      toset(keys(google_cloud_run_v2_service_iam_member.invoker)) == toset(["cleanup:scheduler", "sync:scheduler"])
+      && alltrue([for grant in google_cloud_run_v2_service_iam_member.invoker : (
+        grant.role == "roles/run.invoker" && grant.member == google_service_account.invoker.member
+      )])
+    )
+    error_message = "Nobody but Cloud Scheduler may call anything."
+  }
+
+  assert {
+    condition = alltrue([for function in google_cloudfunctions2_function.this :
+      function.build_config[0].runtime == "python312"
+    ])
+    error_message = "The functions run on Python 3.12."
+  }
+
+  assert {
+    condition = (
+      google_storage_bucket.artifacts.public_access_prevention == "enforced"
+      && google_storage_bucket.artifacts.uniform_bucket_level_access
+    )
+    error_message = "The bucket cannot become public."
+  }
+
+  assert {
+    condition = alltrue(flatten([for function in google_cloudfunctions2_function.this : [
+      for secret in function.service_config[0].secret_environment_variables :
+      secret.key == "MONGODB_URI" && secret.version == google_secret_manager_secret_version.this["mongodb-uri"].version
+    ]]))
+    error_message = "Every function gets MONGODB_URI, by the version of its secret."
+  }
+
+  assert {
+    condition = toset(keys(google_monitoring_alert_policy.this)) == toset([
+      "cleanup_overdue", "jobs_lost", "no_complete_pass", "pass_failed",
+    ])
+    error_message = "There are four alerts."
+  }
+
+  assert {
+    condition     = google_monitoring_alert_policy.this["no_complete_pass"].conditions[0].condition_prometheus_query_language[0].duration == "360s"
+    error_message = "One period in the query and two in the duration are three."
+  }
+
+  assert {
+    condition = (
+      length(kubernetes_namespace_v1.this) == 0
+      && length(kubernetes_role_v1.function) == 0
+      && length(kubernetes_role_binding_v1.function) == 0
+      && length(kubernetes_network_policy_v1.this) == 0
+    )
+    error_message = "The cluster is left alone unless asked for."
+  }
+}
+
+run "every_minute" {
+  command = plan
+
+  variables {
+    sync_cron = "*/1 * * * *"
+  }
+
+  assert {
+    condition = (
+      local.schedules.sync.budget_seconds == 40
+      && local.schedules.sync.timeout_seconds == 50
+      && local.schedules.sync.deadline_seconds == 55
+      && local.schedules.sync.period_seconds == 60
+    )
+    error_message = "The budgets follow a shorter period."
+  }
+}
+
+run "every_ten_minutes" {
+  command = plan
+
+  variables {
+    sync_cron = "*/10 * * * *"
+  }
+
+  assert {
+    condition = (
+      local.schedules.sync.budget_seconds == 120
+      && local.schedules.sync.timeout_seconds == 150
+      && local.schedules.sync.deadline_seconds == 165
+      && local.schedules.sync.period_seconds == 600
+    )
+    error_message = "A longer period changes no budget."
+  }
+}
+
+run "an_uneven_schedule" {
+  command = plan
+
+  variables {
+    sync_cron = "0,20,30-40/5,58 8-18 * * 1-5"
+  }
+
+  assert {
+    condition     = local.schedules.sync.period_seconds == 120
+    error_message = "From minute 58 to minute 0 of the next hour it is two minutes."
+  }
+}
+
+run "a_budget_above_the_timeout" {
+  command = plan
+
+  variables {
+    sync_budget_seconds = 150
+  }
+
+  expect_failures = [google_cloud_scheduler_job.this["sync"]]
+}
+
+run "a_timeout_above_the_deadline" {
+  command = plan
+
+  variables {
+    cleanup_timeout_seconds = 165
+  }
+
+  expect_failures = [google_cloud_scheduler_job.this["cleanup"]]
+}
+
+run "a_deadline_above_the_period" {
+  command = plan
+
+  variables {
+    sync_attempt_deadline_seconds = 180
+  }
+
+  expect_failures = [google_cloud_scheduler_job.this["sync"]]
+}
+
+run "callers" {
+  command = plan
+
+  variables {
+    jobs_invokers           = ["group:data@example.com"]
+    submit_invokers         = ["allUsers"]
+    webhook_secrets_version = 1
+  }
+
+  assert {
+    condition = toset(keys(google_cloud_run_v2_service_iam_member.invoker)) == toset([
+      "cleanup:scheduler", "jobs:group:data@example.com", "submit:allUsers", "sync:scheduler",
+    ])
+    error_message = "Exactly who is named may call."
+  }
+
+  assert {
+    condition = (
+      toset(google_cloudfunctions2_function.this["submit"].service_config[0].secret_environment_variables[*].key)
+      == toset(["MONGODB_URI", "WEBHOOK_SECRETS"])
+    )
+    error_message = "submit demands a signature."
+  }
+}
+
+run "sync_now" {
+  command = plan
+
+  variables {
+    sync_now = true
+  }
+
+  assert {
+    condition = (
+      google_cloud_run_v2_service_iam_member.invoker["sync:jobs"].role == "roles/run.invoker"
+      && google_cloudfunctions2_function.this["jobs"].service_config[0].vpc_connector_egress_settings == "ALL_TRAFFIC"
+      && google_cloudfunctions2_function.this["sync"].service_config[0].vpc_connector_egress_settings == "PRIVATE_RANGES_ONLY"
+    )
+    error_message = "jobs may call sync, through the connector."
+  }
+}
+
+run "everybody_without_a_signature" {
+  command = plan
+
+  variables {
+    submit_invokers = ["allUsers"]
+  }
+
+  expect_failures = [var.submit_invokers]
+}
+
+run "the_page_for_everybody" {
+  command = plan
+
+  variables {
+    jobs_invokers = ["allUsers"]
+  }
+
+  expect_failures = [var.jobs_invokers]
+}
+
+run "wrong_values" {
+  command = plan
+
+  variables {
+    cleanup_cron = "0 2 * *"
+    gke_cluster  = "main"
+    prefix       = "Flink_Jobs"
+    runtime      = "python311"
+    settings     = { MONGODB_URI = "mongodb://10.0.0.6" }
+    sync_cron    = "@hourly"
+  }
+
+  expect_failures = [
+    var.cleanup_cron, var.gke_cluster, var.prefix, var.runtime, var.settings, var.sync_cron,
+  ]
+}
+
+run "kubernetes" {
+  command = apply
+
+  variables {
+    manage_kubernetes = true
+    manage_namespace  = true
+  }
+
+  assert {
+    condition = alltrue([for function in ["cleanup", "jobs", "submit", "sync"] : (
+      length(kubernetes_role_v1.function[function].rule) > 0
+      && kubernetes_role_binding_v1.function[function].role_ref[0].name == "flinkjobs-${function}"
+      && toset(kubernetes_role_binding_v1.function[function].subject[*].name) == toset([
+        google_service_account.function[function].email,
+        google_service_account.function[function].unique_id,
+      ])
+    )])
+    error_message = "Each function's Google identity gets its own Role."
+  }
+
+  assert {
+    condition     = length(kubernetes_network_policy_v1.this) > 0
+    error_message = "There is a NetworkPolicy."
+  }
+
+  assert {
+    condition     = kubernetes_namespace_v1.this[0].metadata[0].labels["pod-security.kubernetes.io/enforce"] == "baseline"
+    error_message = "The namespace has the labels of deploy/kubernetes/namespace.yaml."
+  }
+}

@@ -1,0 +1,675 @@
+"""What must hold of the deployment, read from its files: neither Terraform nor an account is needed.
+
+Every assertion of terraform/tests/main.tftest.hcl, which needs the providers, is checked here as well.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Callable
+from math import floor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flinkjobs.cli.schedules import DESCRIPTIONS
+from flinkjobs.schedules import cron_fault
+from tests.terraform.module import (
+    MODULE,
+    ROOT,
+    Block,
+    Module,
+    inputs_table,
+    kubernetes_documents,
+    one,
+    outputs_table,
+    parse,
+    patterns,
+    read_module,
+    strings,
+)
+from tests.terraform.providers import SCHEMAS
+
+TESTS = MODULE / "tests" / "main.tftest.hcl"
+EXAMPLE = MODULE / "examples" / "complete"
+FUNCTIONS = ("cleanup", "jobs", "submit", "sync")
+SCHEDULED = ("cleanup", "sync")
+
+MIRRORED: set[str] = set()
+"""What main.tftest.hcl asserts, and a test here too: error messages, and names of runs that must fail."""
+
+Test = Callable[..., None]
+
+
+def mirrors(*assertions: str) -> Callable[[Test], Test]:
+    """Marks a test that checks the same as these assertions."""
+
+    def mark(test: Test) -> Test:
+        MIRRORED.update(assertions)
+        return test
+
+    return mark
+
+
+@pytest.fixture(scope="module")
+def module() -> Module:
+    return read_module()
+
+
+@pytest.fixture(scope="module")
+def functions(module: Module) -> dict[str, Block]:
+    """The table of the functions."""
+    table: dict[str, Block] = module.locals["functions"]
+    return table
+
+
+def default(module: Module, variable: str) -> Any:
+    return module.variables[variable]["default"]
+
+
+def conditions(module: Module, variable: str) -> list[str]:
+    return [validation["condition"] for validation in module.variables[variable]["validation"]]
+
+
+def fits(module: Module, variable: str, value: str) -> bool:
+    """Whether a value matches the patterns of a variable's validations."""
+    found = [pattern for condition in conditions(module, variable) for pattern in patterns(condition)]
+    assert found, f"{variable} has no pattern"
+    return all(pattern.search(value) for pattern in found)
+
+
+def test_every_assertion_of_terraforms_own_tests_is_checked_here() -> None:
+    asserted = set()
+    for block in parse(TESTS)["run"]:
+        [(name, run)] = block.items()
+        asserted |= {assertion["error_message"] for assertion in run.get("assert", [])}
+        if "expect_failures" in run:
+            asserted.add(name)
+    assert asserted == MIRRORED
+
+
+# --- the functions ------------------------------------------------------------------------------------
+
+
+def test_there_are_four_functions_each_with_its_own_entry_point(
+    module: Module, functions: dict[str, Block]
+) -> None:
+    assert tuple(sorted(functions)) == FUNCTIONS
+    function = module.resources["google_cloudfunctions2_function.this"]
+    assert function["for_each"] == "${local.functions}"
+    assert one(function, "build_config", "entry_point") == "${each.key}"
+    for name in FUNCTIONS:
+        source = (ROOT / "functions" / name / "main.py").read_text()
+        assert re.search(rf"@functions_framework\.http\ndef {name}\(", source)
+
+
+@mirrors("sync and cleanup run one at a time.")
+def test_sync_and_cleanup_run_one_at_a_time(module: Module, functions: dict[str, Block]) -> None:
+    for name in SCHEDULED:
+        assert (functions[name]["concurrency"], functions[name]["max_instances"]) == (1, 1)
+    config = one(module.resources["google_cloudfunctions2_function.this"], "service_config")
+    assert config["max_instance_count"] == "${each.value.max_instances}"
+    assert config["max_instance_request_concurrency"] == "${each.value.concurrency}"
+
+
+def test_concurrent_requests_have_a_whole_cpu(functions: dict[str, Block]) -> None:
+    """Cloud Run refuses a concurrency above one below one CPU."""
+    for described in functions.values():
+        assert described["concurrency"] == 1 or float(described["cpu"]) >= 1
+
+
+@mirrors("sync and cleanup cannot be reached from outside.")
+def test_sync_and_cleanup_cannot_be_reached_from_outside(module: Module, functions: dict[str, Block]) -> None:
+    ingress = {name: described["ingress"] for name, described in functions.items()}
+    assert ingress == {
+        "cleanup": "ALLOW_INTERNAL_ONLY",
+        "jobs": "${var.caller_ingress}",
+        "submit": "${var.caller_ingress}",
+        "sync": "ALLOW_INTERNAL_ONLY",
+    }
+    config = one(module.resources["google_cloudfunctions2_function.this"], "service_config")
+    assert config["ingress_settings"] == "${each.value.ingress}"
+    assert default(module, "caller_ingress") == "ALLOW_INTERNAL_AND_GCLB"
+
+
+@mirrors("The functions run on Python 3.12.")
+def test_the_functions_run_on_python_3_12(module: Module) -> None:
+    function = module.resources["google_cloudfunctions2_function.this"]
+    assert one(function, "build_config", "runtime") == "${var.runtime}"
+    assert default(module, "runtime") == "python312"
+
+
+@mirrors(
+    "Every function gets MONGODB_URI, by the version of its secret.",
+    "submit demands a signature.",
+)
+def test_secrets_come_from_secret_manager_by_version(module: Module, functions: dict[str, Block]) -> None:
+    config = one(module.resources["google_cloudfunctions2_function.this"], "service_config")
+    content = one(config, "dynamic", "secret_environment_variables", "content")
+    assert content["version"] == (
+        "${google_secret_manager_secret_version.this[secret_environment_variables.value].version}"
+    )
+    for described in functions.values():
+        assert "MONGODB_URI" in str(described["secrets"])
+        assert not {"MONGODB_URI", "WEBHOOK_SECRETS"} & set(described["optional"])
+    assert re.search(
+        r"webhook_secrets_version == null \? \{\} : \{\s*WEBHOOK_SECRETS", functions["submit"]["secrets"]
+    )
+
+
+def test_no_secret_is_kept_in_a_state_or_a_plan(module: Module) -> None:
+    secret = {"mongodb_read_uri", "mongodb_uri", "webhook_secrets"}
+    for name, variable in module.variables.items():
+        assert (variable.get("ephemeral", False), variable.get("sensitive", False)) == (
+            (name in secret,) * 2
+        ), name
+    version = module.resources["google_secret_manager_secret_version.this"]
+    assert "secret_data_wo" in version
+    assert "secret_data" not in version
+
+
+def test_the_functions_get_settings_that_there_are(module: Module, functions: dict[str, Block]) -> None:
+    source = (ROOT / "shared" / "flinkjobs" / "settings.py").read_text()
+    known = set(re.findall(r'"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)"', source))
+    [allowed] = [set(re.findall(r'"([A-Z0-9_]+)"', text)) for text in conditions(module, "settings")]
+    passed_on = {name for described in functions.values() for name in described["optional"]}
+    assert allowed == passed_on
+    fixed = set(re.findall(r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+) =", module.locals["common_environment"]))
+    for described in functions.values():
+        fixed |= set(re.findall(r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\b", str(described["environment"])))
+    assert fixed | passed_on <= known
+    assert {"FLINK_REST_URL", "GKE_CLUSTER", "K8S_AUTH", "K8S_NAMESPACE", "MONGODB_DATABASE"} <= fixed
+
+
+def test_the_clients_environment_is_one_that_it_reads(module: Module) -> None:
+    source = (ROOT / "shared" / "flinkjobs" / "settings.py").read_text()
+    read = set(re.findall(r'"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)"', source))
+    read |= {f"{function.upper()}_URL" for function in FUNCTIONS}
+    read |= {f"{function.upper()}_{what}" for function in SCHEDULED for what in ("CRON", "SCHEDULE")}
+    assert set(module.outputs["client_environment"]["value"]) <= read
+
+
+def test_a_function_starts_after_it_may_read_its_secrets(module: Module) -> None:
+    function = module.resources["google_cloudfunctions2_function.this"]
+    assert "${google_secret_manager_secret_iam_member.function}" in function["depends_on"]
+
+
+# --- the schedules ------------------------------------------------------------------------------------
+
+
+@mirrors("Each schedule calls its function's own address, which is also the token's audience.")
+def test_audience_and_address_are_the_functions_own(module: Module) -> None:
+    target = one(module.resources["google_cloud_scheduler_job.this"], "http_target")
+    uri = "${google_cloudfunctions2_function.this[each.key].service_config[0].uri}"
+    assert (target["uri"], one(target, "oidc_token", "audience")) == (uri, uri)
+    assert one(target, "oidc_token", "service_account_email") == "${google_service_account.invoker.email}"
+
+
+@mirrors("sync runs every three minutes, cleanup every night.")
+def test_sync_runs_every_three_minutes_and_cleanup_every_night(module: Module) -> None:
+    assert (default(module, "sync_cron"), default(module, "cleanup_cron")) == ("*/3 * * * *", "0 2 * * *")
+    for name in SCHEDULED:
+        assert module.locals["schedules"][name]["cron"] == f"${{var.{name}_cron}}"
+    assert module.resources["google_cloud_scheduler_job.this"]["schedule"] == "${each.value.cron}"
+    assert default(module, "time_zone") == "Etc/UTC"
+
+
+def test_the_client_would_make_the_same_schedules(module: Module) -> None:
+    """`flinkjobs schedules apply` finds nothing to change after a deployment."""
+    job = module.resources["google_cloud_scheduler_job.this"]
+    target = one(job, "http_target")
+    assert (target["http_method"], target["headers"], target["body"]) == (
+        "POST",
+        {"Content-Type": "application/json"},
+        '${base64encode("{}")}',
+    )
+    assert job["name"] == "${var.prefix}-${each.key}"
+    assert default(module, "prefix") == "flinkjobs"
+    described = {name: module.locals["schedules"][name]["description"] for name in SCHEDULED}
+    assert described == DESCRIPTIONS
+
+
+def budget_of_sync(module: Module, name: str, period: int) -> int:
+    """What one of sync's budgets comes to by itself, as its expression says."""
+    expression = module.locals["schedules"]["sync"][f"{name}_seconds"]
+    found = re.search(
+        r"min\((\d+), floor\(local\.schedule_period_seconds\.sync \* (\d+) / 12\)\)", expression
+    )
+    assert found, expression
+    return min(int(found[1]), floor(period * int(found[2]) / 12))
+
+
+@pytest.mark.parametrize(
+    ("period", "budgets"), [(60, [40, 50, 55]), (180, [120, 150, 165]), (600, [120, 150, 165])]
+)
+@mirrors(
+    "The budgets grow: 120 s of work, 150 s timeout, 165 s deadline.",
+    "The budgets follow a shorter period.",
+    "A longer period changes no budget.",
+)
+def test_the_budgets_grow_and_end_before_the_next_run(
+    module: Module, functions: dict[str, Block], period: int, budgets: list[int]
+) -> None:
+    assert [budget_of_sync(module, name, period) for name in ("budget", "timeout", "deadline")] == budgets
+    assert sorted({*budgets, period}) == [*budgets, period]
+    cleanup = [
+        default(module, f"cleanup_{name}_seconds") for name in ("budget", "timeout", "attempt_deadline")
+    ]
+    assert cleanup == [120, 150, 165]
+    for name in SCHEDULED:
+        assert functions[name]["timeout"] == f"${{local.schedules.{name}.timeout_seconds}}"
+        assert functions[name]["environment"] == {
+            "SYNC_BUDGET_SECONDS": f"${{tostring(local.schedules.{name}.budget_seconds)}}"
+        }
+    job = module.resources["google_cloud_scheduler_job.this"]
+    assert job["attempt_deadline"] == "${each.value.deadline_seconds}s"
+    assert one(job, "retry_config", "retry_count") == 0
+
+
+@mirrors("a_budget_above_the_timeout", "a_timeout_above_the_deadline", "a_deadline_above_the_period")
+def test_budgets_out_of_order_are_refused(module: Module) -> None:
+    job = module.resources["google_cloud_scheduler_job.this"]
+    condition = one(job, "lifecycle", "precondition", "condition")
+    order = ("budget", "timeout", "deadline", "period")
+    compared = [
+        f"each.value.{low}_seconds < each.value.{high}_seconds" for low, high in itertools.pairwise(order)
+    ]
+    assert condition == "${(" + " && ".join(compared) + ")}"
+
+
+@mirrors(
+    "The time between two runs follows from the cron expression.",
+    "From minute 58 to minute 0 of the next hour it is two minutes.",
+)
+def test_the_period_is_the_shortest_time_between_two_minutes(module: Module) -> None:
+    period = module.locals["schedule_period_seconds"]
+    assert "60 * min([" in period
+    assert "tonumber(minutes[index + 1]) - tonumber(minute)" in period
+    assert "60 + tonumber(minutes[0]) - tonumber(minute)" in period
+    for name in SCHEDULED:
+        schedule = module.locals["schedules"][name]
+        assert schedule["period_seconds"] == f"${{local.schedule_period_seconds.{name}}}"
+
+
+@pytest.mark.parametrize("variable", ["sync_cron", "cleanup_cron"])
+@pytest.mark.parametrize(
+    "cron", ["*/3 * * * *", "*/1 * * * *", "*/10 * * * *", "0 2 * * *", "0,20,30-40/5,58 8-18 * * MON-FRI"]
+)
+def test_expressions_that_the_schedules_take_are_taken(module: Module, variable: str, cron: str) -> None:
+    assert cron_fault(cron) is None
+    assert fits(module, variable, cron)
+
+
+# --- who may do what ----------------------------------------------------------------------------------
+
+INVOKERS_BY_DEFAULT = """${merge({for function in keys(local.schedules) : "${function}:scheduler" => \
+{function = function, member = google_service_account.invoker.member}}, """
+
+
+@mirrors(
+    "Nobody but Cloud Scheduler may call anything.",
+    "Exactly who is named may call.",
+    "jobs may call sync, through the connector.",
+)
+def test_nobody_may_call_who_is_not_named(module: Module, functions: dict[str, Block]) -> None:
+    assert default(module, "submit_invokers") == []
+    assert default(module, "jobs_invokers") == []
+    assert default(module, "sync_now") is False
+    invokers = module.locals["invokers"]
+    assert invokers.startswith(INVOKERS_BY_DEFAULT)
+    assert re.findall(r"for member in (\S+) :", invokers) == ["var.jobs_invokers", "var.submit_invokers"]
+    assert 'var.sync_now ? {"sync:jobs" =' in invokers
+    assert functions["jobs"]["egress"] == '${var.sync_now ? "ALL_TRAFFIC" : var.vpc_egress}'
+    grants = {address: block for address, block in module.resources.items() if "run.invoker" in str(block)}
+    assert list(grants) == ["google_cloud_run_v2_service_iam_member.invoker"]
+    grant = grants["google_cloud_run_v2_service_iam_member.invoker"]
+    assert grant["role"] == "roles/run.invoker"
+    assert grant["name"] == "${google_cloudfunctions2_function.this[each.value.function].name}"
+
+
+@mirrors("everybody_without_a_signature")
+def test_submit_is_public_with_a_signature_only(module: Module) -> None:
+    _, signed = conditions(module, "submit_invokers")
+    assert signed == ('${!contains(var.submit_invokers, "allUsers") || var.webhook_secrets_version != null}')
+    assert not fits(module, "submit_invokers", "allAuthenticatedUsers")
+
+
+@mirrors("the_page_for_everybody")
+def test_the_page_is_never_public(module: Module) -> None:
+    [condition] = conditions(module, "jobs_invokers")
+    assert "allUsers" not in condition
+    assert not fits(module, "jobs_invokers", "allUsers")
+    assert fits(module, "jobs_invokers", "group:data@example.com")
+
+
+def test_every_function_and_every_task_has_its_own_identity(module: Module) -> None:
+    accounts = module.of_type("google_service_account")
+    assert set(accounts) == {"build", "function", "invoker"}
+    assert accounts["function"]["for_each"] == "${local.functions}"
+    config = one(module.resources["google_cloudfunctions2_function.this"], "service_config")
+    assert config["service_account_email"] == "${google_service_account.function[each.key].email}"
+
+
+def test_no_role_is_broader_than_its_task(module: Module) -> None:
+    """Project-wide are only log writing, reading the sources of functions, and finding the cluster."""
+    roles = {
+        address: block["role"]
+        for address, block in module.resources.items()
+        if address.partition(".")[0].endswith("_iam_member")
+    }
+    assert roles == {
+        "google_artifact_registry_repository_iam_member.build": "roles/artifactregistry.writer",
+        "google_cloud_run_v2_service_iam_member.invoker": "roles/run.invoker",
+        "google_project_iam_member.build": "roles/logging.logWriter",
+        "google_project_iam_member.build_sources": "roles/storage.objectViewer",
+        "google_project_iam_member.cluster_access": ("${google_project_iam_custom_role.cluster_access.name}"),
+        "google_secret_manager_secret_iam_member.function": "roles/secretmanager.secretAccessor",
+        "google_storage_bucket_iam_member.build": "roles/storage.objectViewer",
+    }
+    assert not [address for address in module.resources if re.search(r"_iam_(binding|policy)\.", address)]
+    custom = module.resources["google_project_iam_custom_role.cluster_access"]
+    assert custom["permissions"] == ["container.clusters.connect", "container.clusters.get"]
+    sources = module.resources["google_project_iam_member.build_sources"]
+    assert "gcf-v2-sources-" in one(sources, "condition", "expression")
+
+
+def test_only_a_functions_own_secrets_are_readable(module: Module) -> None:
+    readers = module.locals["secret_readers"]
+    assert "for secret in values(described.secrets)" in readers
+    grant = module.resources["google_secret_manager_secret_iam_member.function"]
+    assert grant["secret_id"] == "${google_secret_manager_secret.this[each.value.secret].secret_id}"
+    assert grant["member"] == "${google_service_account.function[each.value.function].member}"
+
+
+def test_no_key_of_a_service_account_is_made(module: Module) -> None:
+    assert not module.of_type("google_service_account_key")
+
+
+# --- the source ---------------------------------------------------------------------------------------
+
+
+@mirrors("The bucket cannot become public.")
+def test_the_bucket_cannot_become_public(module: Module) -> None:
+    bucket = module.resources["google_storage_bucket.artifacts"]
+    assert bucket["public_access_prevention"] == "enforced"
+    assert bucket["uniform_bucket_level_access"] is True
+    assert one(bucket, "versioning", "enabled") is True
+    assert {one(rule, "action", "type") for rule in bucket["lifecycle_rule"]} == {
+        "Delete",
+        "AbortIncompleteMultipartUpload",
+    }
+
+
+def test_another_source_is_another_object(module: Module) -> None:
+    archive = module.data["archive_file.bundle"]
+    assert archive["source_dir"] == "${local.bundle_dir}/${each.key}"
+    assert archive["output_file_mode"] == "0644"
+    bundle = module.resources["google_storage_bucket_object.bundle"]
+    assert bundle["name"] == "${each.key}-${data.archive_file.bundle[each.key].output_sha256}.zip"
+    source = one(
+        module.resources["google_cloudfunctions2_function.this"], "build_config", "source", "storage_source"
+    )
+    assert source["object"] == "${google_storage_bucket_object.bundle[each.key].name}"
+
+
+# --- alerts -------------------------------------------------------------------------------------------
+
+
+@mirrors("There are four alerts.")
+def test_there_are_four_alerts_that_say_what_to_do(module: Module) -> None:
+    alerts = module.locals["alerts"]
+    assert set(alerts) == {"cleanup_overdue", "jobs_lost", "no_complete_pass", "pass_failed"}
+    policy = module.resources["google_monitoring_alert_policy.this"]
+    assert policy["for_each"] == "${local.alerts}"
+    assert policy["notification_channels"] == "${var.notification_channels}"
+    for alert in alerts.values():
+        assert alert["advice"].strip()
+        assert alert["severity"] in {"WARNING", "ERROR", "CRITICAL"}
+
+
+@mirrors("One period in the query and two in the duration are three.")
+def test_three_periods_without_a_complete_pass(module: Module) -> None:
+    alert = module.locals["alerts"]["no_complete_pass"]
+    assert alert["duration"] == "${2 * local.sync_period}"
+    assert "${local.promql.complete_passes}[${local.sync_period}s]" in alert["query"]
+    assert "or vector(0)" in alert["query"]
+
+
+def test_a_cleanup_may_be_26_hours_old(module: Module) -> None:
+    assert "${local.promql.cleanups}[26h]" in module.locals["alerts"]["cleanup_overdue"]["query"]
+
+
+def test_every_counted_event_is_logged_by_the_function(module: Module) -> None:
+    """A renamed event would silence its alert."""
+    source = "\n".join(path.read_text() for path in (ROOT / "shared" / "flinkjobs").glob("*.py"))
+    for name, metric in module.locals["metrics"].items():
+        events = re.findall(r'"([a-z]+\.[a-z_]+)"', metric["filter"].replace('\\"', '"'))
+        assert events or name == "failed_triggers"
+        for event in events:
+            assert re.search(rf'(log\.\w+|write)\(\s*"{re.escape(event)}"', source), (name, event)
+        for fields in re.findall(r"jsonPayload\.(\w+)", metric["filter"]):
+            assert fields == "message" or re.search(rf'"{fields}":|\b{fields}=', source), (name, fields)
+
+
+def test_every_metric_is_used(module: Module) -> None:
+    used = set()
+    for text in strings([module.locals["alerts"], module.locals["dashboard_plots"]]):
+        used |= set(re.findall(r"local\.promql\.(\w+)", text))
+    assert used == set(module.locals["metrics"])
+
+
+# --- the cluster --------------------------------------------------------------------------------------
+
+
+@mirrors("The cluster is left alone unless asked for.")
+def test_the_cluster_is_left_alone_unless_asked_for(module: Module) -> None:
+    assert default(module, "manage_kubernetes") is False
+    assert default(module, "manage_namespace") is False
+    found = {
+        address: block.get("for_each", block.get("count"))
+        for address, block in module.resources.items()
+        if address.startswith("kubernetes_")
+    }
+    assert found == {
+        "kubernetes_namespace_v1.this": "${var.manage_kubernetes && var.manage_namespace ? 1 : 0}",
+        "kubernetes_network_policy_v1.this": "${var.manage_kubernetes ? local.network_policies : {}}",
+        "kubernetes_role_binding_v1.function": "${var.manage_kubernetes ? local.functions : {}}",
+        "kubernetes_role_v1.function": "${var.manage_kubernetes ? local.functions : {}}",
+    }
+
+
+@mirrors("Each function's Google identity gets its own Role.")
+def test_each_functions_identity_gets_its_own_role(module: Module) -> None:
+    roles = {
+        document["metadata"]["name"]: document["rules"]
+        for document in kubernetes_documents()
+        if document["kind"] == "Role"
+    }
+    for function in FUNCTIONS:
+        assert roles[f"flinkjobs-{function}"]
+        for rule in roles[f"flinkjobs-{function}"]:
+            assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
+            assert set(rule) <= {"apiGroups", "resources", "resourceNames", "verbs"}
+    binding = module.resources["kubernetes_role_binding_v1.function"]
+    assert one(binding, "role_ref", "name") == "${kubernetes_role_v1.function[each.key].metadata[0].name}"
+    assert "[account.email, account.unique_id]" in module.locals["kubernetes_users"]
+
+
+@mirrors("The namespace has the labels of deploy/kubernetes/namespace.yaml.")
+def test_the_namespace_has_its_labels(module: Module) -> None:
+    [labels] = [
+        document["metadata"]["labels"]
+        for document in kubernetes_documents()
+        if document["kind"] == "Namespace"
+    ]
+    assert labels["pod-security.kubernetes.io/enforce"] == "baseline"
+    metadata = one(module.resources["kubernetes_namespace_v1.this"], "metadata")
+    assert metadata["labels"] == "${merge(local.labels, local.namespace_labels)}"
+
+
+@mirrors("There is a NetworkPolicy.")
+def test_the_network_policies_use_only_what_is_carried_over() -> None:
+    policies = [document for document in kubernetes_documents() if document["kind"] == "NetworkPolicy"]
+    assert policies
+    known = {
+        "spec": {"podSelector", "policyTypes", "ingress", "egress"},
+        "peer": {"ipBlock", "namespaceSelector", "podSelector"},
+        "port": {"port", "protocol"},
+    }
+    for policy in policies:
+        spec = policy["spec"]
+        assert set(spec) <= known["spec"]
+        selectors = [spec["podSelector"]]
+        for rule in [*spec.get("ingress", []), *spec.get("egress", [])]:
+            assert set(rule) <= {"from", "to", "ports"}
+            for peer in [*rule.get("from", []), *rule.get("to", [])]:
+                assert set(peer) <= known["peer"]
+                selectors += [peer[name] for name in ("namespaceSelector", "podSelector") if name in peer]
+            for port in rule.get("ports", []):
+                assert set(port) <= known["port"]
+        for selector in selectors:
+            assert set(selector) <= {"matchLabels"}
+
+
+# --- what the providers take --------------------------------------------------------------------------
+
+META = {"count", "depends_on", "for_each", "lifecycle"}
+
+
+def faults(arguments: Block, schema: Block, where: str) -> list[str]:
+    """Arguments that a block's schema does not know or does not let be set, and required ones that lack."""
+    blocks, attributes = schema.get("blocks", {}), schema["attributes"]
+    nested = {name: value for name, value in arguments.items() if name in blocks}
+    for dynamic in arguments.get("dynamic", []):
+        [(name, content)] = dynamic.items()
+        nested[name] = content["content"]
+    given = set(arguments) - {"dynamic"} - set(nested)
+    found = [
+        f"{where}.{name} cannot be set"
+        for name in given
+        if name not in attributes or not set(attributes[name][1]) & {"R", "O"}
+    ]
+    required = {name for name, (_, flags) in attributes.items() if "R" in flags}
+    required |= {name for name, block in blocks.items() if block["min"]}
+    found += [f"{where}.{name} is required" for name in required - given - set(nested)]
+    for name, values in nested.items():
+        if name not in blocks:
+            found.append(f"{where}.{name} is no block")
+            continue
+        for value in values:
+            found += faults(value, blocks[name], f"{where}.{name}")
+    return found
+
+
+@pytest.mark.parametrize("directory", [MODULE, EXAMPLE], ids=["module", "example"])
+def test_every_argument_is_one_that_its_provider_takes(directory: Path) -> None:
+    read = read_module(directory)
+    schemas: Block = json.loads(SCHEMAS.read_text())
+    found = []
+    for kind, blocks in (("resources", read.resources), ("data", read.data)):
+        for address, arguments in blocks.items():
+            block_type = address.partition(".")[0]
+            schema = schemas[block_type.partition("_")[0]][kind][block_type]
+            own = {name: value for name, value in arguments.items() if name not in META}
+            found += faults(own, schema, address)
+    assert found == []
+
+
+def test_the_providers_versions_are_ones_whose_arguments_are_known(module: Module) -> None:
+    known = {name: schema["version"] for name, schema in json.loads(SCHEMAS.read_text()).items()}
+    for name, provider in one(module.settings, "required_providers").items():
+        least = [int(part) for part in provider["version"].removeprefix("~> ").split(".")]
+        there = [int(part) for part in known[name].split(".")]
+        assert least[0] == there[0]
+        assert least <= there
+
+
+# --- variables, outputs, files ------------------------------------------------------------------------
+
+WRONG = [
+    ("sync_cron", "@hourly"),
+    ("sync_cron", "*/3 * * *"),
+    ("sync_cron", "*/0 * * * *"),
+    ("cleanup_cron", "0 2 * *"),
+    ("cleanup_cron", "60 2 * * *"),
+    ("gke_cluster", "main"),
+    ("prefix", "Flink_Jobs"),
+    ("prefix", "a-name-of-more-than-twenty"),
+    ("flink_rest_url", "10.0.0.5:8081"),
+    ("mongodb_uri", "10.0.0.6"),
+    ("vpc_connector", "main"),
+    ("k8s_namespace", "Lemo_Dev"),
+]
+
+
+@pytest.mark.parametrize(("variable", "value"), WRONG)
+@mirrors("wrong_values")
+def test_wrong_values_are_refused(module: Module, variable: str, value: str) -> None:
+    assert not fits(module, variable, value)
+
+
+def test_an_older_python_and_an_unknown_setting_are_refused(module: Module) -> None:
+    [runtime] = conditions(module, "runtime")
+    assert runtime == '${try(tonumber(trimprefix(var.runtime, "python3")) >= 12, false)}'
+    [settings] = conditions(module, "settings")
+    assert settings.startswith("${alltrue([for name in keys(var.settings) : contains([")
+    assert '"MONGODB_URI"' not in settings
+
+
+@pytest.mark.parametrize("directory", [MODULE, EXAMPLE], ids=["module", "example"])
+def test_every_variable_and_output_is_described_and_in_order(directory: Path) -> None:
+    read = read_module(directory)
+    assert list(read.variables) == sorted(read.variables)
+    assert list(read.outputs) == sorted(read.outputs)
+    for name, variable in read.variables.items():
+        assert variable["description"].strip(), name
+        assert variable["type"], name
+    for name, output in read.outputs.items():
+        assert output["description"].strip(), name
+
+
+def test_the_readme_lists_every_variable_and_output(module: Module) -> None:
+    _, _, reference = (MODULE / "README.md").read_text().partition("## Inputs")
+    rows = [line for line in reference.splitlines() if line.startswith("| `")]
+    assert rows == [*inputs_table(module), *outputs_table(module)]
+
+
+def test_every_variable_and_every_local_is_used(module: Module) -> None:
+    text = "\n".join(path.read_text() for path in MODULE.glob("*.tf") if path.name != "variables.tf")
+    for name in module.variables:
+        assert re.search(rf"\bvar\.{name}\b", text), name
+    for name in module.locals:
+        assert re.search(rf"\blocal\.{name}\b", text), name
+
+
+def test_a_value_with_a_rule_is_validated(module: Module) -> None:
+    free = {"bundle_dir", "manage_kubernetes", "manage_namespace", "network", "sync_now"}
+    assert {name for name, variable in module.variables.items() if "validation" not in variable} == free
+
+
+def test_the_example_gives_what_is_required_and_nothing_unknown(module: Module) -> None:
+    blocks = parse(EXAMPLE / "main.tf")
+    [call] = blocks["module"]
+    arguments = set(call["flinkjobs"]) - {"source"}
+    required = {name for name, variable in module.variables.items() if "default" not in variable}
+    assert required <= arguments <= set(module.variables)
+    example = read_module(EXAMPLE)
+    assert example.settings["required_version"] == module.settings["required_version"]
+    given = {
+        name
+        for line in (EXAMPLE / "terraform.tfvars.example").read_text().splitlines()
+        for name in re.findall(r"^(\w+) +=", line)
+    }
+    assert given | {"mongodb_uri"} == set(example.variables)
+
+
+def test_no_file_names_a_provider_without_a_version(module: Module) -> None:
+    providers = one(module.settings, "required_providers")
+    assert set(providers) == {"archive", "google", "kubernetes"}
+    for provider in providers.values():
+        assert provider["version"].startswith("~> ")
+    used = {address.partition("_")[0] for address in [*module.resources, *module.data]}
+    assert used == set(providers)
