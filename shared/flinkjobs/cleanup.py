@@ -1,24 +1,79 @@
-"""One cleanup run: delete the Kubernetes Jobs whose work is done and whose record is safe."""
+"""One cleanup run: delete what is left of finished submissions, once their records hold all that they tell.
+
+    lease → clocks → list with records: the plan → guards
+          → look at the unsettled → read again → delete → report
+
+The plan changes nothing. Where it makes no sense, the run ends there and says why. A run that comes to its
+limit keeps what it has done, and the next one goes on: what is deleted is not listed again.
+"""
 
 from __future__ import annotations
 
-import heapq
 import time
+import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeAlias, TypeVar
 
-from flinkjobs import log
-from flinkjobs.errors import FlinkjobsError, KubernetesConflictError
-from flinkjobs.kube import APP, APP_LABEL, KubernetesJob
-from flinkjobs.ports import Cluster, JobStore
-from flinkjobs.retention import Kept, RetentionPolicy, kept_because
+from flinkjobs import joblog, log
+from flinkjobs.errors import (
+    FlinkjobsError,
+    KubernetesConflictError,
+    KubernetesRefusedError,
+    KubernetesThrottledError,
+    KubernetesUnavailableError,
+    TemporaryError,
+)
+from flinkjobs.kube import APP, APP_LABEL, JOB_ID_LABEL, SUBMIT_CONTAINER, Kind, Leftover, Pod, Terminated
+from flinkjobs.lease import Held, held
+from flinkjobs.manifest import label_safe
+from flinkjobs.model import JobPhase, Missing
+from flinkjobs.pace import Pace
+from flinkjobs.ports import TAIL_LINES, Deletion, Housekeeping, JobStore, Settled, SubmitterLog
+from flinkjobs.retention import (
+    MAX_CLOCK_SKEW,
+    Kept,
+    Next,
+    RetentionPolicy,
+    clock_skew,
+    is_doubtful,
+    judge,
+    settled,
+)
+from flinkjobs.sync import KUBERNETES_UNAVAILABLE, LOG_UNREACHABLE, RUN_NOT_SAVED, Sync, harvest
 
+T = TypeVar("T")
+
+LEASE: Final = "cleanup"
+SELECTOR: Final = f"{APP_LABEL}={APP}"
+THREADS: Final = 8
+"""Requests to Kubernetes under way at once."""
 RECORDS_PER_LOOKUP: Final = 500
+PORTION: Final = 100
+"""The records of so many objects are read again right before these are deleted."""
+ATTEMPTS: Final = 3
+"""How often a deletion is tried that got no answer; one that has to wait, for as long as there is time."""
 NAMES_REPORTED: Final = 100
-"""Names in the report; the counts are always whole."""
+"""Names in the report, and errors; the counts are always whole."""
+LOG_BYTES: Final = 16 * 1024
+"""So much of a log's end is kept on a record that is given up."""
+
+
+class ClockSkewError(TemporaryError):
+    """The API server's clock and ours are too far apart to tell how old a Job is; nothing was deleted."""
+
+    code = "CLOCK_SKEW"
+
+
+class SelectorOrDatabaseError(TemporaryError):
+    """Most of what is listed has no record: this is the wrong database or namespace; nothing was deleted."""
+
+    code = "SELECTOR_OR_DATABASE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,93 +81,548 @@ class Cleanup:
     """What a run works with.
 
     Attributes:
-        store: the records.
+        sync: how a pass looks at a record, with the records, the Flink clusters and the clock.
         cluster: Kubernetes.
         policy: see `RetentionPolicy`.
-        max_deletions: per run, oldest first.
-        budget_seconds: the run begins no further deletion after this long; the next one goes on.
-        clock: the time now, aware UTC.
+        max_deletions: per run.
+        deletions_per_second: at most.
+        budget_seconds: the run begins nothing new after this long.
     """
 
-    store: JobStore
-    cluster: Cluster
+    sync: Sync
+    cluster: Housekeeping
     policy: RetentionPolicy
     max_deletions: int
+    deletions_per_second: float
     budget_seconds: float
-    clock: Callable[[], datetime]
+
+    @property
+    def store(self) -> JobStore:
+        """The records."""
+        return self.sync.store
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """An object that may go, as the plan saw it."""
+
+    leftover: Leftover
+    has_record: bool
+
+    @property
+    def order(self) -> tuple[datetime, str, str]:
+        """The oldest goes first."""
+        leftover = self.leftover
+        assert leftover.over_since is not None  # noqa: S101 - the rule lets nothing go without it
+        return leftover.over_since, leftover.name, leftover.uid
+
+
+class _Candidates:
+    """The oldest of the candidates, however many are offered."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._found: list[_Candidate] = []
+
+    def offer(self, candidate: _Candidate) -> list[_Candidate]:
+        """Takes one more; returns those for which there is no room."""
+        self._found.append(candidate)
+        return self._cut() if len(self._found) >= 2 * self._most else []
+
+    def _cut(self) -> list[_Candidate]:
+        self._found.sort(key=lambda candidate: candidate.order)
+        dropped = self._found[self._most :]
+        del self._found[self._most :]
+        return dropped
+
+    def close(self) -> tuple[list[_Candidate], list[_Candidate]]:
+        """The oldest ones in their order, and the last for which there is no room."""
+        dropped = self._cut()
+        return self._found, dropped
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What may go, oldest first.
+
+    Attributes:
+        certain: what needs no look.
+        unsettled: what goes if a look settles its record, or if it is given up.
+    """
+
+    certain: Sequence[_Candidate]
+    unsettled: Sequence[_Candidate]
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What became of the Jobs, or of the orphans; counted after it happened."""
+
+    found: int = 0
+    deleted: int = 0
+    gone: int = 0
+    names: list[str] = field(default_factory=list)
+    kept: Counter[Kept] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class _Work:
+    """One run under way.
+
+    Attributes:
+        now: the API server's time.
+        lease: None in a dry run.
+        settled_by_look: records that a dry run's look would have settled.
+        given_up: uids of what goes although its record is not settled.
+        stopped: the lease, the store or the API server is gone.
+    """
+
+    cleanup: Cleanup
+    run_id: str
+    dry_run: bool
+    now: datetime
+    pace: Pace
+    threads: ThreadPoolExecutor
+    lease: Held | None
+    jobs: _Tally = field(default_factory=_Tally)
+    orphans: _Tally = field(default_factory=_Tally)
+    oldest_kept: datetime | None = None
+    errors: list[Mapping[str, Any]] = field(default_factory=list)
+    harvested: int = 0
+    settled_by_look: dict[str, Settled] = field(default_factory=dict)
+    given_up: set[str] = field(default_factory=set)
+    logs_saved: int = 0
+    stopped: bool = False
+
+    def tally(self, leftover: Leftover) -> _Tally:
+        return self.jobs if leftover.kind is Kind.JOB else self.orphans
+
+    def keep(self, leftover: Leftover, reason: Kept) -> None:
+        self.tally(leftover).kept[reason] += 1
+        if leftover.kind is Kind.JOB and leftover.over_since is not None:
+            self.oldest_kept = min(self.oldest_kept or leftover.over_since, leftover.over_since)
+
+    def error(self, job_id: str | None, error: FlinkjobsError) -> None:
+        """Notes an error; one of a peer, with no job id, once."""
+        what = {"job_id": job_id, "code": error.code}
+        if job_id is not None or not any(what.items() <= noted.items() for noted in self.errors):
+            self.errors.append({**what, "message": str(error)})
+
+    @property
+    def places(self) -> int:
+        """How many more deletions this run may do."""
+        return self.cleanup.max_deletions - self.jobs.deleted - self.orphans.deleted
+
+    def is_over(self) -> bool:
+        """Whether nothing new is to be begun."""
+        if not self.stopped and self.lease is not None and not self.lease.is_ours():
+            self.stopped = True
+        return self.stopped or self.places <= 0 or self.pace.is_over()
 
 
 def run(cleanup: Cleanup, *, dry_run: bool = False) -> dict[str, Any]:
-    """Deletes what may go, or with `dry_run` only says what would go.
+    """Deletes what may go, or with `dry_run` only says what would go, writing nothing anywhere.
+
+    One run at a time holds a lease; while another one holds it, the answer says `skipped`.
 
     Returns:
-        The report of the contract. A deletion counts after the API server confirmed it.
+        The report of the contract, as JSON values but for `started_at`, a datetime. A deletion counts after
+        the API server confirmed it.
 
     Raises:
-        KubernetesUnavailableError: the Jobs could not be listed; nothing was deleted.
-        StoreUnavailableError: the records could not be read; nothing was deleted.
+        ClockSkewError: two clocks are too far apart.
+        SelectorOrDatabaseError: the records do not belong to these Jobs.
+        KubernetesUnavailableError: what is there could not be listed.
+        StoreUnavailableError: the records could not be read.
+            After any of these nothing was deleted.
     """
-    began, now = time.monotonic(), cleanup.clock()
-    kept: Counter[Kept] = Counter()
-    errors: list[dict[str, str]] = []
-    deleted: list[str] = []
-    scanned, oldest_kept, candidates = 0, None, []
-    for job, reason in _judged(cleanup, now):
-        scanned += 1
-        if reason is None:
-            candidates.append(job)
-        else:
-            kept[reason] += 1
-            oldest_kept = min(filter(None, (oldest_kept, job.finished_at)), default=None)
-    chosen = heapq.nsmallest(cleanup.max_deletions, candidates, key=lambda job: (job.finished_at, job.name))
-    complete = len(chosen) == len(candidates)
-    if not complete:
-        kept[Kept.OVER_LIMIT] = len(candidates) - len(chosen)
-    for job in chosen:
-        if not dry_run and time.monotonic() - began > cleanup.budget_seconds:
-            kept[Kept.OVER_LIMIT] += len(chosen) - len(deleted) - len(errors) - kept[Kept.CHANGED]
-            complete = False
-            break
-        try:
-            if not dry_run:
-                cleanup.cluster.delete_job(job.name, job.uid)
-        except KubernetesConflictError:
-            kept[Kept.CHANGED] += 1  # another Job has this name by now
-        except FlinkjobsError as error:
-            kept[Kept.ERROR] += 1
-            errors.append({"job_id": job.job_id, "code": error.code, "message": str(error)})
-        else:
-            deleted.append(job.name)
-    report = {
-        "dry_run": dry_run,
-        "complete": complete and not errors,
-        "scanned": scanned,
-        "deleted": len(deleted),
-        "names": deleted[:NAMES_REPORTED],
-        "kept": {reason.value: count for reason, count in sorted(kept.items())},
-        "errors": errors,
-        "oldest_kept_hours": (
-            None if oldest_kept is None else round((now - oldest_kept).total_seconds() / 3600, 3)
-        ),
-    }
+    started_at, began, run_id = cleanup.sync.clock(), time.monotonic(), uuid.uuid4().hex
+    lease = nullcontext() if dry_run else held(cleanup.store, LEASE, holder=run_id)
+    with ThreadPoolExecutor(max_workers=THREADS) as threads, lease as holding:
+        if holding is None and not dry_run:
+            log.info("cleanup.skipped", run_id=run_id)
+            return _report(run_id, started_at, began, None, dry_run=False)
+        pace = Pace(
+            cleanup.deletions_per_second,
+            deadline=began + cleanup.budget_seconds,
+            monotonic=time.monotonic,
+            sleep=time.sleep,
+        )
+
+        def begin() -> tuple[_Work, _Plan]:
+            now = _server_time(cleanup)
+            work = _Work(cleanup, run_id, dry_run, now, pace, threads, holding)
+            return work, _plan(work)
+
+        work, plan = _patiently(pace, begin)
+        _work_through(work, plan)
+        report = _report(run_id, started_at, began, work, dry_run=dry_run)
+        if not dry_run:
+            try:
+                cleanup.store.save_cleanup_run(report)
+            except FlinkjobsError as error:  # what is deleted is deleted: the run itself has done its work
+                report["errors"].append({"job_id": None, "code": RUN_NOT_SAVED, "message": str(error)})
     log.info("cleanup.run", **report)
     return report
 
 
-def _judged(cleanup: Cleanup, now: datetime) -> Iterator[tuple[KubernetesJob, Kept | None]]:
-    """Every Job with our label, and why it is kept, looking its record up in portions."""
-    portion: list[KubernetesJob] = []
-    for job in cleanup.cluster.jobs(f"{APP_LABEL}={APP}"):
-        portion.append(job)
+def _patiently(pace: Pace, ask: Callable[[], T]) -> T:
+    """Asks again, from the beginning, after each pause that the API server wants, while there is time."""
+    while True:
+        try:
+            return ask()
+        except KubernetesThrottledError as error:
+            pace.hold(error.retry_after_seconds)
+            if not pace.turn():
+                raise
+
+
+def _server_time(cleanup: Cleanup) -> datetime:
+    before = cleanup.sync.clock()
+    server = cleanup.cluster.time()
+    skew = clock_skew(server, before=before, after=cleanup.sync.clock())
+    if abs(skew) > MAX_CLOCK_SKEW:
+        seconds = skew.total_seconds()
+        where = "ahead of" if seconds > 0 else "behind"
+        raise ClockSkewError(
+            f"clock_skew: the API server's clock is {abs(seconds):.0f} s {where} ours, and more than "
+            f"{MAX_CLOCK_SKEW.total_seconds():.0f} s are too much: nothing was deleted"
+        )
+    return server
+
+
+# --- the plan ---------------------------------------------------------------------------------------
+
+
+def _plan(work: _Work) -> _Plan:
+    """Judges everything there is."""
+    cleanup = work.cleanup
+    certain = _Candidates(2 * cleanup.max_deletions)  # some of them may turn out to have to stay
+    unsettled = _Candidates(cleanup.max_deletions)
+    listed = known = 0
+    for leftover, record in _with_records(cleanup.store, _leftovers(work)):
+        work.tally(leftover).found += 1
+        listed += bool(leftover.job_id)
+        known += record is not None
+        verdict = judge(leftover, record, work.now, cleanup.policy)
+        if isinstance(verdict, Kept):
+            work.keep(leftover, verdict)
+            continue
+        candidates = certain if verdict is Next.DELETE else unsettled
+        for dropped in candidates.offer(_Candidate(leftover, record is not None)):
+            work.keep(dropped.leftover, Kept.OVER_LIMIT)
+    (first, over), (first_unsettled, over_unsettled) = certain.close(), unsettled.close()
+    for dropped in over + over_unsettled:
+        work.keep(dropped.leftover, Kept.OVER_LIMIT)
+    if not is_doubtful(listed=listed, known=known):
+        return _Plan(first, first_unsettled)
+    if listed > 1:
+        raise SelectorOrDatabaseError(
+            f"selector_or_database: of {listed} objects with our label only {known} have a record: the "
+            "database or the namespace is the wrong one, or records were lost: nothing was deleted"
+        )
+    for candidate in first:  # a single one without a record says nothing about the settings: it stays
+        work.keep(candidate.leftover, Kept.NO_RECORD)
+    return _Plan((), ())
+
+
+def _leftovers(work: _Work) -> Iterator[Leftover]:
+    """Every Job with our label, then what is left of others; where that cannot be listed, the Jobs alone."""
+    yield from work.cleanup.cluster.leftovers(Kind.JOB, SELECTOR)
+    try:
+        yield from _orphans(work.cleanup.cluster)
+    except KubernetesThrottledError:
+        raise
+    except (KubernetesRefusedError, KubernetesUnavailableError) as error:
+        work.error(None, error)
+
+
+def _orphans(cluster: Housekeeping) -> Iterator[Leftover]:
+    """The pods and the ConfigMaps of ours for which no Job is responsible."""
+    busy = set()
+    for pod in cluster.leftovers(Kind.POD, SELECTOR):
+        if pod.job_id and not pod.has_owner:
+            if pod.phase is JobPhase.ACTIVE:
+                busy.add(pod.job_id)
+            yield pod
+    for script in cluster.leftovers(Kind.CONFIG_MAP, SELECTOR):
+        if script.job_id and not script.has_owner:
+            yield replace(script, phase=JobPhase.ACTIVE) if script.job_id in busy else script
+
+
+def _with_records(
+    store: JobStore, leftovers: Iterable[Leftover]
+) -> Iterator[tuple[Leftover, Settled | None]]:
+    """Each object with its record, looked up in portions."""
+    portion: list[Leftover] = []
+    for leftover in leftovers:
+        portion.append(leftover)
         if len(portion) == RECORDS_PER_LOOKUP:
-            yield from _judge(cleanup, portion, now)
+            yield from _looked_up(store, portion)
             portion = []
-    yield from _judge(cleanup, portion, now)
+    yield from _looked_up(store, portion)
 
 
-def _judge(
-    cleanup: Cleanup, jobs: list[KubernetesJob], now: datetime
-) -> Iterator[tuple[KubernetesJob, Kept | None]]:
-    known = cleanup.store.settled([job.job_id for job in jobs if job.job_id]) if jobs else {}
-    for job in jobs:
-        yield job, kept_because(job, known.get(job.job_id), now, cleanup.policy)
+def _looked_up(store: JobStore, portion: Sequence[Leftover]) -> list[tuple[Leftover, Settled | None]]:
+    job_ids = {leftover.job_id for leftover in portion if leftover.job_id}
+    known = store.settled(job_ids) if job_ids else {}
+    return [(leftover, known.get(leftover.job_id)) for leftover in portion]
+
+
+# --- carrying it out --------------------------------------------------------------------------------
+
+
+def _work_through(work: _Work, plan: _Plan) -> None:
+    """Looks at what is unsettled, for half of the time at most; then deletes up to the limits of the run."""
+    ready = list(plan.certain)
+    least_seconds_left = work.pace.seconds_left() / 2
+    for chunk in _chunks(plan.unsettled, RECORDS_PER_LOOKUP):
+        budget_seconds = work.pace.seconds_left() - least_seconds_left
+        ready += _unless_over(work, chunk, partial(_look, budget_seconds=budget_seconds))
+    ready.sort(key=lambda candidate: candidate.order)
+    for portion in _chunks(ready, PORTION):
+        _unless_over(work, portion, _delete)
+
+
+_Step: TypeAlias = Callable[[_Work, Sequence[_Candidate]], Sequence[_Candidate]]
+
+
+def _unless_over(work: _Work, candidates: Sequence[_Candidate], step: _Step) -> Sequence[_Candidate]:
+    """Takes a step with these candidates. Once the run is over, or when the store goes, they are kept."""
+    reason = Kept.OVER_LIMIT
+    try:
+        if not work.is_over():
+            return step(work, candidates)
+    except FlinkjobsError as error:
+        work.error(None, error)
+        work.stopped, reason = True, Kept.ERROR
+    for candidate in candidates:
+        work.keep(candidate.leftover, reason)
+    return []
+
+
+def _look(work: _Work, candidates: Sequence[_Candidate], *, budget_seconds: float) -> list[_Candidate]:
+    """Looks at the unsettled as a pass does; returns those that may go now."""
+    sync = replace(work.cleanup.sync, budget_seconds=budget_seconds)
+    job_ids = {candidate.leftover.job_id for candidate in candidates}
+    look = harvest(sync, job_ids, run_id=work.run_id, write=not work.dry_run)
+    work.errors += look.errors
+    if work.dry_run:
+        work.settled_by_look |= {job_id: settled(record) for job_id, record in look.records.items()}
+    unseen = {error["job_id"] for error in look.errors if error["code"] in _NOT_LOOKED_AT}
+    ready, hopeless = [], []
+    for candidate, record in _fresh(work, candidates):
+        leftover = candidate.leftover
+        verdict = judge(leftover, record, work.now, work.cleanup.policy)
+        if verdict is Next.DELETE:
+            work.harvested += 1
+            ready.append(candidate)
+        elif isinstance(verdict, Kept):
+            work.keep(leftover, verdict)
+        elif leftover.job_id in look.passed_over:
+            work.keep(leftover, Kept.OVER_LIMIT)
+        elif verdict is Next.HARVEST or {leftover.job_id, None} & unseen:
+            work.keep(leftover, Kept.UNSETTLED)
+        else:
+            hopeless.append(candidate)
+    return ready + _give_up(work, hopeless)
+
+
+_NOT_LOOKED_AT: Final = (KUBERNETES_UNAVAILABLE, LOG_UNREACHABLE)
+"""Errors of a look after which the log may still hold an id: nothing is given up then."""
+
+
+def _fresh(work: _Work, candidates: Sequence[_Candidate]) -> Iterator[tuple[_Candidate, Settled | None]]:
+    """The candidates with their records as they are now; one whose record came or went is kept."""
+    found = _looked_up(work.cleanup.store, [candidate.leftover for candidate in candidates])
+    for candidate, (leftover, stored) in zip(candidates, found, strict=True):
+        record = work.settled_by_look.get(leftover.job_id, stored)
+        if candidate.has_record == (record is not None):
+            yield candidate, record
+        else:
+            work.keep(leftover, Kept.CHANGED)
+
+
+def _give_up(work: _Work, candidates: Sequence[_Candidate]) -> list[_Candidate]:
+    """Keeps the end of each log on its record; returns those for which that is done."""
+    done = []
+    logs = work.threads.map(lambda candidate: _log_of(work, candidate.leftover), candidates)
+    for candidate, found in zip(candidates, logs, strict=True):
+        leftover = candidate.leftover
+        if isinstance(found, FlinkjobsError):
+            work.keep(leftover, Kept.ERROR)
+            work.error(leftover.job_id, found)
+            continue
+        if found is not None and not work.dry_run:
+            if not work.cleanup.store.save_submitter_log(leftover.job_id, found):
+                work.keep(leftover, Kept.CHANGED)
+                continue
+            log.warning("job.given_up", job_id=leftover.job_id, k8s_job_name=leftover.job_name, pod=found.pod)
+        work.logs_saved += found is not None
+        work.given_up.add(leftover.uid)
+        done.append(candidate)
+    return done
+
+
+def _log_of(work: _Work, leftover: Leftover) -> SubmitterLog | FlinkjobsError | None:
+    """The end of the newest log that is left of a submitter; None when nothing is."""
+    selector = f"{SELECTOR},{JOB_ID_LABEL}={label_safe(leftover.job_id)}"
+    try:
+        pods = [pod for pod in work.cleanup.cluster.pods(selector) if pod.job_name == leftover.job_name]
+        for pod in sorted(pods, key=lambda pod: (str(pod.created_at or ""), pod.name), reverse=True):
+            if text := _output_of(work.cleanup.cluster, pod):
+                kept = joblog.tail(text, LOG_BYTES)
+                is_cut = kept != text or len(text.splitlines()) >= TAIL_LINES
+                return SubmitterLog(kept, truncated=is_cut, pod=pod.name, saved_at=work.cleanup.sync.clock())
+    except FlinkjobsError as error:
+        return error
+    return None
+
+
+def _output_of(cluster: Housekeeping, pod: Pod) -> str:
+    """The end of a pod's log, or what Kubernetes kept of it."""
+    container = pod.submit
+    text = cluster.pod_log(pod.name, container.name if container else SUBMIT_CONTAINER, tail=True)
+    if not isinstance(text, Missing):
+        return text
+    return container.state.message if container and isinstance(container.state, Terminated) else ""
+
+
+def _delete(work: _Work, candidates: Sequence[_Candidate]) -> Sequence[_Candidate]:
+    """Deletes those about which a fresh read of the records agrees, as long as there are places."""
+    may_go = []
+    for candidate, record in _fresh(work, candidates):
+        verdict = judge(candidate.leftover, record, work.now, work.cleanup.policy)
+        if verdict is Next.DELETE or (verdict is Next.GIVE_UP and candidate.leftover.uid in work.given_up):
+            may_go.append(candidate)
+        else:
+            work.keep(candidate.leftover, verdict if isinstance(verdict, Kept) else Kept.CHANGED)
+    while may_go and work.places > 0 and not work.stopped:
+        now_going = may_go[: work.places]
+        del may_go[: work.places]
+        _delete_all(work, now_going)
+    for candidate in may_go:
+        work.keep(candidate.leftover, Kept.OVER_LIMIT)
+    return []
+
+
+_Outcome: TypeAlias = Deletion | Kept | FlinkjobsError
+
+
+def _delete_all(work: _Work, candidates: Sequence[_Candidate]) -> None:
+    """Deletes these, several at once, and counts what came of it."""
+    outcomes = list(work.threads.map(lambda candidate: _delete_one(work, candidate.leftover), candidates))
+    for candidate, outcome in zip(candidates, outcomes, strict=True):
+        leftover, tally = candidate.leftover, work.tally(candidate.leftover)
+        if isinstance(outcome, KubernetesUnavailableError):
+            work.keep(leftover, Kept.UNCONFIRMED if _is_unanswered(outcome) else Kept.OVER_LIMIT)
+            work.error(None, outcome)
+        elif isinstance(outcome, FlinkjobsError):
+            work.keep(leftover, Kept.ERROR)
+            work.error(leftover.job_id, outcome)
+        elif isinstance(outcome, Kept):
+            work.keep(leftover, outcome)
+        elif outcome is Deletion.GONE:
+            tally.gone += 1
+        elif outcome is Deletion.BEGUN:
+            work.keep(leftover, Kept.DELETING)
+        else:
+            tally.deleted += 1
+            if len(tally.names) < NAMES_REPORTED:
+                tally.names.append(leftover.name)
+            if not candidate.has_record and not work.dry_run:
+                what = {"kind": leftover.kind.value, "name": leftover.name, "job_id": leftover.job_id}
+                log.warning("cleanup.without_record", **what)
+    if all(map(_is_unanswered, outcomes)):
+        work.stopped = True  # nobody is there: the next run finds out more cheaply
+
+
+def _is_unanswered(outcome: _Outcome) -> bool:
+    throttled = isinstance(outcome, KubernetesThrottledError)
+    return isinstance(outcome, KubernetesUnavailableError) and not throttled
+
+
+def _delete_one(work: _Work, leftover: Leftover) -> _Outcome:
+    """One deletion, in its turn; repeated where no answer came, as long as there is time.
+
+    After an attempt that got no answer, only a good answer says what became of the object.
+    """
+    unanswered: list[FlinkjobsError] = []
+    outcome: _Outcome = Kept.OVER_LIMIT
+    while len(unanswered) < ATTEMPTS and (work.dry_run or work.pace.turn()):
+        try:
+            if leftover.kind is not Kind.JOB and _has_job(work.cleanup.cluster, leftover):
+                return Kept.ACTIVE
+            return Deletion.DONE if work.dry_run else work.cleanup.cluster.delete(leftover)
+        except KubernetesConflictError:
+            outcome = Kept.CHANGED
+            break
+        except KubernetesThrottledError as throttled:
+            outcome = throttled
+            work.pace.hold(throttled.retry_after_seconds)
+        except KubernetesUnavailableError as unavailable:
+            unanswered.append(unavailable)
+        except FlinkjobsError as refused:
+            outcome = refused
+            break
+    return unanswered[-1] if unanswered else outcome
+
+
+def _has_job(cluster: Housekeeping, leftover: Leftover) -> bool:
+    """Whether the Job is there that a pod or ConfigMap belongs to, although it does not say so."""
+    job = cluster.job(leftover.job_name)
+    return not isinstance(job, Missing) and leftover.job_uid in ("", job.uid)
+
+
+# --- the report -------------------------------------------------------------------------------------
+
+
+def _report(
+    run_id: str, started_at: datetime, began: float, work: _Work | None, *, dry_run: bool
+) -> dict[str, Any]:
+    """The report of the contract; without work it says that this run was skipped."""
+    jobs, orphans = (work.jobs, work.orphans) if work else (_Tally(), _Tally())
+    errors = work.errors if work else []
+    oldest_kept = work.oldest_kept if work else None
+    left = sum(tally.kept[reason] for tally in (jobs, orphans) for reason in _LEFT)
+    return {
+        "run_id": run_id,
+        "started_at": started_at,
+        "duration_seconds": round(time.monotonic() - began, 3),
+        "dry_run": dry_run,
+        "complete": work is not None and not left and not errors,
+        "skipped": work is None,
+        "scanned": jobs.found,
+        "deleted": jobs.deleted,
+        "gone": jobs.gone,
+        "harvested": work.harvested if work else 0,
+        "logs_saved": work.logs_saved if work else 0,
+        "names": jobs.names,
+        "kept": _counts(jobs.kept),
+        "errors": errors[:NAMES_REPORTED],
+        "oldest_kept_hours": (
+            None
+            if work is None or oldest_kept is None
+            else round((work.now - oldest_kept).total_seconds() / 3600, 3)
+        ),
+        "orphans": {
+            "found": orphans.found,
+            "deleted": orphans.deleted,
+            "gone": orphans.gone,
+            "names": orphans.names,
+            "kept": _counts(orphans.kept),
+        },
+    }
+
+
+_LEFT: Final = (Kept.OVER_LIMIT, Kept.CHANGED, Kept.UNCONFIRMED, Kept.ERROR)
+"""What is kept for one of these may have to go, or be gone: the next run finds out."""
+
+
+def _counts(kept: Counter[Kept]) -> dict[str, int]:
+    return {reason.value: count for reason, count in sorted(kept.items()) if count}
+
+
+def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -468,7 +468,7 @@ class StatusMachine(RuleBasedStateMachine):
         parts = report["unchanged"] + sum(report["changed"].values()) + report["conflicts"]
         assert report["scanned"] == parts, report
         if report["complete"]:
-            assert report["scanned"] == len(store.read)
+            assert report["scanned"] == len(store.read) + store.skipped
             assert report["conflicts"] == len(store.updates) - len(store.written)
         resolved = [
             update

@@ -23,10 +23,11 @@ from flinkjobs.errors import (
     StoreUnavailableError,
 )
 from flinkjobs.kube import Event, KubernetesJob, Pod
-from flinkjobs.model import FlinkJob, JobRecord, Missing, UnreadableRecord, Update
-from flinkjobs.ports import Applied, Lease
+from flinkjobs.model import AtRest, FlinkJob, JobRecord, Missing, Overview, Skipped, UnreadableRecord, Update
+from flinkjobs.ports import Applied, Lease, reads_all
 from tests.property.bench import Bench
 from tests.property.world import TrueCluster, TrueSubmission, World
+from tests.support.overviews import overview_of
 
 
 class Died(BaseException):
@@ -234,17 +235,17 @@ class FlinkOfWorld:
     def _error(self) -> FlinkUnavailableError:
         return FlinkUnavailableError(f"cluster {self.name}: {self._cluster.mode}")
 
-    def overview(self) -> Mapping[str, FlinkJob]:
+    def overview(self) -> Overview:
         """The first answer in a pass is of the moment at which the pass began."""
         first, self._first = self._first, None
         if first is not None:
             if self._first_error is not None:
                 raise self._first_error
             self._evidence.overview[self.name] = first
-            return first
+            return overview_of(first)
         if not self._cluster.is_reachable:
             raise self._error()
-        return self._cluster.overview()
+        return overview_of(self._cluster.overview())
 
     def job(self, job_id: str) -> FlinkJob | Missing:
         self._scene.come_to(Point.ASK)
@@ -262,13 +263,13 @@ class FlinkOfWorld:
             raise self._error()
         return self._cluster.jobs[job_id].failure
 
-    def history(self) -> Mapping[str, FlinkJob]:
+    def history(self) -> Overview:
         assert self.has_history
         self._scene.come_to(Point.ASK)
         if not self._cluster.history_is_up:
             raise FlinkUnavailableError(f"cluster {self.name}: its History Server is away")
         self._evidence.history[self.name] = dict(self._cluster.archived)
-        return self._evidence.history[self.name]
+        return overview_of(self._cluster.archived)
 
     def history_failure(self, job_id: str) -> str | None:
         if not self._cluster.history_is_up:
@@ -289,6 +290,7 @@ class AccidentalStore(MongoJobStore):
         self._scene = scene
         self.read: list[JobRecord] = []
         self.unreadable: list[str] = []
+        self.skipped = 0
         self.updates: list[Update] = []
         self.written: dict[str, str] = {}
 
@@ -299,11 +301,16 @@ class AccidentalStore(MongoJobStore):
             raise StoreUnavailableError("the process is dead")
 
     def records_to_follow(
-        self, *, lost_since: datetime, job_ids: Collection[str] | None = None
-    ) -> Iterator[JobRecord | UnreadableRecord]:
-        found = list(super().records_to_follow(lost_since=lost_since, job_ids=job_ids))
+        self,
+        *,
+        lost_since: datetime,
+        job_ids: Collection[str] | None = None,
+        skip: Callable[[AtRest], bool] = reads_all,
+    ) -> Iterator[JobRecord | UnreadableRecord | Skipped]:
+        found = list(super().records_to_follow(lost_since=lost_since, job_ids=job_ids, skip=skip))
         self.read += [record for record in found if isinstance(record, JobRecord)]
         self.unreadable += [record.job_id for record in found if isinstance(record, UnreadableRecord)]
+        self.skipped += sum(record.count for record in found if isinstance(record, Skipped))
         self._come_to(Point.RECORDS)
         return iter(found)
 

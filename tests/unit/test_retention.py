@@ -1,4 +1,4 @@
-"""Which finished Kubernetes Jobs may go, and why the others stay."""
+"""Which objects of finished submissions may go, and why the others stay."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -6,64 +6,131 @@ from typing import Any
 
 import pytest
 
-from flinkjobs.kube import KubernetesJob
-from flinkjobs.model import JobPhase, Status
+from flinkjobs.kube import Kind, Leftover
+from flinkjobs.model import FlinkJobRef, IdSource, JobPhase, JobRecord, Status
 from flinkjobs.ports import Settled
-from flinkjobs.retention import Kept, RetentionPolicy, kept_because
-from tests.unit.kube_objects import NOON, job
+from flinkjobs.retention import (
+    Kept,
+    Next,
+    RetentionPolicy,
+    Verdict,
+    clock_skew,
+    is_doubtful,
+    judge,
+    settled,
+)
+from tests.unit.kube_objects import NOON
 
 POLICY = RetentionPolicy(retention=timedelta(hours=24), unharvested=timedelta(hours=168))
 SETTLED = Settled(job_id="etl_1", status=Status.RUNNING, is_settled=True)
 UNSETTLED = Settled(job_id="etl_1", status=Status.CREATED, is_settled=False)
+JOB = Leftover(Kind.JOB, "etl-1", "u", "7", job_id="etl_1", job_name="etl-1")
 
 
-def finished(hours_ago: float, phase: JobPhase = JobPhase.COMPLETE, **fields: Any) -> KubernetesJob:
-    return job(phase, finished_at=NOON - timedelta(hours=hours_ago), **fields)
+def finished(hours_ago: float, phase: JobPhase = JobPhase.COMPLETE, **fields: Any) -> Leftover:
+    return replace(JOB, phase=phase, over_since=NOON - timedelta(hours=hours_ago), **fields)
 
 
 @pytest.mark.parametrize(
-    ("kubernetes_job", "record", "expected"),
+    ("leftover", "record", "expected"),
     [
-        pytest.param(finished(25), SETTLED, None, id="old and settled goes"),
-        pytest.param(finished(25, JobPhase.FAILED), SETTLED, None, id="a failed one goes too"),
+        pytest.param(finished(25), SETTLED, Next.DELETE, id="old and settled goes"),
+        pytest.param(finished(25, JobPhase.FAILED), SETTLED, Next.DELETE, id="a failed one goes too"),
         pytest.param(finished(23), SETTLED, Kept.YOUNG, id="young"),
         pytest.param(finished(24), SETTLED, Kept.YOUNG, id="exactly the retention is not more than it"),
         pytest.param(finished(-1), SETTLED, Kept.YOUNG, id="ended in the future: a wrong clock"),
-        pytest.param(finished(25), UNSETTLED, Kept.UNSETTLED, id="unsettled"),
-        pytest.param(finished(168), UNSETTLED, Kept.UNSETTLED, id="unsettled, exactly the hard limit"),
-        pytest.param(finished(169), UNSETTLED, None, id="unsettled, past the hard limit"),
+        pytest.param(finished(23), UNSETTLED, Kept.YOUNG, id="young and unsettled"),
+        pytest.param(finished(25), UNSETTLED, Next.HARVEST, id="unsettled"),
+        pytest.param(finished(168), UNSETTLED, Next.HARVEST, id="unsettled, exactly the hard limit"),
+        pytest.param(finished(169), UNSETTLED, Next.GIVE_UP, id="unsettled, past the hard limit"),
+        pytest.param(finished(169), SETTLED, Next.DELETE, id="settled, past the hard limit"),
         pytest.param(finished(25), None, Kept.NO_RECORD, id="no record"),
-        pytest.param(finished(169), None, None, id="no record, past the hard limit"),
+        pytest.param(finished(168), None, Kept.NO_RECORD, id="no record, exactly the hard limit"),
+        pytest.param(finished(169), None, Next.DELETE, id="no record, past the hard limit"),
         pytest.param(finished(23), None, Kept.YOUNG, id="no record and young"),
-        pytest.param(job(), SETTLED, Kept.ACTIVE, id="active"),
-        pytest.param(job(JobPhase.SUSPENDED), SETTLED, Kept.SUSPENDED, id="suspended"),
         pytest.param(
-            job(JobPhase.COMPLETE), SETTLED, Kept.NO_END_TIME, id="over, but nobody knows since when"
+            finished(25), replace(SETTLED, k8s_job_name="etl-1"), Next.DELETE, id="the record names this Job"
+        ),
+        pytest.param(
+            finished(25), replace(SETTLED, k8s_job_name="etl-2"), Kept.NO_RECORD, id="the record has another"
+        ),
+        pytest.param(replace(JOB, phase=JobPhase.ACTIVE), SETTLED, Kept.ACTIVE, id="active"),
+        pytest.param(
+            finished(999, JobPhase.ACTIVE), SETTLED, Kept.ACTIVE, id="active, whatever else it may say"
+        ),
+        pytest.param(replace(JOB, phase=JobPhase.SUSPENDED), SETTLED, Kept.SUSPENDED, id="suspended"),
+        pytest.param(
+            replace(JOB, phase=JobPhase.COMPLETE), SETTLED, Kept.NO_END_TIME, id="over, nobody knows when"
         ),
         pytest.param(finished(999, job_id=""), SETTLED, Kept.FOREIGN, id="our label without our annotation"),
         pytest.param(finished(999, deleting=True), SETTLED, Kept.DELETING, id="under deletion already"),
-        pytest.param(job(deleting=True), SETTLED, Kept.DELETING, id="active and under deletion"),
-        pytest.param(
-            job(created_at=NOON - timedelta(days=999)), None, Kept.ACTIVE, id="old but still active"
-        ),
+        pytest.param(replace(JOB, deleting=True), SETTLED, Kept.DELETING, id="active and under deletion"),
+        pytest.param(finished(999, unreadable="KeyError"), None, Kept.UNREADABLE, id="unreadable"),
+        pytest.param(finished(25, kind=Kind.POD), SETTLED, Next.DELETE, id="a pod goes by the same rule"),
+        pytest.param(finished(25, kind=Kind.CONFIG_MAP), None, Kept.NO_RECORD, id="a ConfigMap stays by it"),
     ],
 )
-def test_the_rule(kubernetes_job: KubernetesJob, record: Settled | None, expected: Kept | None) -> None:
-    assert kept_because(kubernetes_job, record, NOON, POLICY) == expected
+def test_the_rule(leftover: Leftover, record: Settled | None, expected: Verdict) -> None:
+    assert judge(leftover, record, NOON, POLICY) == expected
 
 
 @pytest.mark.parametrize(
-    ("now", "expected"),
+    ("record", "limit", "before", "after"),
     [
-        (NOON + timedelta(hours=24), Kept.YOUNG),
-        (NOON + timedelta(hours=24, microseconds=1), None),
+        (SETTLED, 24, Kept.YOUNG, Next.DELETE),
+        (UNSETTLED, 24, Kept.YOUNG, Next.HARVEST),
+        (UNSETTLED, 168, Next.HARVEST, Next.GIVE_UP),
+        (None, 168, Kept.NO_RECORD, Next.DELETE),
     ],
-    ids=["at the limit", "a microsecond later"],
+    ids=["settled", "unsettled", "unsettled, hard", "no record, hard"],
 )
-def test_the_limit_is_exact(now: datetime, expected: Kept | None) -> None:
-    assert kept_because(finished(0), SETTLED, now, POLICY) == expected
+def test_a_limit_is_exact(record: Settled | None, limit: int, before: Verdict, after: Verdict) -> None:
+    at_the_limit = NOON + timedelta(hours=limit)
+    assert judge(finished(0), record, at_the_limit, POLICY) == before
+    assert judge(finished(0), record, at_the_limit + timedelta(microseconds=1), POLICY) == after
 
 
 def test_a_retention_beyond_the_hard_limit_still_holds_for_unsettled_jobs() -> None:
     policy = replace(POLICY, retention=timedelta(hours=200))
-    assert kept_because(finished(180), UNSETTLED, NOON, policy) == Kept.YOUNG
+    assert judge(finished(180), UNSETTLED, NOON, policy) == Kept.YOUNG
+    assert judge(finished(180), None, NOON, policy) == Kept.YOUNG
+
+
+REF = FlinkJobRef(id="a" * 32, source=IdSource.LOG)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"status": Status.FINISHED}, True),
+        ({"status": Status.FAILED}, True),
+        ({"status": Status.CANCELLED}, True),
+        ({"status": Status.RUNNING, "flink_jobs": (REF,), "submitter_done": True}, True),
+        ({"status": Status.LOST, "flink_jobs": (REF,), "submitter_done": True}, True),
+        ({"status": Status.RUNNING, "flink_jobs": (REF,)}, False),
+        ({"status": Status.CREATED, "submitter_done": True}, False),
+        ({"status": Status.CREATED}, False),
+    ],
+)
+def test_a_record_is_settled_by_an_outcome_or_by_all_its_ids(fields: Any, expected: bool) -> None:
+    record = JobRecord(job_id="etl_1", submitted_at=NOON, k8s_job_name="etl-1", **fields)
+    assert settled(record) == Settled("etl_1", fields["status"], expected, "etl-1")
+
+
+@pytest.mark.parametrize(
+    ("server", "expected"),
+    [(-10, -10), (-1, -1), (0, 0), (3, 0), (5, 0), (6, 1), (600, 595)],
+)
+def test_a_skew_is_told_from_a_slow_answer(server: int, expected: int) -> None:
+    def at(seconds: int) -> datetime:
+        return NOON + timedelta(seconds=seconds)
+
+    assert clock_skew(at(server), before=at(0), after=at(5)) == timedelta(seconds=expected)
+
+
+@pytest.mark.parametrize(
+    ("listed", "known", "expected"),
+    [(0, 0, False), (1, 0, True), (1, 1, False), (2, 1, False), (3, 1, True), (10, 5, False), (10, 4, True)],
+)
+def test_fewer_than_half_is_doubtful(listed: int, known: int, expected: bool) -> None:
+    assert is_doubtful(listed=listed, known=known) is expected
