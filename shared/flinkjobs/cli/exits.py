@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from http import HTTPStatus
 from typing import Self
 
-from flinkjobs.errors import FlinkjobsError, NotFoundError, SettingsError, TemplateMissingError, TemporaryError
+from typer.exceptions import TyperException
+
+from flinkjobs.errors import (
+    FlinkjobsError,
+    SettingsError,
+    TemporaryError,
+)
 from flinkjobs.model import Status
 
 
@@ -38,6 +45,12 @@ class Exit(IntEnum):
         return member
 
 
+class MisuseError(TyperException):
+    """The command line cannot be carried out, in a way that typer does not see; nothing was sent."""
+
+    exit_code = Exit.USAGE
+
+
 OUTCOMES = {
     Status.FINISHED: Exit.OK,
     Status.FAILED: Exit.FAILED,
@@ -46,15 +59,11 @@ OUTCOMES = {
 }
 """What --wait exits with, by the status in which the job ended; every other status is not the end."""
 
-_BY_ERROR: tuple[tuple[type[FlinkjobsError], Exit], ...] = (
-    (SettingsError, Exit.USAGE),
-    (NotFoundError, Exit.NOT_FOUND),
-    (TemplateMissingError, Exit.NOT_FOUND),
-    (TemporaryError, Exit.UNAVAILABLE),
-    (FlinkjobsError, Exit.REFUSED),
-)
-
 
 def exit_for(error: FlinkjobsError) -> Exit:
-    """The exit code of an error: that of the first kind it is."""
-    return next(code for kind, code in _BY_ERROR if isinstance(error, kind))
+    """The exit code of an error, by its kind and the HTTP status it becomes."""
+    if isinstance(error, SettingsError):
+        return Exit.USAGE
+    if isinstance(error, TemporaryError):
+        return Exit.UNAVAILABLE
+    return Exit.NOT_FOUND if error.http_status == HTTPStatus.NOT_FOUND else Exit.REFUSED

@@ -58,9 +58,9 @@ def status_text(status: str | None) -> Text:
     return Text(clean(status or "UNREADABLE"), style=STATUS_STYLES.get(status or "", "red"))
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, title: str | None = None) -> Table:
+def table(columns: Iterable[str], rows: Iterable[Sequence[Cell]]) -> Table:
     """A table of foreign text. `Text` cells are taken as they are; None becomes a dash."""
-    drawn = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for name in columns:
         drawn.add_column(name, overflow="fold")
     for row in rows:
@@ -70,6 +70,10 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, title: str 
 
 def _cell(value: str | float | None) -> str:
     return NOTHING if value is None else clean(value)
+
+
+class ReaderGone(BaseException):
+    """Whoever read standard output went away. The libraries below would turn a BrokenPipeError into a 1."""
 
 
 class Output:
@@ -105,13 +109,14 @@ class Output:
             return
         if isinstance(renderable, Table):
             renderable.box = None
+            renderable.padding = (0, 2, 0, 0)
         with self.console.capture() as capture:
             self.console.print(renderable, soft_wrap=isinstance(renderable, (str, Text)))
         self._write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
 
-    def line(self, text: str, *, style: str = "") -> None:
+    def line(self, text: str, *, style: str = "", indent: int = 0) -> None:
         """Prints one line; foreign text in it is made printable."""
-        self.show(Text(clean(text), style=style))
+        self.show(Text(" " * indent + clean(text), style=style))
 
     def text(self, text: str) -> None:
         """Prints foreign text of several lines."""
@@ -128,13 +133,18 @@ class Output:
         self.errors.print(line, soft_wrap=True)
 
     def _write(self, text: str) -> None:
-        self.console.file.write(text)
-        self.console.file.flush()
+        try:
+            self.console.file.write(text)
+            self.console.file.flush()
+        except BrokenPipeError:
+            raise ReaderGone from None
 
 
 def _console(stream: Any) -> Console:
     is_terminal = stream.isatty()
-    return Console(file=stream, width=None if is_terminal else PLAIN_COLUMNS, highlight=False, markup=False, emoji=False)
+    return Console(
+        file=stream, width=None if is_terminal else PLAIN_COLUMNS, highlight=False, markup=False, emoji=False
+    )
 
 
 def _escaped(text: str) -> str:

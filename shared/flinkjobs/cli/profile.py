@@ -16,7 +16,7 @@ from typing import Final
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
-from flinkjobs.errors import SettingsError
+from flinkjobs.cli.exits import MisuseError
 
 DEFAULT_FILE: Final = ".env"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -34,10 +34,10 @@ def environment(
         directory: where `.env` is looked for when neither was chosen.
 
     Raises:
-        SettingsError: the file is not there or cannot be read; or both a profile and a file were chosen.
+        MisuseError: the file is not there or cannot be read; or both a profile and a file were chosen.
     """
     if profile is not None and env_file is not None:
-        raise SettingsError("--profile and --env-file are two ways to say the same; give one of them")
+        raise MisuseError("--profile and --env-file are two ways to say the same; give one of them")
     if profile is not None:
         return _read(profile_path(profile, environ), f"profile {profile}")
     if env_file is not None:
@@ -52,7 +52,7 @@ def profile_path(name: str, environ: Mapping[str, str]) -> Path:
     https://specifications.freedesktop.org/basedir-spec/latest/
     """
     if not _NAME.fullmatch(name):
-        raise SettingsError("--profile must be a name of letters, digits, '.', '_' and '-', not a path")
+        raise MisuseError("--profile must be a name of letters, digits, '.', '_' and '-', not a path")
     configured = environ.get("XDG_CONFIG_HOME", "")
     home = Path(configured) if configured.startswith("/") else Path.home() / ".config"
     return home / "flinkjobs" / f"{name}.env"
@@ -63,8 +63,10 @@ def _read(path: Path, what: str) -> dict[str, str]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         told = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise SettingsError(f"{what} file {path} cannot be read: {told}") from error
+        raise MisuseError(f"{what} file {path} cannot be read: {told}") from error
     for binding in parse_stream(io.StringIO(text)):
         if binding.error:
-            raise SettingsError(f"{what} file {path}: line {binding.original.line} is not NAME=value")
-    return {name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value is not None}
+            raise MisuseError(f"{what} file {path}: line {binding.original.line} is not NAME=value")
+    return {
+        name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value is not None
+    }

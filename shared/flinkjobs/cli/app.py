@@ -1,0 +1,167 @@
+"""The command `flinkjobs`: its global options, its groups of commands, and how every error ends."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import traceback
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Final, NoReturn
+
+import typer
+from typer.exceptions import Abort, TyperException
+from typer.main import get_command
+
+from flinkjobs import log
+from flinkjobs.cli import doctor, jobs, passes, schedules, store, submit
+from flinkjobs.cli.exits import Exit, exit_for
+from flinkjobs.cli.hints import hint_for
+from flinkjobs.cli.output import Output, ReaderGone, clean
+from flinkjobs.cli.session import GlobalOptions
+from flinkjobs.errors import FlinkjobsError
+
+DEBUG_VARIABLE: Final = "FLINKJOBS_DEBUG"
+
+app = typer.Typer(
+    name="flinkjobs",
+    help="Submit Flink Python jobs, follow them, and find out why one does not move.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+submit.register(app)
+jobs.register(app)
+passes.register(app)
+schedules.register(app)
+store.register(app)
+doctor.register(app)
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"flinkjobs {version('flinkjobs')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            envvar="FLINKJOBS_PROFILE",
+            help="Take all settings from ~/.config/flinkjobs/PROFILE.env, and none from the environment.",
+        ),
+    ] = None,
+    env_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="FLINKJOBS_ENV_FILE",
+            help="Take all settings from this file, and none from the environment.",
+        ),
+    ] = None,
+    direct: Annotated[
+        bool,
+        typer.Option(
+            "--direct",
+            help="Work on MongoDB, Kubernetes and Flink from here, even where the URL of a function is set.",
+        ),
+    ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option(
+            "--debug",
+            envvar=DEBUG_VARIABLE,
+            help="Log what is done, and show the stack of an unexpected error.",
+        ),
+    ] = False,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end."),
+    ] = False,
+) -> None:
+    """Reads the options that stand before the command's name."""
+    context.obj = GlobalOptions(profile=profile, env_file=env_file, is_direct=direct)
+    _log_to_standard_error("DEBUG" if debug else "WARNING")
+    if debug:
+        os.environ[DEBUG_VARIABLE] = "1"
+
+
+def main() -> NoReturn:
+    """Runs one command and ends the process with its exit code; see `Exit`."""
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):  # not every system has both
+            signal.signal(getattr(signal, name), _stop)
+    sys.exit(_run(sys.argv[1:]))
+
+
+def _run(arguments: list[str]) -> int:
+    out = Output(is_json=True)  # it says errors only, the same in every command
+    try:
+        code = get_command(app).main(arguments, prog_name="flinkjobs", standalone_mode=False)
+    except FlinkjobsError as error:
+        out.error(f"{error}{_and(hint_for(error))}")
+        code = exit_for(error)
+    except TyperException as error:
+        context: typer.Context | None = getattr(error, "ctx", None)
+        hint = f"see {context.command_path if context else 'flinkjobs'} --help"
+        message = error.format_message().removesuffix(".").replace("Value error, ", "")
+        out.error(f"{message or 'a command is missing'}{_and(hint)}")
+        code = error.exit_code
+    except Abort:
+        out.error("nothing was done")
+        code = Exit.INTERRUPTED
+    except _Stopped as stopped:
+        out.error(f"ended by {stopped}")
+        code = 128 + stopped.number
+    except ReaderGone:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads what is left
+        code = Exit.BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001 - the boundary: a person gets one line, whatever went wrong
+        if os.environ.get(DEBUG_VARIABLE):
+            traceback.print_exc()
+        out.error(
+            f"unexpected {type(error).__name__}: {clean(error)}; run it with --debug and report the stack"
+        )
+        code = Exit.BUG
+    return int(code or 0)
+
+
+class _Stopped(BaseException):
+    """A signal other than Ctrl-C asks this process to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    raise _Stopped(number)
+
+
+def _and(hint: str) -> str:
+    return f"; {hint}" if hint else ""
+
+
+class _Lines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        fields = getattr(record, "fields", {}).items()
+        told = " ".join(f"{name}={value}" for name, value in fields)
+        text = clean(f"{record.levelname.lower()}: {record.getMessage()} {told}")
+        if record.exc_info and log.LOGGER.isEnabledFor(logging.DEBUG):
+            return f"flinkjobs: {text}\n{self.formatException(record.exc_info)}"
+        raised = clean(f"exception={record.exc_info[1]!r}") if record.exc_info else ""
+        return f"flinkjobs: {text} {raised}".rstrip()
+
+
+def _log_to_standard_error(level: str) -> None:
+    """The functions' events are no result: they go beside it, those that matter only when asked for."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Lines())
+    log.LOGGER.handlers = [handler]
+    log.LOGGER.propagate = False
+    log.LOGGER.setLevel(level)

@@ -1,0 +1,87 @@
+"""`doctor`: what is wrong, the cause first, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
+from typing import Final
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from flinkjobs import bootstrap
+from flinkjobs.cli.exits import Exit
+from flinkjobs.cli.output import Output, clean
+from flinkjobs.cli.session import JsonOption, Session, session_of
+from flinkjobs.doctor import Finding, Verdict, first_failing, is_healthy, judge
+from flinkjobs.examine import AllSettings, examine
+
+STYLES: Final[Mapping[Verdict, str]] = {
+    Verdict.OK: "green",
+    Verdict.WARN: "yellow",
+    Verdict.FAIL: "bold red",
+    Verdict.UNKNOWN: "bold magenta",
+    Verdict.SKIPPED: "dim",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("doctor")(doctor)
+
+
+def doctor(context: typer.Context, json: JsonOption = False) -> None:
+    """Check every part of the system, and name the cause of what is wrong in the first line that fails.
+
+    It looks at each part itself, so it needs the settings and the rights of the functions. Exits with 0 when
+    all is well, with 1 when something is not.
+    """
+    session = session_of(context, is_json=json)
+    out = session.out
+    status = out.errors.status("asking every part of the system") if out.is_live else nullcontext()
+    with status, bootstrap.probes() as probes:
+        seen = examine(lambda: _settings(session), probes, bootstrap.utc_now)
+    findings = judge(seen)
+    healthy = is_healthy(findings)
+    if out.is_json:
+        told = [asdict(finding) for finding in findings]
+        out.json({"healthy": healthy, "checked_at": seen.now, "findings": told})
+    else:
+        show(out, findings)
+    raise typer.Exit(Exit.OK if healthy else Exit.FAILED)
+
+
+def _settings(session: Session) -> AllSettings:
+    connection = session.connection
+    is_scheduled = bool(session.environ.get("SCHEDULER_PARENT", "").strip())
+    return AllSettings(
+        functions=connection.settings(),
+        client=connection.client,
+        schedules=connection.schedule_settings if is_scheduled else None,
+    )
+
+
+def show(out: Output, findings: Sequence[Finding]) -> None:
+    """Prints every finding, and last the one to begin with."""
+    drawn = Table.grid(padding=(0, 2, 0, 0))
+    drawn.add_column(no_wrap=True)
+    drawn.add_column(no_wrap=True)
+    drawn.add_column(overflow="fold")
+    for finding in findings:
+        evidence = Text(clean(finding.evidence), style="dim" if finding.verdict is Verdict.SKIPPED else "")
+        if finding.code:
+            code = Text(f"{finding.code}: ", style=STYLES[finding.verdict])
+            evidence = Text().append_text(code).append_text(evidence)
+        drawn.add_row(Text(finding.verdict, style=STYLES[finding.verdict]), Text(finding.check), evidence)
+        if finding.next_step:
+            drawn.add_row("", "", Text(f"→ {clean(finding.next_step)}", style="italic"))
+    out.show(drawn)
+    first = first_failing(findings)
+    if first is None:
+        out.line("All is well.", style="green")
+        return
+    bad = sum(finding.verdict in (Verdict.FAIL, Verdict.UNKNOWN) for finding in findings)
+    more = "" if bad == 1 else f" ({bad - 1} more may follow from it)"
+    out.line(f"Begin with {first.check}: {first.code}{more}.", style="bold red")

@@ -1,0 +1,184 @@
+"""Following one job to its end: drawn on a terminal, a line per change elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated, Final, TypeAlias
+
+import typer
+from rich.console import Group
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.text import Text
+
+from flinkjobs.cli.connection import Connection, Document
+from flinkjobs.cli.exits import OUTCOMES, Exit
+from flinkjobs.cli.output import Output, clean, status_text
+from flinkjobs.cli.passes import told_by
+from flinkjobs.cli.words import clock, reason, seconds
+from flinkjobs.errors import FlinkjobsError, FunctionUnavailableError, TemporaryError
+from flinkjobs.model import Status
+
+INTERVAL_SECONDS: Final = 5.0
+REDRAWS_PER_SECOND: Final = 4
+
+IntervalOption: TypeAlias = Annotated[
+    float, typer.Option(min=0.2, max=3600, metavar="SECONDS", help="How often to look.")
+]
+TimeoutOption: TypeAlias = Annotated[
+    float | None,
+    typer.Option(min=0, metavar="SECONDS", help="How long to wait at most; the job goes on."),
+]
+
+
+def follow(
+    connection: Connection,
+    out: Output,
+    any_id: str,
+    *,
+    interval_seconds: float,
+    timeout_seconds: float | None,
+) -> None:
+    """Looks at a job until it is over, and ends the command by its outcome.
+
+    Each look first asks for a pass over just this record, where there is a way to: the job's end is seen
+    within an interval instead of within the schedule's period. Ctrl-C ends the looking, never the job.
+
+    Raises:
+        NotFoundError: there is no such job.
+    """
+    looks = _looks(connection, out, any_id, interval_seconds, timeout_seconds)
+    last: Document | None = None
+    try:
+        for found in _drawn(out, looks) if out.is_live else _told(out, looks):
+            last = found
+    except KeyboardInterrupt:
+        job_id = any_id if last is None else last["job"]["job_id"]
+        out.note(
+            f"Interrupted. {job_id} goes on; follow it again with: flinkjobs wait {job_id}", style="yellow"
+        )
+        raise typer.Exit(Exit.INTERRUPTED) from None
+    assert last is not None  # noqa: S101 the first look is always made
+    _finish(out, last)
+
+
+def _finish(out: Output, last: Document) -> None:
+    job = last["job"]
+    if out.is_json:
+        out.json(last)
+    if job["status"] is None:
+        out.note(f"The record of {job['job_id']} cannot be read: {job['unreadable']}", style="red")
+        raise typer.Exit(Exit.FAILED)
+    outcome = OUTCOMES.get(Status(job["status"]))
+    if outcome is None:
+        out.note(
+            f"{job['job_id']} is still {job['status']}; follow it again with: flinkjobs wait {job['job_id']}"
+        )
+        raise typer.Exit(Exit.STILL_RUNNING)
+    if not out.is_json:
+        out.show(_sentence(job))
+    raise typer.Exit(outcome)
+
+
+def _sentence(job: Document) -> Text:
+    """How a job ended, in one line."""
+    told = Text.assemble(clean(job["job_id"]), " is ", status_text(job["status"]))
+    if job["duration"] is not None:
+        told.append(f" after {seconds(job['duration'])}")
+    if why := reason(job["reason"]):
+        told.append(f". {why}")
+    return told
+
+
+def _looks(
+    connection: Connection, out: Output, any_id: str, interval_seconds: float, timeout_seconds: float | None
+) -> Iterator[Document]:
+    """The job as it is now, and after every interval, up to its end or the end of the time."""
+    began = time.monotonic()
+    job_id, told = any_id, ""
+    while True:
+        found: Document | None = None
+        trouble = ""
+        try:
+            found = connection.show(job_id)
+            job_id = found["job"]["job_id"]
+            if not _is_over(found):
+                trouble = _synced(connection, job_id)
+                found = connection.show(job_id)
+        except TemporaryError as error:
+            trouble = str(error)
+        if trouble != told:
+            told = trouble
+            if trouble:
+                out.note(f"{trouble}; going on", style="yellow")
+        if found is not None:
+            yield found
+            if _is_over(found):
+                return
+        if timeout_seconds is not None and time.monotonic() - began + interval_seconds > timeout_seconds:
+            if found is None:
+                raise FunctionUnavailableError(f"nothing could be learned of {job_id}: {trouble}")
+            return
+        time.sleep(interval_seconds)
+
+
+def _is_over(found: Document) -> bool:
+    """Whether there is nothing to wait for any more; a record that cannot be read will not move."""
+    status = found["job"]["status"]
+    return status is None or Status(status) in OUTCOMES
+
+
+def _synced(connection: Connection, job_id: str) -> str:
+    """Asks for a pass over one record; returns why there was none, "" where there was, or nobody to ask."""
+    try:
+        report = connection.sync_one(job_id)
+    except FlinkjobsError as error:
+        return f"no synchronisation: {error}"
+    wrong = [] if report is None else told_by(report)
+    return wrong[0] if wrong else ""
+
+
+def _told(out: Output, looks: Iterator[Document]) -> Iterator[Document]:
+    """Says every change in a line of its own."""
+    before = None
+    for found in looks:
+        job = found["job"]
+        now = (job["status"], job["flink_job_id"], reason(job["reason"]))
+        if now != before:
+            before = now
+            out.note(f"{clock(found['now'])} {' '.join(part for part in now if part)}", style="")
+        yield found
+
+
+def _drawn(out: Output, looks: Iterator[Document]) -> Iterator[Document]:
+    """Draws the job as it is, with a clock that goes."""
+    spinner = Spinner("dots")
+    shown: list[Document] = []
+
+    def draw() -> Group:
+        lines: list[Spinner | Text] = [spinner]
+        spinner.update(text=_moving(shown[-1]["job"]) if shown else "looking")
+        if shown and (why := reason(shown[-1]["job"]["reason"])):
+            lines.append(Text(f"  {why}", style="yellow"))
+        lines.append(Text("  Ctrl-C stops looking; the job goes on.", style="dim"))
+        return Group(*lines)
+
+    with Live(
+        get_renderable=draw, console=out.console, refresh_per_second=REDRAWS_PER_SECOND, transient=True
+    ):
+        for found in looks:
+            shown.append(found)
+            del shown[:-1]
+            yield found
+
+
+def _moving(job: Document) -> Text:
+    """A job that is not over, in one line."""
+    begin = datetime.fromisoformat(job["start_time"] or job["submitted_at"])
+    elapsed = seconds(max(0.0, (datetime.now(UTC) - begin).total_seconds()))
+    told = Text.assemble(clean(job["job_id"]), "  ", status_text(job["status"]), f"  {elapsed}")
+    if job["flink_job_id"]:
+        told.append(f"  {clean(job['flink_job_id'])}", style="dim")
+    return told

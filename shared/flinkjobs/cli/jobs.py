@@ -1,0 +1,308 @@
+"""`jobs`, `show`, `logs` and `wait`: looking at jobs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Annotated, Final
+
+import typer
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from flinkjobs.cli.connection import Connection, Document
+from flinkjobs.cli.exits import Exit
+from flinkjobs.cli.follow import INTERVAL_SECONDS, IntervalOption, TimeoutOption, follow
+from flinkjobs.cli.output import Output, clean, status_text, table
+from flinkjobs.cli.session import JsonOption, session_of
+from flinkjobs.cli.words import clock, event, moment, reason, seconds
+from flinkjobs.errors import KubernetesUnavailableError, NotFoundError, TemporaryError
+from flinkjobs.model import Status
+from flinkjobs.remedies import REMEDIES
+
+ROWS: Final = 20
+SHORT_ID: Final = 12
+"""Digits of a Flink Job ID in a table on a terminal; the whole one everywhere else."""
+COLUMNS: Final = {
+    "Submitted (UTC)": 15,
+    "Job": 12,
+    "Status": 9,
+    "Duration": 10,
+    "Flink Job ID": 13,
+    "Reason": 24,
+}
+"""The columns of the list, and how wide each is at least where they must fit a terminal."""
+LEFT_OUT: Final = ("Flink Job ID", "Submitted (UTC)", "Duration", "Reason")
+"""The columns that go first where a terminal is too narrow for all."""
+GAP: Final = 2
+"""Columns between two columns."""
+LINES_AROUND: Final = 7
+"""Lines of a live table that are no rows: counts, title, rules, directions."""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command("jobs")(jobs)
+    app.command("show")(show)
+    app.command("logs")(logs)
+    app.command("wait")(wait)
+
+
+def jobs(
+    context: typer.Context,
+    status: Annotated[
+        list[Status] | None, typer.Option(help="Only jobs of this status; repeatable.", case_sensitive=False)
+    ] = None,
+    template_id: Annotated[str | None, typer.Option(help="Only jobs of this template.")] = None,
+    search: Annotated[
+        str | None, typer.Option(help="Only jobs with this in a name, or at the beginning of an id.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only jobs submitted at this time (ISO 8601) or later.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only jobs submitted before this time.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="How many jobs at most.")] = ROWS,
+    cursor: Annotated[
+        str | None,
+        typer.Option(help="Where to go on: the next_cursor of the page before, as --json shows it."),
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Show them again and again, until Ctrl-C.")] = False,
+    interval: IntervalOption = INTERVAL_SECONDS,
+    json: JsonOption = False,
+) -> None:
+    """List jobs, newest first."""
+    session = session_of(context, is_json=json)
+    connection, out = session.connection, session.out
+    given = {
+        "status": ",".join(status or ()),
+        "template_id": template_id,
+        "q": search,
+        "from": since,
+        "to": until,
+        "limit": str(limit),
+        "cursor": cursor,
+    }
+    query = {name: value for name, value in given.items() if value}
+    if watch:
+        _watch(connection, out, query, interval)
+        return
+    page = connection.list_jobs(query)
+    if out.is_json:
+        out.json(page)
+    else:
+        _show_page(out, page)
+
+
+def _show_page(out: Output, page: Document) -> None:
+    listed = _table(page, width=out.console.width if out.console.is_terminal else None)
+    last = listed.columns[-1]
+    if last.header == "Reason":
+        last.no_wrap, last.overflow = False, "fold"  # here is room below
+    out.show(listed)
+    out.show(_counts(page))
+    if page["next_cursor"]:
+        out.note(f"There are more: --limit, or --cursor {page['next_cursor']}")
+
+
+def _table(page: Document, *, width: int | None) -> Table:
+    """The list, as wide as it gets or, on a terminal, as wide as that: what tells least is left out first."""
+    rows = [_row(job, is_short=width is not None) for job in page["jobs"]]
+    if width is None:
+        return table(COLUMNS, rows)
+    ids = (len(clean(job["job_id"])) for job in page["jobs"])
+    widths = {**COLUMNS, "Job": min(max(ids, default=COLUMNS["Job"]), width - COLUMNS["Status"] - GAP)}
+    for name in LEFT_OUT:
+        if _total(widths) > width:
+            del widths[name]
+    if "Reason" in widths:
+        widths["Reason"] += width - _total(widths)
+    places = [place for place, name in enumerate(COLUMNS) if name in widths]
+    listed = table(widths, [[row[place] for place in places] for row in rows])
+    for column, wide in zip(listed.columns, widths.values(), strict=True):
+        column.width, column.no_wrap, column.overflow = wide, True, "ellipsis"
+    return listed
+
+
+def _total(widths: Mapping[str, int]) -> int:
+    return sum(widths.values()) + GAP * (len(widths) - 1)
+
+
+def _row(job: Document, *, is_short: bool) -> tuple[str | Text | None, ...]:
+    flink_job_id = job["flink_job_id"]
+    if is_short and flink_job_id:
+        flink_job_id = f"{flink_job_id[:SHORT_ID]}…"
+    why = f"UNREADABLE: {job['unreadable']}" if job.get("unreadable") else reason(job["reason"])
+    submitted = moment(job["submitted_at"])
+    return (
+        submitted.partition("-")[2] if is_short else submitted,
+        job["job_id"],
+        status_text(job["status"]),
+        seconds(job["duration"]),
+        flink_job_id,
+        why,
+    )
+
+
+def _counts(page: Document) -> Text:
+    """How many jobs of each status the same filters find."""
+    told = Text()
+    for status, count in page["counts"].items():
+        if count:
+            told.append_text(status_text(status)).append(f" {count}   ")
+    return told or Text("No jobs.")
+
+
+def _watch(connection: Connection, out: Output, query: Mapping[str, str], interval_seconds: float) -> None:
+    """Shows the page again and again; what does not answer is said, and asked again."""
+    try:
+        if out.is_live:
+            _draw(connection, out, query, interval_seconds)
+        else:
+            _repeat(connection, out, query, interval_seconds)
+    except KeyboardInterrupt:
+        raise typer.Exit(Exit.INTERRUPTED) from None
+
+
+def _draw(connection: Connection, out: Output, query: Mapping[str, str], interval_seconds: float) -> None:
+    rows = max(1, min(int(query["limit"]), out.console.height - LINES_AROUND))
+    page = connection.list_jobs({**query, "limit": str(rows)})
+    with Live(_screen(out, page, ""), console=out.console, auto_refresh=False) as live:
+        live.refresh()
+        while True:
+            time.sleep(interval_seconds)
+            trouble = ""
+            try:
+                page = connection.list_jobs({**query, "limit": str(rows)})
+            except TemporaryError as error:
+                trouble = clean(error)
+            live.update(_screen(out, page, trouble), refresh=True)
+
+
+def _screen(out: Output, page: Document, trouble: str) -> Group:
+    foot = Text(f"{clock(page['now'])} UTC", style="dim")
+    if trouble:
+        foot.append(f"  no answer since: {trouble}", style="red")
+    else:
+        foot.append("  Ctrl-C ends this.")
+    foot.no_wrap, foot.overflow = True, "ellipsis"
+    return Group(_counts(page), _table(page, width=out.console.width), foot)
+
+
+def _repeat(connection: Connection, out: Output, query: Mapping[str, str], interval_seconds: float) -> None:
+    """Prints the page whenever it has changed."""
+    before = None
+    while True:
+        try:
+            page = connection.list_jobs(query)
+        except TemporaryError as error:
+            out.note(f"{error}; going on")
+        else:
+            now = (page["jobs"], page["counts"])
+            if now != before:
+                before = now
+                if out.is_json:
+                    out.json_line(page)
+                else:
+                    out.line(f"{moment(page['now'])} UTC")
+                    _show_page(out, page)
+        time.sleep(interval_seconds)
+
+
+AnyId = Annotated[str, typer.Argument(metavar="ID", help="job_id, Kubernetes Job name or Flink Job ID.")]
+
+
+def show(context: typer.Context, any_id: AnyId, json: JsonOption = False) -> None:
+    """Show one job: what happened so far, why it does not move or how it ended, and the end of its log."""
+    session = session_of(context, is_json=json)
+    out = session.out
+    found = session.connection.show(any_id)
+    if out.is_json:
+        out.json(found)
+    else:
+        _show_job(out, found)
+
+
+def _show_job(out: Output, found: Document) -> None:
+    job = found["job"]
+    facts = [
+        ("Job", job["job_id"]),
+        ("Status", status_text(job["status"])),
+        ("Flink says", job["flink_state"]),
+        ("Reason", f"unreadable: {job['unreadable']}" if job.get("unreadable") else reason(job["reason"])),
+        ("What to do", REMEDIES.get(job["reason"]["code"]) if job["reason"] else None),
+        ("Flink Job ID", ", ".join(job["flink_job_ids"] or ()) or None),
+        ("Kubernetes Job", job["k8s_job_name"]),
+        ("Template, name", f"{job['template_id']}, {job['job_name']}"),
+        ("Cluster", job["cluster"]),
+        ("Submitted", moment(job["submitted_at"])),
+        ("Started", moment(job["start_time"])),
+        ("Ended", moment(job["end_time"])),
+        ("Duration", seconds(job["duration"])),
+    ]
+    out.show(_facts(facts))
+    links = [ref["ui_url"] for ref in found["flink_jobs"] if ref["ui_url"]]
+    for link in links:
+        out.line(f"In Flink: {link}")
+    story = [(moment(told["at"]), event(told)) for told in found["story"]]
+    out.show(table(("When (UTC)", "What"), story))
+    _show_kubernetes(out, found["kubernetes"])
+    tail = found["log_tail"]
+    if tail is None:
+        out.line("No log: its pod is gone, and the record keeps none.")
+    else:
+        out.line("The end of its log:", style="bold")
+        out.text(tail["text"])
+
+
+def _facts(facts: list[tuple[str, str | Text | None]]) -> Table:
+    drawn = table(("", ""), facts)
+    drawn.show_header = False
+    return drawn
+
+
+def _show_kubernetes(out: Output, kubernetes: Document) -> None:
+    if kubernetes["error"]:
+        out.line(f"Kubernetes could not be asked: {kubernetes['error']}", style="yellow")
+    elif kubernetes["found"] is False:
+        out.line("Its Kubernetes Job does not exist any more.")
+    for command in kubernetes["kubectl"]:
+        out.line(command, style="dim", indent=2)
+
+
+def logs(context: typer.Context, any_id: AnyId, json: JsonOption = False) -> None:
+    """Print the end of a job's log: what its submitter printed."""
+    session = session_of(context, is_json=json)
+    out = session.out
+    found = session.connection.show(any_id)
+    tail, kubernetes = found["log_tail"], found["kubernetes"]
+    if tail is None and kubernetes["error"]:
+        raise KubernetesUnavailableError(
+            f"the log of {found['job']['job_id']} cannot be read: {kubernetes['error']}"
+        )
+    if tail is None:
+        raise NotFoundError(
+            f"{found['job']['job_id']} has no log: its pod is gone, and the record keeps none"
+        )
+    if out.is_json:
+        out.json(tail)
+        return
+    out.text(tail["text"])
+    if tail["truncated"]:
+        more = next((line for line in kubernetes["kubectl"] if " logs " in line), None)
+        out.note(f"This is the end of the log only{'; all of it: ' + more if more else ''}")
+
+
+def wait(
+    context: typer.Context,
+    any_id: AnyId,
+    interval: IntervalOption = INTERVAL_SECONDS,
+    timeout: TimeoutOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Follow a job to its end, and exit by its outcome."""
+    session = session_of(context, is_json=json)
+    follow(session.connection, session.out, any_id, interval_seconds=interval, timeout_seconds=timeout)

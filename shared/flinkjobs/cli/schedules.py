@@ -1,0 +1,224 @@
+"""`schedules`: the two schedules of this system in Cloud Scheduler. No other one is ever touched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from enum import StrEnum
+from typing import Annotated, Any, Final, TypeAlias
+
+import typer
+
+from flinkjobs import bootstrap
+from flinkjobs.cli.output import Output, table
+from flinkjobs.cli.session import JsonOption, Session, session_of
+from flinkjobs.errors import BadRequestError, Fault, NotFoundError, SettingsError
+from flinkjobs.ports import Schedules
+from flinkjobs.schedules import Schedule, ScheduleState, State, check_schedule, cron_fault
+from flinkjobs.settings import OwnSchedule, ScheduleSettings
+
+
+class Which(StrEnum):
+    """A schedule by the function that it triggers."""
+
+    SYNC = "sync"
+    CLEANUP = "cleanup"
+
+
+WhichArgument: TypeAlias = Annotated[Which, typer.Argument(help="sync or cleanup.")]
+
+DESCRIPTIONS: Final = {
+    "sync": "Runs a synchronisation pass",
+    "cleanup": "Deletes finished Kubernetes Jobs",
+}
+
+RPC_CODES: Final[Sequence[str]] = (
+    *("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS"),
+    *("PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE"),
+    *("UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"),
+)
+"""The names of google.rpc.Code: https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto"""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the group."""
+    group = typer.Typer(no_args_is_help=True, help="Show and change when sync and cleanup run.")
+    group.command("list")(list_)
+    group.command("apply")(apply)
+    group.command("set")(set_)
+    group.command("pause")(pause)
+    group.command("resume")(resume)
+    group.command("run")(run)
+    app.add_typer(group, name="schedules")
+
+
+def list_(context: typer.Context, json: JsonOption = False) -> None:
+    """Show both schedules: when they run, whether they do, and how the last attempt ended."""
+    session = session_of(context, is_json=json)
+    settings = session.connection.schedule_settings
+    with bootstrap.schedules(settings) as schedules:
+        found = {name: schedules.get(own.name) for name, own in settings.own.items()}
+    _show(session.out, settings, found)
+
+
+def apply(context: typer.Context, json: JsonOption = False) -> None:
+    """Make both schedules as the settings say; what is right already is left alone."""
+    session = session_of(context, is_json=json)
+    settings = session.connection.schedule_settings
+    wanted = {name: _wanted(settings, own) for name, own in settings.own.items()}
+    for schedule in wanted.values():
+        check_schedule(schedule)
+    with bootstrap.schedules(settings) as schedules:
+        done = {name: schedules.apply(schedule).value for name, schedule in wanted.items()}
+    if session.out.is_json:
+        session.out.json({"schedules": done})
+        return
+    for name, what in done.items():
+        session.out.line(f"{name}: {what.lower()} ({wanted[name].name}, {wanted[name].cron})")
+
+
+def _wanted(settings: ScheduleSettings, own: OwnSchedule) -> Schedule:
+    if own.url is None:
+        raise SettingsError(
+            f"{own.function.upper()}_URL is required and not set: it is what the schedule calls"
+        )
+    return Schedule(
+        name=own.name,
+        cron=own.cron,
+        uri=f"{own.url}/",
+        time_zone=settings.time_zone,
+        headers={"Content-Type": "application/json"},
+        body=b"{}",
+        service_account_email=settings.service_account,
+        audience=own.url if settings.service_account else None,
+        attempt_deadline_seconds=settings.attempt_deadline_seconds,
+        description=DESCRIPTIONS[own.function],
+    )
+
+
+def set_(
+    context: typer.Context,
+    which: WhichArgument,
+    cron: Annotated[str, typer.Argument(help='In unix-cron, such as "*/3 * * * *".')],
+    json: JsonOption = False,
+) -> None:
+    """Change when a schedule runs, and nothing else of it."""
+    session = session_of(context, is_json=json)
+    if (wrong := cron_fault(cron)) is not None:
+        raise BadRequestError("nothing was changed", (Fault("/cron", wrong),))
+    own = session.connection.schedule_settings.own[which]
+    with bootstrap.schedules(session.connection.schedule_settings) as schedules:
+        before = _existing(schedules, own)
+        done = schedules.apply(replace(before.schedule, cron=" ".join(cron.split())))
+        after = _existing(schedules, own)
+    if not session.out.is_json:
+        session.out.line(f"{which}: {done.value.lower()}, {before.schedule.cron} -> {after.schedule.cron}")
+    _show_one(session, which, after)
+
+
+def pause(context: typer.Context, which: WhichArgument, json: JsonOption = False) -> None:
+    """Stop a schedule, until it is resumed."""
+    _switch(session_of(context, is_json=json), which, State.PAUSED)
+
+
+def resume(context: typer.Context, which: WhichArgument, json: JsonOption = False) -> None:
+    """Let a paused schedule run again."""
+    _switch(session_of(context, is_json=json), which, State.ENABLED)
+
+
+def _switch(session: Session, which: Which, state: State) -> None:
+    own = session.connection.schedule_settings.own[which]
+    with bootstrap.schedules(session.connection.schedule_settings) as schedules:
+        _existing(schedules, own)
+        switch = schedules.pause if state is State.PAUSED else schedules.resume
+        after = switch(own.name)
+    _show_one(session, which, after)
+
+
+def run(context: typer.Context, which: WhichArgument, json: JsonOption = False) -> None:
+    """Send a schedule's request now, besides its usual times."""
+    session = session_of(context, is_json=json)
+    own = session.connection.schedule_settings.own[which]
+    with bootstrap.schedules(session.connection.schedule_settings) as schedules:
+        _existing(schedules, own)
+        schedules.run(own.name)
+        after = _existing(schedules, own)
+    if not session.out.is_json:
+        session.out.line(f"{which}: the request was sent; `flinkjobs schedules list` shows how it ended")
+    _show_one(session, which, after)
+
+
+def _existing(schedules: Schedules, own: OwnSchedule) -> ScheduleState:
+    found = schedules.get(own.name)
+    if found is None:
+        raise NotFoundError(f"there is no schedule {own.name}; `flinkjobs schedules apply` creates it")
+    return found
+
+
+def _show_one(session: Session, which: Which, state: ScheduleState) -> None:
+    _show(session.out, session.connection.schedule_settings, {which.value: state})
+
+
+def _show(out: Output, settings: ScheduleSettings, found: dict[str, ScheduleState | None]) -> None:
+    if out.is_json:
+        out.json({"schedules": {name: _as_json(settings.own[name], state) for name, state in found.items()}})
+        return
+    rows = [_row(settings.own[name], state) for name, state in found.items()]
+    out.show(
+        table(
+            (
+                "Schedule",
+                "State",
+                "Cron",
+                "Time zone",
+                "Last attempt (UTC)",
+                "Its status",
+                "Next run (UTC)",
+                "Name",
+            ),
+            rows,
+        )
+    )
+
+
+def _row(own: OwnSchedule, state: ScheduleState | None) -> tuple[str | None, ...]:
+    if state is None:
+        return (own.function, "MISSING", None, None, None, None, None, own.name)
+    return (
+        own.function,
+        state.state.value,
+        state.schedule.cron,
+        state.schedule.time_zone,
+        _time(state.last_attempt_time),
+        _attempt_status(state),
+        _time(state.next_time),
+        own.name,
+    )
+
+
+def _time(value: Any) -> str | None:
+    return None if value is None else f"{value:%Y-%m-%d %H:%M:%S}"
+
+
+def _attempt_status(state: ScheduleState) -> str | None:
+    code = state.last_status_code
+    if code is None:
+        return None
+    name = RPC_CODES[code] if code < len(RPC_CODES) else str(code)
+    return f"{name} {state.last_status_message}".strip()
+
+
+def _as_json(own: OwnSchedule, state: ScheduleState | None) -> dict[str, Any]:
+    if state is None:
+        return {"name": own.name, "state": "MISSING"}
+    return {
+        "name": own.name,
+        "state": state.state.value,
+        "cron": state.schedule.cron,
+        "time_zone": state.schedule.time_zone,
+        "uri": state.schedule.uri,
+        "last_attempt_time": state.last_attempt_time,
+        "last_status_code": state.last_status_code,
+        "last_status": _attempt_status(state),
+        "next_time": state.next_time,
+    }

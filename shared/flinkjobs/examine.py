@@ -1,0 +1,319 @@
+"""Gathers what `doctor` judges: asks every part of the system once, all of them beside each other.
+
+Every error becomes a value, `Unreachable` or `Refused`, with its text; what cannot be asked because of it is
+`NotAsked`. Nothing is changed: the one write that is tried leaves no trace on any record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+from flinkjobs.diagnose import diagnose
+from flinkjobs.doctor import (
+    CREATED_FOR,
+    RECENT,
+    Examination,
+    FlinkFacts,
+    NotAsked,
+    Records,
+    Refused,
+    Run,
+    Runs,
+    Seen,
+    StoreFacts,
+    Waiting,
+    address_of,
+)
+from flinkjobs.errors import FlinkjobsError, KubernetesRefusedError, SettingsError, TemporaryError
+from flinkjobs.harvest import observe_submitter
+from flinkjobs.kube import APP, APP_LABEL, JOB_ID_LABEL, PERMISSIONS, AccessReview
+from flinkjobs.manifest import label_safe
+from flinkjobs.model import (
+    JobPhase,
+    JobRecord,
+    Missing,
+    NoKubernetesJob,
+    ReasonCode,
+    SubmitterObservation,
+    Unreachable,
+    UnreadableRecord,
+)
+from flinkjobs.ports import ClusterProbe, FlinkProbe, RemoteFunction, Schedules, StoreProbe
+from flinkjobs.schedules import ScheduleState
+from flinkjobs.settings import ClientSettings, OwnSchedule, ScheduleSettings, Settings
+
+T = TypeVar("T")
+
+THREADS: Final = 8
+LOOKED_AT: Final = 20
+"""Of the records without a reason, the oldest whose Kubernetes Jobs are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """How to build the clients of every part; each is called once, and may raise.
+
+    Attributes:
+        flinks: by the name of the cluster.
+    """
+
+    store: Callable[[Settings], StoreProbe]
+    cluster: Callable[[Settings], ClusterProbe]
+    flinks: Callable[[Settings], Mapping[str, FlinkProbe]]
+    function: Callable[[str, ClientSettings], RemoteFunction]
+    schedules: Callable[[ScheduleSettings], Schedules]
+
+
+@dataclass(frozen=True, slots=True)
+class AllSettings:
+    """The settings of every part; of the schedules None where no scheduler is named."""
+
+    functions: Settings
+    client: ClientSettings
+    schedules: ScheduleSettings | None
+
+
+def examine(
+    read_settings: Callable[[], AllSettings], probes: Probes, clock: Callable[[], datetime]
+) -> Examination:
+    """Asks everybody. Takes as long as the slowest peer, and never raises for one.
+
+    Args:
+        read_settings: may raise SettingsError.
+        probes: see `Probes`.
+        clock: the time now, aware UTC.
+    """
+    try:
+        read = read_settings()
+    except SettingsError as error:
+        return Examination(now=clock(), settings=Refused(str(error)))
+    settings = read.functions
+    with ThreadPoolExecutor(max_workers=THREADS) as threads:
+        store = threads.submit(_store, settings, probes)
+        cluster = threads.submit(_cluster, settings, probes)
+        flinks = {name: threads.submit(_flink, flink) for name, flink in probes.flinks(settings).items()}
+        functions = {
+            name: threads.submit(_is_ready, url, read.client, probes)
+            for name, url in read.client.urls.items()
+        }
+        schedules = threads.submit(_schedules, read.schedules, probes)
+        stored, kubernetes = store.result(), cluster.result()
+        records = _records(stored, kubernetes, threads, clock())
+        return Examination(
+            now=clock(),
+            settings=settings,
+            store=stored.facts,
+            write=stored.write,
+            indexes=stored.indexes,
+            kubernetes=kubernetes.facts,
+            identity=kubernetes.identity,
+            access=kubernetes.access,
+            flink={name: told.result()[0] for name, told in flinks.items()},
+            history=_histories(flinks),
+            functions={name: told.result() for name, told in functions.items()},
+            own=tuple(read.schedules.own.values()) if read.schedules else (),
+            schedules=schedules.result(),
+            sync=stored.sync,
+            cleanup=stored.cleanup,
+            records=records,
+        )
+
+
+def seen(ask: Callable[[], T]) -> Seen[T]:
+    """What was asked for, or the error that came instead."""
+    try:
+        return ask()
+    except TemporaryError as error:
+        return Unreachable(str(error))
+    except FlinkjobsError as error:
+        return Refused(str(error), error.reason if isinstance(error, KubernetesRefusedError) else "")
+
+
+# --- MongoDB ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    probe: StoreProbe | None
+    facts: Seen[StoreFacts]
+    write: Seen[None]
+    indexes: Seen[tuple[str, ...]]
+    sync: Seen[Runs]
+    cleanup: Seen[Runs]
+
+
+def _store(settings: Settings, probes: Probes) -> _Stored:
+    probe = seen(lambda: probes.store(settings))
+    facts: Seen[StoreFacts]
+    if isinstance(probe, Unreachable | Refused | NotAsked):
+        facts = probe
+    else:
+        facts = seen(
+            lambda: StoreFacts(
+                address=address_of(settings.mongodb_uri), version=probe.version(), user=probe.user()
+            )
+        )
+        if isinstance(facts, StoreFacts):
+            return _Stored(
+                probe=probe,
+                facts=facts,
+                write=seen(probe.try_write),
+                indexes=seen(lambda: tuple(probe.missing_indexes())),
+                sync=seen(lambda: _passes(probe)),
+                cleanup=seen(lambda: _cleanups(probe)),
+            )
+    away = NotAsked("MongoDB does not answer as it should")
+    return _Stored(probe=None, facts=facts, write=away, indexes=away, sync=away, cleanup=away)
+
+
+def _passes(probe: StoreProbe) -> Runs:
+    runs = probe.last_runs(limit=1)
+    complete_at = probe.last_complete_run()
+    return Runs(
+        last=_run(runs[0]) if runs else None,
+        last_complete=Run(complete_at, complete=True) if complete_at else None,
+    )
+
+
+def _cleanups(probe: StoreProbe) -> Runs:
+    run = probe.last_cleanup()
+    return Runs(last=_run(run) if run else None, last_complete=None)
+
+
+def _run(report: Mapping[str, Any]) -> Run:
+    clusters = report.get("clusters") or {}
+    return Run(
+        started_at=report["started_at"],
+        complete=bool(report.get("complete")),
+        errors=tuple(
+            (error.get("job_id"), error["code"], error["message"]) for error in report.get("errors") or ()
+        ),
+        unreachable=tuple(
+            (name, str(told.get("error"))) for name, told in clusters.items() if not told["reachable"]
+        ),
+    )
+
+
+# --- Kubernetes -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Kubernetes:
+    probe: ClusterProbe | None
+    facts: Seen[tuple[str, str]]
+    identity: Seen[str]
+    access: Seen[tuple[AccessReview, ...]]
+
+
+def _cluster(settings: Settings, probes: Probes) -> _Kubernetes:
+    probe = seen(lambda: probes.cluster(settings))
+    facts: Seen[tuple[str, str]]
+    if isinstance(probe, Unreachable | Refused | NotAsked):
+        facts = probe
+    else:
+        facts = seen(lambda: (probe.address, probe.version()))
+        if isinstance(facts, tuple):
+            identity = seen(probe.who_we_are)
+            access = seen(lambda: tuple(probe.review(permission) for permission in PERMISSIONS))
+            return _Kubernetes(probe=probe, facts=facts, identity=identity, access=access)
+    away = NotAsked("Kubernetes does not answer as it should")
+    return _Kubernetes(probe=None, facts=facts, identity=away, access=away)
+
+
+# --- Flink, the functions and the scheduler ---------------------------------------------------------
+
+
+def _flink(flink: FlinkProbe) -> tuple[Seen[FlinkFacts], Seen[int] | None]:
+    """The cluster, and its History Server where it has one."""
+    facts = seen(lambda: FlinkFacts(*flink.cluster_overview()))
+    return facts, seen(lambda: len(flink.history())) if flink.has_history else None
+
+
+def _histories(
+    flinks: Mapping[str, Future[tuple[Seen[FlinkFacts], Seen[int] | None]]],
+) -> dict[str, Seen[int]]:
+    told = {name: future.result()[1] for name, future in flinks.items()}
+    return {name: history for name, history in told.items() if history is not None}
+
+
+def _is_ready(url: str, settings: ClientSettings, probes: Probes) -> Seen[None]:
+    def ask() -> None:
+        probes.function(url, settings).call("GET", "/ready", query={}, headers={}, body=None)
+
+    return seen(ask)
+
+
+def _schedules(scheduling: ScheduleSettings | None, probes: Probes) -> dict[str, Seen[ScheduleState | None]]:
+    if scheduling is None:
+        return {}
+    reader = seen(lambda: probes.schedules(scheduling))
+    return {name: _schedule(reader, own) for name, own in scheduling.own.items()}
+
+
+def _schedule(reader: Seen[Schedules], own: OwnSchedule) -> Seen[ScheduleState | None]:
+    if isinstance(reader, Unreachable | Refused | NotAsked):
+        return reader
+    return seen(lambda: reader.get(own.name))
+
+
+# --- records ----------------------------------------------------------------------------------------
+
+
+def _records(
+    stored: _Stored, kubernetes: _Kubernetes, threads: ThreadPoolExecutor, now: datetime
+) -> Seen[Records]:
+    store = stored.probe
+    if store is None:
+        return NotAsked("MongoDB does not answer as it should")
+    found = seen(lambda: store.waiting(submitted_before=now - CREATED_FOR))
+    if isinstance(found, Unreachable | Refused | NotAsked):
+        return found
+    records = [record for record in found if isinstance(record, JobRecord) and not _is_unconfirmed(record)]
+    records.sort(key=lambda record: record.submitted_at)
+    silent = [record for record in records if _needs_look(record)][:LOOKED_AT]
+    looks = threads.map(lambda record: _look(kubernetes, record, now), silent)
+    looked_at = {record.job_id: look for record, look in zip(silent, looks, strict=True)}
+    return seen(
+        lambda: Records(
+            waiting=tuple(Waiting(record, looked_at.get(record.job_id)) for record in records),
+            without_id=tuple(store.without_id(submitted_since=now - RECENT)),
+            unconfirmed=tuple(store.unconfirmed()),
+            lost=tuple(store.lost(since=now - RECENT)),
+            unreadable=tuple(record for record in found if isinstance(record, UnreadableRecord)),
+        )
+    )
+
+
+def _is_unconfirmed(record: JobRecord) -> bool:
+    return record.reason is not None and record.reason.code is ReasonCode.ID_UNCONFIRMED
+
+
+def _needs_look(record: JobRecord) -> bool:
+    return record.reason is None and not record.flink_jobs and record.k8s_job_name is not None
+
+
+def _look(kubernetes: _Kubernetes, record: JobRecord, now: datetime) -> SubmitterObservation:
+    """The Kubernetes Job of a record as it is now, however young it is."""
+    cluster, name = kubernetes.probe, record.k8s_job_name
+    if cluster is None or name is None:
+        return Unreachable("Kubernetes does not answer as it should")
+    try:
+        job = cluster.job(name)
+        if isinstance(job, Missing) or job.job_id not in ("", record.job_id):
+            return NoKubernetesJob()
+        selector = f"{APP_LABEL}={APP},{JOB_ID_LABEL}={label_safe(record.job_id)}"
+        pods = [pod for pod in cluster.pods(selector) if pod.job_name == name]
+        look = observe_submitter(job, pods, cluster, is_followed=False, now=now)
+        if look.trouble is None and not look.ids and look.phase in (JobPhase.ACTIVE, JobPhase.SUSPENDED):
+            newest = max(
+                pods, key=lambda pod: (pod.created_at is not None, pod.created_at, pod.name), default=None
+            )
+            events = cluster.events(newest.name if newest else name)
+            look = replace(look, trouble=diagnose(job, pods, events))
+    except FlinkjobsError as error:
+        return Unreachable(str(error))
+    return look
