@@ -5,7 +5,7 @@ RUN := .venv/bin/python
 # Show what can be made
 .PHONY: help
 help:
-	@awk '/^# /{text=substr($$0,3)} /^[a-z][a-z-]*:/{sub(":.*",""); printf "make %-10s %s\n", $$0, text}' Makefile
+	@awk '/^# /{text=substr($$0,3)} /^[a-z][a-z-]*:/{sub(":.*",""); printf "make %-14s %s\n", $$0, text}' Makefile
 
 # Run four PyFlink jobs from submission to their true end on the local stack
 .PHONY: demo
@@ -22,10 +22,20 @@ up: env-flink
 test: env-flink lint
 	$(RUN) -m pytest -n 2 --dist loadfile
 
+# Test the page in the system's Chromium (Debian's package chromium); pictures go to build/screenshots
+.PHONY: test-browser
+test-browser: env-flink
+	$(RUN) -m pytest tests/browser -n 2 --dist loadfile
+
 # Try ever new random histories of the world for SECONDS (600), and stop at a wrong status
 .PHONY: soak
 soak: env
 	$(RUN) -m tests.property.soak --seconds $(or $(SECONDS),600)
+
+# Measure a pass beside the way it replaces and the least there is to do; about ten minutes
+.PHONY: bench
+bench: env
+	$(RUN) -m bench
 
 # Check formatting, lint and types, without running tests
 .PHONY: lint
@@ -44,17 +54,28 @@ env:
 env-flink: env
 	@$(RUN) -m local.prepare flink
 
+# Check the Terraform files: format, policies, checkov, and the module's own tests where terraform is installed
+.PHONY: test-terraform
+CHECKOV := .venv-checkov/bin/checkov --skip-download --framework terraform --compact --quiet
+test-terraform: env
+	@$(RUN) -m local.prepare checkov
+	@if command -v terraform >/dev/null; \
+	  then terraform fmt -check -diff -recursive terraform && $(RUN) -m tests.terraform.run; \
+	  else echo "terraform is not installed: the policies and checkov are all that is checked"; fi
+	$(RUN) -m pytest tests/terraform
+	$(CHECKOV) --directory terraform
+
 # Compile the pinned requirements, with hashes, for every platform
 .PHONY: lock
-PIN := .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header
 lock: env
-	$(PIN) --python-version 3.11 --extra dev pyproject.toml requirements/build.in --output-file requirements/dev.txt
-	for name in submit sync cleanup; do \
-	  $(PIN) --python-version 3.11 --extra $$name pyproject.toml --output-file functions/$$name/requirements.txt; \
-	done
-	$(PIN) --python-version 3.9 local/flink/requirements.in --output-file local/flink/requirements.txt
+	@$(RUN) -m deploy.lock
+
+# Stage each function with exactly what it needs in build/, and print sizes and hashes
+.PHONY: bundle
+bundle: env
+	@$(RUN) -m deploy.bundle
 
 # Remove what the targets above made
 .PHONY: clean
 clean:
-	rm -rf .venv .venv-flink .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf build .venv .venv-checkov .venv-flink .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

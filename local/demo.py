@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from flinkjobs.cli.output import STATUS_STYLES
 from local.flink import FlinkError
 from local.functions import ROOT
 from local.mongodb import MongoError
@@ -30,16 +31,6 @@ REFRESH_SECONDS = 0.5
 REQUEST_SECONDS = 60.0
 LOG_WIDTH = 160
 """Columns where the output goes to a file."""
-
-STYLES = {
-    "CREATED": "cyan",
-    "RUNNING": "bold blue",
-    "FINISHED": "bold green",
-    "FAILED": "bold red",
-    "CANCELLED": "yellow",
-    "SUSPENDED": "yellow",
-    "LOST": "magenta",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +107,7 @@ def play(console: Console) -> int:
         )
         console.rule("Submitting four jobs to the submit function")
         job_ids = [submit(console, stack, story) for story in STORIES]
+        console.print(f"     the page that shows them: [b]{stack.functions['jobs'].url}[/]")
         console.rule("Following them")
         is_told = follow(console, stack, job_ids)
         if is_told:
@@ -191,7 +183,7 @@ def jobs_table(records: list[dict[str, Any]]) -> Table:
             record["job_id"],
             record["k8s_job_name"],
             record["flink_job_id"] or "-",
-            Text(record["status"], style=STYLES.get(record["status"], "")),
+            Text(record["status"], style=STATUS_STYLES.get(record["status"], "")),
             "-" if record["duration"] is None else f"{record['duration']:.3f} s",
             Text(f"{reason['code']}: {reason['message']}" if reason else ""),
         )
@@ -234,7 +226,8 @@ def show_further(console: Console) -> None:
     console.rule("Look further")
     console.print(
         "[b]make up[/] keeps this stack running, and prints its addresses and commands to paste:\n"
-        "[b]kubectl[/] for the Jobs and pods, Flink's web page, the records, a job of your own by [b]curl[/]."
+        "the page of all jobs, [b]kubectl[/] for the Jobs and pods, Flink's web page, the records, a job of\n"
+        "your own by [b]curl[/]."
     )
 
 

@@ -35,14 +35,18 @@ class MongoServer:
     It runs under a tether, so it ends with this process, however that ends.
     """
 
-    def __init__(self, *, scratch: Scratch | None = None, replica_set: bool = False) -> None:
+    def __init__(
+        self, *, scratch: Scratch | None = None, replica_set: bool = False, auth: bool = False
+    ) -> None:
         """Args:
         scratch: where the data goes; a directory of its own when left out.
         replica_set: a replica set of one member instead of a standalone server: has an oplog, sessions with
             transactions, and elections.
+        auth: asks for credentials; whoever comes first may create the first user. Standalone only.
         """
         self.port = free_port()
         self._replica_set = replica_set
+        self._auth = auth
         self._given_scratch = scratch
         self._own_scratch: Scratch | None = None
         self._process: Process | None = None
@@ -88,6 +92,8 @@ class MongoServer:
         command += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
         if self._replica_set:
             command += ["--replSet", REPLICA_SET, "--oplogSize", "64"]
+        if self._auth:
+            command += ["--auth"]
         try:
             self._process = Process(
                 command,

@@ -1,9 +1,11 @@
-"""Make the environments which the project needs: ``python3 -m local.prepare env|flink``.
+"""Make the environments which the project needs: ``python3 -m local.prepare env|flink|checkov``.
 
 ``env``
     ``.venv``: the pinned development requirements, and the project itself, editable.
 ``flink``
     ``.venv-flink``: Flink, PyFlink and a Java runtime, with a Python between 3.9 and 3.11.
+``checkov``
+    ``.venv-checkov``: the reader of Terraform files, whose requirements fit to no others.
 
 An environment is whole when its marker file holds the fingerprint of everything it was made from; anything
 else is made anew, from nothing. Two calls at the same time do the work once. A call that has nothing to do
@@ -32,6 +34,8 @@ ENVIRONMENT = ROOT / ".venv"
 ENVIRONMENT_REQUIREMENTS = ROOT / "requirements" / "dev.txt"
 FLINK_ENVIRONMENT = ROOT / ".venv-flink"
 FLINK_REQUIREMENTS = ROOT / "local" / "flink" / "requirements.txt"
+CHECKOV_ENVIRONMENT = ROOT / ".venv-checkov"
+CHECKOV_REQUIREMENTS = ROOT / "requirements" / "checkov.txt"
 OLDEST_PYTHON = (3, 11)
 FLINK_PYTHONS = ((3, 11), (3, 10), (3, 9))
 """Versions which apache-flink 1.20 supports, the best one first (its package metadata)."""
@@ -48,10 +52,11 @@ class PrepareError(Exception):
 def main(arguments: Optional[Sequence[str]] = None) -> int:  # noqa: UP045 readable to an old Python
     """Prepare what is named; 0 when it is whole, 1 with a message when that is impossible here."""
     parser = argparse.ArgumentParser(prog="python3 -m local.prepare", description="Make an environment.")
-    parser.add_argument("environment", choices=["env", "flink"], help=".venv or .venv-flink")
+    environments = {"env": prepare_environment, "flink": prepare_flink, "checkov": prepare_checkov}
+    parser.add_argument("environment", choices=environments, help=".venv, .venv-flink or .venv-checkov")
     options = parser.parse_args(arguments)
     try:
-        prepare_environment() if options.environment == "env" else prepare_flink()
+        environments[options.environment]()
     except PrepareError as error:
         print(error, file=sys.stderr)
         return 1
@@ -87,6 +92,16 @@ def prepare_flink() -> None:
         requirements=FLINK_REQUIREMENTS,
         also=[],
         find_python=find_flink_python,
+    )
+
+
+def prepare_checkov() -> None:
+    """Make ``.venv-checkov``: checkov alone."""
+    make(
+        CHECKOV_ENVIRONMENT,
+        requirements=CHECKOV_REQUIREMENTS,
+        also=[],
+        find_python=lambda: usable_python(interpreter()),
     )
 
 

@@ -37,11 +37,12 @@ SYNC_CRON, CLEANUP_CRON = "*/3 * * * *", "0 2 * * *"
 ATTEMPT_DEADLINE_SECONDS = 165.0
 PARENT_POLL_SECONDS = 0.5
 
-FUNCTIONS = ("submit", "sync", "cleanup")
+FUNCTIONS = ("submit", "sync", "cleanup", "jobs")
+SYNC_PERIOD_SECONDS = 180
 PASSED_ON = (
     *("MONGODB_DATABASE", "FLINK_BIN", "FLINK_CLUSTERS", "SUBMIT_TIMEOUT_SECONDS", "SYNC_BUDGET_SECONDS"),
     *("LOST_AFTER_SECONDS", "CLEANUP_RETENTION_HOURS", "CLEANUP_UNHARVESTED_HOURS", "CLEANUP_MAX_DELETIONS"),
-    "LOG_LEVEL",
+    *("CLEANUP_DELETIONS_PER_SECOND", "FLINK_UI_URL", "LOG_LEVEL"),
 )
 """Settings of the user's that the functions get as they are."""
 
@@ -125,7 +126,7 @@ class Stack:
         self._say(f"Kubernetes     {self.kubernetes.url or self.kubernetes.kubeconfig}")
         for name in FUNCTIONS:
             self.functions[name] = parts.enter_context(
-                FunctionServer(name, self.function_settings, scratch=self.scratch)
+                FunctionServer(name, self._settings_of(name), scratch=self.scratch)
             )
             self._say(f"{name:<15}{self.functions[name].url}")
         self.scheduler = parts.enter_context(SchedulerDouble(speed=self._speed, deadlines=DeadlineClock.WALL))
@@ -164,6 +165,24 @@ class Stack:
         if self.flink.history_url:
             ours["FLINK_HISTORY_URL"] = self.flink.history_url
         return {**ours, **passed_on, **self._settings}
+
+    def _settings_of(self, name: str) -> dict[str, str]:
+        if name != "jobs":
+            return self.function_settings
+        period = max(round(SYNC_PERIOD_SECONDS / self._speed), 1)
+        ours = {"SYNC_URL": self.functions["sync"].url, "SYNC_PERIOD_SECONDS": str(period)}
+        return {**ours, **self.function_settings}
+
+    @property
+    def command_settings(self) -> dict[str, str]:
+        """What leads the command `flinkjobs` to this stack: its functions, and its schedules once made."""
+        return {
+            **{f"{name.upper()}_URL": server.url for name, server in self.functions.items()},
+            "SCHEDULER_PARENT": f"projects/{PROJECT}/locations/{LOCATION}",
+            "SCHEDULER_ENDPOINT": self.scheduler.url,
+            "SYNC_SCHEDULE": "sync",
+            "CLEANUP_SCHEDULE": "cleanup",
+        }
 
     def create_schedules(self) -> tuple[Schedule, Schedule]:
         """Creates the schedules of sync and cleanup, as a deployment does."""

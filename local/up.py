@@ -52,6 +52,7 @@ def keep_up(console: Console) -> None:
 def directions(stack: Stack) -> list[str]:
     """Commands that can be pasted into another terminal."""
     submit, sync = stack.functions["submit"].url, stack.functions["sync"].url
+    command = " ".join(f"{name}={value}" for name, value in stack.command_settings.items())
     kubernetes = stack.kubernetes
     kubectl = f"kubectl --kubeconfig {kubernetes.kubeconfig}"
     if kubernetes.url:  # kubectl sends a token over TLS only; the double speaks both on its port
@@ -62,12 +63,18 @@ def directions(stack: Stack) -> list[str]:
     example = json.dumps({"template_id": "word_count", "script": script})
     return [
         "",
+        f"The page of all jobs: {stack.functions['jobs'].url}",
         "Submit a job:",
         f"  curl -s {submit} -H 'Content-Type: application/json' -d '{example}'",
         "Synchronise now, instead of at the next third minute:",
         f"  curl -s -X POST {sync}",
         "What cleanup would delete:",
         f"  curl -s -X POST '{stack.functions['cleanup'].url}/?dry_run=true'",
+        "The command line, for a submission, the live table, the schedules:",
+        f"  export {command}",
+        "  .venv/bin/flinkjobs submit examples/word_count.py --wait",
+        "  .venv/bin/flinkjobs jobs --watch",
+        "  .venv/bin/flinkjobs schedules list",
         "Kubernetes Jobs and pods:",
         f"  {kubectl} get jobs,pods -n {namespace} -l app=flink-python-job",
         f"  {kubectl} logs -n {namespace} POD | grep 'Job has been submitted'",

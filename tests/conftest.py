@@ -15,6 +15,14 @@ from local.mongodb import MongoServer
 from tests.support.kubernetes_world import KubernetesWorld
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--record-docs",
+        action="store_true",
+        help="write the recordings in docs/ anew instead of checking them",
+    )
+
+
 @pytest.fixture(scope="session")
 def mongo_server() -> Iterator[MongoServer]:
     with MongoServer() as running:

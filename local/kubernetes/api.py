@@ -12,6 +12,7 @@ from local.kubernetes.deletion import delete
 from local.kubernetes.discovery import document
 from local.kubernetes.errors import (
     ApiError,
+    Cause,
     already_exists,
     bad_request,
     conflict,
@@ -49,7 +50,8 @@ MAX_BODY_BYTES = 3 * 1024 * 1024
 MAX_GENERATED_PREFIX = 58
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 """What some kubectl commands send bodies in; this server reads JSON only."""
-REVIEWS = "selfsubjectaccessreviews"
+ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+SUBJECT_REVIEWS = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 _OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version"})
 """Answered to everybody."""
 _SERVER_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
@@ -150,11 +152,20 @@ class Api:
         return operations[target.verb](call, target.resource)
 
     def _answer_other(self, call: Call, user: str, path: str) -> Answer:
+        if user == ANONYMOUS and path in (ACCESS_REVIEWS, SUBJECT_REVIEWS):
+            _, _, group, _, plural = path.split("/")
+            raise forbidden(
+                f'{plural}.{group} is forbidden: User "{user}" cannot create resource "{plural}" '
+                f'in API group "{group}" at the cluster scope'
+            )
         if user == ANONYMOUS and path not in _OPEN_PATHS:
             verb = call.method.lower()
             raise forbidden(f'forbidden: User "{user}" cannot {verb} path "{call.path}"')
-        if path == f"/apis/authorization.k8s.io/v1/{REVIEWS}" and call.method == "POST":
-            return self._review_access(call, user)
+        reviews = {ACCESS_REVIEWS: self._review_access, SUBJECT_REVIEWS: self._review_subject}
+        if path in reviews:
+            if call.method != "POST":
+                raise method_not_allowed()
+            return reviews[path](call, user)
         found = document(path)
         if found is None or call.method not in ("GET", "HEAD"):
             return Answer(b"404 page not found\n", 404, "text/plain")
@@ -185,8 +196,16 @@ class Api:
         )
 
     def _review_access(self, call: Call, user: str) -> Answer:
-        review = parse_json(call.body)
-        asked = review.get("spec", {}).get("resourceAttributes", {})
+        """https://kubernetes.io/docs/reference/kubernetes-api/authorization-resources/self-subject-access-review-v1/"""
+        spec = parse_json(call.body).get("spec") or {}
+        asked = spec.get("resourceAttributes")
+        if asked is None and spec.get("nonResourceAttributes") is None:
+            message = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+            cause = Cause("spec.resourceAttributes", f"Required value: {message}")
+            raise ApiError(
+                422, "Invalid", f'SelfSubjectAccessReview.authorization.k8s.io "" is invalid: {cause}'
+            )
+        asked = asked or {}
         attributes = Attributes(
             user=user,
             verb=asked.get("verb", ""),
@@ -202,8 +221,21 @@ class Api:
                 "kind": "SelfSubjectAccessReview",
                 "apiVersion": "authorization.k8s.io/v1",
                 "metadata": {},
-                "spec": review.get("spec", {}),
-                "status": {"allowed": allowed, "reason": "RBAC: allowed" if allowed else ""},
+                "spec": spec,
+                "status": {"allowed": True, "reason": "RBAC: allowed"} if allowed else {"allowed": False},
+            },
+            201,
+        )
+
+    def _review_subject(self, call: Call, user: str) -> Answer:
+        """https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/self-subject-review-v1/"""
+        parse_json(call.body)
+        return json_answer(
+            {
+                "kind": "SelfSubjectReview",
+                "apiVersion": "authentication.k8s.io/v1",
+                "metadata": {"creationTimestamp": stamp(self.store.now())},
+                "status": {"userInfo": {"username": user, "groups": ["system:authenticated"]}},
             },
             201,
         )

@@ -14,12 +14,22 @@ VERSION: Obj = {
     "platform": "local",
 }
 _REVIEWS: Obj = {
-    "name": "selfsubjectaccessreviews",
-    "singularName": "selfsubjectaccessreview",
-    "namespaced": False,
-    "kind": "SelfSubjectAccessReview",
-    "verbs": ["create"],
+    "authorization.k8s.io": {
+        "name": "selfsubjectaccessreviews",
+        "singularName": "selfsubjectaccessreview",
+        "namespaced": False,
+        "kind": "SelfSubjectAccessReview",
+        "verbs": ["create"],
+    },
+    "authentication.k8s.io": {
+        "name": "selfsubjectreviews",
+        "singularName": "selfsubjectreview",
+        "namespaced": False,
+        "kind": "SelfSubjectReview",
+        "verbs": ["create"],
+    },
 }
+"""By API group: what a client may ask about itself."""
 
 
 def document(path: str) -> Obj | None:
@@ -28,7 +38,11 @@ def document(path: str) -> Obj | None:
 
 
 def _documents() -> dict[str, Obj]:
-    groups = [_group("batch"), _group("authorization.k8s.io")]
+    groups = [_group("batch"), *map(_group, _REVIEWS)]
+    reviews = {}
+    for group, resource in _REVIEWS.items():
+        reviews[f"/apis/{group}"] = {"kind": "APIGroup", "apiVersion": "v1", **_group(group)}
+        reviews[f"/apis/{group}/v1"] = _resource_list(f"{group}/v1", [resource])
     core = [resource for resource in RESOURCES if not resource.group]
     batch = [resource for resource in RESOURCES if resource.group == "batch"]
     log = {"name": "pods/log", "singularName": "", "namespaced": True, "kind": "Pod", "verbs": ["get"]}
@@ -41,10 +55,9 @@ def _documents() -> dict[str, Obj]:
         },
         "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups},
         "/apis/batch": {"kind": "APIGroup", "apiVersion": "v1", **groups[0]},
-        "/apis/authorization.k8s.io": {"kind": "APIGroup", "apiVersion": "v1", **groups[1]},
         "/api/v1": _resource_list("v1", [*map(_resource, core), log, _status(PODS)]),
         "/apis/batch/v1": _resource_list("batch/v1", [*map(_resource, batch), *map(_status, batch)]),
-        "/apis/authorization.k8s.io/v1": _resource_list("authorization.k8s.io/v1", [_REVIEWS]),
+        **reviews,
         "/openapi/v3": {
             "paths": {
                 path: {"serverRelativeURL": f"/openapi/v3/{path}"} for path in ("api/v1", "apis/batch/v1")

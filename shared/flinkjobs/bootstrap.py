@@ -7,22 +7,43 @@ their libraries imported, at the first request that needs them: `/health` answer
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from flinkjobs import log
-from flinkjobs.errors import BadRequestError, Fault, PermanentError, SettingsError, TemporaryError
-from flinkjobs.settings import Settings, read_settings
-from flinkjobs.web import Answer, Request
+from flinkjobs.errors import (
+    BadRequestError,
+    Fault,
+    ForbiddenError,
+    PermanentError,
+    SettingsError,
+    TemporaryError,
+    cut,
+)
+from flinkjobs.settings import ClientSettings, ScheduleSettings, Settings, read_settings
+from flinkjobs.web import Answer, Request, Route
 
 if TYPE_CHECKING:
+    from flinkjobs.adapters.kubernetes import KubernetesApi
     from flinkjobs.cleanup import Cleanup
+    from flinkjobs.examine import Probes
+    from flinkjobs.jobs import Jobs
     from flinkjobs.manifest import Target
-    from flinkjobs.ports import Cluster, JobStore
+    from flinkjobs.ports import (
+        Cluster,
+        FlinkProbe,
+        JobStore,
+        RemoteFunction,
+        Schedules,
+        StoreAdmin,
+        StoreProbe,
+    )
     from flinkjobs.submit import Submit
     from flinkjobs.sync import Sync
 
@@ -112,22 +133,8 @@ class SyncFunction:
         self._sync = cache(self._build)
 
     def _build(self) -> Sync:
-        from flinkjobs.adapters.flink import HttpFlink, new_client
-        from flinkjobs.model import Policy
-        from flinkjobs.sync import Sync
-
-        client = new_client()
-        lost_after = timedelta(seconds=self._settings.lost_after_seconds)
-        return Sync(
-            cluster=_cluster(self._settings),  # connects to nobody: if it fails, nothing is left open
-            store=_store(self._settings),
-            flinks={
-                name: HttpFlink(cluster, client) for name, cluster in self._settings.flink_clusters.items()
-            },
-            policy=Policy(lost_after=lost_after),
-            budget_seconds=self._settings.sync_budget_seconds,
-            clock=utc_now,
-        )
+        # Most passes find no record without an id, and need nothing of Kubernetes.
+        return _sync(self._settings, cast("Cluster", _Later(partial(_cluster, self._settings))))
 
     def post(self, request: Request) -> Answer:
         """Runs one pass, over all open records or those of `job_ids`."""
@@ -154,16 +161,17 @@ class CleanupFunction:
         from flinkjobs.retention import RetentionPolicy
 
         settings = self._settings
+        cluster = _cluster(settings)
         return Cleanup(
-            cluster=_cluster(settings),  # connects to nobody: if it fails, nothing is left open
-            store=_store(settings),
+            sync=_sync(settings, cluster),
+            cluster=cluster,
             policy=RetentionPolicy(
                 retention=timedelta(hours=settings.cleanup_retention_hours),
                 unharvested=timedelta(hours=settings.cleanup_unharvested_hours),
             ),
             max_deletions=settings.cleanup_max_deletions,
+            deletions_per_second=settings.cleanup_deletions_per_second,
             budget_seconds=settings.sync_budget_seconds,
-            clock=utc_now,
         )
 
     def post(self, request: Request) -> Answer:
@@ -177,6 +185,202 @@ class CleanupFunction:
         cleanup = self._cleanup()
         cleanup.store.ping()
         cleanup.cluster.ping()
+
+
+def remote_function(url: str, settings: ClientSettings) -> RemoteFunction:
+    """The deployed function at this URL, called with the identity of the settings.
+
+    Raises:
+        SettingsError: a token would travel without https.
+    """
+    from flinkjobs.adapters import functions
+
+    bearers = {
+        "none": None,
+        "token": lambda: settings.token or "",
+        "google": partial(functions.google_identity, url),
+    }
+    return functions.HttpFunction(url, bearer=bearers[settings.auth], client=functions.new_client())
+
+
+def schedules(settings: ScheduleSettings) -> AbstractContextManager[Schedules]:
+    """Cloud Scheduler, for as long as the block lasts."""
+    from flinkjobs.adapters.scheduler import CloudSchedules
+
+    return CloudSchedules(project=settings.project, location=settings.location, endpoint=settings.endpoint)
+
+
+def store_admin(settings: Settings) -> AbstractContextManager[StoreAdmin]:
+    """What an administrator does to the store, for as long as the block lasts."""
+    from flinkjobs.adapters import migration, mongo
+
+    return closing(migration.MongoAdmin(mongo.new_client(settings.mongodb_uri), settings.mongodb_database))
+
+
+@contextmanager
+def probes() -> Iterator[Probes]:
+    """What `examine` asks with; all that it has opened is closed after the block."""
+    from flinkjobs.examine import Probes
+
+    with ExitStack() as opened:
+
+        def store(settings: Settings) -> StoreProbe:
+            from flinkjobs.adapters import mongo_probe
+
+            return opened.enter_context(
+                closing(mongo_probe.connect_to_probe(settings.mongodb_uri, settings.mongodb_database))
+            )
+
+        def flinks(settings: Settings) -> Mapping[str, FlinkProbe]:
+            from flinkjobs.adapters.flink import HttpFlink, new_client
+
+            client = opened.enter_context(new_client())
+            return {name: HttpFlink(cluster, client) for name, cluster in settings.flink_clusters.items()}
+
+        def function(url: str, settings: ClientSettings) -> RemoteFunction:
+            called = remote_function(url, settings)
+            opened.callback(called.close)
+            return called
+
+        yield Probes(
+            store=store,
+            cluster=lambda settings: opened.enter_context(closing(_cluster(settings))),
+            flinks=flinks,
+            function=function,
+            schedules=lambda settings: opened.enter_context(schedules(settings)),
+        )
+
+
+READ_SIDE_PATIENCE_SECONDS: Final = 5.0
+"""How long a page may wait for Kubernetes before it says that it does not answer."""
+
+
+class JobsFunction:
+    """The jobs function: `GET` shows the page, the records and the figures."""
+
+    def __init__(self, settings: Settings) -> None:
+        from flinkjobs import page
+
+        self._jobs = cache(lambda: read_side(settings))
+        self.headers = {name: value for name, value in page.HEADERS.items() if name != "Cache-Control"}
+        self.routes = (
+            Route("GET", "/", self._page),
+            Route("GET", "/assets/{name}", self._page),
+            Route("GET", "/api/jobs", self._list),
+            Route("GET", "/api/jobs/{id}", self._show),
+            Route("POST", "/api/jobs/{id}/sync", self._sync_now),
+            Route("GET", "/api/metrics", self._metrics),
+            Route("GET", "/metrics", self._exposition),
+        )
+
+    def _page(self, request: Request) -> Answer:
+        from flinkjobs import page
+
+        file = page.file(request.path.get("name", page.INDEX))
+        etag = f'"{file.etag}"'
+        headers = {**page.HEADERS, "Content-Type": file.content_type, "ETag": etag}
+        known = {
+            tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")
+        }
+        if etag in known:
+            return Answer(status=304, headers=headers, content=b"")
+        return Answer(headers=headers, content=file.content)
+
+    def _list(self, request: Request) -> Answer:
+        from flinkjobs import jobs
+
+        return Answer(jobs.list_jobs(self._jobs(), request.parameters))
+
+    def _show(self, request: Request) -> Answer:
+        from flinkjobs import jobs
+
+        _no_parameters(request)
+        return Answer(jobs.show(self._jobs(), request.path["id"]))
+
+    def _sync_now(self, request: Request) -> Answer:
+        from flinkjobs import jobs
+
+        # A form or an image of a foreign page cannot send this header, and a script of one may not.
+        if request.headers.get("x-flinkjobs") != "1":
+            raise ForbiddenError("the header X-Flinkjobs: 1 is missing")
+        if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+            raise ForbiddenError("another site's page may not do this")
+        _no_parameters(request)
+        _only_fields(request.json_object(), set())
+        return Answer(jobs.sync_now(self._jobs(), request.path["id"]))
+
+    def _metrics(self, request: Request) -> Answer:
+        from flinkjobs import jobs
+
+        _no_parameters(request)
+        return Answer(jobs.metrics(self._jobs()))
+
+    def _exposition(self, request: Request) -> Answer:
+        from flinkjobs import exposition, jobs
+
+        _no_parameters(request)
+        text = exposition.exposition(jobs.metrics(self._jobs()))
+        return Answer(headers={"Content-Type": exposition.CONTENT_TYPE}, content=text)
+
+    def ready(self) -> None:
+        """Asks MongoDB whether it answers. Kubernetes and Flink may be away: the records can be shown."""
+        self._jobs().store.ping()
+
+
+def read_side(settings: Settings) -> Jobs:
+    """What `flinkjobs.jobs` works with. Nothing is sent before the first question."""
+    from flinkjobs.adapters.mongo_read import connect_to_read
+    from flinkjobs.jobs import Jobs
+
+    return Jobs(
+        store=connect_to_read(settings.mongodb_uri, settings.mongodb_database),
+        cluster=cache(lambda: _cluster(settings, read_timeout_seconds=READ_SIDE_PATIENCE_SECONDS)),
+        namespace=settings.k8s_namespace,
+        ui_urls={name: cluster.web_url for name, cluster in settings.flink_clusters.items()},
+        sync=_sync_caller(settings.sync_url) if settings.sync_url else None,
+        sync_period_seconds=settings.sync_period_seconds,
+        clock=utc_now,
+    )
+
+
+def _sync_caller(url: str) -> Callable[[str], Mapping[str, Any]]:
+    """Has the function at this address synchronise one record, with Google's identity where there is one."""
+
+    def sync(job_id: str) -> Mapping[str, Any]:
+        from flinkjobs.adapters import functions
+
+        identity: str | None = None
+        if url.startswith("https://"):
+            try:
+                identity = functions.google_identity(url)
+            except SettingsError as error:  # there is none here: the function may need none
+                log.warning("sync_now.no_identity", detail=str(error))
+        bearer = None if identity is None else partial(str, identity)
+        with functions.new_client() as client:
+            function = functions.HttpFunction(url, bearer=bearer, client=client)
+            answer: Mapping[str, Any] = function.call(
+                "POST", "/", query={}, headers={}, body=json.dumps({"job_ids": [job_id]})
+            )
+            return answer
+
+    return sync
+
+
+def _sync(settings: Settings, cluster: Cluster) -> Sync:
+    """What a pass works with. The cluster connects to nobody: if that fails, nothing is left open."""
+    from flinkjobs.adapters.flink import HttpFlink, new_client
+    from flinkjobs.model import Policy
+    from flinkjobs.sync import Sync
+
+    client = new_client()
+    return Sync(
+        cluster=cluster,
+        store=_store(settings),
+        flinks={name: HttpFlink(described, client) for name, described in settings.flink_clusters.items()},
+        policy=Policy(lost_after=timedelta(seconds=settings.lost_after_seconds)),
+        budget_seconds=settings.sync_budget_seconds,
+        clock=utc_now,
+    )
 
 
 def _store(settings: Settings) -> JobStore:
@@ -194,14 +398,29 @@ def _store(settings: Settings) -> JobStore:
     return store
 
 
-def _cluster(settings: Settings) -> Cluster:
+class _Later:
+    """Something that is built, and its library imported, when the first thing is asked of it.
+
+    An error of the building is then an error of what was asked; the next question tries again.
+    """
+
+    def __init__(self, build: Callable[[], object]) -> None:
+        self._built = cache(build)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._built(), name)
+
+
+def _cluster(settings: Settings, **timeouts: float) -> KubernetesApi:
     from flinkjobs.adapters import kubernetes
 
     return kubernetes.connect(
         settings.k8s_namespace,
         auth=settings.k8s_auth,
         kubeconfig=settings.kubeconfig,
+        gke_cluster=settings.gke_cluster,
         in_cluster="KUBERNETES_SERVICE_HOST" in os.environ,
+        **timeouts,
     )
 
 
@@ -237,6 +456,13 @@ def _dry_run(request: Request) -> bool:
     if asked not in ("true", "false"):
         raise _bad("query:dry_run", "must be true or false")
     return given or asked == "true"
+
+
+def _no_parameters(request: Request) -> None:
+    from flinkjobs.listing import NAMELESS
+
+    for name in request.query:
+        raise _bad(f"query:{cut(name, 80) or NAMELESS}", "is not known here")
 
 
 def _only_fields(body: Mapping[str, Any], known: Collection[str]) -> None:

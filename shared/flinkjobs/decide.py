@@ -21,6 +21,7 @@ from typing import Final
 from flinkjobs.errors import cut
 from flinkjobs.model import (
     Action,
+    AtRest,
     FlinkJob,
     FlinkJobRef,
     FlinkObservation,
@@ -32,6 +33,7 @@ from flinkjobs.model import (
     Missing,
     NoKubernetesJob,
     Observation,
+    OverviewEntry,
     Policy,
     Reason,
     ReasonCode,
@@ -73,6 +75,19 @@ def decide(record: JobRecord, observation: Observation, now: datetime, policy: P
         message = "the record names no Kubernetes Job and no Flink job: there is nothing to follow it by"
         after = _with_reason(after, (ReasonCode.K8S_JOB_UNKNOWN, message), now)
     return Keep() if after == record else Update(before=record, after=after)
+
+
+def is_as_shown(rest: AtRest, entry: OverviewEntry) -> bool:
+    """Whether `decide` keeps a record at rest whose job is shown like this.
+
+    The one rule that is applied to every record in every pass: it is written for speed, and makes no values.
+    """
+    return (
+        entry.state == rest.state
+        and STATUS_OF.get(rest.state) == rest.status
+        and entry.start_ms >= rest.start_ms
+        and entry.end_ms <= 0
+    )
 
 
 # --- the submitter: which ids there are -------------------------------------------------------------
@@ -293,17 +308,16 @@ def _by_states(record: JobRecord, now: datetime) -> JobRecord:
     if status in FINAL and not _all_settled(record):
         # More may come: an id that Flink has not answered for, or a submitter that is still printing.
         return replace(record, flink_state=flink_state, status=Status.RUNNING, reason=None)
-    record = replace(record, status=status, flink_state=flink_state)
     if status not in FINAL:
-        return _with_reason(record, None, now)
-    return _over(record, status, now)
+        return replace(record, status=status, flink_state=flink_state, reason=None)
+    return _over(record, status, flink_state, now)
 
 
 def _all_settled(record: JobRecord) -> bool:
     return record.submitter_done and all(ref.state in TERMINAL_STATES for ref in record.flink_jobs)
 
 
-def _over(record: JobRecord, status: Status, now: datetime) -> JobRecord:
+def _over(record: JobRecord, status: Status, flink_state: str, now: datetime) -> JobRecord:
     """The end, with Flink's own times, and the root exception where the job failed."""
     end_time = max((ref.end_time for ref in record.flink_jobs if ref.end_time), default=None)
     duration = None
@@ -314,4 +328,11 @@ def _over(record: JobRecord, status: Status, now: datetime) -> JobRecord:
         failed = next(ref for ref in record.flink_jobs if ref.state == "FAILED")
         cause = ReasonCode.JOB_FAILED, failed.failure or "Flink names no exception"
     record = _with_reason(record, cause, now)
-    return replace(record, end_time=end_time, duration=duration, missing_since=None)
+    return replace(
+        record,
+        status=status,
+        flink_state=flink_state,
+        end_time=end_time,
+        duration=duration,
+        missing_since=None,
+    )

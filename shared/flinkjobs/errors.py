@@ -68,6 +68,18 @@ class KubernetesUnavailableError(TemporaryError):
     code = "KUBERNETES_UNAVAILABLE"
 
 
+class KubernetesThrottledError(KubernetesUnavailableError):
+    """The API server did nothing, and asks for a pause: 429, or 503 with Retry-After.
+
+    Attributes:
+        retry_after_seconds: how long; None where it does not say.
+    """
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
 class KubernetesUnreadableError(KubernetesUnavailableError):
     """The API server answered with an object that cannot be read; what it says of others may be readable."""
 
@@ -107,6 +119,12 @@ class FlinkUnavailableError(TemporaryError):
     """A Flink REST API did not answer usefully: refused, timeout, 5xx, or an answer that is not Flink's."""
 
     code = "FLINK_UNAVAILABLE"
+
+
+class SyncUnavailableError(TemporaryError):
+    """The sync function did not answer usefully, or its address is not configured."""
+
+    code = "SYNC_UNAVAILABLE"
 
 
 class SchedulerRefusedError(PermanentError):
@@ -214,8 +232,43 @@ class TemplateUnusableError(BadRequestError):
     code = "TEMPLATE_UNUSABLE"
 
 
+class ForbiddenError(BadRequestError):
+    """The request does not come from our own page, or lacks the header that only our own callers send."""
+
+    http_status = 403
+    code = "FORBIDDEN"
+
+
+class JobNotFoundError(BadRequestError):
+    """No record has this id."""
+
+    http_status = 404
+    code = "JOB_NOT_FOUND"
+
+
 class NotFoundError(BadRequestError):
     """Nothing answers at this path."""
 
     http_status = 404
     code = "NOT_FOUND"
+
+
+class FunctionUnavailableError(TemporaryError):
+    """A deployed function did not answer usefully, or answered that it cannot do its work now."""
+
+    code = "FUNCTION_UNAVAILABLE"
+
+
+class FunctionRefusedError(BadRequestError):
+    """A deployed function, or what stands before it, answered and refused.
+
+    Attributes:
+        told: the code of its problem details; the HTTP status where it told none.
+    """
+
+    http_status = 502
+    code = "FUNCTION_REFUSED"
+
+    def __init__(self, message: str, faults: tuple[Fault, ...] = (), *, told: str) -> None:
+        super().__init__(message, faults)
+        self.told = told

@@ -11,14 +11,13 @@ https://nightlies.apache.org/flink/flink-docs-stable/docs/ops/rest_api/#jobs-ove
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
 from flinkjobs.errors import FlinkUnavailableError, cut
 from flinkjobs.joblog import telling_lines
-from flinkjobs.model import FlinkJob, Missing
+from flinkjobs.model import FlinkJob, Missing, Overview, time_of
 
 JOBS_OVERVIEW: Final = "/jobs/overview"
 """Every job the cluster knows, in one answer, finished ones included. Fresher than `/jobs/{id}`, which
@@ -27,10 +26,12 @@ the JobManager caches for three seconds."""
 CLUSTER_OVERVIEW: Final = "/overview"
 """Flink's version, task managers and slots."""
 
+Body: TypeAlias = bytes | bytearray
+"""An answer as it was received; decoded where it lies, as it may be tens of MiB long."""
+
 _OK: Final = 200
 _NOT_FOUND: Final = 404
 _JOB_ID: Final = re.compile(r"[0-9a-f]{32}")
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def job_path(job_id: str) -> str:
@@ -49,15 +50,20 @@ _Milliseconds = Annotated[int, msgspec.Meta(le=253_402_300_799_999)]
 """Since 1970, up to the end of the year 9999, where datetimes end."""
 
 
-class _WireJob(msgspec.Struct, rename="kebab"):
+_NAMES: Final = {"start_ms": "start-time", "end_ms": "end-time"}
+
+
+class _WireJob(msgspec.Struct, frozen=True, gc=False, rename=_NAMES):
+    """An `OverviewEntry`, and the beginning of the answer about one job."""
+
     jid: str
     name: str
     state: str
-    start_time: _Milliseconds
-    end_time: _Milliseconds
+    start_ms: _Milliseconds
+    end_ms: _Milliseconds
 
 
-class _WireOverview(msgspec.Struct):
+class _WireOverview(msgspec.Struct, gc=False):
     jobs: list[_WireJob]
 
 
@@ -102,7 +108,7 @@ _EXCEPTIONS: Final = msgspec.json.Decoder(_WireExceptions)
 _CLUSTER_OVERVIEW: Final = msgspec.json.Decoder(_WireClusterOverview)
 
 
-def parse_overview(status: int, body: bytes) -> tuple[dict[str, FlinkJob], int]:
+def parse_overview(status: int, body: Body) -> tuple[Overview, int]:
     """Reads the answer to `JOBS_OVERVIEW`, of a cluster or a History Server.
 
     Returns:
@@ -116,15 +122,15 @@ def parse_overview(status: int, body: bytes) -> tuple[dict[str, FlinkJob], int]:
         jobs = _OVERVIEW.decode(body).jobs
     except _UNREADABLE:
         return _entry_by_entry(body)
-    return {job.jid: _job(job) for job in jobs}, 0
+    return Overview({job.jid: job for job in jobs}), 0
 
 
-def _entry_by_entry(body: bytes) -> tuple[dict[str, FlinkJob], int]:
+def _entry_by_entry(body: Body) -> tuple[Overview, int]:
     try:
         entries = _OVERVIEW_OF_RAW.decode(body).jobs
     except _UNREADABLE as error:
         raise _not_flinks(_OK, body) from error
-    jobs: dict[str, FlinkJob] = {}
+    jobs: dict[str, _WireJob] = {}
     unreadable = 0
     for entry in entries:
         try:
@@ -132,11 +138,11 @@ def _entry_by_entry(body: bytes) -> tuple[dict[str, FlinkJob], int]:
         except _UNREADABLE:
             unreadable += 1
         else:
-            jobs[job.jid] = _job(job)
-    return jobs, unreadable
+            jobs[job.jid] = job
+    return Overview(jobs), unreadable
 
 
-def parse_job(status: int, body: bytes, job_id: str) -> FlinkJob | Missing:
+def parse_job(status: int, body: Body, job_id: str) -> FlinkJob | Missing:
     """Reads the answer to `job_path`, of a cluster or a History Server.
 
     Returns:
@@ -158,7 +164,7 @@ def parse_job(status: int, body: bytes, job_id: str) -> FlinkJob | Missing:
     return _job(job)
 
 
-def _is_flinks_not_found(body: bytes, job_id: str) -> bool:
+def _is_flinks_not_found(body: Body, job_id: str) -> bool:
     try:
         errors = _ERROR.decode(body).errors
     except _UNREADABLE:
@@ -166,7 +172,7 @@ def _is_flinks_not_found(body: bytes, job_id: str) -> bool:
     return any(f"Job {job_id} not found" in error or error.strip() == "File not found." for error in errors)
 
 
-def parse_exceptions(status: int, body: bytes) -> str | None:
+def parse_exceptions(status: int, body: Body) -> str | None:
     """Reads the answer to `exceptions_path`: what a person wants to know of the root exception.
 
     1.x has `root-exception`; 2.x only `exceptionHistory`, whose first entry is the latest.
@@ -187,7 +193,7 @@ def parse_exceptions(status: int, body: bytes) -> str | None:
     return telling_lines(trace) or None
 
 
-def parse_cluster_overview(status: int, body: bytes) -> tuple[str, int, int, int]:
+def parse_cluster_overview(status: int, body: Body) -> tuple[str, int, int, int]:
     """Reads the answer to `CLUSTER_OVERVIEW`: (version, task managers, slots, free slots)."""
     _expect_ok(status, body)
     try:
@@ -202,26 +208,21 @@ def _job(wire: _WireJob) -> FlinkJob:
         id=wire.jid,
         name=wire.name,
         state=wire.state,
-        start_time=_time(wire.start_time),
-        end_time=_time(wire.end_time),
+        start_time=time_of(wire.start_ms),
+        end_time=time_of(wire.end_ms),
     )
 
 
-def _time(milliseconds: int) -> datetime | None:
-    """Flink writes -1 (and 0 before the start) where there is no time yet."""
-    return _EPOCH + timedelta(milliseconds=milliseconds) if milliseconds > 0 else None
-
-
-def _expect_ok(status: int, body: bytes) -> None:
+def _expect_ok(status: int, body: Body) -> None:
     if status != _OK:
         raise FlinkUnavailableError(f"Flink answered {status}: {_first_line(body)}")
 
 
-def _not_flinks(status: int, body: bytes) -> FlinkUnavailableError:
+def _not_flinks(status: int, body: Body) -> FlinkUnavailableError:
     return FlinkUnavailableError(f"an answer {status} that is not Flink's: {_first_line(body)}")
 
 
-def _first_line(body: bytes) -> str:
+def _first_line(body: Body) -> str:
     try:
         text = " ".join(_ERROR.decode(body).errors)
     except _UNREADABLE:

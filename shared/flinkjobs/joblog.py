@@ -90,6 +90,17 @@ def telling_lines(text: str) -> str:
     return "\n".join(dict.fromkeys(told))[:MAX_TELLING]
 
 
+def tail(text: str, limit_bytes: int) -> str:
+    """The end of a text, at most so long in UTF-8, beginning with a whole line where it holds one."""
+    encoded = text.encode(errors="replace")
+    if len(encoded) <= limit_bytes:
+        return text
+    kept = encoded[-limit_bytes:].decode(errors="ignore")
+    is_whole = encoded[-limit_bytes - 1 : -limit_bytes] == b"\n"
+    _, end_of_line, lines = kept.partition("\n")
+    return lines if end_of_line and lines and not is_whole else kept
+
+
 def root_cause(lines: Iterable[str]) -> str | None:
     """The deepest cause named in a Java stack trace, or None where there is no stack trace.
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any, Final
 
 from flinkjobs.model import JobPhase
@@ -67,6 +68,7 @@ class Pod:
         phase: Pending, Running, Succeeded, Failed or Unknown.
         reason: e.g. Evicted; "" when there is none.
         unschedulable: message of the condition `PodScheduled=False`; None when it is scheduled.
+        started_at: when its node took it up, before any image was pulled.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Pod:
     message: str = ""
     unschedulable: str | None = None
     containers: tuple[Container, ...] = ()
+    started_at: datetime | None = None
 
     @property
     def submit(self) -> Container | None:
@@ -114,6 +117,44 @@ class KubernetesJob:
     deleting: bool = False
 
 
+class Kind(StrEnum):
+    """The kinds of object that belong to a submission."""
+
+    JOB = "Job"
+    POD = "Pod"
+    CONFIG_MAP = "ConfigMap"
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """An object of a submission as cleanup sees it: whose it is, and since when it is over.
+
+    Attributes:
+        resource_version: changes with every change of the object.
+        job_id: exact job id from the annotation; "" when the object carries none.
+        job_name: of the Job that it is, or belongs to.
+        job_uid: of that Job; "" where the object does not tell.
+        has_owner: another object is responsible for it, and takes it along when it goes.
+        phase: ACTIVE while a pod may still run; of a ConfigMap always COMPLETE.
+        over_since: of a ConfigMap, when it was created.
+        deleting: a deletion is under way.
+        unreadable: why the object cannot be read; "" when it can.
+    """
+
+    kind: Kind
+    name: str
+    uid: str
+    resource_version: str
+    job_id: str = ""
+    job_name: str = ""
+    job_uid: str = ""
+    has_owner: bool = False
+    phase: JobPhase = JobPhase.ACTIVE
+    over_since: datetime | None = None
+    deleting: bool = False
+    unreadable: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One event about a Job or a pod."""
@@ -123,6 +164,49 @@ class Event:
     reason: str
     message: str
     last_seen: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """One thing that a Role has to allow.
+
+    Attributes:
+        group: API group; "" is the core.
+        resource: plural, with its subresource: `jobs`, `pods/log`.
+        needed_by: the functions that need it.
+    """
+
+    verb: str
+    group: str
+    resource: str
+    needed_by: str
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.resource}"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessReview:
+    """What the API server says of one permission of ours."""
+
+    permission: Permission
+    allowed: bool
+
+
+PERMISSIONS: Final = (
+    Permission("create", "batch", "jobs", "submit"),
+    Permission("get", "batch", "jobs", "submit, sync, cleanup, jobs"),
+    Permission("list", "batch", "jobs", "submit, sync, cleanup"),
+    Permission("delete", "batch", "jobs", "submit, sync, cleanup"),
+    Permission("create", "", "configmaps", "submit"),
+    Permission("list", "", "configmaps", "cleanup"),
+    Permission("delete", "", "configmaps", "cleanup"),
+    Permission("list", "", "pods", "sync, cleanup, jobs"),
+    Permission("delete", "", "pods", "cleanup"),
+    Permission("get", "", "pods/log", "sync, cleanup, jobs"),
+    Permission("list", "", "events", "sync"),
+)
+"""All that is asked of Kubernetes, in the one namespace. `deploy/kubernetes/rbac.yaml` grants just this."""
 
 
 def parse_time(text: str | None) -> datetime | None:
@@ -181,6 +265,7 @@ def parse_pod(raw: JsonObject) -> Pod:
         message=status.get("message") or "",
         unschedulable=unschedulable,
         containers=tuple(_container(entry, is_init=is_init) for entry, is_init in statuses),
+        started_at=parse_time(status.get("startTime")),
     )
 
 
@@ -209,3 +294,50 @@ def parse_event(raw: JsonObject) -> Event:
         message=raw.get("message") or "",
         last_seen=parse_time(raw.get("lastTimestamp") or raw.get("eventTime")),
     )
+
+
+def parse_leftover(kind: Kind, raw: JsonObject) -> Leftover:
+    """Reads an object for cleanup; one that cannot be read says why, and costs only itself.
+
+    The items of a list name no kind: https://kubernetes.io/docs/reference/using-api/api-concepts/#collections
+    """
+    meta = raw["metadata"]
+    labels = meta.get("labels") or {}
+    known: dict[str, Any] = {
+        "kind": kind,
+        "name": meta["name"],
+        "uid": meta.get("uid") or "",
+        "resource_version": meta.get("resourceVersion") or "",
+    }
+    try:
+        known |= {
+            "job_id": (meta.get("annotations") or {}).get(JOB_ID_ANNOTATION) or "",
+            "job_name": labels.get("batch.kubernetes.io/job-name") or labels.get("job-name") or meta["name"],
+            "job_uid": labels.get("batch.kubernetes.io/controller-uid") or labels.get("controller-uid") or "",
+            "has_owner": bool(meta.get("ownerReferences")),
+            "deleting": bool(meta.get("deletionTimestamp")),
+        }
+        if kind is Kind.JOB:
+            job = parse_job(raw)
+            return Leftover(**known, phase=job.phase, over_since=job.finished_at)
+        if kind is Kind.POD:
+            phase, over_since = _end_of_pod(raw.get("status") or {})
+            return Leftover(**known, phase=phase, over_since=over_since)
+        created_at = parse_time(meta.get("creationTimestamp"))
+        return Leftover(**known, phase=JobPhase.COMPLETE, over_since=created_at)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return Leftover(**known, unreadable=f"{type(error).__name__}: {error}")
+
+
+def _end_of_pod(status: JsonObject) -> tuple[JobPhase, datetime | None]:
+    """Whether a pod is over, and its last sign of life: an evicted one has no container that ended."""
+    phase = {"Succeeded": JobPhase.COMPLETE, "Failed": JobPhase.FAILED}.get(status.get("phase") or "")
+    if phase is None:
+        return JobPhase.ACTIVE, None
+    containers = [
+        *(status.get("initContainerStatuses") or ()),
+        *(status.get("containerStatuses") or ()),
+    ]
+    ends = [((each.get("state") or {}).get("terminated") or {}).get("finishedAt") for each in containers]
+    ends += [condition.get("lastTransitionTime") for condition in status.get("conditions") or ()]
+    return phase, max(filter(None, map(parse_time, ends)), default=None)

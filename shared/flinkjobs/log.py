@@ -16,6 +16,10 @@ LOGGER: Final = logging.getLogger("flinkjobs")
 _SEVERITY: Final = {"WARNING": "WARNING", "ERROR": "ERROR", "INFO": "INFO", "DEBUG": "DEBUG"}
 
 
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, default=str)
+"""Made once: a pass may log a thousand lines."""
+
+
 class _JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -28,14 +32,14 @@ class _JsonLines(logging.Formatter):
         line.update(getattr(record, "fields", {}))
         if record.exc_info:
             line["stack"] = self.formatException(record.exc_info)
-        text = json.dumps(line, ensure_ascii=False, default=str)
+        text = _ENCODER.encode(line)
         return text.encode(errors="backslashreplace").decode()  # half a surrogate pair becomes its escape
 
 
 def configure(level: str) -> None:
     """Sends this package's events to standard output. A second call only changes the level.
 
-    What libraries warn of becomes such a line too, where nobody else has said where it goes: urllib3, for one,
+    What libraries warn of becomes such a line too, where nobody else has said where it goes: urllib3, say,
     warns of a connection that it opens again.
     """
     for logger in (LOGGER, logging.getLogger()):

@@ -6,11 +6,11 @@ seconds unless a name says otherwise. Enums keep the spelling that MongoDB, Flin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 
 class Status(StrEnum):
@@ -152,6 +152,31 @@ class JobRecord:
         return tuple(ref.id for ref in self.flink_jobs)
 
 
+class AtRest(NamedTuple):
+    """A record of which a pass needs to know no more unless Flink says something new.
+
+    Its submitter is done, nothing is known to be wrong with it (no `reason`, nothing missing, nothing
+    dropped), and it has one Flink job, which is confirmed, not over, and agrees with the record in state and
+    start.
+
+    Attributes:
+        start_ms: Flink's, milliseconds since 1970.
+    """
+
+    cluster: str
+    status: str
+    flink_job_id: str
+    state: str
+    start_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """So many records at rest were passed over without being read whole."""
+
+    count: int
+
+
 @dataclass(frozen=True, slots=True)
 class UnreadableRecord:
     """A document that is no record; it costs itself only.
@@ -202,6 +227,66 @@ class FlinkJob:
 
 
 FlinkObservation: TypeAlias = FlinkJob | Missing | Unreachable
+
+
+class OverviewEntry(Protocol):
+    """One job as an overview shows it; times in milliseconds since 1970, not positive where there is none."""
+
+    @property
+    def name(self) -> str:
+        """As in `FlinkJob`."""
+
+    @property
+    def state(self) -> str:
+        """As in `FlinkJob`."""
+
+    @property
+    def start_ms(self) -> int:
+        """When INITIALIZING began."""
+
+    @property
+    def end_ms(self) -> int:
+        """When it ended."""
+
+
+class Overview(Mapping[str, FlinkJob]):
+    """Every job that a cluster or a History Server knows, by id.
+
+    Holds the entries as they were decoded and makes a `FlinkJob` only of one that is asked for: of ten
+    thousand jobs a pass needs a few hundred.
+    """
+
+    __slots__ = ("entries",)
+
+    def __init__(self, entries: Mapping[str, OverviewEntry]) -> None:
+        """Args:
+        entries: by Flink Job ID.
+        """
+        self.entries: Final = entries
+
+    def __getitem__(self, flink_job_id: str) -> FlinkJob:
+        entry = self.entries[flink_job_id]
+        return FlinkJob(
+            id=flink_job_id,
+            name=entry.name,
+            state=entry.state,
+            start_time=time_of(entry.start_ms),
+            end_time=time_of(entry.end_ms),
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def time_of(milliseconds: int) -> datetime | None:
+    """Flink's time. It writes -1 (and 0 before the start) where there is none yet."""
+    return _EPOCH + timedelta(milliseconds=milliseconds) if milliseconds > 0 else None
 
 
 class JobPhase(StrEnum):

@@ -6,13 +6,32 @@ nothing else of what its library raises. An error is never an empty answer.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from enum import StrEnum
+from typing import Any, Final, Literal, Protocol
 
-from flinkjobs.kube import Event, KubernetesJob, Pod
-from flinkjobs.model import FlinkJob, JobRecord, Missing, Status, UnreadableRecord, Update
+from flinkjobs.kube import AccessReview, Event, Kind, KubernetesJob, Leftover, Permission, Pod
+from flinkjobs.listing import Filter, Form, Place, Row
+from flinkjobs.model import (
+    AtRest,
+    FlinkJob,
+    JobRecord,
+    Missing,
+    Overview,
+    Skipped,
+    Status,
+    UnreadableRecord,
+    Update,
+)
+from flinkjobs.schedules import Applied as ScheduleApplied
+from flinkjobs.schedules import Schedule, ScheduleState
+
+
+def reads_all(_: AtRest) -> bool:
+    """Skips no record."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +69,40 @@ class Settled:
         status: None where the record holds no status that is known here; such a record is not settled.
         is_settled: nothing more will be needed of the Kubernetes Job: every id was read, or the
             failure was recorded.
+        k8s_job_name: of the record's Job; None in documents of the old platform.
     """
 
     job_id: str
     status: Status | None
     is_settled: bool
+    k8s_job_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitterLog:
+    """The end of a submitter's log, kept on the record of a Job that goes without its ids.
+
+    Attributes:
+        truncated: there was more before it.
+        pod: whose log it is.
+        saved_at: when it was kept.
+    """
+
+    text: str
+    truncated: bool
+    pod: str
+    saved_at: datetime
+
+
+class Deletion(StrEnum):
+    """What a request to delete came to."""
+
+    DONE = "DONE"
+    """Confirmed by the API server."""
+    GONE = "GONE"
+    """There was nothing to delete any more."""
+    BEGUN = "BEGUN"
+    """Accepted; somebody's finalizer still holds the object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +157,16 @@ class JobStore(LeaseStore, Protocol):
         """The document of a template."""
 
     def records_to_follow(
-        self, *, lost_since: datetime, job_ids: Collection[str] | None = None
-    ) -> Iterator[JobRecord | UnreadableRecord]:
+        self,
+        *,
+        lost_since: datetime,
+        job_ids: Collection[str] | None = None,
+        skip: Callable[[AtRest], bool] = reads_all,
+    ) -> Iterator[JobRecord | UnreadableRecord | Skipped]:
         """Streams the records a pass looks at, or only those of the given job ids.
 
-        These are the open ones, and the LOST ones whose jobs are missing since `lost_since` or later.
+        These are the open ones, and the LOST ones whose jobs are missing since `lost_since` or later. Those
+        at rest are offered to `skip` first; what it takes is only counted, and costs a tenth.
         """
 
     def apply(self, updates: Sequence[Update], *, now: datetime, run_id: str) -> Applied:
@@ -128,11 +181,120 @@ class JobStore(LeaseStore, Protocol):
     def save_run(self, report: Mapping[str, Any]) -> None:
         """Keeps the report of a pass in `sync_runs`."""
 
+    def save_submitter_log(self, job_id: str, log: SubmitterLog) -> bool:
+        """Keeps the end of a submitter's log on its record; False when there is no such record."""
+
+    def save_cleanup_run(self, report: Mapping[str, Any]) -> None:
+        """Keeps the report of a cleanup run in `cleanup_runs`."""
+
     def ensure_indexes(self) -> None:
         """Creates the indexes that are missing; idempotent."""
 
     def ping(self) -> None:
         """Asks whether the store answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """The records that have the same values of all these, counted by the store.
+
+    Attributes:
+        status: as the document holds it, whatever that is.
+        template_id: None where the document holds none that is a text.
+        age: how long ago they were submitted, in whole hours below a day, in whole days from there on;
+            None where the document does not tell.
+        unit: what `age` counts.
+        has_id: a Flink job of theirs is known.
+        count: how many they are.
+        durations: in seconds, of those that hold a number there.
+    """
+
+    status: str | None
+    template_id: str | None
+    age: int | None
+    unit: Literal["hours", "days"]
+    has_id: bool
+    count: int
+    durations: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Records that are not moving, or have ended, for the same reason.
+
+    Attributes:
+        code: of the reason; None where the document holds no reason.
+        job_ids: of the newest ones.
+    """
+
+    status: str
+    code: str | None
+    count: int
+    job_ids: Sequence[str]
+
+
+class ReadStore(Protocol):
+    """The same collections for those who only look. Nothing is ever written, not even an index."""
+
+    def rows(self, form: Form, wanted: Filter, *, after: Place | None, limit: int) -> Sequence[Row]:
+        """The next records of one stream, newest first. Reads as many documents as it returns."""
+
+    def counts(self, wanted: Filter) -> Mapping[str | None, int]:
+        """How many records there are of each status, which `wanted.statuses` does not restrict."""
+
+    def look_up(self, any_id: str) -> Row | None:
+        """The record with this `job_id`, `k8s_job_name` or Flink Job ID, looked for in this order.
+
+        Of several that share an id, the newest.
+        """
+
+    def tallies(self, now: datetime) -> Sequence[Tally]:
+        """All records, counted."""
+
+    def causes(self, *, created_before: datetime, failed_since: datetime, examples: int) -> Sequence[Cause]:
+        """Of the records that are CREATED since `created_before` or with a reason, and of those that were
+        submitted since `failed_since` and FAILED: how many have which reason, and the newest of each.
+        """
+
+    def last_runs(self, *, limit: int) -> Sequence[Mapping[str, Any]]:
+        """The latest passes over all records, newest first; the last errors of each only."""
+
+    def last_complete_run(self) -> datetime | None:
+        """When the latest complete pass over all records began."""
+
+    def last_cleanup(self) -> Mapping[str, Any] | None:
+        """The latest cleanup run that was no dry run."""
+
+    def ping(self) -> None:
+        """Asks whether the store answers."""
+
+
+class StoreProbe(ReadStore, Protocol):
+    """What a person on call asks of the store."""
+
+    def version(self) -> str:
+        """Of the server."""
+
+    def user(self) -> str | None:
+        """Who we are there; None where it asks for no credentials."""
+
+    def try_write(self) -> None:
+        """Writes, as the functions do, and leaves no trace on any record."""
+
+    def missing_indexes(self) -> Sequence[str]:
+        """The names of the indexes that should be there and are not."""
+
+    def waiting(self, *, submitted_before: datetime) -> Sequence[JobRecord | UnreadableRecord]:
+        """The records that are CREATED since then, and the CREATED ones that cannot be read."""
+
+    def without_id(self, *, submitted_since: datetime) -> Sequence[JobRecord]:
+        """The records submitted since then that FAILED before Flink had a job of theirs."""
+
+    def unconfirmed(self) -> Sequence[JobRecord]:
+        """The records with an id that no Flink cluster knows."""
+
+    def lost(self, *, since: datetime) -> Sequence[JobRecord]:
+        """The records that became LOST since then."""
 
 
 class Cluster(Protocol):
@@ -172,6 +334,26 @@ class Cluster(Protocol):
         """Asks whether the API server answers and accepts who we are."""
 
 
+TAIL_LINES: Final = 2_000
+"""How many lines `Cluster.pod_log` returns at most of a log's end."""
+
+
+class Housekeeping(Cluster, Protocol):
+    """What cleanup asks of the Kubernetes API besides."""
+
+    def time(self) -> datetime:
+        """The time by the API server's clock, aware UTC, in whole seconds."""
+
+    def leftovers(self, kind: Kind, selector: str) -> Iterator[Leftover]:
+        """Streams the objects of one kind that match a label selector, in pages."""
+
+    def delete(self, leftover: Leftover) -> Deletion:
+        """Deletes an object, and a Job's pods with it, provided that it still is as it was listed.
+
+        Raises KubernetesConflictError when it is not, or when its name belongs to another one by now.
+        """
+
+
 class Flink(Protocol):
     """One Flink cluster, with its History Server where it has one."""
 
@@ -183,7 +365,7 @@ class Flink(Protocol):
     def has_history(self) -> bool:
         """Whether a History Server is configured."""
 
-    def overview(self) -> Mapping[str, FlinkJob]:
+    def overview(self) -> Overview:
         """Every job the cluster knows, by id, in one request."""
 
     def job(self, job_id: str) -> FlinkJob | Missing:
@@ -192,8 +374,123 @@ class Flink(Protocol):
     def failure(self, job_id: str) -> str | None:
         """The root exception of a failed job, in telling lines."""
 
-    def history(self) -> Mapping[str, FlinkJob]:
+    def history(self) -> Overview:
         """Every job the History Server knows, by id, in one request."""
 
     def history_failure(self, job_id: str) -> str | None:
         """The root exception of a failed job, from the History Server."""
+
+
+class ClusterProbe(Cluster, Protocol):
+    """What a person on call asks of the Kubernetes API besides."""
+
+    @property
+    def address(self) -> str:
+        """URL of the API server."""
+
+    def version(self) -> str:
+        """Of the API server."""
+
+    def who_we_are(self) -> str:
+        """The user that the API server takes us for. KubernetesNotFoundError before Kubernetes 1.28."""
+
+    def review(self, permission: Permission) -> AccessReview:
+        """Whether this is allowed to us in the namespace."""
+
+
+class FlinkProbe(Flink, Protocol):
+    """What a person on call asks of a Flink cluster besides."""
+
+    def cluster_overview(self) -> tuple[str, int, int, int]:
+        """(version, task managers, slots, free slots)."""
+
+
+class RemoteFunction(Protocol):
+    """A deployed function, as who calls it from outside sees it."""
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        body: str | None,
+    ) -> Any:
+        """Sends one request; the JSON of its answer.
+
+        Raises FunctionUnavailableError, NotFoundError, UnauthorizedError or FunctionRefusedError.
+        """
+
+    def close(self) -> None:
+        """Closes the connections. Harmless when repeated."""
+
+
+class Schedules(Protocol):
+    """The schedules of one place in Cloud Scheduler."""
+
+    def get(self, name: str) -> ScheduleState | None:
+        """A schedule; None where there is none of this name."""
+
+    def apply(self, schedule: Schedule) -> ScheduleApplied:
+        """Makes the scheduler keep this schedule; one that is there already causes no write."""
+
+    def pause(self, name: str) -> ScheduleState:
+        """Stops a schedule; returns its state afterwards."""
+
+    def resume(self, name: str) -> ScheduleState:
+        """Starts a schedule again; returns its state afterwards."""
+
+    def run(self, name: str) -> None:
+        """Sends a schedule's request now."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableDate:
+    """A text that stands where a date belongs, and is none.
+
+    Attributes:
+        text: as it stands there, cut.
+    """
+
+    job_id: str
+    field: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What became of a batch of records that hold dates as text.
+
+    Attributes:
+        records: how many were looked at.
+        converted: records that were written, or would be.
+        values: dates in them.
+        conflicts: records that somebody else wrote meanwhile; they were left alone.
+        unreadable: values that were left as they are.
+    """
+
+    records: int
+    converted: int
+    values: int
+    conflicts: int
+    unreadable: tuple[UnreadableDate, ...]
+
+
+class StoreAdmin(Protocol):
+    """What is done to the store once, by a person."""
+
+    def missing_indexes(self) -> Sequence[str]:
+        """Names of the indexes that records need and that are not there."""
+
+    def ensure_indexes(self) -> None:
+        """As `JobStore.ensure_indexes`."""
+
+    def count_text_dates(self) -> int:
+        """How many records hold a date as text."""
+
+    def convert_dates(self, *, dry_run: bool) -> Iterator[Converted]:
+        """Turns them into the dates that every pass reads from these texts, in batches; idempotent.
+
+        A value is only written where it still is the text that was read.
+        """

@@ -7,8 +7,9 @@ https://cloud.google.com/scheduler/docs/configuring/cron-job-schedules
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
+from itertools import pairwise
 
 from flinkjobs.errors import BadRequestError, Fault
 
@@ -154,6 +155,36 @@ def cron_fault(expression: str) -> str | None:
     if only_by_date and min(days) > max(DAYS_OF_MONTH[month - 1] for month in months):
         return f"{expression!r} never comes: none of its months has day {min(days)}"
     return None
+
+
+def longest_gap(expression: str) -> timedelta | None:
+    """Returns the longest time between two times of a cron expression; None when it is wrong.
+
+    Where both days are given, either suffices, as in every cron. Looked at over the years from one leap year
+    to the next, without a time zone's changes.
+    """
+    if cron_fault(expression) is not None:
+        return None
+    texts = expression.split()
+    minutes, hours, days, months, weekdays = map(_values, texts, _FIELDS)
+    by_date, by_weekday = not texts[2].startswith("*"), not texts[4].startswith("*")
+    weekdays = {weekday % 7 for weekday in weekdays}
+
+    def has_times(day: date) -> bool:
+        on_date, on_weekday = day.day in days, day.isoweekday() % 7 in weekdays
+        is_day = on_date or on_weekday if by_date and by_weekday else on_date and on_weekday
+        return is_day and day.month in months
+
+    times = sorted(timedelta(hours=hour, minutes=minute) for hour in hours for minute in minutes)
+    ringing = [day for day in (_GAPS_FROM + timedelta(days=n) for n in range(_GAPS_DAYS)) if has_times(day)]
+    within = max((after - before for before, after in pairwise(times)), default=timedelta(0))
+    between = max((after - before for before, after in pairwise(ringing)), default=timedelta(days=_GAPS_DAYS))
+    return max(within, between - times[-1] + times[0])
+
+
+_GAPS_FROM = date(2024, 1, 1)
+_GAPS_DAYS = 5 * 366
+"""From a leap year past the next one: the 29th of February comes twice."""
 
 
 def differences(wanted: Schedule, current: Schedule) -> frozenset[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from standardwebhooks import Webhook, WebhookVerificationError
 
@@ -27,3 +28,19 @@ def expect_signed(body: bytes, headers: Mapping[str, str], secrets: Sequence[str
             continue  # a malformed signature raises a plain ValueError (binascii.Error is one)
         return
     raise UnauthorizedError("the request is not signed, or its signature is not valid")
+
+
+def sign(body: str, *, message_id: str, secret: str, now: datetime) -> dict[str, str]:
+    """The headers that let a request pass `expect_signed`.
+
+    Args:
+        body: exactly as it will be sent.
+        message_id: what makes the request a repetition of another; the signature covers it.
+        secret: one of the receiver's.
+        now: aware UTC.
+    """
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": Webhook(secret).sign(message_id, now, body),
+    }

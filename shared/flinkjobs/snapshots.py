@@ -2,41 +2,64 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import replace
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from flinkjobs.errors import FlinkjobsError
 from flinkjobs.harvest import find_by_name
-from flinkjobs.model import FlinkJob, FlinkObservation, JobRecord, Missing, Status, Unreachable
+from flinkjobs.model import (
+    FlinkJob,
+    FlinkObservation,
+    JobRecord,
+    Missing,
+    Overview,
+    OverviewEntry,
+    Status,
+    Unreachable,
+)
 from flinkjobs.ports import Flink
 
 T = TypeVar("T")
+
+_Seen: TypeAlias = Overview | Unreachable
+
+
+CLUSTERS_AT_ONCE: Final = 32
+"""Overviews under way at once; one that does not come keeps no other waiting below this number."""
 
 
 class Snapshots:
     """One look at every Flink cluster, all taken side by side; may be asked by several threads."""
 
-    def __init__(self, flinks: Mapping[str, Flink], threads: ThreadPoolExecutor) -> None:
-        """Begins to ask every cluster.
-
-        Args:
-            flinks: the clusters, by name.
-            threads: where the requests run.
+    def __init__(self, flinks: Mapping[str, Flink], overviews: Mapping[str, Future[_Seen]]) -> None:
+        """Args:
+        flinks: the clusters, by name.
+        overviews: of each, under way or there.
         """
         self._flinks = flinks
-        self._overviews = {
-            name: threads.submit(or_unreachable, flink.overview) for name, flink in flinks.items()
-        }
+        self._overviews = overviews
         self._history_locks = {name: Lock() for name in flinks}
-        self._histories: dict[str, Mapping[str, FlinkJob] | Unreachable] = {}
+        self._histories: dict[str, _Seen] = {}
         self._missing: Counter[str] = Counter()
         self._count_lock = Lock()
 
-    def _overview(self, cluster: str) -> Mapping[str, FlinkJob] | Unreachable:
+    def is_there(self, cluster: str, *, within_seconds: float) -> bool:
+        """Whether a cluster has answered, or could not be asked, after so long a wait at most."""
+        if cluster not in self._overviews:
+            return True  # the settings do not describe it
+        return not wait([self._overviews[cluster]], within_seconds).not_done
+
+    def entries(self, cluster: str) -> Mapping[str, OverviewEntry] | None:
+        """What a cluster shows, by id; None where it could not be asked. Waits for its answer."""
+        overview = self._overview(cluster)
+        return None if isinstance(overview, Unreachable) else overview.entries
+
+    def _overview(self, cluster: str) -> _Seen:
         if cluster not in self._overviews:
             return Unreachable(f"the settings describe no Flink cluster {cluster!r}")
         return self._overviews[cluster].result()
@@ -52,28 +75,40 @@ class Snapshots:
         Every cluster concerned is looked at again: what the submitters did up to now must show, and the
         snapshot may be older than that. Its History Server still knows the jobs that it has forgotten.
         """
-        known = {cluster: self._known_now(cluster) for cluster in {record.cluster for record in records}}
+        names = {record.job_id for record in records}
+        known = {
+            cluster: self._named_now(cluster, names) for cluster in {record.cluster for record in records}
+        }
         found: dict[str, FlinkObservation] = {}
         for record in records:
             jobs = known[record.cluster]
             found[record.job_id] = (
                 jobs
                 if isinstance(jobs, Unreachable)
-                else find_by_name(record.job_id, record.submitted_at, jobs)
+                else find_by_name(record.job_id, record.submitted_at, jobs.get(record.job_id, {}))
             )
         return found
 
-    def _known_now(self, cluster: str) -> Mapping[str, FlinkJob] | Unreachable:
-        """Every job of a cluster and of its History Server; unless one of them cannot be asked."""
+    def _named_now(
+        self, cluster: str, names: Collection[str]
+    ) -> Mapping[str, Mapping[str, FlinkJob]] | Unreachable:
+        """The jobs of these names, by name and id, that a cluster and its History Server know."""
         overview = self._overview(cluster)
         if isinstance(overview, Unreachable):
             return overview
         flink = self._flinks[cluster]
         overview = or_unreachable(flink.overview)
-        history = or_unreachable(flink.history) if flink.has_history else {}
+        history = or_unreachable(flink.history) if flink.has_history else Overview({})
         if isinstance(overview, Unreachable):
             return overview
-        return history if isinstance(history, Unreachable) else {**history, **overview}
+        if isinstance(history, Unreachable):
+            return history
+        found: dict[str, dict[str, FlinkJob]] = defaultdict(dict)
+        for seen in (history, overview):  # what the cluster says counts more
+            for flink_job_id, entry in seen.entries.items():
+                if entry.name in names:
+                    found[entry.name][flink_job_id] = seen[flink_job_id]
+        return found
 
     def ask(self, record: JobRecord, flink_job_id: str) -> FlinkObservation:
         """One job beyond the snapshot: its root exception, or whether it is really missing.
@@ -122,6 +157,16 @@ class Snapshots:
             else:
                 described[name] = {"reachable": True, "jobs": len(overview), "error": None}
         return described
+
+
+@contextmanager
+def taken(flinks: Mapping[str, Flink]) -> Iterator[Snapshots]:
+    """Begins to ask every cluster, and has them all answered, or given up, when the block is left."""
+    threads = ThreadPoolExecutor(max(1, min(len(flinks), CLUSTERS_AT_ONCE)), thread_name_prefix="overview")
+    with threads:
+        yield Snapshots(
+            flinks, {name: threads.submit(or_unreachable, flink.overview) for name, flink in flinks.items()}
+        )
 
 
 def _with_failure(job: FlinkJob, failure: Callable[[str], str | None]) -> FlinkJob:

@@ -1,7 +1,11 @@
 """One synchronisation pass: observe every open record, decide each, write what changed in bulk.
 
-    lease → records → one snapshot per Flink cluster → Jobs, pods and logs of the records that need them
-          → decide → bulk write → report
+    lease → one snapshot per Flink cluster, and the records beside it
+          → those of which only the snapshot says something new: decide → bulk write, portion by portion
+          → those that need more: Jobs, pods, logs, single Flink jobs → decide → bulk write
+          → report
+
+Of most records nothing is new: the scan passes over them.
 
 An error of one peer costs what depends on that peer; an error of one record costs that record. A pass that
 runs out of time keeps what it has done, and the next one begins where it stopped.
@@ -12,9 +16,9 @@ from __future__ import annotations
 import itertools
 import time
 import uuid
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -39,6 +43,7 @@ from flinkjobs.model import (
     Observation,
     Policy,
     ReasonCode,
+    Skipped,
     Status,
     Submitter,
     SubmitterObservation,
@@ -46,8 +51,9 @@ from flinkjobs.model import (
     UnreadableRecord,
     Update,
 )
-from flinkjobs.ports import Cluster, Flink, JobStore
-from flinkjobs.snapshots import Snapshots
+from flinkjobs.ports import Applied, Cluster, Flink, JobStore
+from flinkjobs.scan import Scan
+from flinkjobs.snapshots import Snapshots, taken
 from flinkjobs.states import TERMINAL_STATES
 
 T = TypeVar("T")
@@ -58,7 +64,13 @@ THREADS: Final = 8
 """Requests under way at once, to all peers together."""
 
 RECORDS_PER_STEP: Final = 1_000
-"""What changed is written after so many records."""
+"""Of the records for which somebody is asked, what changed is written after so many."""
+
+RECORDS_PER_WRITE: Final = 250
+"""Of the records that only moved in Flink, so many are written at once, while the next ones are decided."""
+
+WRITES_AT_ONCE: Final = 2
+"""So many writes are under way beside the deciding."""
 
 JOB_IDS_PER_SELECTOR: Final = 80
 """Job ids in one label selector: the URL stays below the 8 KiB that every proxy lets through."""
@@ -71,6 +83,7 @@ KUBERNETES_UNAVAILABLE: Final = "KUBERNETES_UNAVAILABLE"
 LOG_UNREACHABLE: Final = "LOG_UNREACHABLE"
 FLINK_UNAVAILABLE: Final = "FLINK_UNAVAILABLE"
 RUN_NOT_SAVED: Final = "RUN_NOT_SAVED"
+UNREADABLE_RECORD: Final = "UNREADABLE_RECORD"
 
 
 class NothingReachableError(TemporaryError):
@@ -108,6 +121,7 @@ class _Pass:
         lease: None where the pass needs none.
         deadline: by `time.monotonic`.
         passed_over: job ids that the time did not suffice for.
+        may_take_back: whether a Job that waits for its script in vain may be deleted.
         heard_of_kubernetes: it has answered at least once.
         errors: messages by job id (None for a peer) and code.
     """
@@ -118,6 +132,7 @@ class _Pass:
     lease: Held | None
     run_id: str
     deadline: float
+    may_take_back: bool = True
     passed_over: set[str] = field(default_factory=set)
     heard_of_kubernetes: bool = False
     complete: bool = True
@@ -153,98 +168,213 @@ def run(sync: Sync, *, job_ids: Collection[str] | None = None) -> dict[str, Any]
     started_at, began = sync.clock(), time.monotonic()
     run_id = uuid.uuid4().hex
     lease = nullcontext() if job_ids is not None else held(sync.store, LEASE, holder=run_id)
-    with ThreadPoolExecutor(max_workers=THREADS) as threads, lease as holding:
+    with lease as holding:
         if holding is None and job_ids is None:
             log.info("sync.skipped", run_id=run_id)
             return _report(run_id, started_at, began, None, {})
-        snapshots = Snapshots(sync.flinks, threads)
-        passing = _Pass(sync, threads, snapshots, holding, run_id, deadline=began + sync.budget_seconds)
-        found = sync.store.records_to_follow(lost_since=started_at - LOST_WATCHED_FOR, job_ids=job_ids)
-        records = _from_cursor(_readable(found, passing), holding.cursor if holding else None)
-        _go_through(passing, records)
+        with ThreadPoolExecutor(max_workers=THREADS) as threads, taken(sync.flinks) as snapshots:
+            passing = _Pass(sync, threads, snapshots, holding, run_id, deadline=began + sync.budget_seconds)
+            seen = _go_through(passing, lost_since=started_at - LOST_WATCHED_FOR, job_ids=job_ids)
         clusters = snapshots.report()
         _tell_missing(passing, clusters)
         report = _report(run_id, started_at, began, passing, clusters)
         nobody = not any(seen["reachable"] for seen in clusters.values())
         is_deaf = (None, KUBERNETES_UNAVAILABLE) in passing.errors and not passing.heard_of_kubernetes
-        if records and nobody and is_deaf:
+        if seen and nobody and is_deaf:
             raise NothingReachableError("neither Kubernetes nor any Flink cluster answered: nothing was done")
         try:
-            sync.store.save_run(report)
+            sync.store.save_run({**report, "whole": job_ids is None})
         except FlinkjobsError as error:  # the records are written: the pass itself has done its work
             report["errors"].append({"job_id": None, "code": RUN_NOT_SAVED, "message": str(error)})
-    log.info("sync.pass", **report)
+    log.info("sync.pass", whole=job_ids is None, **report)
     return report
 
 
-def _readable(found: Iterator[JobRecord | UnreadableRecord], passing: _Pass) -> list[JobRecord]:
+@dataclass(frozen=True, slots=True)
+class Harvest:
+    """What a look at a few records came to.
+
+    Attributes:
+        records: by job id, as they are after it, or would be; only those that are open and could be read.
+        passed_over: job ids that the time did not suffice for.
+        errors: as in the report of a pass.
+    """
+
+    records: Mapping[str, JobRecord]
+    passed_over: Collection[str]
+    errors: Sequence[Mapping[str, str | None]]
+
+
+def harvest(sync: Sync, job_ids: Collection[str], *, run_id: str, write: bool) -> Harvest:
+    """Looks at these records just as a pass does: for whoever is about to delete what a pass reads.
+
+    Args:
+        sync: as of a pass.
+        job_ids: the records.
+        run_id: of the caller.
+        write: whether what was decided is written; else nothing is changed anywhere.
+
+    Raises:
+        StoreUnavailableError: the records could not be read or written.
+    """
+    now, deadline = sync.clock(), time.monotonic() + sync.budget_seconds
+    with ThreadPoolExecutor(max_workers=THREADS) as threads, taken(sync.flinks) as snapshots:
+        passing = _Pass(sync, threads, snapshots, None, run_id, deadline, may_take_back=write)
+        found = sync.store.records_to_follow(lost_since=now - LOST_WATCHED_FOR, job_ids=job_ids)
+        actions = _actions(passing, _readable(found, passing), now)
+        updates = [action for _, action in actions if isinstance(action, Update)]
+        after = {record.job_id: record for record, _ in actions}
+        after |= {update.after.job_id: update.after for update in updates}
+        if write:
+            applied = sync.store.apply(updates, now=now, run_id=run_id)
+            for update in updates:
+                if update.after.job_id not in applied.job_ids:
+                    del after[update.after.job_id]  # somebody else wrote it: it is not known as it is now
+                elif update.after.status is not update.before.status:
+                    _log_move(update)
+    return Harvest(after, frozenset(passing.passed_over), _told(passing.errors))
+
+
+def _readable(found: Iterator[JobRecord | UnreadableRecord | Skipped], passing: _Pass) -> list[JobRecord]:
     records = []
     for record in found:
         if isinstance(record, JobRecord):
             records.append(record)
-        else:
-            passing.error(record.job_id, "UNREADABLE_RECORD", record.error)
+        elif isinstance(record, UnreadableRecord):
+            passing.error(record.job_id, UNREADABLE_RECORD, record.error)
     return records
 
 
-def _from_cursor(records: list[JobRecord], cursor: str | None) -> list[JobRecord]:
-    """The records in the order of their job ids, those behind the cursor first, as they waited longest."""
-    records.sort(key=lambda record: record.job_id)
-    if cursor is None:
-        return records
-    return [record for record in records if record.job_id > cursor] + [
-        record for record in records if record.job_id <= cursor
-    ]
+def _go_through(passing: _Pass, *, lost_since: datetime, job_ids: Collection[str] | None) -> bool:
+    """Writes what the snapshots say of the records, then asks for the rest.
+
+    Ends when all records are done, the time is up, or the lease is gone.
+
+    Returns:
+        Whether there is any record.
+    """
+    scan = Scan(passing.snapshots)
+    found = passing.sync.store.records_to_follow(lost_since=lost_since, job_ids=job_ids, skip=scan.skip)
+    _write_what_moved(passing, scan.moved(found, size=RECORDS_PER_WRITE))
+    passing.scanned += scan.unchanged
+    passing.unchanged += scan.unchanged
+    for document in scan.unreadable:
+        passing.error(document.job_id, UNREADABLE_RECORD, document.error)
+    if passing.complete:
+        _ask_for_the_rest(passing, scan.asking)
+    return bool(passing.scanned or scan.asking)
 
 
-def _go_through(passing: _Pass, records: Sequence[JobRecord]) -> None:
-    """Steps through the records until all are done, the time is up, or the lease is gone."""
-    last = passing.lease.cursor if passing.lease else None
-    for step in _chunks(records, RECORDS_PER_STEP):
-        is_through = _step(passing, step)
-        in_a_row = list(itertools.takewhile(lambda record: record.job_id not in passing.passed_over, step))
+def _write_what_moved(passing: _Pass, portions: Iterator[list[JobRecord]]) -> None:
+    """What the snapshots say is decided portion by portion, each beside the writing of those before it."""
+    writing: deque[tuple[_Step, Future[Applied | None]]] = deque()
+    for records in portions:
+        step = _decide_all(passing, records)
+        writing.append((step, passing.threads.submit(_write, passing, step)))
+        if len(writing) > WRITES_AT_ONCE:
+            _finish(passing, writing)
+        if not passing.complete:
+            break
+    while writing:
+        _finish(passing, writing)
+
+
+def _finish(passing: _Pass, writing: deque[tuple[_Step, Future[Applied | None]]]) -> None:
+    """Waits for the oldest write and counts it."""
+    step, under_way = writing.popleft()
+    _count(passing, step, under_way.result())
+
+
+def _ask_for_the_rest(passing: _Pass, records: list[JobRecord]) -> None:
+    """Steps through the records for which somebody is asked, in the order of their job ids.
+
+    Those behind the cursor come first, as they waited longest.
+    """
+    lease = passing.lease
+    last = begin = lease.cursor if lease else None
+    records.sort(key=lambda record: (begin is not None and record.job_id <= begin, record.job_id))
+    for chunk in _chunks(records, RECORDS_PER_STEP):
+        step = _decide_all(passing, chunk)
+        is_through = _count(passing, step, _write(passing, step))
+        in_a_row = list(itertools.takewhile(lambda record: record.job_id not in passing.passed_over, chunk))
         if is_through and in_a_row:
             last = in_a_row[-1].job_id
-        if not is_through or len(in_a_row) < len(step):
+        if not is_through or len(in_a_row) < len(chunk):
             passing.complete = False
             break
-    if passing.lease is not None:
-        passing.lease.cursor = None if passing.complete else last
+    if lease is not None:
+        lease.cursor = None if passing.complete else last
 
 
-def _step(passing: _Pass, records: Sequence[JobRecord]) -> bool:
-    """Observes, decides and writes one portion of the records; False when the lease is gone.
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What was decided of a portion of the records.
 
-    Records for which the time did not suffice are in `passed_over` afterwards.
+    Attributes:
+        now: when it was decided.
+        scanned: how many records were decided.
+        unresolved: those that still have no id.
     """
+
+    now: datetime
+    updates: Sequence[Update]
+    scanned: int
+    unchanged: int
+    unresolved: int
+
+
+def _decide_all(passing: _Pass, records: Sequence[JobRecord]) -> _Step:
+    """Observes and decides; records for which the time did not suffice are in `passed_over` afterwards."""
     now = passing.sync.clock()
-    submitters = _observe_submitters(passing, records, now)
-    flinks = _observe_flink(passing, records, submitters)
-    records = [record for record in records if record.job_id not in passing.passed_over]
-    updates, unchanged, unresolved = [], 0, 0
-    for record in records:
-        observation = Observation(submitter=submitters.get(record.job_id), flink=flinks[record.job_id])
-        action = _decided(passing, record, observation, now)
+    updates, scanned, unchanged, unresolved = [], 0, 0, 0
+    for record, action in _actions(passing, records, now):
+        scanned += 1
         if isinstance(action, Update):
             updates.append(action)
         elif isinstance(action, Keep):
             unchanged += 1
         after = action.after if isinstance(action, Update) else record
         unresolved += not after.flink_jobs and after.status is Status.CREATED
-    if updates and passing.lease is not None and not passing.lease.is_ours():
+    return _Step(now, updates, scanned, unchanged, unresolved)
+
+
+def _write(passing: _Pass, step: _Step) -> Applied | None:
+    """Writes what was decided; None when the lease is gone, and nothing may be written any more."""
+    if step.updates and passing.lease is not None and not passing.lease.is_ours():
+        return None
+    return passing.sync.store.apply(step.updates, now=step.now, run_id=passing.run_id)
+
+
+def _count(passing: _Pass, step: _Step, applied: Applied | None) -> bool:
+    """Counts what was written; False when the lease is gone."""
+    if applied is None:
+        passing.complete = False
         return False
-    applied = passing.sync.store.apply(updates, now=now, run_id=passing.run_id)
-    passing.scanned += len(records)
-    passing.unchanged += unchanged
-    passing.unresolved += unresolved
+    passing.scanned += step.scanned
+    passing.unchanged += step.unchanged
+    passing.unresolved += step.unresolved
     passing.conflicts += len(applied.conflicts)
-    for update in updates:
+    for update in step.updates:
         if update.after.job_id in applied.job_ids:
             passing.changed[update.after.status.value] += 1
             passing.resolved += bool(update.after.flink_jobs) and not update.before.flink_jobs
             if update.after.status is not update.before.status:
                 _log_move(update)
     return True
+
+
+def _actions(
+    passing: _Pass, records: Sequence[JobRecord], now: datetime
+) -> list[tuple[JobRecord, Action | None]]:
+    """Observes the records and decides each, but those for which the time did not suffice."""
+    submitters = _observe_submitters(passing, records, now)
+    flinks = _observe_flink(passing, records, submitters)
+    decided = []
+    for record in records:
+        if record.job_id not in passing.passed_over:
+            observation = Observation(submitter=submitters.get(record.job_id), flink=flinks[record.job_id])
+            decided.append((record, _decided(passing, record, observation, now)))
+    return decided
 
 
 def _decided(passing: _Pass, record: JobRecord, observation: Observation, now: datetime) -> Action | None:
@@ -360,7 +490,7 @@ def _jobs_and_pods(cluster: Cluster, records: Sequence[JobRecord]) -> _Listed:
 def _look(passing: _Pass, record: JobRecord, listed: _Listed | None, now: datetime) -> SubmitterObservation:
     """One record's submitter; without a list for several records, its Job and pods are listed alone."""
     try:
-        return _look_closely(passing.sync.cluster, record, listed, now, passing.sync.policy)
+        return _look_closely(passing, record, listed, now)
     except FlinkjobsError as error:
         return Unreachable(str(error))
     except Exception as error:  # noqa: BLE001 - one object that we do not understand must not stop the others
@@ -369,9 +499,10 @@ def _look(passing: _Pass, record: JobRecord, listed: _Listed | None, now: dateti
 
 
 def _look_closely(
-    cluster: Cluster, record: JobRecord, listed: _Listed | None, now: datetime, policy: Policy
+    passing: _Pass, record: JobRecord, listed: _Listed | None, now: datetime
 ) -> SubmitterObservation:
     """As `_look`; a Job that the list lacks is asked for by its name, and its pods are listed after it."""
+    cluster, policy = passing.sync.cluster, passing.sync.policy
     name = record.k8s_job_name or ""
     job: KubernetesJob | Missing | None = listed.jobs.get(name) if listed else None
     if job is None:
@@ -382,7 +513,7 @@ def _look_closely(
     pods = (listed or _jobs_and_pods(cluster, [record])).pods.get(name, ())
     is_followed = any(ref.confirmed and ref.state not in TERMINAL_STATES for ref in record.flink_jobs)
     submitter = observe_submitter(job, pods, cluster, is_followed=is_followed, now=now)
-    if _waits_for_its_script_in_vain(record, submitter, now, policy):
+    if passing.may_take_back and _waits_for_its_script_in_vain(record, submitter, now, policy):
         cluster.delete_job(job.name, job.uid)
         log.warning("job.taken_back", job_id=record.job_id, k8s_job_name=job.name)
         return NoKubernetesJob()
@@ -480,12 +611,17 @@ def _report(
         "changed": dict(sorted(passing.changed.items())) if passing else {},
         "unchanged": passing.unchanged if passing else 0,
         "conflicts": passing.conflicts if passing else 0,
-        "errors": [
-            {"job_id": job_id, "code": code.partition(" ")[0], "message": message}
-            for (job_id, code), message in errors.items()
-        ],
+        "errors": _told(errors),
         "clusters": dict(clusters),
     }
+
+
+def _told(errors: Mapping[tuple[str | None, str], str]) -> list[dict[str, str | None]]:
+    """Errors as a report lists them."""
+    return [
+        {"job_id": job_id, "code": code.partition(" ")[0], "message": message}
+        for (job_id, code), message in errors.items()
+    ]
 
 
 def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -10,14 +10,11 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, Final
-
-import flask
-from werkzeug.exceptions import ClientDisconnected
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from flinkjobs import log
 from flinkjobs.errors import (
@@ -32,6 +29,9 @@ from flinkjobs.errors import (
     cut,
 )
 
+if TYPE_CHECKING:
+    import flask
+
 MAX_BODY_BYTES: Final = 1024 * 1024
 RETRY_AFTER_SECONDS: Final = 10
 
@@ -45,12 +45,16 @@ class Request:
     Attributes:
         headers: by lower-case name.
         query: the first value of each parameter.
-        body: raw, at most `MAX_BODY_BYTES`.
+        body: raw, at most `MAX_BODY_BYTES`; empty where the method has none.
+        parameters: all parameters of the query, in their order.
+        path: the values of the route's placeholders, by name.
     """
 
     headers: Mapping[str, str]
     query: Mapping[str, str]
     body: bytes
+    parameters: tuple[tuple[str, str], ...] = ()
+    path: Mapping[str, str] = field(default_factory=dict)
 
     def json_object(self) -> dict[str, Any]:
         """The body as a JSON object; an empty body is an empty object.
@@ -92,52 +96,105 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a handler answers: a JSON body with a status."""
+    """What a handler answers: a JSON body with a status.
 
-    body: Mapping[str, Any]
+    Attributes:
+        content: sent in the place of a JSON body; a header names its type.
+    """
+
+    body: Mapping[str, Any] = field(default_factory=dict)
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+    content: bytes | None = None
 
 
-def serve(
-    request: flask.Request, *, post: Callable[[Request], Answer], ready: Callable[[], None]
+Handler: TypeAlias = Callable[[Request], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method at one kind of path.
+
+    Attributes:
+        path: `{name}` stands for one segment, which is not empty.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+
+
+def serve(request: flask.Request, *, post: Handler, ready: Callable[[], None]) -> flask.Response:
+    """Answers one request of a function whose work is `POST /`; see `serve_routes`."""
+    return serve_routes(request, [Route("POST", "/", post)], ready=ready)
+
+
+def serve_routes(
+    request: flask.Request,
+    routes: Sequence[Route],
+    *,
+    ready: Callable[[], None],
+    headers: Mapping[str, str] | None = None,
 ) -> flask.Response:
-    """Answers one request of a function whose work is `POST /`.
+    """Answers one request of a function.
 
     Args:
         request: any method, any path: the framework passes all of them on.
-        post: the function's work.
+        routes: the function's work.
         ready: raises while the function could not do its work; asked by `GET /ready`.
+        headers: sent with every answer that does not set them itself, errors included.
     """
+    sent = headers or {}
     try:
-        response = _response(_route(request, post, ready))
+        response = _response(_route(request, [*routes, *_probes(ready)]), sent)
     except FlinkjobsError as error:
         answer = problem(error)
         _log_refusal(error, answer.status, request)
-        response = _response(answer)
+        response = _response(answer, sent)
     except Exception as error:  # noqa: BLE001 - the boundary: whatever went wrong, the caller gets an answer
         log.error("request.crashed", exception=error, method=request.method, path=request.path)
-        response = _response(problem(FlinkjobsError("an unexpected error; the log holds its stack")))
+        answer = problem(FlinkjobsError("an unexpected error; the log holds its stack"))
+        response = _response(answer, sent)
     # The framework would read the rest of the body, however large, into memory before it answers; the server
     # behind it throws it away in small parts afterwards.
     request.stream = io.BytesIO()
     return response
 
 
-def _route(request: flask.Request, post: Callable[[Request], Answer], ready: Callable[[], None]) -> Answer:
-    routes: dict[str, tuple[str, Callable[[], Answer]]] = {
-        "/": ("POST", lambda: post(_read(request))),
-        "/health": ("GET", lambda: Answer({"status": "ok"})),
-        "/ready": ("GET", lambda: _ready(ready)),
+def _probes(ready: Callable[[], None]) -> list[Route]:
+    return [
+        Route("GET", "/health", lambda _: Answer({"status": "ok"})),
+        Route("GET", "/ready", lambda _: _ready(ready)),
+    ]
+
+
+def _route(request: flask.Request, routes: Sequence[Route]) -> Answer:
+    here = {
+        route.method: (route, path) for route in routes if (path := _match(route, request.path)) is not None
     }
-    if request.path not in routes:
-        raise NotFoundError(f"nothing answers at {request.path}")
-    method, answer = routes[request.path]
-    if request.method != method:
+    if not here:
+        raise NotFoundError(f"nothing answers at {cut(request.path, 200)}")
+    if request.method not in here:
+        allow = ", ".join(sorted(here))
         raise MethodNotAllowedError(
-            f"{request.path} answers {method} only, not {request.method}", allow=method
+            f"{cut(request.path, 200)} answers {allow} only, not {request.method}", allow=allow
         )
-    return answer()
+    route, path = here[request.method]
+    return route.handler(_read(request, path))
+
+
+def _match(route: Route, path: str) -> Mapping[str, str] | None:
+    """The placeholders' values; None where the route is another one."""
+    wanted, given = route.path.split("/"), path.split("/")
+    if len(wanted) != len(given):
+        return None
+    found = {}
+    for pattern, segment in zip(wanted, given, strict=True):
+        if pattern.startswith("{") and segment:
+            found[pattern.strip("{}")] = segment
+        elif pattern != segment:
+            return None
+    return found
 
 
 def _ready(ready: Callable[[], None]) -> Answer:
@@ -145,8 +202,23 @@ def _ready(ready: Callable[[], None]) -> Answer:
     return Answer({"status": "ready"})
 
 
-def _read(request: flask.Request) -> Request:
-    """Reads at most the limit, whatever length the caller claims."""
+def _read(request: flask.Request, path: Mapping[str, str]) -> Request:
+    """The request; of its body at most the limit, whatever length the caller claims, and none with GET."""
+    parameters = tuple(request.args.items(multi=True))
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    body = b"" if request.method == "GET" else _body(request)
+    return Request(
+        headers=headers,
+        query=dict(reversed(parameters)),
+        body=body,
+        parameters=parameters,
+        path=path,
+    )
+
+
+def _body(request: flask.Request) -> bytes:
+    from werkzeug.exceptions import ClientDisconnected  # noqa: PLC0415 as below
+
     if (request.content_length or 0) > MAX_BODY_BYTES:
         raise BodyTooLargeError(f"the body may hold {MAX_BODY_BYTES} bytes")
     body = b""
@@ -157,11 +229,7 @@ def _read(request: flask.Request) -> Request:
         raise BadRequestError("the body ended before its Content-Length") from error
     if len(body) > MAX_BODY_BYTES:
         raise BodyTooLargeError(f"the body may hold {MAX_BODY_BYTES} bytes")
-    return Request(
-        headers={name.lower(): value for name, value in request.headers.items()},
-        query=request.args.to_dict(flat=True),
-        body=body,
-    )
+    return body
 
 
 def problem(error: FlinkjobsError) -> Answer:
@@ -195,9 +263,12 @@ def _log_refusal(error: FlinkjobsError, status: int, request: flask.Request) -> 
     )
 
 
-def _response(answer: Answer) -> flask.Response:
-    headers = {"Content-Type": "application/json", "Cache-Control": "no-store", **answer.headers}
-    return flask.Response(to_json(answer.body), status=answer.status, headers=headers)
+def _response(answer: Answer, headers: Mapping[str, str]) -> flask.Response:
+    import flask  # noqa: PLC0415 the command line needs a Request and no web framework
+
+    sent = {"Content-Type": "application/json", "Cache-Control": "no-store", **headers, **answer.headers}
+    body = to_json(answer.body) if answer.content is None else answer.content
+    return flask.Response(body, status=answer.status, headers=sent)
 
 
 def to_json(value: object) -> str:

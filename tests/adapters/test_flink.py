@@ -127,6 +127,17 @@ def test_a_cluster_that_is_electing_a_leader_is_unavailable_not_empty(
         flink.overview()
 
 
+@pytest.mark.parametrize(
+    ("version", "name"), named("overview--*") + recordings("adaptive--overview--created")
+)
+def test_the_slots_of_a_cluster(version: str, name: str, server: FlinkServer, flink: HttpFlink) -> None:
+    path = server.play(version, name)
+    told = recording(version, name)["body"]
+    slots = (told["taskmanagers"], told["slots-total"], told["slots-available"])
+    assert flink.cluster_overview() == (told["flink-version"], *slots)
+    assert server.paths == [path]
+
+
 JOB_STATES = {
     "canceled": "CANCELED",
     "cancelling": "CANCELLING",

@@ -18,11 +18,13 @@ from flinkjobs.adapters.kubernetes import KubernetesApi
 from flinkjobs.errors import (
     FlinkjobsError,
     KubernetesConflictError,
+    KubernetesNotFoundError,
     KubernetesRefusedError,
+    KubernetesThrottledError,
     KubernetesUnavailableError,
     SettingsError,
 )
-from flinkjobs.kube import APP, KubernetesJob, Terminated
+from flinkjobs.kube import APP, PERMISSIONS, Kind, KubernetesJob, Leftover, Terminated
 from flinkjobs.manifest import (
     InlineScript,
     PathScript,
@@ -33,12 +35,13 @@ from flinkjobs.manifest import (
     job_manifest,
 )
 from flinkjobs.model import JobPhase, Missing
+from flinkjobs.ports import Deletion
 from local.kubernetes.authorization import Rule
 from local.kubernetes.faults import Fault, FinishedJobs, Outcome, PodFault, RequestFault
 from local.kubernetes.process import KubernetesDouble
 from local.processes import free_port
 from tests.support.kubernetes_world import KubernetesWorld
-from tests.support.scripted_server import Answer, ScriptedServer, html
+from tests.support.scripted_server import Answer, Asked, ScriptedServer, html
 from tests.support.waiting import until
 
 SELECTOR = f"app={APP}"
@@ -378,6 +381,131 @@ def test_another_job_of_the_same_name_is_left_alone(api: KubernetesApi, world: K
     assert len(world.names("pods")) == 1
 
 
+LISTED = Leftover(Kind.JOB, "done", "11111111-2222-3333-4444-555555555555", "1")
+
+
+@pytest.mark.parametrize("kind", [Kind.JOB, Kind.POD])
+def test_what_was_listed_is_deleted_as_it_was_listed(
+    kind: Kind, api: KubernetesApi, world: KubernetesWorld
+) -> None:
+    finished(world)
+    [listed] = api.leftovers(kind, SELECTOR)
+    assert (listed.kind, listed.job_name, listed.phase) == (kind, "done", JobPhase.COMPLETE)
+    with pytest.raises(KubernetesConflictError, match="the UID in the precondition"):
+        api.delete(replace(listed, uid="11111111-2222-3333-4444-555555555555"))
+    with pytest.raises(KubernetesConflictError, match="the ResourceVersion in the precondition"):
+        api.delete(replace(listed, resource_version="1"))
+    assert list(api.leftovers(kind, SELECTOR)) == [listed]
+    assert api.delete(listed) is Deletion.DONE
+    assert api.delete(listed) is Deletion.GONE
+    until(lambda: not world.names("pods"), timeout_seconds=SECONDS, what="its pod gone")
+
+
+def test_a_config_map_is_listed_and_deleted(api: KubernetesApi, world: KubernetesWorld) -> None:
+    manifest = config_map_manifest(
+        InlineScript("x"), "etl_1", namespace="lemo-dev", job_name="done", job_uid="u"
+    )
+    del manifest["metadata"]["ownerReferences"]
+    api.create_config_map(manifest)
+    [listed] = api.leftovers(Kind.CONFIG_MAP, SELECTOR)
+    assert (listed.name, listed.job_id, listed.has_owner) == ("done", "etl_1", False)
+    assert listed.over_since is not None
+    assert api.delete(listed) is Deletion.DONE
+    assert world.names("configmaps") == set()
+
+
+def test_an_object_that_a_finalizer_holds_is_not_gone_yet(api: KubernetesApi, world: KubernetesWorld) -> None:
+    name = finished(world)
+    world.patch("jobs", name, {"metadata": {"finalizers": ["example.org/hold"]}})
+    [listed] = api.leftovers(Kind.JOB, SELECTOR)
+    assert api.delete(listed) is Deletion.BEGUN
+    [held] = api.leftovers(Kind.JOB, SELECTOR)
+    assert held.deleting
+    world.patch("jobs", name, {"metadata": {"finalizers": None}})
+    assert api.delete(listed) is Deletion.GONE
+
+
+@pytest.mark.parametrize("seconds", [-3600, 0, 3600])
+def test_the_time_is_that_of_the_api_server(seconds: int, api: KubernetesApi, world: KubernetesWorld) -> None:
+    world.control.set_clock_offset(seconds)
+    try:
+        told = api.time()
+    finally:
+        world.control.set_clock_offset(0)
+    assert told.utcoffset() == timedelta(0)
+    assert abs(told - datetime.now(UTC) - timedelta(seconds=seconds)) < timedelta(seconds=30)
+
+
+@pytest.mark.parametrize("date", ["", "yesterday"])
+def test_an_answer_without_a_date_tells_no_time(date: str, tmp_path: Path) -> None:
+    def answer(_: Asked) -> Answer:
+        return Answer(body=b"{}", headers={"Content-Type": "application/json", "Date": date})
+
+    with ScriptedServer(answer) as server:
+        api = connect(kubeconfig_for(server.url, tmp_path))
+        with pytest.raises(KubernetesUnavailableError, match="the answer names no date"):
+            api.time()
+
+
+@pytest.mark.parametrize(
+    ("status", "retry_after", "expected"),
+    [(429, None, None), (429, 7, 7.0), (503, 30, 30.0)],
+)
+def test_a_pause_that_is_asked_for_is_told(
+    status: int, retry_after: int | None, expected: float | None, api: KubernetesApi, world: KubernetesWorld
+) -> None:
+    fault = RequestFault(effect="status", status=status, retry_after=retry_after)
+    with world.control.fault(fault), pytest.raises(KubernetesThrottledError) as caught:
+        api.delete(LISTED)
+    assert caught.value.retry_after_seconds == expected
+
+
+def test_an_overloaded_server_that_asks_for_no_pause_is_only_unavailable(
+    api: KubernetesApi, world: KubernetesWorld
+) -> None:
+    fault = RequestFault(effect="status", status=503)
+    with world.control.fault(fault), pytest.raises(KubernetesUnavailableError) as caught:
+        api.delete(LISTED)
+    assert not isinstance(caught.value, KubernetesThrottledError)
+
+
+# --- what a person on call asks ---------------------------------------------------------------------
+
+
+def test_who_we_are_and_what_we_may(world: KubernetesWorld, tmp_path: Path) -> None:
+    rules = [
+        Rule(api_groups=("batch",), resources=("jobs",), verbs=("get", "list")),
+        Rule(api_groups=("",), resources=("pods/log",), verbs=("get",)),
+    ]
+    world.control.grant("reader", "reader-token", rules)
+    api = connect(world.kubeconfig(tmp_path / "kubeconfig", token="reader-token"))
+    assert api.address == world.double.url.replace("http://", "https://")
+    assert api.version() == "v1.36.0+local"
+    assert api.who_we_are() == "reader"
+    reviews = [api.review(permission) for permission in PERMISSIONS]
+    assert [review.permission for review in reviews] == list(PERMISSIONS)
+    allowed = {str(review.permission) for review in reviews if review.allowed}
+    assert allowed == {"get jobs", "list jobs", "get pods/log"}
+
+
+def test_what_is_allowed_in_another_namespace_is_not_allowed_here(
+    world: KubernetesWorld, tmp_path: Path
+) -> None:
+    rules = [Rule(api_groups=("*",), resources=("*",), verbs=("*",))]
+    world.control.grant("reader", "reader-token", rules)
+    kubeconfig = world.kubeconfig(tmp_path / "kubeconfig", token="reader-token")
+    elsewhere = kubernetes.connect("default", auth="kubeconfig", kubeconfig=str(kubeconfig))
+    assert connect(kubeconfig).review(PERMISSIONS[0]).allowed
+    assert not elsewhere.review(PERMISSIONS[0]).allowed
+
+
+def test_an_api_server_that_is_too_old_to_say_who_we_are(api: KubernetesApi, world: KubernetesWorld) -> None:
+    fault = RequestFault(effect="status", status=404, path="selfsubjectreviews")
+    with world.control.fault(fault), pytest.raises(KubernetesNotFoundError) as caught:
+        api.who_we_are()
+    assert caught.value.reason == "NotFound"
+
+
 # --- errors -----------------------------------------------------------------------------------------
 
 Call = Callable[[KubernetesApi], object]
@@ -392,24 +520,30 @@ CALLS: Mapping[str, Call] = {
     "pod_log": lambda api: api.pod_log("done-pod", "submit"),
     "events": lambda api: api.events("done"),
     "delete_job": lambda api: api.delete_job("done", "11111111-2222-3333-4444-555555555555"),
+    "time": lambda api: api.time(),
+    "leftovers": lambda api: list(api.leftovers(Kind.CONFIG_MAP, SELECTOR)),
+    "delete": lambda api: api.delete(LISTED),
     "ping": lambda api: api.ping(),
+    "version": lambda api: api.version(),
+    "who_we_are": lambda api: api.who_we_are(),
+    "review": lambda api: api.review(PERMISSIONS[0]),
 }
 FAULTS: Mapping[str, tuple[Fault, type[FlinkjobsError], str]] = {
     "401": (RequestFault(effect="status", status=401), KubernetesRefusedError, "401 Unauthorized"),
     "403": (RequestFault(effect="status", status=403), KubernetesRefusedError, "403 Forbidden"),
     "409": (RequestFault(effect="status", status=409), KubernetesConflictError, "409 Conflict"),
     "422": (RequestFault(effect="status", status=422), KubernetesRefusedError, "422"),
-    "429": (RequestFault(effect="status", status=429), KubernetesUnavailableError, "429 TooManyRequests"),
+    "429": (RequestFault(effect="status", status=429), KubernetesThrottledError, "429 TooManyRequests"),
     "429 with Retry-After": (
         RequestFault(effect="status", status=429, retry_after=30),
-        KubernetesUnavailableError,
+        KubernetesThrottledError,
         "429",
     ),
     "500": (RequestFault(effect="status", status=500), KubernetesUnavailableError, "500 InternalError"),
     "503": (RequestFault(effect="status", status=503), KubernetesUnavailableError, "503 ServiceUnav"),
     "503 with Retry-After": (
         RequestFault(effect="status", status=503, retry_after=30),
-        KubernetesUnavailableError,
+        KubernetesThrottledError,
         "503",
     ),
     "dropped": (RequestFault(effect="drop"), KubernetesUnavailableError, "ProtocolError|MaxRetryError"),
@@ -471,7 +605,7 @@ def test_an_error_that_is_not_kubernetes_own_says_nothing_about_an_object(
 @pytest.mark.parametrize(
     "body", [{}, [], None, {"items": None}, {"items": [{}]}, {"items": ["x"]}, {"items": [{"metadata": {}}]}]
 )
-@pytest.mark.parametrize("name", ["create_job", "job", "jobs", "pods", "events"])
+@pytest.mark.parametrize("name", ["create_job", "job", "jobs", "pods", "events", "who_we_are", "review"])
 def test_json_that_is_no_object_of_the_api_is_unavailable(name: str, body: object, tmp_path: Path) -> None:
     with ScriptedServer(lambda _: Answer(body=json.dumps(body).encode())) as server:
         api = connect(kubeconfig_for(server.url, tmp_path))
@@ -531,8 +665,9 @@ def kubeconfig_for(url: str, directory: Path, **user: str) -> Path:
 @pytest.fixture
 def recorder() -> Iterator[ScriptedServer]:
     """Answers every request as if it had gone well."""
-    job = {"metadata": {"name": "done", "uid": "u"}, "items": []}
-    with ScriptedServer(lambda _: Answer(body=json.dumps(job).encode())) as running:
+    status = {"userInfo": {"username": "ann"}, "allowed": True}
+    anything = {"metadata": {"name": "done", "uid": "u"}, "items": [], "status": status}
+    with ScriptedServer(lambda _: Answer(body=json.dumps(anything).encode())) as running:
         yield running
 
 

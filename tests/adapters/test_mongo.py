@@ -21,16 +21,18 @@ from flinkjobs.adapters import mongo
 from flinkjobs.adapters.mongo import MongoJobStore
 from flinkjobs.errors import DuplicateJobIdError, InFlightError, StoreRefusedError, StoreUnavailableError
 from flinkjobs.model import (
+    AtRest,
     FlinkJobRef,
     IdSource,
     JobRecord,
     Reason,
     ReasonCode,
+    Skipped,
     Status,
     UnreadableRecord,
     Update,
 )
-from flinkjobs.ports import Applied, Settled
+from flinkjobs.ports import Applied, Settled, SubmitterLog
 from local.mongodb import MongoServer
 from local.processes import free_port
 
@@ -441,8 +443,121 @@ def test_only_the_asked_for_job_ids_are_followed(store: MongoJobStore) -> None:
         store.insert(record(name), {})
     store.insert(record("over", status=Status.FINISHED), {})
     found = store.records_to_follow(lost_since=LONG_AGO, job_ids=["c", "a", "over", "unknown"])
-    assert {entry.job_id for entry in found} == {"a", "c"}
+    assert {entry.job_id for entry in found if not isinstance(entry, Skipped)} == {"a", "c"}
     assert list(store.records_to_follow(lost_since=LONG_AGO, job_ids=[])) == []
+
+
+# --- records at rest --------------------------------------------------------------------------------
+
+RESTING = record(
+    status=Status.RUNNING,
+    cluster="bätch",
+    flink_state="RESTARTING",
+    flink_jobs=(ref(confirmed=True, state="RESTARTING", start_time=NOON),),
+    submitter_done=True,
+    start_time=NOON,
+)
+[RESTING_REF] = RESTING.flink_jobs
+AT_REST = AtRest(
+    cluster="bätch", status="RUNNING", flink_job_id=A, state="RESTARTING", start_ms=1_761_998_400_000
+)
+
+
+def offered(store: MongoJobStore, *, take: bool) -> tuple[list[AtRest], list[str], int]:
+    """(what `skip` was asked about, job ids of the records that came, how many were skipped)."""
+    asked: list[AtRest] = []
+
+    def skip(rest: AtRest) -> bool:
+        asked.append(rest)
+        return take
+
+    found = list(store.records_to_follow(lost_since=LONG_AGO, skip=skip))
+    came = [entry.job_id for entry in found if isinstance(entry, JobRecord)]
+    return asked, came, sum(entry.count for entry in found if isinstance(entry, Skipped))
+
+
+def test_a_record_at_rest_is_offered_and_passed_over(store: MongoJobStore) -> None:
+    store.insert(RESTING, {"template_id": "etl", "spec": {"args": ["a"]}})
+    store.insert(record("etl_2"), {})
+    assert offered(store, take=True) == ([AT_REST], ["etl_2"], 1)
+
+
+def test_a_record_at_rest_that_is_not_taken_comes_whole(store: MongoJobStore) -> None:
+    store.insert(RESTING, {})
+    assert offered(store, take=False) == ([AT_REST], ["etl_1"], 0)
+    assert only(store) == replace(RESTING, revision=0)
+
+
+def test_a_record_that_passes_have_written_is_at_rest_like_one_that_was_inserted_so(
+    store: MongoJobStore,
+) -> None:
+    store.insert(record(cluster="bätch"), {"template_id": "etl"})
+    before = only(store)
+    stuck = replace(before, reason=Reason(code=ReasonCode.IMAGE_PULL, message="no", since=NOON))
+    store.apply([Update(before=before, after=stuck)], now=NOON, run_id="one")
+    before = only(store)
+    store.apply([Update(before=before, after=replace(RESTING, revision=1))], now=NOON, run_id="two")
+    assert offered(store, take=True) == ([AT_REST], [], 1)
+
+
+def other_ref(**fields: Any) -> JobRecord:
+    return replace(RESTING, flink_jobs=(replace(RESTING_REF, **fields),))
+
+
+UNUSUAL = {
+    "its submitter is not done": replace(RESTING, submitter_done=False),
+    "a reason": replace(RESTING, reason=Reason(code=ReasonCode.ID_UNCONFIRMED, message="", since=NOON)),
+    "a job is missing": replace(RESTING, missing_since=NOON),
+    "an id was dropped": replace(RESTING, dropped_ids=(B,)),
+    "two jobs": replace(RESTING, flink_jobs=(RESTING_REF, replace(RESTING_REF, id=B))),
+    "no job": replace(RESTING, flink_jobs=()),
+    "another state than its job": replace(RESTING, flink_state="RUNNING"),
+    "another start than its job": replace(RESTING, start_time=LATER),
+    "no start": replace(RESTING, start_time=None),
+    "it has ended": replace(RESTING, end_time=LATER),
+    "a duration": replace(RESTING, duration=1.5),
+    "not confirmed": other_ref(confirmed=False),
+    "its job has ended": other_ref(end_time=LATER),
+    "its job has a failure": other_ref(failure="no"),
+    "its job is missing": other_ref(missing_since=LATER),
+    "its job was missing in a pass": other_ref(missing_passes=1),
+}
+
+
+@pytest.mark.parametrize("unusual", UNUSUAL.values(), ids=UNUSUAL.keys())
+def test_a_record_with_anything_unusual_is_never_passed_over(
+    unusual: JobRecord, store: MongoJobStore
+) -> None:
+    store.insert(unusual, {})
+    assert offered(store, take=True) == ([], ["etl_1"], 0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"$set": {"job_id": 12}},
+        {"$set": {"revision": "3"}},
+        {"$set": {"k8s_job_name": 12}},
+        {"$set": {"submitted_at": "2025-11-01T12:00:00"}},
+        {"$set": {"flink_jobs.0.more": 1}},
+        {"$unset": {"missing_since": ""}},
+    ],
+)
+def test_a_document_in_any_other_layout_is_never_passed_over(
+    change: Document, store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    store.insert(RESTING, {})
+    jobs.update_one({}, change)
+    asked, _, skipped = offered(store, take=True)
+    assert (asked, skipped) == ([], 0)
+
+
+def test_records_come_whole_from_more_than_one_batch(
+    store: MongoJobStore, jobs: Collection[Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many_old_documents(jobs, 25)
+    monkeypatch.setattr(mongo, "RECORDS_PER_BATCH", 10)
+    assert len(followed(store)) == 25
 
 
 # --- writes -----------------------------------------------------------------------------------------
@@ -491,9 +606,21 @@ def test_a_write_sets_only_what_changed(listened: tuple[MongoJobStore, Commands]
     [statement] = command["updates"]
     assert name == "update"
     assert set(statement["u"]) == {"$set"}
-    bookkeeping = {"flink_jobs", "flink_job_ids", "submitter_done", "updated_at", "revision", "synced_by"}
-    assert set(statement["u"]["$set"]) == {"status", "flink_job_id"} | bookkeeping
+    found = {"status", "flink_job_id", "flink_job_ids", "flink_jobs"}
+    assert set(statement["u"]["$set"]) == found | {"updated_at", "revision", "synced_by"}
     assert statement["q"] == {"job_id": "etl_1", "status": "CREATED", "revision": 0}
+
+
+def test_what_is_as_it_was_is_not_set_again(listened: tuple[MongoJobStore, Commands]) -> None:
+    """MongoDB looks at every index of a field that is set, whether or not it changes."""
+    store, commands = listened
+    store.insert(RESTING, {})
+    before = only(store)
+    commands.sent.clear()
+    store.apply([Update(before=before, after=replace(before, end_time=LATER))], now=LATER, run_id="run")
+    [(_, command)] = commands.sent
+    [statement] = command["updates"]
+    assert set(statement["u"]["$set"]) == {"end_time", "updated_at", "revision", "synced_by"}
 
 
 def many_old_documents(jobs: Collection[Document], count: int) -> list[str]:
@@ -708,6 +835,24 @@ INDEXES = {
     "flink_job_ids_1": ([("flink_job_ids", 1)], False),
     "k8s_job_name_1": ([("k8s_job_name", 1)], False),
     "idempotency_key_1": ([("idempotency_key", 1)], True),
+    "list_by_time": (
+        [
+            *(("submitted_at", -1), ("_id", -1), ("status", 1), ("template_id", 1)),
+            *(("job_id", 1), ("k8s_job_name", 1), ("job_name", 1)),
+        ],
+        False,
+    ),
+    "list_by_status": (
+        [
+            *(("status", 1), ("submitted_at", -1), ("_id", -1), ("template_id", 1)),
+            *(("duration", 1), ("reason.code", 1), ("flink_job_id", 1)),
+        ],
+        False,
+    ),
+    "list_by_template": (
+        [("template_id", 1), ("submitted_at", -1), ("_id", -1), ("status", 1)],
+        False,
+    ),
 }
 
 
@@ -839,6 +984,43 @@ def test_a_record_is_settled_when_nothing_more_is_needed_of_its_kubernetes_job(
     assert store.settled(["template_id_timestamp", "unknown"]) == {"template_id_timestamp": expected}
 
 
+def test_what_is_settled_names_its_kubernetes_job(store: MongoJobStore) -> None:
+    store.insert(record(k8s_job_name="flink-py-etl-1"), {})
+    assert store.settled(["etl_1"]) == {"etl_1": Settled("etl_1", Status.CREATED, False, "flink-py-etl-1")}
+
+
+def test_the_end_of_a_log_is_kept_on_its_record_and_disturbs_nobody(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    store.insert(record(), {})
+    before = only(store)
+    told = SubmitterLog(text="the ünd\n", truncated=True, pod="etl-1-x7k2p", saved_at=LATER)
+    assert store.save_submitter_log("etl_1", told)
+    [document] = jobs.find()
+    expected = {"text": "the ünd\n", "truncated": True, "pod": "etl-1-x7k2p", "saved_at": LATER}
+    assert document["submitter_log"] == expected
+    assert only(store) == before
+    assert store.apply([running(before)], now=LATER, run_id="run").job_ids == ETL_1
+    assert jobs.find_one({"submitter_log": expected}) is not None
+
+
+def test_a_log_without_its_record_is_not_kept(store: MongoJobStore, jobs: Collection[Document]) -> None:
+    assert not store.save_submitter_log("etl_1", SubmitterLog("x", False, "pod", LATER))
+    assert jobs.count_documents({}) == 0
+
+
+def test_a_cleanup_run_is_kept_and_runs_out_like_a_pass(
+    store: MongoJobStore, mongo_database: Database[Document]
+) -> None:
+    store.ensure_indexes()
+    report = {"run_id": "r", "started_at": NOON, "deleted": 3}
+    store.save_cleanup_run(report)
+    assert list(mongo_database["cleanup_runs"].find({}, {"_id": 0})) == [report]
+    for name in ("cleanup_runs", "sync_runs"):
+        indexes = mongo_database[name].index_information()
+        assert indexes["started_at_-1"]["expireAfterSeconds"] == 14 * 24 * 3600
+
+
 def test_of_no_job_ids_nothing_is_settled(store: MongoJobStore) -> None:
     assert store.settled([]) == {}
 
@@ -853,6 +1035,10 @@ CALLS: Mapping[str, Call] = {
     "fail_submission": lambda store: store.fail_submission("etl_1", code="x", message="x", now=NOON),
     "settled": lambda store: store.settled(["etl_1"]),
     "save_run": lambda store: store.save_run({"run_id": "r"}),
+    "save_submitter_log": lambda store: store.save_submitter_log(
+        "etl_1", SubmitterLog("x", False, "pod", NOON)
+    ),
+    "save_cleanup_run": lambda store: store.save_cleanup_run({"run_id": "r"}),
     "ensure_indexes": lambda store: store.ensure_indexes(),
     "ping": lambda store: store.ping(),
 }

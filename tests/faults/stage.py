@@ -52,13 +52,6 @@ class Submitters(KubernetesWorld):
         query = {"labelSelector": selector, "propagationPolicy": "Background"}
         self._client.delete(self.paths["jobs"], params=query).raise_for_status()
 
-    def event_reasons(self, name: str) -> list[str]:
-        """The reasons of the events about the object of this name."""
-        query = {"fieldSelector": f"involvedObject.name={name}"}
-        path = self.paths["pods"].replace("/pods", "/events")
-        items = self._client.get(path, params=query).raise_for_status().json()["items"]
-        return [item["reason"] for item in items]
-
 
 @dataclass(frozen=True, slots=True)
 class Passed:

@@ -79,6 +79,7 @@ def settings(
         "K8S_AUTH": "kubeconfig",
         "KUBECONFIG": str(kubernetes_double.kubeconfig),
         "LOST_AFTER_SECONDS": "600",
+        "CLEANUP_DELETIONS_PER_SECOND": "500",
     }
 
 
@@ -97,6 +98,13 @@ def sync(settings: Mapping[str, str]) -> Iterator[FunctionServer]:
 @pytest.fixture(scope="session")
 def cleanup(settings: Mapping[str, str]) -> Iterator[FunctionServer]:
     with FunctionServer("cleanup", settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def jobs(settings: Mapping[str, str], sync: FunctionServer) -> Iterator[FunctionServer]:
+    own = {"SYNC_URL": sync.url, "FLINK_UI_URL": "https://flink.example/ui/"}
+    with FunctionServer("jobs", {**settings, **own}) as running:
         yield running
 
 
@@ -177,7 +185,7 @@ def world(
     history: FlinkServer,
 ) -> World:
     database = mongo_client[DATABASE]
-    for name in ("flink_jobs", "sync_runs", "leases"):
+    for name in ("flink_jobs", "sync_runs", "cleanup_runs", "leases"):
         database[name].delete_many({})
     for server in (flink, batch, history):
         server.reset()

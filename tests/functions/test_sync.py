@@ -169,9 +169,17 @@ def test_the_report_of_a_pass_is_kept(sync: FunctionServer, world: World) -> Non
     assert (
         kept["started_at"].isoformat(timespec="milliseconds").replace("+00:00", "Z") == report["started_at"]
     )
+    assert kept.pop("whole") is True
     assert {name: value for name, value in kept.items() if name != "started_at"} == {
         name: value for name, value in report.items() if name != "started_at"
     }
+
+
+def test_a_pass_over_a_few_records_is_kept_as_such(sync: FunctionServer, world: World) -> None:
+    """It says nothing of the others, so it makes no lag shorter."""
+    run_pass(sync, job_ids=["unknown"])
+    [kept] = world.database["sync_runs"].find({})
+    assert (kept["complete"], kept["whole"]) == (True, False)
 
 
 def test_only_the_asked_for_records_are_looked_at(sync: FunctionServer, world: World) -> None:
@@ -204,7 +212,7 @@ def test_the_log_tells_each_move_and_the_whole_pass(sync: FunctionServer, world:
         "archived_1": "CANCELLED",
     }
     [passed] = [event for event in events if event["message"] == "sync.pass"]
-    assert passed["run_id"] == report["run_id"]
+    assert (passed["run_id"], passed["whole"]) == (report["run_id"], True)
 
 
 # --- what a pass costs ------------------------------------------------------------------------------

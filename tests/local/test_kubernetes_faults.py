@@ -360,10 +360,55 @@ def test_a_role_is_enforced(cluster: Cluster) -> None:
         answer = cluster.http.request(method, where, headers=headers)
         assert (answer.status_code, answer.json()["reason"]) == (403, "Forbidden")
         assert 'is forbidden: User "reader" cannot' in answer.json()["message"]
-    assert cluster.http.post(path, json=review, headers=headers).json()["status"]["allowed"] is False
+    refused = cluster.http.post(path, json=review, headers=headers)
+    assert (refused.status_code, refused.json()["status"]) == (201, {"allowed": False})
+    assert refused.json()["spec"] == review["spec"]
     assert cluster.http.post(path, json=review).json()["status"]["allowed"] is True
     cluster.control.revoke("reader")
     assert cluster.http.get(cluster.jobs, headers=headers).status_code == 401
+
+
+def test_an_access_review_needs_to_say_what_is_asked(cluster: Cluster) -> None:
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    answer = cluster.http.post(path, json={"spec": {}})
+    assert (answer.status_code, answer.json()["reason"]) == (422, "Invalid")
+    assert "spec.resourceAttributes: Required value: exactly one of" in answer.json()["message"]
+    assert cluster.http.get(path).status_code == 405
+
+
+def test_a_user_is_told_who_they_are(cluster: Cluster) -> None:
+    path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    cluster.control.grant("reader", "reader-token", [READER])
+    for headers, user in (({}, "admin"), ({"Authorization": "Bearer reader-token"}, "reader")):
+        answer = cluster.http.post(path, json=review, headers=headers)
+        assert (answer.status_code, answer.json()["kind"]) == (201, "SelfSubjectReview")
+        assert answer.json()["status"]["userInfo"] == {"username": user, "groups": ["system:authenticated"]}
+    cluster.control.revoke("reader")
+    assert cluster.http.post(path, json=review, headers=headers).status_code == 401
+
+
+def test_a_stranger_may_not_ask_about_itself(cluster: Cluster) -> None:
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    path = f"/apis/{review['apiVersion']}/selfsubjectreviews"
+    answer = httpx.post(f"{cluster.double.url}{path}", json=review, trust_env=False)
+    assert (answer.status_code, answer.json()["reason"]) == (403, "Forbidden")
+    assert answer.json()["message"] == (
+        'selfsubjectreviews.authentication.k8s.io is forbidden: User "system:anonymous" cannot create '
+        'resource "selfsubjectreviews" in API group "authentication.k8s.io" at the cluster scope'
+    )
+
+
+def test_both_reviews_can_be_discovered(cluster: Cluster) -> None:
+    groups = {group["name"] for group in cluster.get("/apis")["groups"]}
+    assert groups == {"batch", "authorization.k8s.io", "authentication.k8s.io"}
+    for group, name in (
+        ("authorization.k8s.io", "selfsubjectaccessreviews"),
+        ("authentication.k8s.io", "selfsubjectreviews"),
+    ):
+        assert cluster.get(f"/apis/{group}")["preferredVersion"]["groupVersion"] == f"{group}/v1"
+        [resource] = cluster.get(f"/apis/{group}/v1")["resources"]
+        assert (resource["name"], resource["verbs"]) == (name, ["create"])
 
 
 def test_the_control_endpoint_is_guarded_and_strict(cluster: Cluster) -> None:

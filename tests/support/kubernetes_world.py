@@ -75,6 +75,12 @@ class KubernetesWorld:
         path = f"{self.paths[kind]}/{name}"
         self._client.patch(path, json=change, headers=headers).raise_for_status()
 
+    def remove(self, kind: str, name: str, *, policy: str = "Background") -> None:
+        """Deletes an object at once; its dependents become of it what the policy says."""
+        query = {"propagationPolicy": policy, "gracePeriodSeconds": "0"}
+        self._client.delete(f"{self.paths[kind]}/{name}", params=query).raise_for_status()
+        until(lambda: self.get(kind, name) is None, timeout_seconds=SECONDS, what=f"no {kind} {name}")
+
     def items(self, kind: str) -> list[dict[str, Any]]:
         """All objects of a kind."""
         listed: list[dict[str, Any]] = self._client.get(self.paths[kind]).raise_for_status().json()["items"]
@@ -92,6 +98,13 @@ class KubernetesWorld:
         """A Job's only pod, or None."""
         pods = [pod for pod in self.items("pods") if pod["metadata"]["labels"].get("job-name") == job_name]
         return pods[0] if pods else None
+
+    def event_reasons(self, name: str) -> list[str]:
+        """The reasons of the events about the object of this name."""
+        query = {"fieldSelector": f"involvedObject.name={name}"}
+        path = self.paths["pods"].replace("/pods", "/events")
+        items = self._client.get(path, params=query).raise_for_status().json()["items"]
+        return [item["reason"] for item in items]
 
     def wait_finished(self, job_name: str) -> dict[str, Any]:
         """The Job once it is Complete or Failed."""

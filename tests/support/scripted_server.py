@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -56,8 +57,9 @@ class ScriptedServer:
         closing: set once the server goes.
     """
 
-    def __init__(self, answer: Callable[[Asked], Answer]) -> None:
-        """Listens at once; `answer` is called by a thread per connection."""
+    def __init__(self, answer: Callable[[Asked], Answer], *, tls: ssl.SSLContext | None = None) -> None:
+        """Listens at once, with TLS if a context is given; `answer` is called by a thread per connection."""
+        self._scheme = "https" if tls else "http"
         self.answer = answer
         self.asked: list[Asked] = []
         self.connections = 0
@@ -65,13 +67,22 @@ class ScriptedServer:
         self.closing = threading.Event()
         self._lock = threading.Lock()
         self._server = _Server(self)
+        if tls:
+            self._server.socket = tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self._thread = threading.Thread(target=self._server.serve_forever, args=[0.02], daemon=True)
         self._thread.start()
 
     @property
     def url(self) -> str:
         """Without a slash at the end."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{self._scheme}://{self.address}"
+
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        return f"127.0.0.1:{self._server.server_address[1]}"
 
     @property
     def paths(self) -> list[str]:
@@ -141,7 +152,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, answer: Answer) -> None:
         closing = self.server.owner.closing
         closing.wait(answer.delay_seconds)
-        self.send_response(answer.status)
+        begin = self.send_response_only if "Date" in answer.headers else self.send_response
+        begin(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(answer.body)))

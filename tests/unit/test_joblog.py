@@ -340,6 +340,23 @@ def test_telling_lines_of_nothing_are_nothing() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "limit", "expected"),
+    [
+        pytest.param("one\ntwo\n", 100, "one\ntwo\n", id="short"),
+        pytest.param("one\ntwo\n", 8, "one\ntwo\n", id="exactly"),
+        pytest.param("one\ntwo\n", 7, "two\n", id="a line too long"),
+        pytest.param("one\ntwo\n", 4, "two\n", id="a whole line fits exactly"),
+        pytest.param("onetwo", 3, "two", id="one long line"),
+        pytest.param("onetwo\n", 4, "two\n", id="one long line with its end"),
+        pytest.param("äöü", 3, "ü", id="a character that is cut goes"),
+        pytest.param("", 3, "", id="nothing"),
+    ],
+)
+def test_the_end_of_a_log(text: str, limit: int, expected: str) -> None:
+    assert joblog.tail(text, limit) == expected
+
+
+@pytest.mark.parametrize(
     ("raw", "expected"),
     [
         pytest.param(b"unable to retrieve container logs for containerd://0123", True, id="kubelet"),

@@ -1,13 +1,13 @@
 """Reading Jobs, pods and events out of an API server's JSON."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from typing import Any
 
 import pytest
 
 from flinkjobs import kube
-from flinkjobs.kube import Container, Event, Terminated, Waiting
+from flinkjobs.kube import Container, Event, Kind, Terminated, Waiting
 from flinkjobs.model import JobPhase
 from tests.unit.kube_objects import NOON, condition, raw_job, raw_pod
 
@@ -291,6 +291,119 @@ def test_a_pod_with_the_least_an_api_server_may_send() -> None:
     }
     assert least == kube.Pod(name="p", uid="", job_name="", created_at=None, phase="Unknown")
     assert kube.parse_pod({"metadata": {"name": "p", "uid": None}, "status": nulls}) == least
+
+
+# --- what is left -----------------------------------------------------------------------------------
+
+META = {
+    "name": "etl-1",
+    "uid": "u",
+    "resourceVersion": "7",
+    "creationTimestamp": "2025-11-01T11:00:00Z",
+    "labels": {"app": "flink-python-job"},
+    "annotations": {"flinkjobs/job-id": "etl_1"},
+}
+OF_JOB = {"batch.kubernetes.io/job-name": "etl", "batch.kubernetes.io/controller-uid": "j"}
+ELEVEN = NOON - timedelta(hours=1)
+
+
+def pod_status(**fields: Any) -> dict[str, Any]:
+    ended = {"name": "submit", "state": {"terminated": {"exitCode": 0, "finishedAt": "2025-11-01T11:00:00Z"}}}
+    return {"phase": "Succeeded", "containerStatuses": [ended], **fields}
+
+
+LEFTOVERS: dict[str, tuple[Kind, dict[str, Any], dict[str, Any]]] = {
+    "a Job": (
+        Kind.JOB,
+        {
+            "metadata": META,
+            "status": {"conditions": [condition("SuccessCriteriaMet"), condition("Complete")]},
+        },
+        {"job_name": "etl-1", "phase": JobPhase.COMPLETE, "over_since": NOON},
+    ),
+    "a failed Job": (
+        Kind.JOB,
+        {"metadata": META, "status": {"conditions": [condition("Failed", reason="DeadlineExceeded")]}},
+        {"job_name": "etl-1", "phase": JobPhase.FAILED, "over_since": NOON},
+    ),
+    "an active Job": (Kind.JOB, {"metadata": META}, {"job_name": "etl-1"}),
+    "a suspended Job": (
+        Kind.JOB,
+        {"metadata": META, "spec": {"suspend": True}},
+        {"job_name": "etl-1", "phase": JobPhase.SUSPENDED},
+    ),
+    "a pod with its Job": (
+        Kind.POD,
+        {
+            "metadata": META | {"labels": OF_JOB, "ownerReferences": [{"kind": "Job"}]},
+            "status": pod_status(),
+        },
+        {
+            "job_name": "etl",
+            "job_uid": "j",
+            "has_owner": True,
+            "phase": JobPhase.COMPLETE,
+            "over_since": ELEVEN,
+        },
+    ),
+    "a pod of an old cluster": (
+        Kind.POD,
+        {"metadata": META | {"labels": {"job-name": "etl", "controller-uid": "j"}}, "status": pod_status()},
+        {"job_name": "etl", "job_uid": "j", "phase": JobPhase.COMPLETE, "over_since": ELEVEN},
+    ),
+    "an evicted pod": (
+        Kind.POD,
+        {
+            "metadata": META | {"labels": OF_JOB, "deletionTimestamp": "2025-11-01T12:00:00Z"},
+            "status": {"phase": "Failed", "conditions": [condition("DisruptionTarget")]},
+        },
+        {
+            "job_name": "etl",
+            "job_uid": "j",
+            "phase": JobPhase.FAILED,
+            "over_since": NOON,
+            "deleting": True,
+        },
+    ),
+    "a pod that went on after a container had ended": (
+        Kind.POD,
+        {
+            "metadata": META | {"labels": OF_JOB},
+            "status": pod_status(conditions=[condition("Ready", "False")], initContainerStatuses=None),
+        },
+        {"job_name": "etl", "job_uid": "j", "phase": JobPhase.COMPLETE, "over_since": NOON},
+    ),
+    "a running pod": (
+        Kind.POD,
+        {"metadata": META | {"labels": OF_JOB}, "status": pod_status(phase="Running")},
+        {"job_name": "etl", "job_uid": "j"},
+    ),
+    "a ConfigMap": (
+        Kind.CONFIG_MAP,
+        {"metadata": META, "data": {"job.py": "x"}},
+        {"job_name": "etl-1", "phase": JobPhase.COMPLETE, "over_since": ELEVEN},
+    ),
+    "an unreadable Job": (
+        Kind.JOB,
+        {
+            "metadata": META,
+            "status": {"conditions": [{"type": "Complete", "status": "True"} | {"lastTransitionTime": "x"}]},
+        },
+        {"job_name": "etl-1", "unreadable": "ValueError: Invalid isoformat string: 'x'"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("kind", "raw", "expected"), LEFTOVERS.values(), ids=LEFTOVERS.keys())
+def test_a_leftover(kind: Kind, raw: dict[str, Any], expected: dict[str, Any]) -> None:
+    known = {"name": "etl-1", "uid": "u", "resource_version": "7", "job_id": "etl_1"}
+    assert kube.parse_leftover(kind, raw) == kube.Leftover(kind, **known | expected)
+
+
+def test_a_leftover_that_is_not_ours_has_no_job_id() -> None:
+    raw = {"metadata": {"name": "etl-1", "annotations": None, "labels": None}}
+    least = kube.Leftover(Kind.JOB, "etl-1", "", "", job_name="etl-1")
+    assert kube.parse_leftover(Kind.JOB, raw) == least
 
 
 # --- events -----------------------------------------------------------------------------------------

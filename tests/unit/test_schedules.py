@@ -1,14 +1,14 @@
 """Which cron expressions are right, and what makes a schedule another one."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flinkjobs.errors import BadRequestError, Fault
-from flinkjobs.schedules import Schedule, check_schedule, cron_fault, differences
+from flinkjobs.schedules import Schedule, check_schedule, cron_fault, differences, longest_gap
 from local.scheduler import cron
 
 SCHEDULE = Schedule(name="sync", cron="*/3 * * * *", uri="https://sync.example/run")
@@ -99,6 +99,41 @@ def test_the_check_agrees_with_an_independent_cron(expression: str) -> None:
     except cron.CronError:
         accepted = False
     assert (cron_fault(expression) is None) == accepted
+
+
+@pytest.mark.parametrize(
+    ("expression", "gap"),
+    [
+        ("*/3 * * * *", timedelta(minutes=3)),
+        ("*/7 * * * *", timedelta(minutes=7)),
+        ("*/40 * * * *", timedelta(minutes=40)),
+        ("0,50 * * * *", timedelta(minutes=50)),
+        ("0 2 * * *", timedelta(days=1)),
+        ("0,45 8-18/2 * * MON-FRI", timedelta(days=2, hours=13, minutes=15)),
+        ("0 0 * * 7", timedelta(days=7)),
+        ("0 0 1 * *", timedelta(days=31)),
+        ("0 0 31 * *", timedelta(days=61)),
+        ("59 23 31 12 *", timedelta(days=366)),
+        ("0 0 29 2 *", timedelta(days=1461)),
+        ("0 0 13 * FRI", timedelta(days=7)),
+        ("0 0 13 * */8", timedelta(days=427)),
+        ("* * *", None),
+        ("0 0 30 2 *", None),
+    ],
+)
+def test_the_longest_time_between_two_times(expression: str, gap: timedelta | None) -> None:
+    assert longest_gap(expression) == gap
+
+
+@settings(deadline=None, max_examples=60)
+@given(expression=expressions, minutes=st.integers(0, 2 * 525_600))
+def test_no_gap_is_longer_than_the_longest(expression: str, minutes: int) -> None:
+    """Measured with another implementation, anywhere in two years."""
+    longest = longest_gap(expression)
+    after = datetime(2024, 2, 1, tzinfo=UTC) + timedelta(minutes=minutes)
+    if longest is not None:
+        first = cron.next_time(expression, zone="UTC", after=after)
+        assert cron.next_time(expression, zone="UTC", after=first) - first <= longest
 
 
 def test_a_wrong_schedule_names_every_fault() -> None:

@@ -28,7 +28,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert settings.flink_bin == "/opt/flink/bin/flink"
     assert settings.k8s_namespace == "lemo-dev"
     assert settings.k8s_auth == "auto"
-    assert settings.kubeconfig is None
+    assert (settings.kubeconfig, settings.gke_cluster) == (None, None)
     assert (settings.k8s_image_pull_secrets, settings.k8s_service_account) == ((), None)
     assert (settings.webhook_secrets, settings.allowed_script_hosts) == ((), frozenset())
     assert settings.submit_timeout_seconds == 600
@@ -37,6 +37,8 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert settings.cleanup_retention_hours == 24
     assert settings.cleanup_unharvested_hours == 168
     assert settings.cleanup_max_deletions == 2000
+    assert settings.cleanup_deletions_per_second == 20
+    assert (settings.sync_url, settings.sync_period_seconds) == (None, 180)
     assert settings.log_level == "INFO"
 
 
@@ -46,18 +48,22 @@ def test_every_setting_is_read() -> None:
         FLINK_IMAGE="flink:1.20",
         FLINK_BIN="/flink",
         K8S_NAMESPACE="prod",
-        K8S_AUTH="incluster",
+        K8S_AUTH="gke",
         K8S_IMAGE_PULL_SECRETS="registry mirror",
         K8S_SERVICE_ACCOUNT="submitter",
         WEBHOOK_SECRETS=f"{NEW_WEBHOOK_SECRET} {OLD_WEBHOOK_SECRET}",
         ALLOWED_SCRIPT_HOSTS="a.example, B.example c.example",
+        SYNC_URL="https://sync.example/",
+        SYNC_PERIOD_SECONDS="60",
         KUBECONFIG="/etc/kubeconfig",
+        GKE_CLUSTER="projects/p-1/locations/europe-west1/clusters/main",
         SUBMIT_TIMEOUT_SECONDS="10",
         SYNC_BUDGET_SECONDS="1",
         LOST_AFTER_SECONDS="0",
         CLEANUP_RETENTION_HOURS="0.5",
         CLEANUP_UNHARVESTED_HOURS="1",
         CLEANUP_MAX_DELETIONS="5",
+        CLEANUP_DELETIONS_PER_SECOND="40",
         LOG_LEVEL="DEBUG",
     )
     assert settings == Settings(
@@ -69,16 +75,20 @@ def test_every_setting_is_read() -> None:
         k8s_namespace="prod",
         k8s_image_pull_secrets=("registry", "mirror"),
         k8s_service_account="submitter",
-        k8s_auth="incluster",
+        k8s_auth="gke",
         kubeconfig="/etc/kubeconfig",
+        gke_cluster="projects/p-1/locations/europe-west1/clusters/main",
         submit_timeout_seconds=10,
         sync_budget_seconds=1,
         lost_after_seconds=0,
         cleanup_retention_hours=0.5,
         cleanup_unharvested_hours=1.0,
         cleanup_max_deletions=5,
+        cleanup_deletions_per_second=40,
         webhook_secrets=(NEW_WEBHOOK_SECRET, OLD_WEBHOOK_SECRET),
         allowed_script_hosts=frozenset({"a.example", "b.example", "c.example"}),
+        sync_url="https://sync.example",
+        sync_period_seconds=60,
         log_level="DEBUG",
     )
 
@@ -113,6 +123,7 @@ WRONG = [
     ("FLINK_CLUSTERS", '{"batch": {"rest_url": "http://flink:99999"}}'),
     ("FLINK_CLUSTERS", '{"batch": {"rest_url": "http://flink", "jobmanager": "flink"}}'),
     ("FLINK_CLUSTERS", '{"batch": {"rest_url": "http://flink", "history_url": ""}}'),
+    ("FLINK_CLUSTERS", '{"batch": {"rest_url": "http://flink", "ui_url": "javascript:alert(1)"}}'),
     ("FLINK_CLUSTERS", '{"batch": {"rest_url": "http://flink", "password": "s3cr3t-p4ssw0rd"}}'),
     ("FLINK_CLUSTERS", '{"no blank": {"rest_url": "http://flink"}}'),
     ("FLINK_CLUSTERS", '{"": {"rest_url": "http://flink"}}'),
@@ -121,7 +132,10 @@ WRONG = [
     ("K8S_NAMESPACE", "a" * 64),
     ("K8S_NAMESPACE", "a/../b"),
     ("K8S_AUTH", "token"),
-    ("K8S_AUTH", "gke"),
+    ("GKE_CLUSTER", "main"),
+    ("GKE_CLUSTER", "projects/p/zones/z/clusters/c"),
+    ("GKE_CLUSTER", "projects/p/locations/l/clusters/c/../d"),
+    ("GKE_CLUSTER", "https://10.0.0.2"),
     ("SUBMIT_TIMEOUT_SECONDS", "9"),
     ("SUBMIT_TIMEOUT_SECONDS", "86401"),
     ("SYNC_BUDGET_SECONDS", "0"),
@@ -135,6 +149,10 @@ WRONG = [
     ("CLEANUP_RETENTION_HOURS", "-1"),
     ("CLEANUP_UNHARVESTED_HOURS", "7d"),
     ("CLEANUP_MAX_DELETIONS", "0"),
+    ("CLEANUP_DELETIONS_PER_SECOND", "0"),
+    ("CLEANUP_DELETIONS_PER_SECOND", "1001"),
+    ("SYNC_URL", f"https://user:{SECRET}@sync?x"),
+    ("SYNC_PERIOD_SECONDS", "0"),
     ("WEBHOOK_SECRETS", SECRET),
     ("WEBHOOK_SECRETS", f"whsec_bmV3 {SECRET}"),
     ("LOG_LEVEL", "info"),
@@ -155,7 +173,7 @@ def test_a_wrong_value_is_one_line_that_begins_with_its_name_and_holds_no_secret
     assert SECRET not in message
 
 
-@pytest.mark.parametrize("name", ["FLINK_HISTORY_URL", "FLINK_JOBMANAGER"])
+@pytest.mark.parametrize("name", ["FLINK_HISTORY_URL", "FLINK_JOBMANAGER", "FLINK_UI_URL"])
 def test_what_belongs_to_the_default_cluster_is_checked_with_it(name: str) -> None:
     with pytest.raises(SettingsError, match=f"^{name} "):
         read(FLINK_REST_URL="http://flink:8081", **{name: "nonsense"})
@@ -184,6 +202,16 @@ def test_several_clusters_stand_in_for_the_required_one() -> None:
         read(("FLINK_REST_URL",))
     clusters = json.dumps({"batch": {"rest_url": "http://flink:8081"}})
     assert list(read(("FLINK_REST_URL",), FLINK_CLUSTERS=clusters).flink_clusters) == ["batch"]
+
+
+def test_a_gke_cluster_is_named_where_it_is_used_and_only_there() -> None:
+    cluster = "projects/p-1/locations/europe-west1/clusters/main"
+    assert read(GKE_CLUSTER=cluster).gke_cluster == cluster
+    with pytest.raises(SettingsError, match=r"^GKE_CLUSTER is required by K8S_AUTH gke and not set$"):
+        read(K8S_AUTH="gke")
+    for auth in ("kubeconfig", "incluster"):
+        with pytest.raises(SettingsError, match=rf"^GKE_CLUSTER has no effect with K8S_AUTH {auth}$"):
+            read(K8S_AUTH=auth, GKE_CLUSTER=cluster)
 
 
 def test_secrets_are_not_in_the_representation() -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from typing import Final
 
 import httpx
 
 from flinkjobs import flink_rest, log
 from flinkjobs.errors import FlinkUnavailableError, cut
-from flinkjobs.model import FlinkJob, Missing
+from flinkjobs.model import FlinkJob, Missing, Overview
 from flinkjobs.settings import FlinkCluster
 
 CONNECT_TIMEOUT_SECONDS: Final = 3.0
@@ -52,7 +51,7 @@ class HttpFlink:
     def has_history(self) -> bool:
         return self._cluster.history_url is not None
 
-    def overview(self) -> Mapping[str, FlinkJob]:
+    def overview(self) -> Overview:
         return self._overview_of(self._cluster.rest_url)
 
     def job(self, job_id: str) -> FlinkJob | Missing:
@@ -62,18 +61,22 @@ class HttpFlink:
     def failure(self, job_id: str) -> str | None:
         return self._failure_at(self._cluster.rest_url, job_id)
 
-    def history(self) -> Mapping[str, FlinkJob]:
+    def history(self) -> Overview:
         return self._overview_of(self._history_url())
 
     def history_failure(self, job_id: str) -> str | None:
         return self._failure_at(self._history_url(), job_id)
+
+    def cluster_overview(self) -> tuple[str, int, int, int]:
+        status, body = self._get(self._cluster.rest_url, flink_rest.CLUSTER_OVERVIEW)
+        return flink_rest.parse_cluster_overview(status, body)
 
     def _history_url(self) -> str:
         if self._cluster.history_url is None:
             raise FlinkUnavailableError(f"cluster {self.name} has no History Server")
         return self._cluster.history_url
 
-    def _overview_of(self, base_url: str) -> Mapping[str, FlinkJob]:
+    def _overview_of(self, base_url: str) -> Overview:
         status, body = self._get(base_url, flink_rest.JOBS_OVERVIEW)
         jobs, unreadable = flink_rest.parse_overview(status, body)
         if unreadable:
@@ -84,7 +87,7 @@ class HttpFlink:
         status, body = self._get(base_url, flink_rest.exceptions_path(job_id))
         return flink_rest.parse_exceptions(status, body)
 
-    def _get(self, base_url: str, path: str) -> tuple[int, bytes]:
+    def _get(self, base_url: str, path: str) -> tuple[int, bytearray]:
         deadline = time.monotonic() + self._answer_timeout_seconds
         body = bytearray()
         try:
@@ -96,4 +99,4 @@ class HttpFlink:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             what = cut(f"{type(error).__name__}: {error}".strip(": "), 200)
             raise FlinkUnavailableError(f"cluster {self.name}: GET {path}: {what}") from error
-        return response.status_code, bytes(body)
+        return response.status_code, body

@@ -8,28 +8,43 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import urllib3
-import yaml
-from kubernetes.client import ApiClient, Configuration
+from kubernetes.client import ApiClient
 from kubernetes.client.exceptions import ApiException
-from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
 
+from flinkjobs.adapters.kubernetes_auth import Access, Authorization, access
 from flinkjobs.errors import (
     KubernetesConflictError,
     KubernetesNotFoundError,
     KubernetesRefusedError,
+    KubernetesThrottledError,
     KubernetesUnavailableError,
     KubernetesUnreadableError,
     ListExpiredError,
-    SettingsError,
     cut,
 )
 from flinkjobs.joblog import is_unreadable
-from flinkjobs.kube import Event, KubernetesJob, Pod, parse_event, parse_job, parse_pod
+from flinkjobs.kube import (
+    AccessReview,
+    Event,
+    Kind,
+    KubernetesJob,
+    Leftover,
+    Permission,
+    Pod,
+    parse_event,
+    parse_job,
+    parse_leftover,
+    parse_pod,
+)
 from flinkjobs.model import Missing
+from flinkjobs.ports import TAIL_LINES, Deletion
 
 T = TypeVar("T")
 
@@ -39,28 +54,39 @@ PAGE_SIZE: Final = 500
 LIST_ATTEMPTS: Final = 3
 """How often a list is begun again after its continue token expired (410)."""
 LOG_HEAD_BYTES: Final = 2 * 1024 * 1024
-LOG_TAIL_LINES: Final = 2_000
 LOG_TAIL_BYTES: Final = 1024 * 1024
 STREAM_BYTES: Final = 64 * 1024
 POOL_SIZE: Final = 16
 
-_UNREADABLE_CONFIG: Final = (TypeError, ValueError, AttributeError, KeyError)
-"""What the client raises over a kubeconfig that is YAML, but not a kubeconfig."""
 _HTTP_ERROR: Final = 400
-_UNAVAILABLE: Final = frozenset({408, 429})
+_UNAVAILABLE: Final = frozenset({408})
+_TOO_MANY_REQUESTS: Final = 429
 _SERVER_ERROR: Final = 500
+_OVERLOADED: Final = 503
 
 
 class KubernetesApi:
-    """`flinkjobs.ports.Cluster` on one namespace. May be shared by threads."""
+    """`flinkjobs.ports.Housekeeping` on one namespace. May be shared by threads."""
 
     def __init__(
-        self, api: ApiClient, namespace: str, *, read_timeout_seconds: float = READ_TIMEOUT_SECONDS
+        self,
+        api: ApiClient,
+        namespace: str,
+        *,
+        authorization: Authorization | None,
+        read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
     ) -> None:
         self._api = api
+        self._authorization = authorization
         self._timeouts = (CONNECT_TIMEOUT_SECONDS, read_timeout_seconds)
+        self._namespace = namespace
         self._jobs = f"/apis/batch/v1/namespaces/{namespace}/jobs"
         self._core = f"/api/v1/namespaces/{namespace}"
+        self._paths = {
+            Kind.JOB: self._jobs,
+            Kind.POD: f"{self._core}/pods",
+            Kind.CONFIG_MAP: f"{self._core}/configmaps",
+        }
 
     def create_job(self, manifest: Mapping[str, Any]) -> KubernetesJob:
         created = self._json("POST", self._jobs, body=manifest, query={"fieldValidation": "Strict"})
@@ -90,7 +116,7 @@ class KubernetesApi:
     def pod_log(self, pod: str, container: str, *, tail: bool = False) -> str | Missing:
         query: dict[str, str] = {"container": container}
         # Together with `tailLines`, `limitBytes` would cut the end off: what is too much is dropped here.
-        query |= {"tailLines": str(LOG_TAIL_LINES)} if tail else {"limitBytes": str(LOG_HEAD_BYTES)}
+        query |= {"tailLines": str(TAIL_LINES)} if tail else {"limitBytes": str(LOG_HEAD_BYTES)}
         try:
             raw = self._call(
                 "GET", f"{self._core}/pods/{quote(pod, safe='')}/log", query=query, keep_last=tail
@@ -113,8 +139,65 @@ class KubernetesApi:
             return False
         return True
 
+    def time(self) -> datetime:
+        what = f"GET {self._jobs}"
+        raw, headers = self._exchange("GET", self._jobs, query={"limit": "1"})
+        _object(what, raw)  # not some proxy's page, with the proxy's clock
+        try:
+            return parsedate_to_datetime(headers.get("Date") or "").astimezone(UTC)
+        except ValueError as error:
+            raise KubernetesUnavailableError(f"{what}: the answer names no date") from error
+
+    def leftovers(self, kind: Kind, selector: str) -> Iterator[Leftover]:
+        return self._list(self._paths[kind], {"labelSelector": selector}, partial(parse_leftover, kind))
+
+    def delete(self, leftover: Leftover) -> Deletion:
+        preconditions = {"uid": leftover.uid, "resourceVersion": leftover.resource_version}
+        options = {"propagationPolicy": "Background", "preconditions": preconditions}
+        path = f"{self._paths[leftover.kind]}/{quote(leftover.name, safe='')}"
+        try:
+            answer = self._json("DELETE", path, body=options)
+        except KubernetesNotFoundError:
+            return Deletion.GONE
+        # The answer is a Status, or the object: as it was last, or as long as a finalizer holds it.
+        return Deletion.BEGUN if (answer.get("metadata") or {}).get("finalizers") else Deletion.DONE
+
     def ping(self) -> None:
         self._json("GET", self._jobs, query={"limit": "1"})
+
+    def close(self) -> None:
+        """Closes the connections. Harmless when repeated."""
+        self._api.rest_client.pool_manager.clear()
+
+    @property
+    def address(self) -> str:
+        return str(self._api.configuration.host)
+
+    def version(self) -> str:
+        return str(self._json("GET", "/version").get("gitVersion"))
+
+    def who_we_are(self) -> str:
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        answer = self._json("POST", f"/apis/{review['apiVersion']}/selfsubjectreviews", body=review)
+        return _parsed(lambda raw: str(raw["status"]["userInfo"]["username"]), answer, "SelfSubjectReview")
+
+    def review(self, permission: Permission) -> AccessReview:
+        resource, _, subresource = permission.resource.partition("/")
+        attributes = {
+            "namespace": self._namespace,
+            "verb": permission.verb,
+            "group": permission.group,
+            "resource": resource,
+            "subresource": subresource,
+        }
+        asked = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        answer = self._json("POST", f"/apis/{asked['apiVersion']}/selfsubjectaccessreviews", body=asked)
+        allowed = _parsed(lambda raw: raw["status"]["allowed"] is True, answer, "SelfSubjectAccessReview")
+        return AccessReview(permission=permission, allowed=allowed)
 
     def _list(
         self, path: str, query: Mapping[str, str], parse: Callable[[Mapping[str, Any]], T]
@@ -150,16 +233,7 @@ class KubernetesApi:
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        raw = self._call(method, path, query=query, body=body)
-        try:
-            answer = json.loads(raw)
-        except ValueError as error:
-            raise KubernetesUnavailableError(
-                f"{method} {path}: the answer is no JSON: {_start(raw)}"
-            ) from error
-        if not isinstance(answer, dict):
-            raise KubernetesUnavailableError(f"{method} {path}: the answer is no object: {_start(raw)}")
-        return answer
+        return _object(f"{method} {path}", self._call(method, path, query=query, body=body))
 
     def _call(
         self,
@@ -171,33 +245,44 @@ class KubernetesApi:
         keep_last: bool = False,
     ) -> bytes:
         """The body of a good answer; with `keep_last` only its last `LOG_TAIL_BYTES`."""
+        return self._exchange(method, path, query=query, body=body, keep_last=keep_last)[0]
+
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        keep_last: bool = False,
+    ) -> tuple[bytes, Mapping[str, str]]:
+        """As `_call`, with the headers of the answer."""
         pairs = [(name, value) for name, value in (query or {}).items() if value]
         headers = {"Accept": "application/json, */*"}
+        if self._authorization is not None:
+            headers["Authorization"] = self._authorization()
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:
             request = self._api.param_serialize(
-                method,
-                path,
-                query_params=pairs,
-                header_params=headers,
-                body=body,
-                auth_settings=["BearerToken"],
+                method, path, query_params=pairs, header_params=headers, body=body
             )
             response = self._api.call_api(*request, _request_timeout=self._timeouts)
             answer: urllib3.BaseHTTPResponse = response.response
             raw = _last_bytes(answer) if keep_last else answer.data
-        except (urllib3.exceptions.HTTPError, ApiException, ConfigException) as error:
+        except (urllib3.exceptions.HTTPError, ApiException) as error:
             # MaxRetryError repeats pool and URL, and would be cut before it comes to the cause.
             cause = (isinstance(error, urllib3.exceptions.MaxRetryError) and error.reason) or error
             text = cut(" ".join(f"{type(cause).__name__}: {cause}".split()), 200)
             raise KubernetesUnavailableError(f"{method} {path}: {text}") from error
         if response.status >= _HTTP_ERROR:
-            raise _refusal(f"{method} {path}", response.status, raw)
-        return raw
+            raise _refusal(f"{method} {path}", response.status, raw, answer.headers.get("Retry-After"))
+        return raw, answer.headers
 
 
-def _refusal(what: str, status: int, raw: bytes) -> KubernetesRefusedError | KubernetesUnavailableError:
+def _refusal(
+    what: str, status: int, raw: bytes, retry_after: str | None
+) -> KubernetesRefusedError | KubernetesUnavailableError:
     """The error that a Status object means; without a Status object, the HTTP status alone speaks."""
     reason, message = str(status), _start(raw)
     try:
@@ -209,6 +294,8 @@ def _refusal(what: str, status: int, raw: bytes) -> KubernetesRefusedError | Kub
         reason = str(answer.get("reason") or status)
         message = cut(str(answer.get("message", "")))
     text = f"{what}: {status} {reason}: {message}"
+    if status == _TOO_MANY_REQUESTS or (status == _OVERLOADED and retry_after is not None):
+        return KubernetesThrottledError(text, retry_after_seconds=_seconds(retry_after))
     if status >= _SERVER_ERROR or status in _UNAVAILABLE:
         return KubernetesUnavailableError(text)
     if status == 410:  # noqa: PLR2004 - Gone: a continue token or a resource version expired
@@ -217,6 +304,22 @@ def _refusal(what: str, status: int, raw: bytes) -> KubernetesRefusedError | Kub
     if status in kinds and not is_status:  # a proxy's 404 says nothing about any object
         return KubernetesUnavailableError(text)
     return kinds.get(status, KubernetesRefusedError)(text, reason=reason, status=status)
+
+
+def _object(what: str, raw: bytes) -> dict[str, Any]:
+    """The JSON object that an answer is."""
+    try:
+        answer = json.loads(raw)
+    except ValueError as error:
+        raise KubernetesUnavailableError(f"{what}: the answer is no JSON: {_start(raw)}") from error
+    if not isinstance(answer, dict):
+        raise KubernetesUnavailableError(f"{what}: the answer is no object: {_start(raw)}")
+    return answer
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Retry-After in seconds, as the API server writes it; a date there counts as if nothing was said."""
+    return float(retry_after) if retry_after is not None and retry_after.isdecimal() else None
 
 
 def _parsed(parse: Callable[[Mapping[str, Any]], T], raw: Any, what: str) -> T:
@@ -249,33 +352,40 @@ def connect(
     namespace: str,
     *,
     auth: str,
-    kubeconfig: str | None,
-    in_cluster: bool,
+    kubeconfig: str | None = None,
+    gke_cluster: str | None = None,
+    in_cluster: bool = False,
     read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
 ) -> KubernetesApi:
     """The API server that the settings name.
 
     Args:
         namespace: where the Jobs live.
-        auth: `auto` (in the cluster when there, else kubeconfig), `incluster` or `kubeconfig`.
-        kubeconfig: path of the kubeconfig file; None means the client's default place.
+        auth: a value of `K8S_AUTH`; it and the three after it as in `kubernetes_auth.access`.
+        kubeconfig: path of the kubeconfig file.
+        gke_cluster: full name of a GKE cluster.
         in_cluster: whether this process runs in a pod.
         read_timeout_seconds: longest silence of the API server.
 
     Raises:
-        SettingsError: the credentials cannot be loaded.
+        SettingsError: there are no such credentials, or none that can be used.
+        KubernetesUnavailableError: with `gke`, Google did not answer.
     """
-    configuration = Configuration()
-    try:
-        if auth == "incluster" or (auth == "auto" and in_cluster):
-            load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        else:
-            load_kube_config(  # type: ignore[no-untyped-call]
-                config_file=kubeconfig, client_configuration=configuration
-            )
-    except (ConfigException, OSError, yaml.YAMLError, *_UNREADABLE_CONFIG) as error:
-        raise SettingsError(f"K8S_AUTH {auth}: {cut(' '.join(str(error).split()), 200)}") from error
+    found = access(auth, kubeconfig=kubeconfig, gke_cluster=gke_cluster, in_cluster=in_cluster)
+    return client(found, namespace, read_timeout_seconds=read_timeout_seconds)
+
+
+def client(
+    found: Access, namespace: str, *, read_timeout_seconds: float = READ_TIMEOUT_SECONDS
+) -> KubernetesApi:
+    """A client of the API server to which this access leads. Asks it for nothing yet."""
+    configuration = found.configuration
     # Nothing is repeated behind our back, but a connection that could not even be opened.
     configuration.retries = urllib3.Retry(total=None, connect=1, read=0, redirect=0, status=0, other=0)
     configuration.connection_pool_maxsize = POOL_SIZE
-    return KubernetesApi(ApiClient(configuration), namespace, read_timeout_seconds=read_timeout_seconds)
+    return KubernetesApi(
+        ApiClient(configuration),
+        namespace,
+        authorization=found.authorization,
+        read_timeout_seconds=read_timeout_seconds,
+    )

@@ -6,12 +6,15 @@ Documents of the old platform are read too: ISO strings where dates belong, and 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any, Final
 
+import bson
 from bson.codec_options import DatetimeConversion
 from pymongo import ASCENDING, DESCENDING, IndexModel, MongoClient, ReturnDocument, UpdateOne
 from pymongo.collection import Collection as MongoCollection
@@ -27,6 +30,7 @@ from pymongo.errors import (
 )
 from pymongo.errors import ConnectionFailure as MongoConnectionFailure
 
+from flinkjobs.adapters import at_rest
 from flinkjobs.errors import (
     DuplicateJobIdError,
     FlinkjobsError,
@@ -36,23 +40,25 @@ from flinkjobs.errors import (
     cut,
 )
 from flinkjobs.model import (
+    AtRest,
     FlinkJobRef,
     IdSource,
     JobRecord,
     Reason,
     ReasonCode,
+    Skipped,
     Status,
     UnreadableRecord,
     Update,
 )
-from flinkjobs.ports import Applied, Lease, Settled, Submitted
+from flinkjobs.ports import Applied, Lease, Settled, Submitted, SubmitterLog, reads_all
 from flinkjobs.states import FINAL, OPEN
 
 TIMEOUT_MS: Final = 20_000
 SERVER_SELECTION_TIMEOUT_MS: Final = 5_000
 
 RUNS_KEPT: Final = timedelta(days=14)
-"""`sync_runs` holds the passes of this long."""
+"""`sync_runs` and `cleanup_runs` hold the runs of this long."""
 
 UNIQUE_SUFFIX: Final = "_unique"
 """Ends the name of a unique index that had to be made beside one that is not unique."""
@@ -82,6 +88,37 @@ _FOLLOWED_FIELDS: Final = (
     "revision",
 )
 
+RECORDS_PER_BATCH: Final = 1_000
+"""So many are worked on while MongoDB looks for the next ones."""
+
+BY_TIME: Final = (
+    ("submitted_at", DESCENDING),
+    ("_id", DESCENDING),
+    ("status", ASCENDING),
+    ("template_id", ASCENDING),
+    ("job_id", ASCENDING),
+    ("k8s_job_name", ASCENDING),
+    ("job_name", ASCENDING),
+)
+"""The list: every filter and the text search are answered by its keys; only the records shown are read."""
+BY_STATUS: Final = (
+    ("status", ASCENDING),
+    ("submitted_at", DESCENDING),
+    ("_id", DESCENDING),
+    ("template_id", ASCENDING),
+    ("duration", ASCENDING),
+    ("reason.code", ASCENDING),
+    ("flink_job_id", ASCENDING),
+)
+"""The list of a status; and all figures, which read no record at all."""
+BY_TEMPLATE: Final = (
+    ("template_id", ASCENDING),
+    ("submitted_at", DESCENDING),
+    ("_id", DESCENDING),
+    ("status", ASCENDING),
+)
+"""The list of a template."""
+
 JOB_INDEXES: Final = (
     IndexModel([("status", ASCENDING)]),
     IndexModel([("job_id", ASCENDING)], unique=True),
@@ -89,6 +126,9 @@ JOB_INDEXES: Final = (
     IndexModel([("submitted_at", DESCENDING)]),
     IndexModel([("flink_job_ids", ASCENDING)]),
     IndexModel([("k8s_job_name", ASCENDING)]),
+    IndexModel(BY_TIME, name="list_by_time"),
+    IndexModel(BY_STATUS, name="list_by_status"),
+    IndexModel(BY_TEMPLATE, name="list_by_template"),
     IndexModel(
         [("idempotency_key", ASCENDING)],
         unique=True,
@@ -104,6 +144,7 @@ class MongoJobStore:
     def __init__(self, client: MongoClient[dict[str, Any]], database: str) -> None:
         self._jobs: MongoCollection[dict[str, Any]] = client[database]["flink_jobs"]
         self._runs: MongoCollection[dict[str, Any]] = client[database]["sync_runs"]
+        self._cleanup_runs: MongoCollection[dict[str, Any]] = client[database]["cleanup_runs"]
         self._templates: MongoCollection[dict[str, Any]] = client[database]["job_templates"]
         self._leases: MongoCollection[dict[str, Any]] = client[database]["leases"]
         self._client = client
@@ -152,19 +193,29 @@ class MongoJobStore:
             return self._templates.find_one({"template_id": template_id}, {"_id": 0})
 
     def records_to_follow(
-        self, *, lost_since: datetime, job_ids: Collection[str] | None = None
-    ) -> Iterator[JobRecord | UnreadableRecord]:
+        self,
+        *,
+        lost_since: datetime,
+        job_ids: Collection[str] | None = None,
+        skip: Callable[[AtRest], bool] = reads_all,
+    ) -> Iterator[JobRecord | UnreadableRecord | Skipped]:
         query: dict[str, Any] = {
-            "$or": [
-                {"status": {"$in": sorted(OPEN)}},
-                {"status": Status.LOST.value, "missing_since": {"$gte": lost_since}},
-            ]
+            "status": {"$in": sorted({*OPEN, Status.LOST})},
+            "$or": [{"status": {"$ne": Status.LOST.value}}, {"missing_since": {"$gte": lost_since}}],
         }
         if job_ids is not None:
             query["job_id"] = {"$in": sorted(job_ids)}
-        with _translated():
-            for document in self._jobs.find(query, dict.fromkeys(_FOLLOWED_FIELDS, 1)):
-                yield read_record(document)
+        with _translated(), ThreadPoolExecutor(1, thread_name_prefix="records") as thread:
+            batches: Iterator[Any] = self._jobs.find_raw_batches(
+                query, {"_id": 0, **dict.fromkeys(_FOLLOWED_FIELDS, 1)}, batch_size=RECORDS_PER_BATCH
+            )
+            upcoming = thread.submit(next, batches, b"")
+            while batch := upcoming.result():
+                upcoming = thread.submit(next, batches, b"")  # while this one is worked on
+                wanted, skipped = at_rest.sift(batch, skip)
+                if skipped:
+                    yield Skipped(skipped)
+                yield from map(read_record, bson.decode_all(wanted, self._jobs.codec_options))
 
     def apply(self, updates: Sequence[Update], *, now: datetime, run_id: str) -> Applied:
         if not updates:
@@ -198,7 +249,8 @@ class MongoJobStore:
         return result.matched_count == 1
 
     def settled(self, job_ids: Collection[str]) -> Mapping[str, Settled]:
-        fields = {"job_id": 1, "status": 1, "flink_job_id": 1, "submitter_done": 1}
+        names = ("job_id", "status", "flink_job_id", "submitter_done", "k8s_job_name")
+        fields = dict.fromkeys(names, 1) | {"_id": 0}
         with _translated():
             found = list(self._jobs.find({"job_id": {"$in": sorted(job_ids)}}, fields))
         return {document["job_id"]: _settled(document) for document in found}
@@ -206,6 +258,16 @@ class MongoJobStore:
     def save_run(self, report: Mapping[str, Any]) -> None:
         with _translated():
             self._runs.insert_one(dict(report))
+
+    def save_submitter_log(self, job_id: str, log: SubmitterLog) -> bool:
+        kept = {"text": log.text, "truncated": log.truncated, "pod": log.pod, "saved_at": log.saved_at}
+        with _translated():
+            result = self._jobs.update_one({"job_id": job_id}, {"$set": {"submitter_log": kept}})
+        return result.matched_count == 1
+
+    def save_cleanup_run(self, report: Mapping[str, Any]) -> None:
+        with _translated():
+            self._cleanup_runs.insert_one(dict(report))
 
     def take_lease(self, name: str, *, holder: str, ttl_seconds: float) -> Lease | None:
         taken = {"holder": holder, "expires_at": _from_now(ttl_seconds)}
@@ -258,9 +320,11 @@ class MongoJobStore:
                 other indexes exist then.
         """
         with _translated():
-            self._runs.create_indexes(
-                [IndexModel([("started_at", DESCENDING)], expireAfterSeconds=int(RUNS_KEPT.total_seconds()))]
-            )
+            kept_seconds = int(RUNS_KEPT.total_seconds())
+            for runs in (self._runs, self._cleanup_runs):
+                runs.create_indexes(
+                    [IndexModel([("started_at", DESCENDING)], expireAfterSeconds=kept_seconds)]
+                )
             try:
                 self._jobs.create_indexes(list(JOB_INDEXES))
             except OperationFailure as error:
@@ -326,8 +390,19 @@ def connect(
     Raises:
         StoreRefusedError: the URI cannot be understood. It is not quoted: it holds a password.
     """
+    client = new_client(uri, timeout_ms=timeout_ms, server_selection_timeout_ms=server_selection_timeout_ms)
+    return MongoJobStore(client, database)
+
+
+def new_client(
+    uri: str,
+    *,
+    timeout_ms: int = TIMEOUT_MS,
+    server_selection_timeout_ms: int = SERVER_SELECTION_TIMEOUT_MS,
+) -> MongoClient[dict[str, Any]]:
+    """A connection pool for `connect`, with its arguments and errors."""
     try:
-        client: MongoClient[dict[str, Any]] = MongoClient(
+        return MongoClient(
             uri,
             appname="flinkjobs",
             tz_aware=True,
@@ -340,7 +415,6 @@ def connect(
         )
     except (ConfigurationError, ValueError) as error:
         raise StoreRefusedError(f"MONGODB_URI cannot be used: {type(error).__name__}") from None
-    return MongoJobStore(client, database)
 
 
 # --- documents --------------------------------------------------------------------------------------
@@ -437,11 +511,15 @@ def _read_reason(stored: _JobDocument | None) -> Reason | None:
 
 
 def _time(stored: Any) -> datetime | None:
-    """A BSON date, or one of the old platform's ISO strings, which are UTC without saying so."""
+    """A BSON date, or one of the old platform's ISO strings, which are UTC without saying so.
+
+    Of a string only the milliseconds count, as in a BSON date: converting it changes nothing that is read.
+    """
     if stored is None or isinstance(stored, datetime):
         return stored
     read = datetime.fromisoformat(stored)
-    return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+    read = read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+    return read.replace(microsecond=read.microsecond // 1000 * 1000)
 
 
 def _required_time(document: _JobDocument, name: str) -> datetime:
@@ -452,14 +530,16 @@ def _required_time(document: _JobDocument, name: str) -> datetime:
 
 
 def _settled(document: _JobDocument) -> Settled:
+    name = document.get("k8s_job_name")
     try:
         status = Status(document["status"])
     except (KeyError, ValueError):
-        return Settled(job_id=document["job_id"], status=None, is_settled=False)
+        return Settled(job_id=document["job_id"], status=None, is_settled=False, k8s_job_name=name)
     return Settled(
         job_id=document["job_id"],
         status=status,
         is_settled=status in FINAL or bool(document.get("flink_job_id") and _is_submitter_done(document)),
+        k8s_job_name=name,
     )
 
 
@@ -480,20 +560,7 @@ def _new_document(record: JobRecord, details: Mapping[str, Any]) -> dict[str, An
 
 def _fields(record: JobRecord) -> dict[str, Any]:
     """The fields of a document that a pass may change."""
-    return {
-        "flink_job_id": record.flink_job_id,
-        "flink_job_ids": list(record.flink_job_ids),
-        "flink_jobs": [_ref_document(ref) for ref in record.flink_jobs],
-        "submitter_done": record.submitter_done,
-        "dropped_ids": list(record.dropped_ids),
-        "status": record.status.value,
-        "flink_state": record.flink_state,
-        "start_time": record.start_time,
-        "end_time": record.end_time,
-        "duration": record.duration,
-        "reason": _reason_document(record.reason),
-        "missing_since": record.missing_since,
-    }
+    return {name: write(record) for name, _, write in _CHANGEABLE}
 
 
 def _ref_document(ref: FlinkJobRef) -> dict[str, Any]:
@@ -516,23 +583,42 @@ def _reason_document(reason: Reason | None) -> dict[str, Any] | None:
     return {"code": reason.code.value, "message": reason.message, "since": reason.since}
 
 
+_CHANGEABLE: Final[Sequence[tuple[str, Callable[[JobRecord], Any], Callable[[JobRecord], Any]]]] = (
+    ("flink_job_id", attrgetter("flink_job_id"), attrgetter("flink_job_id")),
+    ("flink_job_ids", attrgetter("flink_job_ids"), lambda record: list(record.flink_job_ids)),
+    ("flink_jobs", attrgetter("flink_jobs"), lambda record: list(map(_ref_document, record.flink_jobs))),
+    ("submitter_done", attrgetter("submitter_done"), attrgetter("submitter_done")),
+    ("dropped_ids", attrgetter("dropped_ids"), lambda record: list(record.dropped_ids)),
+    ("status", attrgetter("status"), attrgetter("status.value")),
+    ("flink_state", attrgetter("flink_state"), attrgetter("flink_state")),
+    ("start_time", attrgetter("start_time"), attrgetter("start_time")),
+    ("end_time", attrgetter("end_time"), attrgetter("end_time")),
+    ("duration", attrgetter("duration"), attrgetter("duration")),
+    ("reason", attrgetter("reason"), lambda record: _reason_document(record.reason)),
+    ("missing_since", attrgetter("missing_since"), attrgetter("missing_since")),
+)
+"""Every field that a pass may change: its name, what tells whether it changed, and how it is written."""
+
+_ONCE: Final = ("flink_jobs", "flink_job_ids", "submitter_done")
+"""What a pass derives from the older fields of a document that it has not written yet."""
+
+
 def _conditional(update: Update, now: datetime, run_id: str) -> UpdateOne:
-    """The write of one record: only what changed, and only if the record still is as it was read."""
-    before, after = _fields(update.before), _fields(update.after)
-    changed = {name: value for name, value in after.items() if value != before[name]}
-    changed |= {
-        "flink_jobs": after["flink_jobs"],
-        "flink_job_ids": after["flink_job_ids"],
-        "submitter_done": after["submitter_done"],
-        "updated_at": now,
-        "revision": (update.before.revision or 0) + 1,
-        "synced_by": run_id,
+    """The write of one record: only what changed, and only if the record still is as it was read.
+
+    A document that was never written by a pass lacks fields, or holds them in the old platform's form: it
+    gets them once. MongoDB looks at every index of a field that is set, changed or not.
+    """
+    before, after = update.before, update.after
+    changed: dict[str, Any] = {
+        name: write(after)
+        for name, same, write in _CHANGEABLE
+        if same(after) != same(before) or (before.revision is None and name in _ONCE)
     }
-    unchanged = {
-        "job_id": update.before.job_id,
-        "status": update.before.status.value,
-        "revision": update.before.revision,
-    }
+    changed["updated_at"] = now
+    changed["revision"] = (before.revision or 0) + 1
+    changed["synced_by"] = run_id
+    unchanged = {"job_id": before.job_id, "status": before.status.value, "revision": before.revision}
     return UpdateOne(unchanged, {"$set": changed})
 
 

@@ -1,0 +1,290 @@
+"""`python -m bench`: measures, prints tables, writes `bench/results.json`; exits 1 when a bound is missed.
+
+python -m bench [--quick] [--output FILE] [--only CASE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import cold
+from bench.arena import Arena
+from bench.checks import Check
+from bench.measure import Figures, middle
+from bench.worlds import World
+from flinkjobs.adapters.flink import CONNECT_TIMEOUT_SECONDS
+
+RESULTS = Path(__file__).parent / "results.json"
+RUNS = 7
+COLD_RUNS = 5
+FLOOR, BARE, POLLING, OURS, CLEANUP = "floor", "bare floor", "polling", "sync", "cleanup"
+OURS_WITH_A_DEAD_CLUSTER = "sync, one cluster dead"
+
+TEN = World(10_000, 10)
+HUNDRED = World(100_000, 10)
+EIGHT = World(10_000, 10, clusters=8)
+FULL_HOUSE = World(1_000, without_id=500, finished_jobs=20_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One world and who is measured in it, side by side.
+
+    Attributes:
+        runs: of each contender; the first call of each, before these, is not counted.
+    """
+
+    name: str
+    world: World
+    contenders: tuple[str, ...]
+    runs: int = RUNS
+
+
+CASES = (
+    Case("hundred", World(100, 10), (FLOOR, OURS)),
+    Case("thousand", World(1_000, 10), (FLOOR, OURS)),
+    Case("ten", TEN, (FLOOR, OURS, BARE)),
+    Case("polled", TEN, (POLLING, OURS), runs=5),
+    Case("hundred-thousand", HUNDRED, (FLOOR, OURS), runs=5),
+    Case("unchanged", World(10_000), (FLOOR, OURS)),
+    Case("all-changed", World(10_000, 100), (FLOOR, OURS), runs=5),
+    Case("failed", World(10_000, 10, failed=100), (OURS,), runs=5),
+    Case("clusters", EIGHT, (OURS, OURS_WITH_A_DEAD_CLUSTER), runs=5),
+    Case("without-id", FULL_HOUSE, (OURS, CLEANUP), runs=5),
+)
+QUICK = ("thousand", "ten", "unchanged", "clusters")
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What came of one case: by contender, every run."""
+
+    case: Case
+    runs: Mapping[str, Sequence[Figures]]
+
+    def middle(self, contender: str) -> Figures:
+        """The medians of a contender's figures."""
+        return middle(list(self.runs[contender]))
+
+    def paired(self, one: str, other: str, by: Callable[[Figures, Figures], float]) -> float:
+        """The median over the pairs of runs that followed each other."""
+        return median(by(*pair) for pair in zip(self.runs[one], self.runs[other], strict=True))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measures and tells; 1 when a bound is missed."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure a pass beside its peers.")
+    parser.add_argument("--quick", action="store_true", help="a few worlds, three runs each, no cold starts")
+    parser.add_argument("--only", action="append", help="the case of this name; may be repeated")
+    parser.add_argument(
+        "--output", type=Path, help="where the results go; a whole run writes bench/results.json"
+    )
+    options = parser.parse_args(arguments)
+    names = options.only or (QUICK if options.quick else [case.name for case in CASES])
+    cases = [case for case in CASES if case.name in names]
+    if options.quick:
+        cases = [replace(case, runs=3) for case in cases]
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    is_whole = not options.quick and not options.only
+    with Arena() as arena:
+        measured = {case.name: _run(arena, case, console) for case in cases}
+        starts = _cold_starts(arena, console) if is_whole else {}
+    checks = _checks(measured, starts)
+    _show(console, measured.values(), starts, checks)
+    output = options.output or (RESULTS if is_whole else None)
+    if output is not None:
+        output.write_text(json.dumps(_results(measured.values(), starts, checks), indent=1) + "\n")
+    return 0 if all(check.holds for check in checks) else 1
+
+
+# --- measuring --------------------------------------------------------------------------------------
+
+
+def _run(arena: Arena, case: Case, console: Console) -> Measured:
+    console.print(f"[dim]{case.world.name}: {', '.join(case.contenders)}[/dim]")
+    arena.build(case.world)
+    runs: dict[str, list[Figures]] = {name: [] for name in case.contenders}
+    with ExitStack() as stack:
+        peers = {name: stack.enter_context(_peer(arena, case.world, name)) for name in case.contenders}
+        for number in range(case.runs + 1):
+            for name, peer in peers.items():
+                figures = peer.run()
+                arena.put_back(everything=name == POLLING)
+                if number:
+                    runs[name].append(figures)
+    return Measured(case, runs)
+
+
+def _peer(arena: Arena, world: World, contender: str) -> Any:
+    if contender == OURS_WITH_A_DEAD_CLUSTER:
+        return arena.peer(OURS, replace(world, is_one_dead=True))
+    if contender == BARE:
+        return arena.peer(FLOOR, world, path="/?bare")
+    return arena.peer(contender, world, path="/?dry_run=true" if contender == CLEANUP else "/")
+
+
+def _cold_starts(arena: Arena, console: Console) -> dict[bool, dict[str, list[cold.Start]]]:
+    world = World(100, 10)
+    arena.build(world)
+    settings = arena.settings(world) | {"FLINK_IMAGE": "flink:1.20"}
+    found = {}
+    for with_bytecode in (True, False):
+        console.print(f"[dim]cold starts {'with' if with_bytecode else 'without'} bytecode[/dim]")
+        found[with_bytecode] = cold.measure(settings, with_bytecode=with_bytecode, runs=COLD_RUNS)
+    return found
+
+
+# --- the bounds -------------------------------------------------------------------------------------
+
+
+def _seconds_ratio(one: Figures, other: Figures) -> float:
+    return one.seconds / other.seconds
+
+
+def _checks(
+    measured: Mapping[str, Measured], starts: Mapping[bool, Mapping[str, Sequence[cold.Start]]]
+) -> list[Check]:
+    """Every bound whose figures are there."""
+    checks = []
+    if ten := measured.get("ten"):
+        ratio = ten.paired(OURS, FLOOR, _seconds_ratio)
+        checks.append(Check("10,000 open, 10 % changed: ours ÷ floor, seconds", ratio, 1.5))
+    if polled := measured.get("polled"):
+        ratio = polled.paired(POLLING, OURS, _seconds_ratio)
+        checks.append(Check("10,000 open, 10 % changed: polling ÷ ours, seconds", ratio, 100, at_most=False))
+    if hundred := measured.get("hundred-thousand"):
+        ratio = hundred.paired(OURS, FLOOR, _seconds_ratio)
+        checks.append(Check("100,000 open, 10 % changed: ours ÷ floor, seconds", ratio, 1.5))
+        peak = max(run.peak_rss_mib for run in hundred.runs[OURS])
+        checks.append(Check("100,000 open: peak RSS of the function, MiB", peak, 300))
+    if unchanged := measured.get("unchanged"):
+        figures = unchanged.middle(OURS)
+        checks.append(Check("10,000 open, nothing changed: documents written", figures.documents_written, 0))
+        checks.append(
+            Check("10,000 open, nothing changed: Flink requests per cluster", figures.flink_requests, 1)
+        )
+    if without_id := measured.get("without-id"):
+        asked = max(run.kubernetes_requests for run in without_id.runs[OURS])
+        checks.append(Check("500 without an id beside 20,000 finished Jobs: Kubernetes requests", asked, 25))
+    if clusters := measured.get("clusters"):
+        added = clusters.paired(
+            OURS_WITH_A_DEAD_CLUSTER, OURS, lambda dead, alive: dead.seconds - alive.seconds
+        )
+        name = "one of 8 clusters dead: seconds added to the pass, at most a connect timeout"
+        checks.append(Check(name, added, CONNECT_TIMEOUT_SECONDS))
+    if hundred and (thousand := measured.get("thousand")):
+        growth = (hundred.middle(OURS).seconds / 100) / thousand.middle(OURS).seconds
+        checks.append(Check("growth 1,000 → 100,000: seconds per record at 100,000 ÷ at 1,000", growth, 1.0))
+    if starts:
+        pairs = list(zip(starts[True][OURS], starts[True][cold.EMPTY], strict=True))
+        health = median(ours.health / empty.health for ours, empty in pairs)
+        answer = median(ours.answer / empty.answer for ours, empty in pairs)
+        checks.append(Check("cold start of sync ÷ empty function, first /health", health, 2.0))
+        checks.append(Check("cold start of sync ÷ empty function, first real answer", answer, 3.0))
+    return checks
+
+
+# --- telling ----------------------------------------------------------------------------------------
+
+
+def _show(
+    console: Console,
+    measured: Sequence[Measured] | Any,
+    starts: Mapping[bool, Mapping[str, Sequence[cold.Start]]],
+    checks: Sequence[Check],
+) -> None:
+    table = Table("world", "who", title="What a pass costs (medians)")
+    for title in ("seconds", "CPU s", "peak MiB", "Flink", "Kubernetes", "MongoDB", "written"):
+        table.add_column(title, justify="right")
+    for one in measured:
+        for name in one.case.contenders:
+            figures = one.middle(name)
+            table.add_row(
+                one.case.world.name,
+                name,
+                f"{figures.seconds:.3f}",
+                f"{figures.cpu_seconds:.3f}",
+                f"{figures.peak_rss_mib:.0f}",
+                *(f"{getattr(figures, part):,.0f}" for part in _COUNTS),
+            )
+    console.print(table)
+    if starts:
+        table = Table("function", title="Cold starts, seconds (medians)")
+        for title in ("/health", "real answer", "/health, no bytecode", "real answer, no bytecode"):
+            table.add_column(title, justify="right")
+        for name in cold.FUNCTIONS:
+            both = [cold.middle(list(starts[with_bytecode][name])) for with_bytecode in (True, False)]
+            table.add_row(name, *(f"{value:.2f}" for one in both for value in (one.health, one.answer)))
+        console.print(table)
+    table = Table("bound", title="Bounds")
+    for title in ("value", "must be", ""):
+        table.add_column(title, justify="right")
+    for check in checks:
+        told = "[green]holds[/green]" if check.holds else "[red]MISSED[/red]"
+        table.add_row(check.name, f"{check.value:,.3g}", f"{check.sign} {check.bound:g}", told)
+    console.print(table)
+
+
+_COUNTS = ("flink_requests", "kubernetes_requests", "mongodb_commands", "documents_written")
+
+
+def _results(
+    measured: Sequence[Measured] | Any,
+    starts: Mapping[bool, Mapping[str, Sequence[cold.Start]]],
+    checks: Sequence[Check],
+) -> dict[str, Any]:
+    return {
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {
+            "processors": len(os.sched_getaffinity(0)),
+            "system": platform.platform(),
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("pymongo", "httpx", "msgspec", "kubernetes")},
+        },
+        "cases": [
+            {
+                "world": one.case.world.name,
+                "who": name,
+                "runs": one.case.runs,
+                "median": _rounded(asdict(one.middle(name))),
+                "seconds": [round(run.seconds, 4) for run in one.runs[name]],
+            }
+            for one in measured
+            for name in one.case.contenders
+        ],
+        "cold_starts": [
+            {
+                "function": name,
+                "bytecode": with_bytecode,
+                "median": _rounded(asdict(cold.middle(list(found[name])))),
+                "health_seconds": [round(start.health, 3) for start in found[name]],
+                "answer_seconds": [round(start.answer, 3) for start in found[name]],
+            }
+            for with_bytecode, found in starts.items()
+            for name in cold.FUNCTIONS
+        ],
+        "checks": [check.told() for check in checks],
+    }
+
+
+def _rounded(figures: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in figures.items()}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

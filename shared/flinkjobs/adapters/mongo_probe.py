@@ -1,0 +1,103 @@
+"""MongoDB for a person on call: whether it can be written to, what is missing there, who needs a look."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from bson import ObjectId
+from pymongo import DESCENDING, MongoClient
+
+from flinkjobs.adapters.migration import MongoAdmin
+from flinkjobs.adapters.mongo import (
+    _FOLLOWED_FIELDS,
+    MongoJobStore,
+    _translated,
+    new_client,
+    read_record,
+)
+from flinkjobs.adapters.mongo_read import MongoReadStore
+from flinkjobs.model import JobRecord, ReasonCode, Status, UnreadableRecord
+from flinkjobs.states import OPEN
+
+LEASE: Final = "doctor"
+"""A lease that nobody else uses: taking it is a write that no function minds."""
+
+WITHOUT_ID: Final = (
+    ReasonCode.K8S_REFUSED,
+    ReasonCode.K8S_JOB_MISSING,
+    ReasonCode.SUBMIT_FAILED,
+    ReasonCode.NO_JOB_SUBMITTED,
+    ReasonCode.LOG_UNAVAILABLE,
+)
+"""The reasons of a record that FAILED before Flink had a job of it."""
+
+_Document = dict[str, Any]
+
+
+class MongoProbe(MongoReadStore):
+    """`flinkjobs.ports.StoreProbe` on one MongoDB database."""
+
+    def __init__(self, client: MongoClient[_Document], database: str) -> None:
+        super().__init__(client, database)
+        self._store = MongoJobStore(client, database)
+        self._admin = MongoAdmin(client, database)
+
+    def version(self) -> str:
+        with _translated():
+            return str(self._client.server_info()["version"])
+
+    def user(self) -> str | None:
+        with _translated():
+            users = self._client.admin.command("connectionStatus")["authInfo"]["authenticatedUsers"]
+        return f"{users[0]['user']}@{users[0]['db']}" if users else None
+
+    def try_write(self) -> None:
+        """Takes a lease of its own and gives it back; then changes a record that does not exist."""
+        lease = self._store.take_lease(LEASE, holder=uuid.uuid4().hex, ttl_seconds=1)
+        if lease is not None:
+            self._store.release_lease(lease, cursor=None)
+        with _translated():
+            self._jobs.update_one({"_id": ObjectId()}, {"$set": {"revision": 0}})
+
+    def missing_indexes(self) -> Sequence[str]:
+        return self._admin.missing_indexes()
+
+    def waiting(self, *, submitted_before: datetime) -> Sequence[JobRecord | UnreadableRecord]:
+        """Times are compared here: the old platform wrote them as text, which MongoDB keeps apart."""
+        return [
+            record
+            for record in self._records({"status": Status.CREATED.value})
+            if isinstance(record, UnreadableRecord) or record.submitted_at < submitted_before
+        ]
+
+    def without_id(self, *, submitted_since: datetime) -> Sequence[JobRecord]:
+        codes = {"$in": [code.value for code in WITHOUT_ID]}
+        recent = {"status": Status.FAILED.value, "submitted_at": {"$gte": submitted_since}}
+        return self._readable({**recent, "reason.code": codes})
+
+    def unconfirmed(self) -> Sequence[JobRecord]:
+        code = ReasonCode.ID_UNCONFIRMED.value
+        return self._readable({"status": {"$in": sorted(OPEN)}, "reason.code": code})
+
+    def lost(self, *, since: datetime) -> Sequence[JobRecord]:
+        return self._readable({"status": Status.LOST.value, "reason.since": {"$gte": since}})
+
+    def _readable(self, condition: Mapping[str, Any]) -> list[JobRecord]:
+        """A record that cannot be read is told of by every pass."""
+        return [record for record in self._records(condition) if isinstance(record, JobRecord)]
+
+    def _records(self, condition: Mapping[str, Any]) -> Iterator[JobRecord | UnreadableRecord]:
+        with _translated():
+            found = self._jobs.find(
+                condition, dict.fromkeys(_FOLLOWED_FIELDS, 1), sort={"submitted_at": DESCENDING}
+            )
+            for document in found:
+                yield read_record(document)
+
+
+def connect_to_probe(uri: str, database: str) -> MongoProbe:
+    """A probe for this URI; see `mongo.connect`. Nothing is sent before the first call."""
+    return MongoProbe(new_client(uri), database)

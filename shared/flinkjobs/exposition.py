@@ -1,0 +1,143 @@
+"""The figures in Prometheus' text format, by its official client library.
+
+Names and units: https://prometheus.io/docs/practices/naming/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.registry import Collector
+
+CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+
+_QUANTILES: Final = {"p50": "0.5", "p95": "0.95"}
+
+
+def exposition(metrics: Mapping[str, Any]) -> bytes:
+    """The text for one scrape.
+
+    Args:
+        metrics: what `jobs.metrics` returned. A figure that does not exist, such as the average of no
+            durations, has no sample.
+    """
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Figures(metrics))
+    return generate_latest(registry)
+
+
+class _Figures(Collector):
+    def __init__(self, metrics: Mapping[str, Any]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        windows, sync = self._metrics["windows"], self._metrics["sync"]
+        yield _gauge("flinkjobs_jobs", "Records by status.", ["status"], _by_status(windows["all"]))
+        yield _gauge(
+            "flinkjobs_jobs_submitted",
+            "Records submitted within the window, by status.",
+            ["window", "status"],
+            {
+                (name, *key): count
+                for name, told in windows.items()
+                for key, count in _by_status(told).items()
+            },
+        )
+        yield _durations(windows)
+        for word, name in (("average", "average"), ("min", "minimum"), ("max", "maximum")):
+            yield _gauge(
+                f"flinkjobs_job_duration_{name}_seconds",
+                f"The {name} duration of FINISHED jobs submitted within the window.",
+                ["window"],
+                {(window,): told["durations"][word] for window, told in windows.items()},
+            )
+        for figure, name, text in (
+            ("failure_rate_percent", "flinkjobs_failure_ratio", "FAILED / all jobs of the window."),
+            (
+                "honest_failure_rate_percent",
+                "flinkjobs_flink_failure_ratio",
+                "Failed in Flink / (finished + failed in Flink), of the jobs of the window.",
+            ),
+        ):
+            yield _gauge(
+                name, text, ["window"], {(window,): _ratio(told[figure]) for window, told in windows.items()}
+            )
+        yield _gauge(
+            "flinkjobs_jobs_never_submitted",
+            "FAILED jobs of the window that Flink never got.",
+            ["window"],
+            {(window,): told["never_submitted"] for window, told in windows.items()},
+        )
+        yield _gauge(
+            "flinkjobs_last_complete_sync_age_seconds",
+            "Since the last complete synchronisation pass began; no sample when there was none.",
+            [],
+            {(): sync["age_seconds"]},
+        )
+        yield _gauge(
+            "flinkjobs_sync_stale",
+            "1 when the last complete pass is older than three periods, or there was none.",
+            [],
+            {(): int(sync["stale"])},
+        )
+        yield _gauge(
+            "flinkjobs_last_cleanup_age_seconds",
+            "Since the last cleanup run began; no sample when there was none.",
+            [],
+            {(): self._metrics["cleanup"]["age_seconds"]},
+        )
+        yield _gauge(
+            "flinkjobs_cluster_reachable",
+            "1 when the last pass reached the Flink cluster.",
+            ["cluster"],
+            {(name,): int(seen["reachable"]) for name, seen in sync["clusters"].items()},
+        )
+        yield _gauge(
+            "flinkjobs_troubles",
+            "Jobs, or peers, that are in trouble, by the kind of trouble and its cause.",
+            ["trouble", "code"],
+            _troubles(self._metrics["troubles"]),
+        )
+
+
+def _gauge(name: str, text: str, labels: list[str], values: Mapping[tuple[str, ...], float | None]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for key, value in values.items():
+        if value is not None:
+            family.add_metric(list(key), value)
+    return family
+
+
+def _by_status(told: Mapping[str, Any]) -> dict[tuple[str, ...], float | None]:
+    return {(status,): count for status, count in told["by_status"].items()}
+
+
+def _durations(windows: Mapping[str, Any]) -> Metric:
+    family = SummaryMetricFamily(
+        "flinkjobs_job_duration_seconds",
+        "Durations of FINISHED jobs submitted within the window, by Flink's clock.",
+        labels=["window"],
+    )
+    for window, told in windows.items():
+        found = told["durations"]
+        family.add_metric([window], found["count"], (found["average"] or 0.0) * found["count"])
+        for word, quantile in _QUANTILES.items():
+            if found[word] is not None:
+                family.add_sample(family.name, {"window": window, "quantile": quantile}, found[word])
+    return family
+
+
+def _ratio(percent: float | None) -> float | None:
+    return None if percent is None else percent / 100
+
+
+def _troubles(troubles: list[Mapping[str, Any]]) -> dict[tuple[str, ...], float | None]:
+    counted: dict[tuple[str, ...], float | None] = {}
+    for entry in troubles:
+        key = (entry["trouble"], entry["code"])
+        counted[key] = (counted.get(key) or 0) + entry["count"]
+    return counted

@@ -1,0 +1,53 @@
+// Requests to the read side. An answer is data or an error with a kind; nothing else is made of it.
+
+const TIMEOUT_MS = 20_000;
+
+/** Why there is no data: `offline`, `timeout`, `not_json`, `problem` (the function's own words), `status`. */
+export class ApiError extends Error {
+  constructor(kind, { status = null, detail = null } = {}) {
+    super(detail ?? kind);
+    this.kind = kind;
+    this.status = status;
+    this.detail = detail;
+  }
+}
+
+/** GET of JSON. `parameters` without the empty ones. */
+export function get(path, parameters = {}, signal = null) {
+  const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value));
+  return request(query.size ? `${path}?${query}` : path, { signal });
+}
+
+/** POST without a body, marked as the page's own: no other site can send this header. */
+export const post = (path) => request(path, { method: "POST", headers: { "X-Flinkjobs": "1" } });
+
+async function request(address, { signal = null, ...options }) {
+  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  let answer;
+  let text;
+  try {
+    answer = await fetch(address, {
+      ...options,
+      cache: "no-store",
+      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+    });
+    text = await answer.text();
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ApiError(timeout.aborted ? "timeout" : "offline");
+  }
+  const body = parsed(text);
+  if (answer.ok && body) return body;
+  const { status } = answer;
+  if (answer.ok || !body) throw new ApiError(answer.ok ? "not_json" : "status", { status });
+  throw new ApiError("problem", { status, detail: typeof body.detail === "string" ? body.detail : null });
+}
+
+function parsed(text) {
+  try {
+    const body = JSON.parse(text);
+    return body && typeof body === "object" ? body : null;
+  } catch {
+    return null;
+  }
+}

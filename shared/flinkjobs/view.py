@@ -1,0 +1,228 @@
+"""One record as people see it: its fields, its story, and the spec without its secrets. Pure."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from flinkjobs.errors import cut
+from flinkjobs.kube import APP, APP_LABEL, JOB_ID_LABEL, KubernetesJob, Pod
+from flinkjobs.listing import Row
+from flinkjobs.manifest import label_safe
+from flinkjobs.model import FlinkJobRef, JobRecord, Status, UnreadableRecord
+from flinkjobs.states import FINAL, OPEN, TERMINAL_STATES
+
+JOB_FIELDS: Final = (
+    *("job_id", "template_id", "job_name", "cluster", "submitted_by", "k8s_job_name"),
+    *("flink_job_id", "flink_job_ids", "status", "flink_state", "submitted_at", "start_time", "end_time"),
+    *("updated_at", "duration", "reason"),
+)
+
+MAX_SPEC_TEXT: Final = 16_384
+"""Characters shown of one value of a spec; a script sent along may be longer."""
+
+HIDDEN: Final = "******"
+"""What Flink's own pages show in the place of a secret."""
+
+_SECRET_NAME: Final = re.compile(
+    r"password|passwd|secret|token|credential|auth-params|basic-auth|jaas\.config|http-headers"
+    r"|(?:^|[._-]|access|account|service|api)key(?![a-z])",
+    re.IGNORECASE,
+)
+"""Names whose values are secrets: those which Flink's own pages hide, because they contain one of the words
+of `GlobalConfiguration.SENSITIVE_KEYS` in any case (as of Flink 1.20), and besides them every kind of key."""
+_OPTION: Final = re.compile(r"-{1,2}(?P<name>[\w.-]+)(?P<value>=.*)?", re.DOTALL)
+_USER_INFO: Final = re.compile(r"(?<=://)[^/?#\s@]*@")
+
+
+# --- fields -----------------------------------------------------------------------------------------
+
+
+def job_view(row: Row) -> dict[str, Any]:
+    """The fields of a record; one that cannot be read says why, and everything else is None."""
+    record = row.record
+    if isinstance(record, JobRecord):
+        try:
+            return _readable(record, row.details)
+        except (TypeError, ValueError) as error:
+            record = UnreadableRecord(record.job_id, cut(f"{type(error).__name__}: {error}", 200))
+    job_id = _text(row.details.get("job_id"))
+    return {**dict.fromkeys(JOB_FIELDS), "job_id": job_id, "unreadable": record.error}
+
+
+def _readable(record: JobRecord, details: Mapping[str, Any]) -> dict[str, Any]:
+    reason = record.reason
+    return {
+        "job_id": record.job_id,
+        "template_id": _text(details.get("template_id")),
+        "job_name": _text(details.get("job_name")),
+        "cluster": record.cluster,
+        "submitted_by": _text(details.get("submitted_by")),
+        "k8s_job_name": record.k8s_job_name,
+        "flink_job_id": record.flink_job_id,
+        "flink_job_ids": list(record.flink_job_ids),
+        "status": record.status.value,
+        "flink_state": record.flink_state,
+        "submitted_at": record.submitted_at,
+        "start_time": record.start_time,
+        "end_time": record.end_time,
+        "updated_at": details.get("updated_at"),
+        "duration": _number(record.duration),
+        "reason": reason and {"code": reason.code.value, "message": reason.message, "since": reason.since},
+    }
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _number(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise TypeError(f"duration is no number but {cut(repr(value), 80)}")
+    return value
+
+
+def flink_job_view(ref: FlinkJobRef, ui_url: str | None) -> dict[str, Any]:
+    """One Flink job of a record.
+
+    Args:
+        ref: as the record holds it.
+        ui_url: base address of its cluster's web UI; None where the cluster is not configured.
+    """
+    folder = "completed" if ref.state in TERMINAL_STATES else "running"
+    return {
+        "flink_job_id": ref.id,
+        "source": ref.source.value,
+        "confirmed": ref.confirmed,
+        "state": ref.state,
+        "start_time": ref.start_time,
+        "end_time": ref.end_time,
+        "missing_since": ref.missing_since,
+        "ui_url": ui_url and f"{ui_url}/#/job/{folder}/{ref.id}/overview",
+    }
+
+
+def kubectl_lines(namespace: str, job_id: str, job_name: str) -> list[str]:
+    """Commands that show the Kubernetes Job, its pods and what they printed."""
+    labels = f"{APP_LABEL}={APP},{JOB_ID_LABEL}={label_safe(job_id)}"
+    here = f"-n {shlex.quote(namespace)}"
+    return [
+        f"kubectl get job,pods {here} -l {shlex.quote(labels)}",
+        f"kubectl describe job {here} {shlex.quote(job_name)}",
+        f"kubectl logs {here} {shlex.quote(f'job/{job_name}')} --all-containers",
+    ]
+
+
+# --- the story --------------------------------------------------------------------------------------
+
+
+def story(
+    record: JobRecord, details: Mapping[str, Any], job: KubernetesJob | None, pods: Sequence[Pod]
+) -> list[dict[str, Any]]:
+    """What happened to a job, oldest first; each event with its time, where that is known, and its facts.
+
+    Args:
+        record: the record.
+        details: what only people need of the document.
+        job: its Kubernetes Job, where that exists.
+        pods: the pods of the Job, in the order of their creation.
+    """
+    told: list[dict[str, Any]] = []
+
+    def tell(at: datetime | None, event: str, **data: Any) -> None:
+        told.append({"at": at, "event": event, "data": data})
+
+    tell(
+        record.submitted_at,
+        "submitted",
+        template_id=_text(details.get("template_id")),
+        by=_text(details.get("submitted_by")),
+        k8s_job_name=record.k8s_job_name,
+        cluster=record.cluster,
+    )
+    for pod in pods if job else ():
+        tell(pod.started_at or pod.created_at, "pod", pod=pod.name, phase=pod.phase)
+    for ref in record.flink_jobs:
+        tell(None, "id_found", flink_job_id=ref.id, source=ref.source.value, confirmed=ref.confirmed)
+        if ref.start_time is not None:
+            tell(ref.start_time, "started", flink_job_id=ref.id)
+    for ref in record.flink_jobs:
+        if ref.missing_since is not None:
+            tell(ref.missing_since, "missing", flink_job_id=ref.id)
+        if ref.end_time is not None and len(record.flink_jobs) > 1:
+            tell(ref.end_time, "flink_ended", flink_job_id=ref.id, state=ref.state)
+    reason = record.reason
+    code, message = (reason.code.value, reason.message) if reason else (None, None)
+    if record.status in OPEN and reason is not None:
+        tell(reason.since, "waiting", code=code, message=message)
+    if record.status in FINAL or record.status is Status.LOST:
+        at = record.end_time or (reason.since if reason else None)
+        facts = {"status": record.status.value, "code": code, "message": message}
+        tell(at, "ended", **facts, duration=_number(record.duration))
+    return _in_order(told)
+
+
+def _in_order(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """By time; an event whose time nobody knows stays behind the one before it.
+
+    Three clocks tell the times, one of them in whole seconds: whatever they say, the beginning stays the
+    beginning, and the end stays the end.
+    """
+    placed: list[tuple[datetime, int, dict[str, Any]]] = []
+    last: datetime = told[0]["at"]
+    for number, event in enumerate(told):
+        last = max(event["at"] or last, told[0]["at"])
+        if event["event"] == "ended":
+            last = max([last, *(at for at, _, _ in placed)])
+        placed.append((last, number, event))
+    return [event for _, _, event in sorted(placed, key=lambda entry: entry[:2])]
+
+
+# --- secrets ----------------------------------------------------------------------------------------
+
+
+def without_secrets(spec: Any) -> Any:
+    """A spec as submitted, but for values whose names tell that they are secrets."""
+    if isinstance(spec, Mapping):
+        return {
+            str(name): HIDDEN if _is_secret(str(name), value) else without_secrets(value)
+            for name, value in spec.items()
+        }
+    if isinstance(spec, list | tuple):
+        return _arguments(spec)
+    if isinstance(spec, str):
+        return cut(_USER_INFO.sub(f"{HIDDEN}@", spec), MAX_SPEC_TEXT)
+    if (
+        isinstance(spec, bool | int | datetime)
+        or spec is None
+        or (isinstance(spec, float) and math.isfinite(spec))
+    ):
+        return spec
+    return str(spec)
+
+
+def _is_secret(name: str, value: Any) -> bool:
+    return _SECRET_NAME.search(name) is not None and not isinstance(value, Mapping | list | tuple)
+
+
+def _arguments(values: Sequence[Any]) -> list[Any]:
+    """Arguments of a command: `--password x` and `--password=x` hold a secret too."""
+    shown: list[Any] = []
+    is_value_of_secret = False
+    for value in values:
+        option = _OPTION.fullmatch(value) if isinstance(value, str) else None
+        is_secret = option is not None and _SECRET_NAME.search(option["name"]) is not None
+        if is_value_of_secret and option is None:
+            shown.append(HIDDEN)
+        elif is_secret and option is not None and option["value"]:
+            shown.append(value[: option.start("value") + 1] + HIDDEN)
+        else:
+            shown.append(without_secrets(value))
+        is_value_of_secret = is_secret and option is not None and not option["value"]
+    return shown

@@ -1,0 +1,111 @@
+"""What a pass costs, counted: requests, commands and documents. Seconds are for `make bench`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from bench.arena import Arena
+from bench.checks import Check
+from bench.worlds import World
+
+MARKS = ("_id", "updated_at", "synced_by")
+"""What tells one write from another, whoever made it."""
+
+
+@pytest.fixture(scope="module")
+def arena() -> Iterator[Arena]:
+    with Arena() as running:
+        yield running
+
+
+def documents(arena: Arena) -> dict[str, dict[str, Any]]:
+    """Every record by its job id, without the marks of the write."""
+    found = arena.database["flink_jobs"].find({})
+    return {each["job_id"]: {key: each[key] for key in each if key not in MARKS} for each in found}
+
+
+def test_a_pass_asks_flink_once_and_writes_what_changed(arena: Arena) -> None:
+    world = World(2_500, 20)
+    arena.build(world)
+    with arena.peer("sync", world) as sync:
+        sync.run()
+        arena.put_back()
+        figures = sync.run()
+    assert (figures.flink_requests, figures.kubernetes_requests) == (1, 0)
+    assert figures.documents_written == 500
+    # The lease is taken, renewed before each of two writes, and given back; the records come in three
+    # batches, and the report is kept.
+    assert figures.mongodb_commands == 1 + 2 * 2 + 1 + 3 + 1
+
+
+def test_a_pass_in_which_nothing_changed_writes_no_record(arena: Arena) -> None:
+    world = World(2_500, clusters=3)
+    arena.build(world)
+    with arena.peer("sync", world) as sync:
+        sync.run()
+        figures = sync.run()
+    assert figures.documents_written == 0
+    assert figures.flink_requests == 3
+    assert figures.mongodb_commands == 1 + 1 + 3 + 1
+
+
+def test_only_the_jobs_of_records_without_an_id_are_listed(arena: Arena) -> None:
+    """Two lists of Jobs and two of pods hold a hundred of them, however many others there are."""
+    world = World(10, without_id=100, finished_jobs=400)
+    arena.build(world)
+    with arena.peer("sync", world) as sync:
+        figures = sync.run()
+    assert figures.kubernetes_requests == 4
+    assert figures.flink_requests == 1
+    assert figures.documents_written == 100
+    found = [each for each in documents(arena).values() if each["status"] != "FINISHED"]
+    assert [each["status"] for each in found] == ["RUNNING"] * 110
+    assert {ref["source"] for each in found for ref in each["flink_jobs"]} == {"TERMINATION_MESSAGE"}
+
+
+def test_a_failed_job_costs_one_request_more(arena: Arena) -> None:
+    world = World(200, 10, failed=5)
+    arena.build(world)
+    with arena.peer("sync", world) as sync:
+        figures = sync.run()
+    assert figures.flink_requests == 1 + 5
+    assert figures.documents_written == 20
+
+
+def test_the_floor_leaves_the_same_documents_behind(arena: Arena) -> None:
+    """So that the two do the same work."""
+    world = World(500, 20)
+    arena.build(world)
+    with arena.peer("sync", world) as sync, arena.peer("floor", world) as floor:
+        sync.run()
+        ours = documents(arena)
+        arena.put_back()
+        figures = floor.run()
+    assert documents(arena) == ours
+    assert (figures.flink_requests, figures.mongodb_commands, figures.documents_written) == (1, 2 + 1, 100)
+
+
+def test_polling_costs_two_round_trips_to_the_store_and_one_to_flink_per_record(arena: Arena) -> None:
+    world = World(100, 10)
+    arena.build(world)
+    with arena.peer("polling", world) as polling:
+        figures = polling.run()
+    assert figures.flink_requests == 100
+    assert figures.mongodb_commands == 1 + 2 * 100
+    assert figures.documents_written == 100
+
+
+@pytest.mark.parametrize(
+    ("check", "holds"),
+    [
+        (Check("at most", 1.5, 1.5), True),
+        (Check("at most", 1.51, 1.5), False),
+        (Check("at least", 100, 100, at_most=False), True),
+        (Check("at least", 99.9, 100, at_most=False), False),
+    ],
+)
+def test_a_bound_is_kept_or_missed(check: Check, holds: bool) -> None:
+    assert check.told()["holds"] is holds

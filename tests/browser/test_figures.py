@@ -1,0 +1,123 @@
+"""The tab *Figures*: tiles, plots that are also tables, windows of time."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.records import many, record
+
+if TYPE_CHECKING:
+    from tests.browser.conftest import Lab
+
+
+NONE = "\N{EN DASH}"
+
+
+def tile(page: Page, title: str) -> Locator:
+    return page.locator(".tile").filter(has=page.get_by_role("heading", name=title, exact=True))
+
+
+def plot(page: Page, title: str) -> Locator:
+    return page.locator(".plot").filter(has=page.get_by_role("heading", name=title, exact=True))
+
+
+def table(section: Locator) -> dict[str, list[str]]:
+    """The cells of a table by their row's heading."""
+    cells: list[list[str]] = section.locator("tbody tr").evaluate_all(
+        "rows => rows.map((row) => [...row.children].map((cell) => cell.textContent))"
+    )
+    return {first: rest for first, *rest in cells}
+
+
+def colours(canvas: Locator) -> int:
+    """How many different colours a canvas shows; an empty one has a single one."""
+    count: int = canvas.evaluate(
+        "(canvas) => { const drawn = canvas.getContext('2d');"
+        "const {data} = drawn.getImageData(0, 0, canvas.width, canvas.height);"
+        "return new Set(new Uint32Array(data.buffer)).size; }"
+    )
+    return count
+
+
+def test_the_tiles_tell_the_figures_of_the_last_day(lab: Lab) -> None:
+    page = lab.open("?tab=figures")
+    expect(page.get_by_role("tab", selected=True)).to_have_text("Figures")
+    expect(tile(page, "Jobs").locator(".value")).to_have_text("11")
+    expect(tile(page, "Jobs").locator(".hint")).to_have_text("4 not over yet")
+    expect(tile(page, "Failure rate").locator(".value")).to_have_text("18.2 %")  # 2 of 11
+    expect(tile(page, "Failed in Flink").locator(".value")).to_have_text("25.0 %")  # 1 of 3 + 1
+    expect(tile(page, "Never submitted").locator(".value")).to_have_text("1")
+    expect(tile(page, "Lost").locator(".value")).to_have_text("1")
+    expect(tile(page, "Average duration").locator(".value")).to_have_text("26 min 45 s")  # 13.909, 1200, 3600
+    expect(tile(page, "Median duration").locator(".value")).to_have_text("20 min 00 s")
+    expect(tile(page, "Last complete sync").locator(".value")).to_have_text(re.compile(r"\d+ s ago"))
+    expect(tile(page, "Last cleanup").locator(".value")).to_have_text("6 h ago")
+
+
+def test_each_plot_is_drawn_and_is_a_table_too(lab: Lab) -> None:
+    page = lab.open("?tab=figures")
+    distribution = plot(page, "Distribution over status")
+    expect(distribution.get_by_role("img")).to_have_attribute(
+        "aria-label", re.compile("FINISHED 3, FAILED 2")
+    )
+    for title in (
+        "Distribution over status",
+        "What became of the jobs, by time of submission",
+        "Durations of FINISHED jobs",
+    ):
+        page.wait_for_function(
+            "(canvas) => canvas.width > 300", arg=plot(page, title).locator("canvas").element_handle()
+        )
+        assert colours(plot(page, title).locator("canvas")) > 5
+        plot(page, title).get_by_text("As a table").click()
+    assert table(distribution)["FAILED"] == ["2", "18.2 %"]
+    over_time = table(plot(page, "What became of the jobs, by time of submission"))
+    assert len(over_time) == 24
+    assert sum(int(cells[1]) for cells in over_time.values()) == 2, "the column FAILED"
+    durations = table(plot(page, "Durations of FINISHED jobs"))
+    assert {name: cells for name, cells in durations.items() if cells != ["0"]} == {
+        "up to 15 s": ["1"],
+        "up to 30 min": ["1"],
+        "up to 1 h": ["1"],
+    }
+
+
+def test_a_window_of_time_is_chosen_and_stands_in_the_address(lab: Lab) -> None:
+    lab.database.flink_jobs.insert_one(
+        record("weeks_ago_1794000000000", lab.now - timedelta(days=20), "FAILED")
+    )
+    page = lab.open("?tab=figures")
+    expect(tile(page, "Jobs").locator(".value")).to_have_text("11")
+    page.get_by_role("button", name="30 days").click()
+    expect(tile(page, "Jobs").locator(".value")).to_have_text("12")
+    expect(page).to_have_url(re.compile("window=30d"))
+    expect(page.get_by_role("button", name="30 days")).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="All", exact=True).click()
+    expect(plot(page, "What became of the jobs, by time of submission")).to_contain_text("Choose 24 hours")
+    page.go_back()
+    page.go_back()
+    expect(tile(page, "Jobs").locator(".value")).to_have_text("11")
+
+
+def test_templates_are_compared(lab: Lab) -> None:
+    lab.database.flink_jobs.delete_many({})
+    lab.database.flink_jobs.insert_many(list(many(400, now=lab.now, span=timedelta(days=6))))
+    page = lab.open("?tab=figures&window=7d")
+    rows = page.locator(".templates tbody tr")
+    expect(rows).to_have_count(6)
+    counts = [int(text) for text in rows.locator("td:nth-child(2)").all_inner_texts()]
+    assert counts == sorted(counts, reverse=True)
+    assert sum(counts) == 400
+
+
+def test_without_any_job_the_figures_are_empty_and_not_wrong(lab: Lab) -> None:
+    lab.database.flink_jobs.delete_many({})
+    page = lab.open("?tab=figures")
+    expect(tile(page, "Jobs").locator(".value")).to_have_text("0")
+    expect(tile(page, "Failure rate").locator(".value")).to_have_text(NONE)
+    expect(tile(page, "Average duration").locator(".value")).to_have_text(NONE)
+    expect(plot(page, "Distribution over status")).to_contain_text("No jobs in this window.")

@@ -1,0 +1,310 @@
+"""The tab *Job instances*: what the table says, filters, pages, and refreshing that disturbs nobody."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import PHONE
+from tests.browser.records import FLINK_IDS, SCRIPT_NAME, because, in_flink, many, record, unreadable
+
+if TYPE_CHECKING:
+    from tests.browser.conftest import Lab
+
+NEWEST_FIRST = [
+    ("user_features_1795300000010", "CREATED"),
+    ("clicks_hourly_1795300000009", "CREATED"),
+    ("xss_1795300000008", "SUSPENDED"),
+    ("orders_enrich_1795300000007", "RUNNING"),
+    ("raises_before_submitting_1795300000006", "FAILED"),
+    ("daily_report_1795300000005", "FINISHED"),
+    ("fails_at_run_time_1795300000004", "FAILED"),
+    ("recommender_train_1795300000003", "LOST"),
+    ("two_inserts_1795300000002", "FINISHED"),
+    ("sessions_archive_1795300000001", "CANCELLED"),
+    ("old_platform_1795300000000", "FINISHED"),
+]
+
+
+def rows(page: Page) -> Locator:
+    return page.locator("table.jobs tbody tr")
+
+
+def row(page: Page, job_id: str) -> Locator:
+    return page.locator(f'table.jobs tbody tr[data-key="{job_id}"]')
+
+
+def shown(page: Page) -> list[str]:
+    """The job ids of the table, once it stands."""
+    rows(page).first.wait_for()
+    ids: list[str] = rows(page).evaluate_all("rows => rows.map((row) => row.dataset.key)")
+    return ids
+
+
+def query(page: Page) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(page.url).query)
+
+
+def chip(page: Page, status: str) -> Locator:
+    return page.locator(f'.chips button[data-status="{status}"]')
+
+
+def test_every_kind_of_record_is_listed_newest_first(lab: Lab) -> None:
+    page = lab.open()
+    expect(rows(page)).to_have_count(len(NEWEST_FIRST))
+    seen = rows(page).evaluate_all(
+        "rows => rows.map((row) => [row.dataset.key, row.querySelector('.chip').textContent])"
+    )
+    assert [tuple(each) for each in seen] == NEWEST_FIRST
+    expect(page.get_by_role("heading", level=1)).to_have_text("Flink job management")
+    expect(page.get_by_role("tab", selected=True)).to_have_text("Job instances")
+
+
+def test_a_row_tells_name_ids_template_times_duration_and_the_reason_in_one_line(lab: Lab) -> None:
+    page = lab.open()
+    failed = row(page, "fails_at_run_time_1795300000004")
+    expect(failed.locator(".name")).to_have_text("Amounts per shop")
+    expect(failed.locator(".id-job")).to_have_text("fails_at_run_time_1795300000004")
+    expect(failed.locator(".id-flink")).to_have_text(FLINK_IDS["broken"])
+    expect(failed.locator(".col-template")).to_have_text("fails_at_run_time")
+    expect(failed.locator(".elapsed")).to_have_text("9.0 s")
+    expect(failed.locator(".code")).to_have_text("JOB_FAILED")
+    expect(failed.locator(".message")).to_have_text("ValueError: amount -3 is negative")
+    submitted = (lab.now - timedelta(hours=3)).astimezone(UTC)
+    expect(failed.locator("time")).to_have_attribute(
+        "title", re.compile(f"{submitted:%Y-%m-%d %H:%M:%S}.*UTC")
+    )
+    there = submitted + timedelta(hours=8)  # in Shanghai, where this browser is
+    expect(failed.locator("time .clock")).to_have_text(f"{there:%H:%M:%S}")
+    expect(row(page, "two_inserts_1795300000002").locator(".id-more")).to_have_text("and 1 more")
+
+
+def test_a_record_of_the_old_platform_stands_among_the_new_ones(lab: Lab) -> None:
+    page = lab.open()
+    old = row(page, "old_platform_1795300000000")
+    expect(old.locator(".elapsed")).to_have_text("20 min 00 s")
+    expect(old.locator(".id-flink")).to_have_text(FLINK_IDS["old"])
+    submitted = (lab.now - timedelta(hours=22)).replace(microsecond=0)
+    expect(old.locator("time")).to_have_attribute("datetime", f"{submitted:%Y-%m-%dT%H:%M:%S}.000Z")
+
+
+def test_a_record_that_cannot_be_read_says_so_and_hides_no_other(lab: Lab) -> None:
+    lab.database.flink_jobs.insert_one(unreadable(lab.now - timedelta(minutes=1)))
+    page = lab.open()
+    expect(rows(page)).to_have_count(len(NEWEST_FIRST) + 1)
+    bad = row(page, "unreadable_1795300000011")
+    expect(bad.locator(".chip")).to_have_text("UNREADABLE")
+    expect(bad.locator(".message")).to_contain_text("This record cannot be read")
+
+
+def test_a_name_that_is_markup_is_shown_as_text(lab: Lab) -> None:
+    page = lab.open()
+    expect(row(page, "xss_1795300000008").locator(".name")).to_have_text(SCRIPT_NAME)
+    assert page.locator("img[src=x]").count() == 0
+
+
+def test_the_time_of_a_running_job_ticks_by_the_servers_clock(lab: Lab) -> None:
+    page = lab.open()
+    elapsed = row(page, "orders_enrich_1795300000007").locator(".elapsed")
+    expect(elapsed).to_have_text(re.compile(r"0:29:\d\d"))
+    before = elapsed.inner_text()
+    expect(elapsed).not_to_have_text(before)
+    expect(elapsed).to_have_text(re.compile(r"0:(29|30):\d\d"))
+    expect(row(page, "user_features_1795300000010").locator(".elapsed")).to_have_text(
+        re.compile(r"waiting 0:0\d:\d\d")
+    )
+
+
+def test_new_records_and_new_statuses_come_without_a_reload_and_without_disturbing_the_reader(
+    lab: Lab,
+) -> None:
+    lab.database.flink_jobs.insert_many(list(many(40, now=lab.now, span=timedelta(days=3))))
+    page = lab.open()
+    shown(page)
+    page.evaluate("window.loadedOnce = true")
+    kept = row(page, "two_inserts_1795300000002")
+    kept.get_by_role("button").focus()
+    page.evaluate("scrollTo(0, 500)")
+    kept.locator(".name").evaluate("(name) => getSelection().selectAllChildren(name)")
+    place = kept.bounding_box()
+    lab.database.flink_jobs.insert_one(record("just_now_1795300000099", datetime.now(UTC)))
+    end = lab.now - timedelta(minutes=2)
+    lab.database.flink_jobs.update_one(
+        {"job_id": "orders_enrich_1795300000007"},
+        {
+            "$set": in_flink(FLINK_IDS["orders"], lab.now - timedelta(minutes=29), end, state="FINISHED")
+            | {"status": "FINISHED"}
+        },
+    )
+    expect(row(page, "just_now_1795300000099")).to_be_attached()
+    expect(row(page, "orders_enrich_1795300000007").locator(".chip")).to_have_text("FINISHED")
+    expect(row(page, "orders_enrich_1795300000007").locator(".elapsed")).to_have_text("27 min 00 s")
+    expect(kept.get_by_role("button")).to_be_focused()
+    assert page.evaluate("getSelection().toString()") == "two_inserts_1795300000002"
+    now = kept.bounding_box()
+    assert place is not None
+    assert now is not None
+    assert abs(now["y"] - place["y"]) <= 1, "the row has moved below the reader's eyes"
+    assert page.evaluate("window.loadedOnce") is True
+
+
+def test_a_hidden_page_asks_nothing_until_it_is_seen_again(lab: Lab) -> None:
+    page = lab.open("?tab=figures")
+    page.locator(".tile").first.wait_for()
+    page.clock.install()
+    page.goto(lab.url)
+    shown(page)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.evaluate(
+        "() => { Object.defineProperty(document, 'hidden', {value: true, configurable: true});"
+        "document.dispatchEvent(new Event('visibilitychange')); }"
+    )
+    page.clock.run_for(120_000)
+    assert asked == []
+    page.evaluate(
+        "() => { Object.defineProperty(document, 'hidden', {value: false, configurable: true});"
+        "document.dispatchEvent(new Event('visibilitychange')); }"
+    )
+    expect(page.locator("#fresh-text")).to_have_text("updated 0 s ago")
+    assert any("/api/jobs" in url for url in asked)
+
+
+# --- filters ----------------------------------------------------------------------------------------
+
+
+def test_status_chips_count_and_filter(lab: Lab) -> None:
+    page = lab.open()
+    expect(chip(page, "FAILED").locator(".count")).to_have_text("2")
+    chip(page, "FAILED").click()
+    expect(rows(page)).to_have_count(2)
+    chip(page, "LOST").click()
+    expect(rows(page)).to_have_count(3)
+    expect(chip(page, "LOST")).to_have_attribute("aria-pressed", "true")
+    expect(chip(page, "RUNNING").locator(".count")).to_have_text("1")  # what the others would show
+    assert query(page)["status"] == ["FAILED,LOST"]
+    page.get_by_role("button", name=re.compile("^All")).click()
+    expect(rows(page)).to_have_count(len(NEWEST_FIRST))
+
+
+def test_a_search_finds_by_name_and_by_each_id(lab: Lab) -> None:
+    page = lab.open()
+    search = page.get_by_role("searchbox", name="Search")
+    for text, found in {
+        "每日报表": "daily_report_1795300000005",
+        "amounts PER": "fails_at_run_time_1795300000004",
+        "orders_enrich_17953": "orders_enrich_1795300000007",
+        FLINK_IDS["second"]: "two_inserts_1795300000002",
+        FLINK_IDS["old"][:12]: "old_platform_1795300000000",
+        SCRIPT_NAME: "xss_1795300000008",
+    }.items():
+        search.fill(text)
+        expect(rows(page)).to_have_count(1)
+        expect(row(page, found)).to_be_visible()
+        expect(page).to_have_url(re.compile("[?&]q="))
+    search.fill("nothing is called like this")
+    expect(page.get_by_text("No job matches these filters.")).to_be_visible()
+    page.get_by_role("button", name="Clear filters").click()
+    expect(rows(page)).to_have_count(len(NEWEST_FIRST))
+
+
+def test_template_and_time_of_submission_filter(lab: Lab) -> None:
+    page = lab.open()
+    page.get_by_role("combobox", name="Template").fill("daily_report")
+    page.get_by_role("combobox", name="Template").press("Enter")
+    expect(rows(page)).to_have_count(1)
+    page.get_by_role("combobox", name="Template").fill("")
+    page.get_by_role("combobox", name="Template").press("Enter")
+    page.get_by_role("combobox", name="Time of submission").select_option("1h")
+    expect(rows(page)).to_have_count(5)
+    assert query(page) == {"range": ["1h"]}
+    page.get_by_role("combobox", name="Time of submission").select_option("custom")
+    local = lab.now + timedelta(hours=8)
+    page.get_by_label("from", exact=True).fill(f"{local - timedelta(hours=2.5):%Y-%m-%dT%H:%M:%S}")
+    page.get_by_label("to", exact=True).fill(f"{local - timedelta(hours=1):%Y-%m-%dT%H:%M:%S}")
+    expect(rows(page)).to_have_count(1)
+    expect(row(page, "daily_report_1795300000005")).to_be_visible()
+
+
+def test_a_link_shows_the_same_to_somebody_else_and_back_goes_back(lab: Lab) -> None:
+    page = lab.open()
+    chip(page, "FAILED").click()
+    expect(rows(page)).to_have_count(2)
+    page.get_by_role("searchbox").fill("amounts")
+    expect(rows(page)).to_have_count(1)
+    other = lab.open(urlsplit(page.url)._replace(scheme="", netloc="", path="").geturl())
+    expect(rows(other)).to_have_count(1)
+    expect(other.get_by_role("searchbox")).to_have_value("amounts")
+    expect(chip(other, "FAILED")).to_have_attribute("aria-pressed", "true")
+    page.go_back()
+    expect(rows(page)).to_have_count(2)
+    page.go_back()
+    expect(rows(page)).to_have_count(len(NEWEST_FIRST))
+    page.go_forward()
+    expect(rows(page)).to_have_count(2)
+
+
+def test_older_and_newer_pages_while_jobs_arrive(lab: Lab) -> None:
+    lab.database.flink_jobs.insert_many(list(many(120, now=lab.now, span=timedelta(days=3))))
+    page = lab.open("?range=7d")
+    newest = shown(page)
+    assert len(newest) == 50
+    expect(page.get_by_role("button", name="Newer")).to_be_disabled()
+    page.get_by_role("button", name="Older").click()
+    expect(row(page, newest[0])).to_have_count(0)
+    second = shown(page)
+    lab.database.flink_jobs.insert_one(record("just_now_1795300000099", datetime.now(UTC)))
+    linked = lab.open(urlsplit(page.url)._replace(scheme="", netloc="", path="").geturl())
+    assert shown(linked) == second
+    page.get_by_role("button", name="Older").click()
+    expect(rows(page)).to_have_count(31)
+    third = shown(page)
+    assert len({*newest, *second, *third}) == 131
+    expect(page.get_by_role("button", name="Older")).to_be_disabled()
+    page.get_by_role("button", name="Newer").click()
+    expect(row(page, second[0])).to_be_visible()
+    assert shown(page) == second
+    page.get_by_role("button", name="Newest").click()
+    expect(row(page, "just_now_1795300000099")).to_be_visible()
+    linked.get_by_role("button", name="Newer").click()  # it does not know the way back: the newest page
+    expect(row(linked, "just_now_1795300000099")).to_be_visible()
+
+
+def test_the_list_is_cards_on_a_phone_and_nothing_is_cut_off(lab: Lab) -> None:
+    lab.database.flink_jobs.insert_one(
+        record("x" * 60 + "_1", lab.now, "FAILED", reason=because("SUBMIT_FAILED", "y" * 400, lab.now))
+    )
+    page = lab.open(viewport=PHONE, has_touch=True, is_mobile=True)
+    shown(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    expect(page.locator("table.jobs thead")).to_be_hidden()
+    row(page, "orders_enrich_1795300000007").get_by_role("button").tap()
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+
+def test_by_keyboard_alone(lab: Lab) -> None:
+    page = lab.open()
+    shown(page)
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("tab", name="Job instances")).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("tab", name="Figures")).to_be_focused()
+    expect(page.locator(".tile").first).to_be_visible()
+    page.keyboard.press("ArrowLeft")
+    button = row(page, "orders_enrich_1795300000007").get_by_role("button")
+    button.focus()
+    outline = button.evaluate(
+        "(button) => { button.focus({focusVisible: true}); return getComputedStyle(button).outlineStyle; }"
+    )
+    assert outline == "solid"
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(button).to_be_focused()

@@ -1,0 +1,75 @@
+"""How the page looks, in both languages and themes: stored as pictures, and checked for accessibility."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import PHONE, SCREENSHOTS
+from tests.browser.records import many
+from tests.browser.test_details import panel
+from tests.browser.test_list import rows
+
+if TYPE_CHECKING:
+    from tests.browser.conftest import Lab
+
+SERIOUS = ("serious", "critical")
+LANGUAGES = {"en": "en-US", "zh": "zh-CN"}
+VIEWS = {
+    "list": "",
+    "details": "?job=fails_at_run_time_1795300000004",
+    "figures": "?tab=figures&window=30d",
+}
+
+
+def stands(page: Page, view: str) -> None:
+    """Waits until a view shows its data."""
+    if view == "list":
+        expect(rows(page)).to_have_count(50)
+    elif view == "details":
+        expect(panel(page).locator(".part-spec pre")).to_be_visible()
+    else:
+        expect(page.locator(".templates tbody tr").first).to_be_visible()
+        expect(page.locator(".plot canvas")).to_have_count(3)
+    expect(page.locator("#notices .strip").first).to_be_visible()
+
+
+def serious(page: Page) -> list[tuple[str, list[Any]]]:
+    """What axe finds that keeps somebody from using the page: the rule, and where it is broken."""
+    found = Axe().run(page).response["violations"]
+    return [
+        (each["id"], [node["target"] for node in each["nodes"]])
+        for each in found
+        if each["impact"] in SERIOUS
+    ]
+
+
+@pytest.fixture
+def month(lab: Lab) -> Lab:
+    """The lab, and a month of jobs."""
+    lab.database.flink_jobs.insert_many(list(many(900, now=lab.now, span=timedelta(days=29))))
+    return lab
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_is_accessible_and_pictured(month: Lab, view: str, language: str, theme: str) -> None:
+    page = month.open(VIEWS[view], locale=LANGUAGES[language], color_scheme=theme, reduced_motion="reduce")
+    stands(page, view)
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{view}-{language}-{theme}.png", full_page=view == "figures")
+    assert serious(page) == []
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_fits_a_phone(month: Lab, view: str) -> None:
+    page = month.open(VIEWS[view], viewport=PHONE, is_mobile=True, has_touch=True, reduced_motion="reduce")
+    stands(page, view)
+    page.screenshot(path=SCREENSHOTS / f"{view}-phone.png")
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    assert serious(page) == []

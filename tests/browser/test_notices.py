@@ -1,0 +1,184 @@
+"""What the page says when something is wrong with the system or its own data; and in which language."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.records import sync_run
+from tests.browser.test_details import panel
+from tests.browser.test_list import row, rows
+
+if TYPE_CHECKING:
+    from tests.browser.conftest import Lab
+
+
+def notice(page: Page, title: str) -> Locator:
+    return page.locator("#notices .strip").filter(has=page.get_by_role("heading", name=title, exact=True))
+
+
+def test_jobs_that_stay_created_and_ids_that_cannot_be_found_are_named_with_what_to_check(lab: Lab) -> None:
+    page = lab.open()
+    created = notice(page, "Jobs stay CREATED")
+    expect(created).to_contain_text("1 job: the image cannot be pulled")
+    expect(created).to_contain_text("kubectl describe")
+    created.get_by_role("button", name="clicks_hourly_1795300000009").click()
+    expect(panel(page).locator(".part-reason")).to_contain_text("IMAGE_PULL")
+    page.keyboard.press("Escape")
+    without_id = notice(page, "No Flink Job ID can be found")
+    expect(without_id).to_contain_text("1 job: the submission failed")
+    expect(without_id).to_contain_text("can the pod reach Flink?")
+    expect(notice(page, "The status lags")).to_have_count(0)
+
+
+def test_a_sync_that_stopped_is_named_and_the_scheduler_is_to_be_checked(lab: Lab) -> None:
+    lab.database.sync_runs.delete_many({})
+    lab.database.sync_runs.insert_one(sync_run(lab.now - timedelta(minutes=10)))
+    page = lab.open()
+    lag = notice(page, "The status lags")
+    expect(lag).to_contain_text("The last complete sync pass was 10 min ago; one is due every 3 min.")
+    expect(lag).to_contain_text("is the scheduler running")
+    page.get_by_role("tab", name="Figures").click()
+    expect(page.locator('.tile[data-level="bad"]')).to_contain_text("10 min ago")
+
+
+def test_nine_minutes_are_no_lag_yet(lab: Lab) -> None:
+    lab.database.sync_runs.delete_many({})
+    lab.database.sync_runs.insert_one(sync_run(lab.now - timedelta(minutes=8, seconds=30)))
+    page = lab.open()
+    expect(notice(page, "Jobs stay CREATED")).to_be_visible()
+    expect(notice(page, "The status lags")).to_have_count(0)
+
+
+def test_a_cluster_that_cannot_be_reached_is_named_with_the_error(lab: Lab) -> None:
+    lab.database.sync_runs.insert_one(sync_run(lab.now + timedelta(seconds=1), reachable=False))
+    page = lab.open()
+    lag = notice(page, "The status lags")
+    expect(lag).to_contain_text("The Flink cluster default has not been reachable since")
+    expect(lag).to_contain_text("Connection refused")
+    expect(lag).to_contain_text("ask Flink's REST API")
+
+
+def test_a_sync_that_never_ran_is_said_so(lab: Lab) -> None:
+    lab.database.sync_runs.delete_many({})
+    page = lab.open()
+    expect(notice(page, "The status lags")).to_contain_text("No sync pass has been recorded yet")
+
+
+# --- unreachable is not empty -------------------------------------------------------------------------
+
+
+def test_when_the_server_is_away_the_page_says_so_and_keeps_what_it_has(lab: Lab) -> None:
+    page = lab.open(may_fail_to_load=True)
+    expect(rows(page)).to_have_count(11)
+    page.context.set_offline(True)
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("The server does not answer.")
+    expect(alert).to_contain_text("What is shown is as of")
+    expect(rows(page)).to_have_count(11)
+    expect(page.locator("#fresh-text")).to_contain_text("not updated for")
+    expect(page.locator("#view-jobs")).to_have_attribute("data-stale", "")
+    page.context.set_offline(False)
+    alert.get_by_role("button", name="Try again now").click()
+    expect(alert).to_have_count(0)
+    expect(page.locator("#fresh-text")).to_contain_text("updated")
+
+
+@pytest.mark.parametrize(
+    ("status", "content_type", "body", "said"),
+    [
+        (502, "text/html", "<html>Bad Gateway</html>", "The server answered 502."),
+        (
+            200,
+            "text/html",
+            "<html>Please log in</html>",
+            "Something other than the jobs function answered (200)",
+        ),
+        (
+            503,
+            "application/problem+json",
+            '{"status": 503, "detail": "MongoDB did not answer", "code": "STORE_UNAVAILABLE"}',
+            "The server answered 503. MongoDB did not answer",
+        ),
+    ],
+)
+def test_an_answer_that_is_none_is_never_an_empty_list(
+    lab: Lab, status: int, content_type: str, body: str, said: str
+) -> None:
+    page = lab.open(may_fail_to_load=True)
+    page.context.route(
+        "**/api/**", lambda route: route.fulfill(status=status, content_type=content_type, body=body)
+    )
+    page.reload()
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text(said)
+    expect(alert).to_contain_text("that does not mean that there is nothing")
+    expect(page.locator(".empty").first).to_contain_text("could not be loaded")
+    page.get_by_role("tab", name="Figures").click()
+    expect(page.locator("#view-figures .empty").first).to_contain_text("could not be loaded")
+
+
+def test_a_filter_that_the_server_refuses_is_told_in_its_words(lab: Lab) -> None:
+    page = lab.open("?cursor=nonsense", may_fail_to_load=True)
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("The server refused these filters.")
+    expect(alert).to_contain_text("cursor")
+
+
+def test_a_page_that_could_not_load_its_words_says_so(lab: Lab) -> None:
+    page = lab.open(may_fail_to_load=True)
+    page.context.route("**/words.en.json", lambda route: route.abort())
+    page.reload()
+    expect(page.get_by_text("The page could not be loaded completely: load it again.")).to_be_visible()
+
+
+# --- languages and themes -----------------------------------------------------------------------------
+
+
+def test_the_browsers_language_is_spoken_until_the_reader_chooses_another(lab: Lab) -> None:
+    page = lab.open(locale="zh-CN")
+    expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Flink 作业管理")
+    expect(page.get_by_role("tab", selected=True)).to_have_text("作业实例")
+    assert page.title() == "Flink 作业管理"
+    expect(row(page, "orders_enrich_1795300000007").locator(".chip")).to_have_text("运行中")
+    row(page, "clicks_hourly_1795300000009").get_by_role("button").click()
+    expect(panel(page).locator(".part-reason")).to_contain_text("检查镜像名称和标签")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name=re.compile("^English")).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Flink job management")
+    expect(row(page, "orders_enrich_1795300000007").locator(".chip")).to_have_text("RUNNING")
+    expect(page.locator("html")).to_have_attribute("lang", "en")
+    page.reload()
+    expect(page.get_by_role("tab", name="Figures")).to_be_visible()
+    page.get_by_role("tab", name="Figures").click()
+    page.get_by_role("button", name=re.compile("^中文")).click()
+    expect(page.get_by_role("tab", selected=True)).to_have_text("统计")
+    expect(page.locator(".tile h3").first).to_have_text("作业数")
+    expect(page.locator("canvas").first).to_have_attribute("aria-label", re.compile("图表"))
+
+
+def test_the_first_language_that_the_page_speaks_counts(lab: Lab) -> None:
+    page = lab.open(locale="fr-FR")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Flink job management")
+
+
+def test_the_theme_follows_the_system_until_the_reader_chooses(lab: Lab) -> None:
+    page = lab.open(color_scheme="dark")
+    background = "getComputedStyle(document.body).backgroundColor"
+    dark = page.evaluate(background)
+    theme = page.locator("#theme")
+    expect(theme).to_have_attribute("aria-label", "Theme: system")
+    theme.click()
+    expect(theme).to_have_attribute("aria-label", "Theme: light")
+    light = page.evaluate(background)
+    assert light != dark
+    page.reload()
+    expect(theme).to_have_attribute("aria-label", "Theme: light")
+    assert page.evaluate(background) == light
+    theme.click()
+    assert page.evaluate(background) == dark

@@ -1,0 +1,134 @@
+"""What the command prints of text that others wrote, and its words for times and events."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flinkjobs import log
+from flinkjobs.cli.app import _log_to_standard_error
+from flinkjobs.cli.output import clean, clean_lines
+from flinkjobs.cli.words import clock, event, moment, reason, seconds, trouble
+
+
+@given(st.text())
+def test_one_printable_line_comes_out_of_any_text(text: str) -> None:
+    line = clean(text)
+    assert len(line.splitlines()) <= 1
+    assert not [char for char in line if ord(char) < 32 or 127 <= ord(char) < 160 or char in "\u202e\u2066"]
+    line.encode()
+
+
+@pytest.mark.parametrize(
+    ("raw", "printed"),
+    [
+        ("a\x1b[31mb\x1b[0m", "ab"),
+        ("a\x1b]0;title\x07b", "ab"),
+        ("a\rb", "a\nb"),
+        ("a\r\nb\tc", "a\nb\tc"),
+        ("\x9b31mred\u202ever", "31mredver"),
+        ("half \ud800 a pair", "half ? a pair"),
+        ("汉字 ü", "汉字 ü"),
+    ],
+)
+def test_control_characters_are_taken_out(raw: str, printed: str) -> None:
+    assert clean_lines(raw) == printed
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (None, "-"),
+        (0, "0.0 s"),
+        (13.909, "13.9 s"),
+        (59.949, "59.9 s"),
+        (59.96, "1 min 0 s"),
+        (252.4, "4 min 12 s"),
+        (3_599.6, "1 h 0 min"),
+        (7_380, "2 h 3 min"),
+        (86_399.9, "1 d 0 h"),
+        (273_600, "3 d 4 h"),
+    ],
+)
+def test_durations_are_told_in_two_units(value: float | None, told: str) -> None:
+    assert seconds(value) == told
+
+
+def test_times_are_told_to_the_second() -> None:
+    assert moment("2026-11-23T05:24:14.678Z") == "2026-11-23 05:24:14"
+    assert clock("2026-11-23T05:24:14.678Z") == "05:24:14"
+    assert (moment(None), moment("yester\x1bday")) == ("-", "yesterday")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "told"),
+    [
+        (
+            "submitted",
+            {"template_id": "etl", "submitted_by": "ann", "k8s_job_name": "j", "cluster": "default"},
+            "submitted by ann as Kubernetes Job j",
+        ),
+        ("pod", {"pod": "p", "phase": "Failed"}, "pod p is Failed"),
+        (
+            "id_found",
+            {"flink_job_id": "a", "source": "LOG", "confirmed": True},
+            "Flink Job ID a found (LOG, confirmed by Flink)",
+        ),
+        ("started", {"flink_job_id": "a"}, "started in Flink as a"),
+        ("held_up", {"code": "QUOTA", "message": "x\ny"}, "held up by QUOTA: x y"),
+        ("missing", {"flink_job_id": "a"}, "Flink does not know a any more"),
+        ("flink_ended", {"flink_job_id": "a", "state": "FAILED"}, "a ended FAILED"),
+        (
+            "ended",
+            {"status": "FAILED", "code": "JOB_FAILED", "message": "boom", "duration": 3.0},
+            "ended FAILED after 3.0 s, JOB_FAILED: boom",
+        ),
+        ("ended", {"status": "FINISHED", "code": None, "message": None, "duration": None}, "ended FINISHED"),
+        ("unheard_of", {"x": 1}, "unheard_of {'x': 1}"),
+        ("pod", {}, "pod {}"),
+    ],
+)
+def test_events_are_told_in_words(name: str, data: dict[str, object], told: str) -> None:
+    assert event({"at": None, "event": name, "data": data}) == told
+
+
+def test_reasons_and_troubles_are_one_line() -> None:
+    assert reason(None) is None
+    assert reason({"code": "OOM", "message": "a\nb", "since": None}) == "OOM: a b"
+    found = {
+        "trouble": "STAYS_CREATED",
+        "code": "IMAGE_PULL",
+        "count": 7,
+        "job_ids": ["a_1", "b_2"],
+        "data": {},
+    }
+    assert trouble(found) == "7 jobs stay CREATED (IMAGE_PULL): a_1, b_2, …"
+
+
+@pytest.fixture
+def logger() -> Iterator[logging.Logger]:
+    """As it was before, after the test."""
+    handlers, propagate, level = log.LOGGER.handlers, log.LOGGER.propagate, log.LOGGER.level
+    yield log.LOGGER
+    log.LOGGER.handlers, log.LOGGER.propagate = handlers, propagate
+    log.LOGGER.setLevel(level)
+
+
+@pytest.mark.usefixtures("logger")
+def test_events_of_the_functions_are_lines_beside_the_result(capsys: pytest.CaptureFixture[str]) -> None:
+    error = ValueError("boom")
+    _log_to_standard_error("WARNING")
+    log.info("sync.pass", scanned=3)
+    log.warning("indexes.not_ensured", code="X", detail="a\nb")
+    log.error("job.not_decided", exception=error, job_id="a_1")
+    assert capsys.readouterr().err.splitlines() == [
+        "flinkjobs: warning: indexes.not_ensured code=X detail=a b",
+        "flinkjobs: error: job.not_decided job_id=a_1 exception=ValueError('boom')",
+    ]
+    _log_to_standard_error("DEBUG")
+    log.error("job.not_decided", exception=error)
+    assert "ValueError: boom" in capsys.readouterr().err.splitlines()
