@@ -40,11 +40,11 @@ export function setText(element, text) {
 export function reconcile(parent, items, keyOf, create, update) {
   const known = new Map([...parent.children].map((child) => [child.dataset.key, child]));
   const wanted = new Set(items.map(keyOf));
-  for (const [key, child] of known) child.remove();
+  for (const [key, child] of known) if (!wanted.has(key)) child.remove();
   let place = parent.firstElementChild;
   for (const item of items) {
     const key = keyOf(item);
-    let element = null;
+    let element = known.get(key);
     if (!element) {
       element = create(item);
       element.dataset.key = key;
