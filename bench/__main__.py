@@ -102,8 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(width=None if sys.stdout.isatty() else 150)
     is_whole = not options.quick and not options.only
     with Arena() as arena:
+        starts = _cold_starts(arena, console) if is_whole else {}  # while nothing lies around in Kubernetes
         measured = {case.name: _run(arena, case, console) for case in cases}
-        starts = _cold_starts(arena, console) if is_whole else {}
     checks = _checks(measured, starts)
     _show(console, measured.values(), starts, checks)
     output = options.output or (RESULTS if is_whole else None)

@@ -325,8 +325,7 @@ def told(code: int, body: Document) -> str:
         return f"{code} {body['code']}"
     counts = Counter((error["code"], error["job_id"] is not None) for error in body["errors"])
     errors = [
-        f"{name} ×{count}" if is_of_jobs else name  # noqa: RUF001 - as the document writes it
-        for (name, is_of_jobs), count in sorted(counts.items())
+        f"{name} ×{count}" if is_of_jobs else name for (name, is_of_jobs), count in sorted(counts.items())
     ]
     return ", ".join(["200", *errors, *(["incomplete"] if not body["complete"] else [])])
 

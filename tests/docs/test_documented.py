@@ -139,3 +139,10 @@ def test_no_page_is_forgotten() -> None:
                 for target in LINK.findall(page.read_text())
             )
     assert {page.name for page in (ROOT / "docs").glob("*.md")} <= {page.name for page in seen}
+
+
+def test_the_picture_of_the_house_names_every_module() -> None:
+    house = (ROOT / "docs" / "architecture.md").read_text().split("## The house")[1].split("## One record")[0]
+    named = set(re.findall(r"[a-z_]+", house))
+    modules = {module.name for module in pkgutil.iter_modules(flinkjobs.__path__)}
+    assert modules <= named, modules - named

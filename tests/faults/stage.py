@@ -67,8 +67,7 @@ class Passed:
             return [f"{self.status} {self.body['code']}"]
         counted = Counter((error["code"], error["job_id"] is not None) for error in self.body["errors"])
         told = [
-            f"{code} ×{count}" if is_of_records else code  # noqa: RUF001 - as the document writes it
-            for (code, is_of_records), count in counted.items()
+            f"{code} ×{count}" if is_of_records else code for (code, is_of_records), count in counted.items()
         ]
         told += [
             f"{name} unreachable" for name, seen in self.body["clusters"].items() if not seen["reachable"]

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 from pymongo import MongoClient, UpdateOne
 from pymongo.collection import Collection as MongoCollection
 
-from flinkjobs.adapters.mongo import JOB_INDEXES, MongoJobStore, _time, _translated
+from flinkjobs.adapters.mongo import JOB_INDEXES, MongoJobStore, read_time, translated
 from flinkjobs.errors import cut
 from flinkjobs.ports import Converted, UnreadableDate
 
@@ -38,7 +38,7 @@ class MongoAdmin:
         self._store = MongoJobStore(client, database)
 
     def missing_indexes(self) -> tuple[str, ...]:
-        with _translated():
+        with translated():
             existing = list(self._jobs.index_information().values())
         return tuple(
             index.document["name"] for index in JOB_INDEXES if not _is_there(index.document, existing)
@@ -48,11 +48,11 @@ class MongoAdmin:
         self._store.ensure_indexes()
 
     def count_text_dates(self) -> int:
-        with _translated():
+        with translated():
             return self._jobs.count_documents(_HOLDS_TEXT)
 
     def convert_dates(self, *, dry_run: bool) -> Iterator[Converted]:
-        with _translated():
+        with translated():
             fields = {"job_id": 1, **dict.fromkeys(DATE_FIELDS, 1)}
             documents: list[Document] = []
             for document in self._jobs.find(_HOLDS_TEXT, fields, batch_size=BATCH):
@@ -101,7 +101,7 @@ _HOLDS_TEXT: Final = {"$or": [{name: {"$type": "string"}} for name in DATE_FIELD
 def _date(text: str) -> datetime | None:
     """What a pass reads from this text; None where it cannot read it."""
     try:
-        return _time(text)
+        return read_time(text)
     except (ValueError, OverflowError):
         return None
 

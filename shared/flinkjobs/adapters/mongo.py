@@ -68,7 +68,7 @@ _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _JobDocument = Mapping[str, Any]
 _FLINK_JOB_ID: Final = re.compile(r"[0-9a-f]{32}")
 
-_FOLLOWED_FIELDS: Final = (
+FOLLOWED_FIELDS: Final = (
     "job_id",
     "status",
     "submitted_at",
@@ -150,7 +150,7 @@ class MongoJobStore:
         self._client = client
 
     def insert(self, record: JobRecord, details: Mapping[str, Any]) -> None:
-        with _translated():
+        with translated():
             try:
                 self._jobs.insert_one(_new_document(record, details))
             except DuplicateKeyError as error:
@@ -159,7 +159,7 @@ class MongoJobStore:
                 raise DuplicateJobIdError(f"a record {record.job_id} exists already") from error
 
     def submitted_with(self, idempotency_key: str) -> Submitted | None:
-        with _translated():
+        with translated():
             found = self._jobs.find_one({"idempotency_key": idempotency_key})
         if found is None:
             return None
@@ -171,7 +171,7 @@ class MongoJobStore:
     def take_up(self, record: JobRecord, *, until: datetime) -> JobRecord | None:
         unchanged = {"job_id": record.job_id, "status": Status.CREATED.value, "revision": record.revision}
         revision = (record.revision or 0) + 1
-        with _translated():
+        with translated():
             result = self._jobs.update_one(
                 unchanged, {"$set": {"in_flight_until": until, "revision": revision}}
             )
@@ -179,7 +179,7 @@ class MongoJobStore:
 
     def accept(self, job_id: str, *, now: datetime) -> bool:
         given_up = {"status": Status.FAILED.value, "reason.code": ReasonCode.K8S_JOB_MISSING.value}
-        with _translated():
+        with translated():
             result = self._jobs.update_one(
                 {"job_id": job_id, "status": {"$nin": sorted(FINAL)}},
                 {"$set": {"in_flight_until": None, "updated_at": now}, "$inc": {"revision": 1}},
@@ -189,7 +189,7 @@ class MongoJobStore:
             return self._jobs.find_one({"job_id": job_id, **given_up}, {"_id": 1}) is None
 
     def template(self, template_id: str) -> Mapping[str, Any] | None:
-        with _translated():
+        with translated():
             return self._templates.find_one({"template_id": template_id}, {"_id": 0})
 
     def records_to_follow(
@@ -205,9 +205,9 @@ class MongoJobStore:
         }
         if job_ids is not None:
             query["job_id"] = {"$in": sorted(job_ids)}
-        with _translated(), ThreadPoolExecutor(1, thread_name_prefix="records") as thread:
+        with translated(), ThreadPoolExecutor(1, thread_name_prefix="records") as thread:
             batches: Iterator[Any] = self._jobs.find_raw_batches(
-                query, {"_id": 0, **dict.fromkeys(_FOLLOWED_FIELDS, 1)}, batch_size=RECORDS_PER_BATCH
+                query, {"_id": 0, **dict.fromkeys(FOLLOWED_FIELDS, 1)}, batch_size=RECORDS_PER_BATCH
             )
             upcoming = thread.submit(next, batches, b"")
             while batch := upcoming.result():
@@ -221,7 +221,7 @@ class MongoJobStore:
         if not updates:
             return Applied(job_ids=frozenset(), conflicts=frozenset())
         wanted = frozenset(update.after.job_id for update in updates)
-        with _translated():
+        with translated():
             result = self._jobs.bulk_write(
                 [_conditional(update, now, run_id) for update in updates], ordered=False
             )
@@ -232,7 +232,7 @@ class MongoJobStore:
         return Applied(job_ids=written, conflicts=wanted - written)
 
     def fail_submission(self, job_id: str, *, code: str, message: str, now: datetime) -> bool:
-        with _translated():
+        with translated():
             result = self._jobs.update_one(
                 {"job_id": job_id, "status": Status.CREATED.value, "flink_job_id": None},
                 {
@@ -251,27 +251,27 @@ class MongoJobStore:
     def settled(self, job_ids: Collection[str]) -> Mapping[str, Settled]:
         names = ("job_id", "status", "flink_job_id", "submitter_done", "k8s_job_name")
         fields = dict.fromkeys(names, 1) | {"_id": 0}
-        with _translated():
+        with translated():
             found = list(self._jobs.find({"job_id": {"$in": sorted(job_ids)}}, fields))
         return {document["job_id"]: _settled(document) for document in found}
 
     def save_run(self, report: Mapping[str, Any]) -> None:
-        with _translated():
+        with translated():
             self._runs.insert_one(dict(report))
 
     def save_submitter_log(self, job_id: str, log: SubmitterLog) -> bool:
         kept = {"text": log.text, "truncated": log.truncated, "pod": log.pod, "saved_at": log.saved_at}
-        with _translated():
+        with translated():
             result = self._jobs.update_one({"job_id": job_id}, {"$set": {"submitter_log": kept}})
         return result.matched_count == 1
 
     def save_cleanup_run(self, report: Mapping[str, Any]) -> None:
-        with _translated():
+        with translated():
             self._cleanup_runs.insert_one(dict(report))
 
     def take_lease(self, name: str, *, holder: str, ttl_seconds: float) -> Lease | None:
         taken = {"holder": holder, "expires_at": _from_now(ttl_seconds)}
-        with _translated():
+        with translated():
             found = self._leases.find_one_and_update(
                 {"_id": name, "$expr": {"$lte": ["$expires_at", "$$NOW"]}},
                 [{"$set": {**taken, "fence": {"$add": ["$fence", 1]}}}],
@@ -305,7 +305,7 @@ class MongoJobStore:
 
     def _change_lease(self, lease: Lease, fields: Mapping[str, Any]) -> bool:
         ours = {"_id": lease.name, "holder": lease.holder, "fence": lease.fence}
-        with _translated():
+        with translated():
             return self._leases.update_one(ours, [{"$set": dict(fields)}]).matched_count == 1
 
     def ensure_indexes(self) -> None:
@@ -319,7 +319,7 @@ class MongoJobStore:
             StoreRefusedError: a unique index cannot be made, as a rule because a value occurs twice. All
                 other indexes exist then.
         """
-        with _translated():
+        with translated():
             kept_seconds = int(RUNS_KEPT.total_seconds())
             for runs in (self._runs, self._cleanup_runs):
                 runs.create_indexes(
@@ -363,7 +363,7 @@ class MongoJobStore:
         )
 
     def ping(self) -> None:
-        with _translated():
+        with translated():
             self._client.admin.command("ping")
 
     def close(self) -> None:
@@ -433,12 +433,12 @@ def read_record(document: _JobDocument) -> JobRecord | UnreadableRecord:
             flink_jobs=_read_refs(document),
             submitter_done=_is_submitter_done(document),
             dropped_ids=tuple(document.get("dropped_ids") or ()),
-            start_time=_time(document.get("start_time")),
-            end_time=_time(document.get("end_time")),
+            start_time=read_time(document.get("start_time")),
+            end_time=read_time(document.get("end_time")),
             duration=document.get("duration"),
             reason=_read_reason(document.get("reason")),
-            missing_since=_time(document.get("missing_since")),
-            in_flight_until=_time(document.get("in_flight_until")),
+            missing_since=read_time(document.get("missing_since")),
+            in_flight_until=read_time(document.get("in_flight_until")),
             revision=_revision(document),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -455,10 +455,10 @@ def _read_refs(document: _JobDocument) -> tuple[FlinkJobRef, ...]:
                 source=IdSource(ref["source"]),
                 confirmed=ref["confirmed"],
                 state=_text_of(ref, "state"),
-                start_time=_time(ref.get("start_time")),
-                end_time=_time(ref.get("end_time")),
+                start_time=read_time(ref.get("start_time")),
+                end_time=read_time(ref.get("end_time")),
                 failure=ref.get("failure"),
-                missing_since=_time(ref.get("missing_since")),
+                missing_since=read_time(ref.get("missing_since")),
                 missing_passes=ref.get("missing_passes", 0),
             )
             for ref in stored
@@ -510,7 +510,7 @@ def _read_reason(stored: _JobDocument | None) -> Reason | None:
     )
 
 
-def _time(stored: Any) -> datetime | None:
+def read_time(stored: Any) -> datetime | None:
     """A BSON date, or one of the old platform's ISO strings, which are UTC without saying so.
 
     Of a string only the milliseconds count, as in a BSON date: converting it changes nothing that is read.
@@ -523,7 +523,7 @@ def _time(stored: Any) -> datetime | None:
 
 
 def _required_time(document: _JobDocument, name: str) -> datetime:
-    time = _time(document.get(name))
+    time = read_time(document.get(name))
     if time is None:
         raise ValueError(f"{name} is missing")
     return time
@@ -638,7 +638,8 @@ _RETRYABLE_CODES: Final = frozenset({6, 7, 50, 89, 91, 189, 262, 9001, 10107, 11
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Turns pymongo's exceptions into StoreUnavailableError, what may go away, or StoreRefusedError."""
     try:
         yield
     except FlinkjobsError:

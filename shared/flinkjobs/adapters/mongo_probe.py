@@ -12,11 +12,11 @@ from pymongo import DESCENDING, MongoClient
 
 from flinkjobs.adapters.migration import MongoAdmin
 from flinkjobs.adapters.mongo import (
-    _FOLLOWED_FIELDS,
+    FOLLOWED_FIELDS,
     MongoJobStore,
-    _translated,
     new_client,
     read_record,
+    translated,
 )
 from flinkjobs.adapters.mongo_read import MongoReadStore
 from flinkjobs.model import JobRecord, ReasonCode, Status, UnreadableRecord
@@ -46,11 +46,11 @@ class MongoProbe(MongoReadStore):
         self._admin = MongoAdmin(client, database)
 
     def version(self) -> str:
-        with _translated():
+        with translated():
             return str(self._client.server_info()["version"])
 
     def user(self) -> str | None:
-        with _translated():
+        with translated():
             users = self._client.admin.command("connectionStatus")["authInfo"]["authenticatedUsers"]
         return f"{users[0]['user']}@{users[0]['db']}" if users else None
 
@@ -59,7 +59,7 @@ class MongoProbe(MongoReadStore):
         lease = self._store.take_lease(LEASE, holder=uuid.uuid4().hex, ttl_seconds=1)
         if lease is not None:
             self._store.release_lease(lease, cursor=None)
-        with _translated():
+        with translated():
             self._jobs.update_one({"_id": ObjectId()}, {"$set": {"revision": 0}})
 
     def missing_indexes(self) -> Sequence[str]:
@@ -90,9 +90,9 @@ class MongoProbe(MongoReadStore):
         return [record for record in self._records(condition) if isinstance(record, JobRecord)]
 
     def _records(self, condition: Mapping[str, Any]) -> Iterator[JobRecord | UnreadableRecord]:
-        with _translated():
+        with translated():
             found = self._jobs.find(
-                condition, dict.fromkeys(_FOLLOWED_FIELDS, 1), sort={"submitted_at": DESCENDING}
+                condition, dict.fromkeys(FOLLOWED_FIELDS, 1), sort={"submitted_at": DESCENDING}
             )
             for document in found:
                 yield read_record(document)

@@ -21,14 +21,14 @@ from pymongo.collection import Collection as MongoCollection
 from pymongo.errors import OperationFailure
 
 from flinkjobs.adapters.mongo import (
-    _FOLLOWED_FIELDS,
     BY_STATUS,
     BY_TEMPLATE,
     BY_TIME,
-    _time,
-    _translated,
+    FOLLOWED_FIELDS,
     new_client,
     read_record,
+    read_time,
+    translated,
 )
 from flinkjobs.errors import BadRequestError, Fault
 from flinkjobs.listing import Filter, Form, Place, Row
@@ -40,7 +40,7 @@ _Document = dict[str, Any]
 _Index = Sequence[tuple[str, int]]
 
 LISTED_FIELDS: Final = dict.fromkeys(
-    (*_FOLLOWED_FIELDS, "template_id", "job_name", "submitted_by", "updated_at"), 1
+    (*FOLLOWED_FIELDS, "template_id", "job_name", "submitted_by", "updated_at"), 1
 )
 SHOWN_FIELDS: Final = LISTED_FIELDS | dict.fromkeys(("spec", "submitter_log"), 1)
 
@@ -79,7 +79,7 @@ class MongoReadStore:
 
     def rows(self, form: Form, wanted: Filter, *, after: Place | None, limit: int) -> Sequence[Row]:
         found: list[_Document] = []
-        with _translated():
+        with translated():
             text = None if wanted.text is None else self._text_condition(wanted.text)
             for bounds in _bounds_after(form, wanted, after):
                 if missing := limit - len(found):
@@ -125,7 +125,7 @@ class MongoReadStore:
         forms: Iterable[Form | None] = (Form.DATE, Form.TEXT) if is_bounded else (None,)
         count = {"$group": {"_id": "$status", "count": {"$sum": 1}}}
         totals: Counter[str | None] = Counter()
-        with _translated():
+        with translated():
             text = None if wanted.text is None else self._text_condition(wanted.text)
             for form in forms:
                 condition = {} if form is None else _bounds(form, wanted)
@@ -168,7 +168,7 @@ class MongoReadStore:
 
     def look_up(self, any_id: str) -> Row | None:
         names = ("job_id", "k8s_job_name", "flink_job_id", "flink_job_ids")
-        with _translated():
+        with translated():
             for name in names:
                 found = list(self._jobs.find({name: any_id}, SHOWN_FIELDS, limit=MAX_ALIKE))
                 if found:
@@ -178,7 +178,7 @@ class MongoReadStore:
     # --- figures ------------------------------------------------------------------------------------
 
     def tallies(self, now: datetime) -> Sequence[Tally]:
-        with _translated():
+        with translated():
             return [_tally(group) for group in self._aggregate(_tally_stages(now), BY_STATUS)]
 
     def causes(self, *, created_before: datetime, failed_since: datetime, examples: int) -> Sequence[Cause]:
@@ -193,7 +193,7 @@ class MongoReadStore:
         count = {"$group": {"_id": {"status": "$status", "code": "$reason.code"}, "count": {"$sum": 1}}}
         counted: Counter[tuple[str, str | None]] = Counter()
         ids: dict[tuple[str, str | None], list[str]] = {}
-        with _translated():
+        with translated():
             for condition in conditions:
                 odd = {"$match": {"$expr": {"$not": [normal]}}}
                 stages: list[_Document] = [{"$match": condition}, {"$limit": _NO_LIMIT}, odd, count]
@@ -222,11 +222,11 @@ class MongoReadStore:
 
     def last_runs(self, *, limit: int) -> Sequence[Mapping[str, Any]]:
         fields = {"_id": 0, "errors": {"$slice": ERRORS_KEPT}}
-        with _translated():
+        with translated():
             return list(self._runs.find(_WHOLE, fields, sort={"started_at": DESCENDING}, limit=limit))
 
     def last_complete_run(self) -> datetime | None:
-        with _translated():
+        with translated():
             found = self._runs.find_one(
                 {**_WHOLE, "complete": True}, {"started_at": 1}, sort={"started_at": DESCENDING}
             )
@@ -234,13 +234,13 @@ class MongoReadStore:
 
     def last_cleanup(self) -> Mapping[str, Any] | None:
         fields = {"_id": 0, "errors": {"$slice": ERRORS_KEPT}}
-        with _translated():
+        with translated():
             return self._cleanups.find_one(
                 {**_DATED, "dry_run": {"$ne": True}}, fields, sort={"started_at": DESCENDING}
             )
 
     def ping(self) -> None:
-        with _translated():
+        with translated():
             self._client.admin.command("ping")
 
     def close(self) -> None:
@@ -353,7 +353,7 @@ def _row(document: _Document) -> Row:
 
 def _readable_time(stored: Any) -> datetime | None:
     try:
-        return _time(stored)
+        return read_time(stored)
     except (TypeError, ValueError, AttributeError, OverflowError):
         return None
 

@@ -183,7 +183,7 @@ function showFreshness() {
   setAttribute(byId("fresh"), "data-level", poller.error ? "bad" : "good");
   view.setStale(Boolean(poller.error) && poller.loadedAt !== null);
   views.notices.show([
-    ...(false ? [failureNotice(failing.error, failing.loadedAt)] : []),
+    ...(failing ? [failureNotice(failing.error, failing.loadedAt)] : []),
     ...(latest.metrics ? troubleNotices(latest.metrics.troubles) : []),
   ]);
 }
