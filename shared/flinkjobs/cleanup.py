@@ -328,26 +328,35 @@ def _plan(work: _Work) -> _Plan:
 
 def _leftovers(work: _Work) -> Iterator[Leftover]:
     """Every Job with our label, then what is left of others; where that cannot be listed, the Jobs alone."""
-    yield from work.cleanup.cluster.leftovers(Kind.JOB, SELECTOR)
+    uid_of_job = {}
+    for job in work.cleanup.cluster.leftovers(Kind.JOB, SELECTOR):
+        uid_of_job[job.name] = job.uid
+        yield job
     try:
-        yield from _orphans(work.cleanup.cluster)
+        yield from _orphans(work.cleanup.cluster, uid_of_job)
     except KubernetesThrottledError:
         raise
     except (KubernetesRefusedError, KubernetesUnavailableError) as error:
         work.error(None, error)
 
 
-def _orphans(cluster: Housekeeping) -> Iterator[Leftover]:
-    """The pods and the ConfigMaps of ours for which no Job is responsible."""
+def _orphans(cluster: Housekeeping, uid_of_job: Mapping[str, str]) -> Iterator[Leftover]:
+    """The pods and the ConfigMaps of ours for which no Job is responsible; in use while theirs is there."""
+
+    def is_in_use(orphan: Leftover) -> bool:
+        uid = uid_of_job.get(orphan.job_name)
+        return uid is not None and orphan.job_uid in ("", uid)
+
     busy = set()
     for pod in cluster.leftovers(Kind.POD, SELECTOR):
         if pod.job_id and not pod.has_owner:
             if pod.phase is JobPhase.ACTIVE:
                 busy.add(pod.job_id)
-            yield pod
+            yield replace(pod, phase=JobPhase.ACTIVE) if is_in_use(pod) else pod
     for script in cluster.leftovers(Kind.CONFIG_MAP, SELECTOR):
         if script.job_id and not script.has_owner:
-            yield replace(script, phase=JobPhase.ACTIVE) if script.job_id in busy else script
+            in_use = script.job_id in busy or is_in_use(script)
+            yield replace(script, phase=JobPhase.ACTIVE) if in_use else script
 
 
 def _with_records(
@@ -454,14 +463,26 @@ def _give_up(work: _Work, candidates: Sequence[_Candidate]) -> list[_Candidate]:
             work.error(leftover.job_id, found)
             continue
         if found is not None and not work.dry_run:
-            if not work.cleanup.store.save_submitter_log(leftover.job_id, found):
-                work.keep(leftover, Kept.CHANGED)
+            if (refused := _save_log(work, leftover, found)) is not None:
+                work.keep(leftover, refused)
                 continue
             log.warning("job.given_up", job_id=leftover.job_id, k8s_job_name=leftover.job_name, pod=found.pod)
         work.logs_saved += found is not None
         work.given_up.add(leftover.uid)
         done.append(candidate)
     return done
+
+
+def _save_log(work: _Work, leftover: Leftover, found: SubmitterLog) -> Kept | None:
+    """Keeps a log on its record; else says why its object has to stay. Without the store the run ends."""
+    if work.stopped:
+        return Kept.ERROR
+    try:
+        return None if work.cleanup.store.save_submitter_log(leftover.job_id, found) else Kept.CHANGED
+    except FlinkjobsError as error:
+        work.error(None, error)
+        work.stopped = True
+        return Kept.ERROR
 
 
 def _log_of(work: _Work, leftover: Leftover) -> SubmitterLog | FlinkjobsError | None:

@@ -99,10 +99,9 @@ def _with_found_ids(record: JobRecord, submitter: SubmitterObservation | None) -
         return record
     refs = record.flink_jobs
     known = {ref.id for ref in refs} | set(record.dropped_ids)
-    if isinstance(submitter, Submitter):
-        refs += tuple(
-            FlinkJobRef(id=found.id, source=found.source) for found in submitter.ids if found.id not in known
-        )
+    refs += tuple(
+        FlinkJobRef(id=found.id, source=found.source) for found in submitter.ids if found.id not in known
+    )
     if not refs and isinstance(submitter.named, FlinkJob):
         refs = (FlinkJobRef(id=submitter.named.id, source=IdSource.JOB_NAME),)
     return replace(record, flink_jobs=refs, submitter_done=record.submitter_done or _is_done(submitter))
@@ -110,9 +109,7 @@ def _with_found_ids(record: JobRecord, submitter: SubmitterObservation | None) -
 
 def _is_done(submitter: Submitter | NoKubernetesJob) -> bool:
     """Whether the submitter can print no further id, and all that it printed was looked at."""
-    if isinstance(submitter, NoKubernetesJob):
-        return True
-    over = submitter.phase in (JobPhase.COMPLETE, JobPhase.FAILED)
+    over = isinstance(submitter, NoKubernetesJob) or submitter.phase in (JobPhase.COMPLETE, JobPhase.FAILED)
     return over and submitter.log in (LogState.READ, LogState.GONE)
 
 
@@ -127,13 +124,16 @@ def _by_submitter(
         return record
     if isinstance(submitter, NoKubernetesJob):
         since = max(record.submitted_at, record.in_flight_until or record.submitted_at)
-        if now - since <= policy.grace or isinstance(submitter.named, Unreachable):
+        may_tell_more = submitter.log in (LogState.RUNNING, LogState.UNREACHABLE)  # a pod without its Job
+        if may_tell_more or now - since <= policy.grace or isinstance(submitter.named, Unreachable):
             return replace(record, submitter_done=False)
+        told = f"\nthe last lines of its pods were:\n{submitter.telling}" if submitter.telling else ""
         return _failed(
             record,
             ReasonCode.K8S_JOB_MISSING,
             f"the Kubernetes Job {record.k8s_job_name or '(no name on the record)'} does not exist, and no "
-            f"Flink job is named {record.job_id}: it was never created, or deleted before its id was read",
+            f"Flink job is named {record.job_id}: it was never created, or deleted before its id was read"
+            f"{told}",
             now,
         )
     if submitter.phase in (JobPhase.ACTIVE, JobPhase.SUSPENDED):

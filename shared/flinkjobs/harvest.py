@@ -24,6 +24,7 @@ from flinkjobs.model import (
     JobPhase,
     LogState,
     Missing,
+    NoKubernetesJob,
     Submitter,
 )
 from flinkjobs.ports import Cluster
@@ -76,25 +77,60 @@ def observe_submitter(
             that waits for its jobs may print the next id as soon as one of them is over.
         now: the time of the pass.
     """
-    pods = sorted(pods, key=lambda pod: (pod.created_at is None, pod.created_at, pod.name))
+    pods = _by_age(pods)
     is_over = job.phase in (JobPhase.COMPLETE, JobPhase.FAILED)
     outputs = [read_output(pod, cluster, skip_running=is_followed) for pod in pods]
     if is_over and not pods:
         outputs.append(Output(state=LogState.GONE))
-    ids = dict.fromkeys(found.id for output in outputs for found in output.ids)
-    sources = {found.id: found.source for output in outputs for found in reversed(output.ids)}
+    ids = _ids_of(outputs)
     trouble = diagnose(job, pods)
     if trouble is None and not is_over and not ids and _is_stuck(job, pods, now):
         trouble = diagnose(job, pods, _events(job, pods, cluster))
     return Submitter(
         phase=job.phase,
         ended=job.ended,
-        ids=tuple(FoundId(id=flink_job_id, source=sources[flink_job_id]) for flink_job_id in ids),
+        ids=ids,
         log=_worst([output.state for output in outputs]),
-        telling="\n".join(output.telling for output in outputs if output.telling)[-joblog.MAX_TELLING :],
+        telling=_telling_of(outputs),
         trouble=trouble,
-        unread="; ".join(output.unread for output in outputs if output.unread),
+        unread=_unread_of(outputs),
     )
+
+
+def observe_orphans(pods: Sequence[Pod], cluster: Cluster, *, is_followed: bool) -> NoKubernetesJob:
+    """Gathers what the pods of a Job that does not exist any more still say.
+
+    Args:
+        pods: all pods that carry the Job's name.
+        cluster: asked for logs.
+        is_followed: as in `observe_submitter`.
+    """
+    outputs = [read_output(pod, cluster, skip_running=is_followed) for pod in _by_age(pods)]
+    return NoKubernetesJob(
+        ids=_ids_of(outputs),
+        log=_worst([output.state for output in outputs]) if outputs else LogState.GONE,
+        telling=_telling_of(outputs),
+        unread=_unread_of(outputs),
+    )
+
+
+def _by_age(pods: Sequence[Pod]) -> list[Pod]:
+    return sorted(pods, key=lambda pod: (pod.created_at is None, pod.created_at, pod.name))
+
+
+def _ids_of(outputs: Sequence[Output]) -> tuple[FoundId, ...]:
+    """The ids in the order printed, each once, with the first source that had it."""
+    ids = dict.fromkeys(found.id for output in outputs for found in output.ids)
+    sources = {found.id: found.source for output in outputs for found in reversed(output.ids)}
+    return tuple(FoundId(id=flink_job_id, source=sources[flink_job_id]) for flink_job_id in ids)
+
+
+def _telling_of(outputs: Sequence[Output]) -> str:
+    return "\n".join(output.telling for output in outputs if output.telling)[-joblog.MAX_TELLING :]
+
+
+def _unread_of(outputs: Sequence[Output]) -> str:
+    return "; ".join(output.unread for output in outputs if output.unread)
 
 
 def read_output(pod: Pod, cluster: Cluster, *, skip_running: bool = False) -> Output:

@@ -349,11 +349,19 @@ class Submitter:
 class NoKubernetesJob:
     """The API server answered that the record's Job does not exist.
 
+    Its pods may be there without it: somebody deleted the Job alone. What they say counts as ever, but not
+    what they do not say: there may have been others.
+
     Attributes:
-        named: as in `Submitter`.
+        ids, telling, named, unread: as in `Submitter`.
+        log: GONE also where no pod is left.
     """
 
+    ids: tuple[FoundId, ...] = ()
+    log: LogState = LogState.GONE
+    telling: str = ""
     named: FlinkObservation | None = None
+    unread: str = ""
 
 
 SubmitterObservation: TypeAlias = Submitter | NoKubernetesJob | Unreachable

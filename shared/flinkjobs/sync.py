@@ -27,7 +27,7 @@ from typing import Any, Final, TypeVar
 from flinkjobs import log
 from flinkjobs.decide import decide
 from flinkjobs.errors import FlinkjobsError, KubernetesUnreadableError, TemporaryError
-from flinkjobs.harvest import observe_submitter
+from flinkjobs.harvest import observe_orphans, observe_submitter
 from flinkjobs.kube import APP, APP_LABEL, JOB_ID_LABEL, KubernetesJob, Pod
 from flinkjobs.lease import Held, held
 from flinkjobs.manifest import label_safe
@@ -266,9 +266,15 @@ def _go_through(passing: _Pass, *, lost_since: datetime, job_ids: Collection[str
 
 
 def _write_what_moved(passing: _Pass, portions: Iterator[list[JobRecord]]) -> None:
-    """What the snapshots say is decided portion by portion, each beside the writing of those before it."""
+    """What the snapshots say is decided portion by portion, each beside the writing of those before it.
+
+    However little time there is, the first portion is written: every pass gets on.
+    """
     writing: deque[tuple[_Step, Future[Applied | None]]] = deque()
-    for records in portions:
+    for number, records in enumerate(portions):
+        if number and passing.is_out_of_time():
+            passing.complete = False
+            break
         step = _decide_all(passing, records)
         writing.append((step, passing.threads.submit(_write, passing, step)))
         if len(writing) > WRITES_AT_ONCE:
@@ -449,7 +455,7 @@ def _look_at(passing: _Pass, records: Sequence[JobRecord], now: datetime) -> dic
         observed[record.job_id] = look
         if isinstance(look, Unreachable):
             passing.error(record.job_id, KUBERNETES_UNAVAILABLE, look.error)
-        elif isinstance(look, Submitter) and look.unread:
+        elif look.unread:
             passing.error(record.job_id, LOG_UNREACHABLE, look.unread)
     return observed | _with_names(passing, records, observed, now)
 
@@ -469,10 +475,10 @@ def _with_names(
 
 
 def _needs_name(record: JobRecord, look: Submitter | NoKubernetesJob, now: datetime, policy: Policy) -> bool:
-    if record.flink_jobs:
+    if record.flink_jobs or look.ids:
         return False
     if isinstance(look, Submitter):
-        return look.log is LogState.GONE and not look.ids
+        return look.log is LogState.GONE
     return now - max(record.submitted_at, record.in_flight_until or record.submitted_at) > policy.grace
 
 
@@ -501,17 +507,25 @@ def _look(passing: _Pass, record: JobRecord, listed: _Listed | None, now: dateti
 def _look_closely(
     passing: _Pass, record: JobRecord, listed: _Listed | None, now: datetime
 ) -> SubmitterObservation:
-    """As `_look`; a Job that the list lacks is asked for by its name, and its pods are listed after it."""
+    """As `_look`; a Job that the list lacks is asked for by its name, and its pods are listed after it.
+
+    Of a Job that does not exist, pods may be left: somebody deleted it with `--cascade=orphan`, or the
+    garbage collector has not come to them yet.
+    """
     cluster, policy = passing.sync.cluster, passing.sync.policy
     name = record.k8s_job_name or ""
-    job: KubernetesJob | Missing | None = listed.jobs.get(name) if listed else None
-    if job is None:
-        listed = None
-        job = cluster.job(name)
-    if isinstance(job, Missing) or job.job_id not in ("", record.job_id):
-        return NoKubernetesJob()
-    pods = (listed or _jobs_and_pods(cluster, [record])).pods.get(name, ())
     is_followed = any(ref.confirmed and ref.state not in TERMINAL_STATES for ref in record.flink_jobs)
+    job: KubernetesJob | Missing
+    if listed is not None and name in listed.jobs:
+        job, its_pods = listed.jobs[name], listed
+    else:
+        job, its_pods = cluster.job(name), None
+    if isinstance(job, Missing):
+        left = (listed or _jobs_and_pods(cluster, [record])).pods.get(name, ())
+        return observe_orphans(left, cluster, is_followed=is_followed)
+    if job.job_id not in ("", record.job_id):
+        return NoKubernetesJob()
+    pods = (its_pods or _jobs_and_pods(cluster, [record])).pods.get(name, ())
     submitter = observe_submitter(job, pods, cluster, is_followed=is_followed, now=now)
     if passing.may_take_back and _waits_for_its_script_in_vain(record, submitter, now, policy):
         cluster.delete_job(job.name, job.uid)
@@ -546,7 +560,7 @@ def _observe_flink(
     observed: dict[str, dict[str, FlinkObservation]] = {}
     asked: list[tuple[JobRecord, str]] = []
     for record in records:
-        seen = observed[record.job_id] = {}
+        seen = observed.setdefault(record.job_id, {})  # two documents may have one job id
         known = {ref.id: ref.state for ref in record.flink_jobs}
         for flink_job_id in (*known, *_found_ids(submitters.get(record.job_id), known)):
             if known.get(flink_job_id) in TERMINAL_STATES:
@@ -571,10 +585,10 @@ def _observe_flink(
 
 def _found_ids(submitter: SubmitterObservation | None, known: Collection[str]) -> list[str]:
     found: list[str] = []
-    if isinstance(submitter, Submitter):
+    if isinstance(submitter, Submitter | NoKubernetesJob):
         found += [entry.id for entry in submitter.ids if entry.id not in known]
-    if isinstance(submitter, Submitter | NoKubernetesJob) and isinstance(submitter.named, FlinkJob):
-        found.append(submitter.named.id)
+        if isinstance(submitter.named, FlinkJob):
+            found.append(submitter.named.id)
     return found
 
 

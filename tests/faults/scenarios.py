@@ -105,19 +105,25 @@ def log_gone_but_named(stage: Stage) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def job_deleted(stage: Stage) -> Iterator[None]:
-    """Somebody has deleted the Kubernetes Job before its id was read."""
+def deleted(*, with_pods: bool) -> Scenario:
+    """Somebody has deleted the Kubernetes Job before its id was read, with its pods or alone."""
 
-    def change(asked: Asked, answer: Answer) -> Answer:
+    @contextmanager
+    def scenario(stage: Stage) -> Iterator[None]:
         name = cast.k8s_job_of("complete")
-        if asked.path.endswith(f"/jobs/{name}"):
-            told = {"kind": "Status", "reason": "NotFound", "message": f'jobs.batch "{name}" not found'}
-            return replace(answer, status=404, body=json.dumps(told).encode())
-        return without(answer, name)
 
-    with stage.between(change):
-        yield
+        def change(asked: Asked, answer: Answer) -> Answer:
+            if asked.path.endswith(f"/jobs/{name}"):
+                told = {"kind": "Status", "reason": "NotFound", "message": f'jobs.batch "{name}" not found'}
+                return replace(answer, status=404, body=json.dumps(told).encode())
+            if with_pods and asked.path.partition("?")[0].endswith("/pods"):
+                return without(answer, name, by=lambda pod: pod["metadata"]["labels"]["job-name"])
+            return without(answer, name)
+
+        with stage.between(change):
+            yield
+
+    return scenario
 
 
 # --- pods -------------------------------------------------------------------------------------------
@@ -342,15 +348,19 @@ def object_changed(kind: str, damage: Callable[[Document], object]) -> Scenario:
     return scenario
 
 
-def without(answer: Answer, name: str) -> Answer:
-    """A list without the object of this name; any other answer as it is."""
+def name_of(item: Mapping[str, Any]) -> str:
+    return str(item["metadata"]["name"])
+
+
+def without(answer: Answer, name: str, *, by: Callable[[Mapping[str, Any]], str] = name_of) -> Answer:
+    """A list without the objects of this name; any other answer as it is."""
     try:
         body = json.loads(answer.body)
     except ValueError:
         return answer
     if "items" not in body:
         return answer
-    body["items"] = [item for item in body["items"] if item["metadata"]["name"] != name]
+    body["items"] = [item for item in body["items"] if by(item) != name]
     return replace(answer, body=json.dumps(body).encode())
 
 
@@ -509,7 +519,8 @@ SCENARIOS: dict[str, Scenario] = {
     "log-gone-404": switched_on(RequestFault(effect="log-gone-404")),
     "log-gone-200": switched_on(RequestFault(effect="log-gone-200")),
     "log-gone-named": log_gone_but_named,
-    "job-deleted": job_deleted,
+    "job-deleted": deleted(with_pods=True),
+    "job-deleted-alone": deleted(with_pods=False),
     "pod-image": pod_fault("image-pull", outcome=SUBMITS),
     "pod-unschedulable": pod_fault("unschedulable", outcome=SUBMITS),
     "pod-config": pod_fault("config-error", outcome=SUBMITS),
@@ -541,7 +552,7 @@ SCENARIOS: dict[str, Scenario] = {
     "flink-and-log-gone": together(
         flink_refuses_connections, switched_on(RequestFault(effect="log-gone-404"))
     ),
-    "flink-and-job-deleted": together(flink_refuses_connections, job_deleted),
+    "flink-and-job-deleted": together(flink_refuses_connections, deleted(with_pods=True)),
     "history-500": history_answers(html(500)),
     "history-slow": history_answers(Answer(delay_seconds=TOO_SLOW_SECONDS)),
     "one-pod": object_changed("pods", lambda pod: pod["metadata"].update(creationTimestamp="yesterday")),

@@ -125,18 +125,28 @@ def named_of(told: Any) -> FlinkObservation | None:
     return flink_of(told["id"] if isinstance(told, dict) else "A", told) if told is not None else None
 
 
+def ids_of(told: dict[str, Any]) -> tuple[FoundId, ...]:
+    return tuple(FoundId(id=IDS[letter], source=IdSource.LOG) for letter in told.get("ids", []))
+
+
 def submitter_of(told: Any) -> SubmitterObservation | None:
     if told is None:
         return None
     if told == "unreachable":
         return Unreachable("connection refused")
     if told == "missing" or "missing" in told:
-        return NoKubernetesJob(named=named_of(None if told == "missing" else told.get("named")))
+        told = {} if told == "missing" else told
+        return NoKubernetesJob(
+            ids=ids_of(told),
+            log=LogState(told.get("log", "GONE")),
+            telling=told.get("telling", ""),
+            named=named_of(told.get("named")),
+        )
     trouble = told.get("trouble")
     return Submitter(
         phase=JobPhase(told["phase"]),
         ended=told.get("ended"),
-        ids=tuple(FoundId(id=IDS[letter], source=IdSource.LOG) for letter in told.get("ids", [])),
+        ids=ids_of(told),
         log=LogState(told.get("log", "READ")),
         telling=told.get("telling", ""),
         trouble=None if trouble is None else (ReasonCode(trouble[0]), trouble[1]),
