@@ -736,7 +736,7 @@ CHECKS: Final[tuple[Check, ...]] = (
 
 def masked(text: str) -> str:
     """A text without passwords in URLs and without signing secrets."""
-    return re.sub(r"whsec_\S+", "whsec_***", re.sub(r"//[^/@\s]+@", "//***@", text))
+    return re.sub(r"whsec_\S+", "whsec_***", re.sub(r"//[^/\s]+@", "//***@", text))
 
 
 def address_of(mongodb_uri: str) -> str:

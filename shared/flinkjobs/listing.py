@@ -222,7 +222,7 @@ def read_cursor(text: str, wanted: Filter) -> Places:
         digest, payload = raw[:_DIGEST_BYTES], raw[_DIGEST_BYTES:]
         held: dict[str, Any] = json.loads(payload) if digest == _digest(payload, wanted) else {}
         places = {Form(form): _place(Form(form), place) for form, place in held.items()}
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         places = {}
     if not places:
         raise ValueError(_NO_CURSOR)
@@ -235,6 +235,9 @@ def _place(form: Form, held: Any) -> Place | None:
     at, id_ = held
     if not isinstance(at, _TYPE_OF_AT[form]) or not isinstance(id_, str):
         raise TypeError(_NO_CURSOR)
+    if isinstance(at, int) and not -(2**63) <= at < 2**63:
+        raise ValueError(_NO_CURSOR)
+    f"{at}{id_}".encode()  # half a surrogate pair stands in no record
     return Place(at, id_)
 
 

@@ -29,14 +29,20 @@ HIDDEN: Final = "******"
 """What Flink's own pages show in the place of a secret."""
 
 _SECRET_NAME: Final = re.compile(
-    r"password|passwd|secret|token|credential|auth-params|basic-auth|jaas\.config|http-headers"
+    r"password|passwd|passphrase|pwd|secret|token|credential|auth-params|basic-auth|jaas\.config|http-headers"
+    r"|signature|(?:^|[._-])sig$"
     r"|(?:^|[._-]|access|account|service|api)key(?![a-z])",
     re.IGNORECASE,
 )
 """Names whose values are secrets: those which Flink's own pages hide, because they contain one of the words
 of `GlobalConfiguration.SENSITIVE_KEYS` in any case (as of Flink 1.20), and besides them every kind of key."""
 _OPTION: Final = re.compile(r"-{1,2}(?P<name>[\w.-]+)(?P<value>=.*)?", re.DOTALL)
-_USER_INFO: Final = re.compile(r"(?<=://)[^/?#\s@]*@")
+_ASSIGNMENT: Final = re.compile(r"(?P<name>[\w.-]+)(?P<value>=.*)", re.DOTALL)
+"""A value by its name without dashes, as it stands behind `-D`."""
+_USER_INFO: Final = re.compile(r"(?<=://)[^/?#\s]*@")
+_PARAMETER: Final = re.compile(r"(?<=[?&;])(?P<name>[\w.-]+)=[^&;#\s]*")
+"""One parameter of a URL: that of a signed one opens what it points at."""
+_K8S_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
 
 
 # --- fields -----------------------------------------------------------------------------------------
@@ -109,7 +115,13 @@ def flink_job_view(ref: FlinkJobRef, ui_url: str | None) -> dict[str, Any]:
 
 
 def kubectl_lines(namespace: str, job_id: str, job_name: str) -> list[str]:
-    """Commands that show the Kubernetes Job, its pods and what they printed."""
+    """Commands that show the Kubernetes Job, its pods and what they printed.
+
+    None for a name that no Job can have: whoever pastes a command must not paste options or control
+    characters that somebody wrote into a record.
+    """
+    if not _K8S_NAME.fullmatch(job_name):
+        return []
     labels = f"{APP_LABEL}={APP},{JOB_ID_LABEL}={label_safe(job_id)}"
     here = f"-n {shlex.quote(namespace)}"
     return [
@@ -197,7 +209,8 @@ def without_secrets(spec: Any) -> Any:
     if isinstance(spec, list | tuple):
         return _arguments(spec)
     if isinstance(spec, str):
-        return cut(_USER_INFO.sub(f"{HIDDEN}@", spec), MAX_SPEC_TEXT)
+        shown = _USER_INFO.sub(f"{HIDDEN}@", spec)
+        return cut(_PARAMETER.sub(_parameter, shown), MAX_SPEC_TEXT)
     if (
         isinstance(spec, bool | int | datetime)
         or spec is None
@@ -207,18 +220,22 @@ def without_secrets(spec: Any) -> Any:
     return str(spec)
 
 
+def _parameter(found: re.Match[str]) -> str:
+    return f"{found['name']}={HIDDEN}" if _SECRET_NAME.search(found["name"]) else found[0]
+
+
 def _is_secret(name: str, value: Any) -> bool:
     return _SECRET_NAME.search(name) is not None and not isinstance(value, Mapping | list | tuple)
 
 
 def _arguments(values: Sequence[Any]) -> list[Any]:
-    """Arguments of a command: `--password x` and `--password=x` hold a secret too."""
+    """Arguments of a command: `--password x`, `--password=x` and `password=x` hold a secret too."""
     shown: list[Any] = []
     is_value_of_secret = False
     for value in values:
-        option = _OPTION.fullmatch(value) if isinstance(value, str) else None
+        option = _named(value)
         is_secret = option is not None and _SECRET_NAME.search(option["name"]) is not None
-        if is_value_of_secret and option is None:
+        if is_value_of_secret and not str(value).startswith("--"):
             shown.append(HIDDEN)
         elif is_secret and option is not None and option["value"]:
             shown.append(value[: option.start("value") + 1] + HIDDEN)
@@ -226,3 +243,10 @@ def _arguments(values: Sequence[Any]) -> list[Any]:
             shown.append(without_secrets(value))
         is_value_of_secret = is_secret and option is not None and not option["value"]
     return shown
+
+
+def _named(value: Any) -> re.Match[str] | None:
+    """An option, with its value or without, or a value with its name."""
+    if not isinstance(value, str):
+        return None
+    return _OPTION.fullmatch(value) or _ASSIGNMENT.fullmatch(value)

@@ -29,6 +29,7 @@ from flinkjobs.errors import (
     StoreRefusedError,
     StoreUnavailableError,
 )
+from flinkjobs.listing import Filter, Form, Place, write_cursor
 from flinkjobs.ports import Cluster
 from local.mongodb import MongoServer
 from local.processes import free_port
@@ -241,6 +242,25 @@ def test_the_cursor_of_one_list_is_refused_by_another(
     assert len(ids(jobs.list_jobs(found, [("limit", "2"), ("cursor", cursor)]))) == 2
     with pytest.raises(BadRequestError, match="query:cursor is no `next_cursor` of a list with these"):
         jobs.list_jobs(found, [("status", "FINISHED"), ("cursor", cursor)])
+
+
+FORGED_IDS = [
+    "[" * 1100,
+    "9" * 30,
+    '{"a\\u0000b": 1}',
+    '{"$numberDecimal": "zz"}',
+    '{"$regularExpression": {"pattern": "^a", "options": ""}}',
+    '["an", "array"]',
+]
+
+
+@pytest.mark.parametrize("forged", FORGED_IDS)
+def test_a_cursor_with_an_id_that_no_document_can_have_is_refused(found: jobs.Jobs, forged: str) -> None:
+    """The digest holds no secret: anybody can write a cursor that passes it."""
+    cursor = write_cursor({Form.DATE: Place(at=0, id=forged)}, Filter())
+    assert cursor is not None
+    with pytest.raises(BadRequestError, match="query:cursor is no `next_cursor` of this list"):
+        jobs.list_jobs(found, [("cursor", cursor)])
 
 
 UNREADABLE = [

@@ -31,6 +31,7 @@ def test_one_printable_line_comes_out_of_any_text(text: str) -> None:
         ("a\rb", "a\nb"),
         ("a\r\nb\tc", "a\nb\tc"),
         ("\x9b31mred\u202ever", "31mredver"),
+        ("a\u061cb", "ab"),
         ("half \ud800 a pair", "half ? a pair"),
         ("汉字 ü", "汉字 ü"),
     ],

@@ -646,6 +646,7 @@ def test_every_check_says_something_of_a_healthy_system_but_that_of_unreadable_r
     ("text", "shown"),
     [
         ("mongodb://app:secret@db.example/x", "mongodb://***@db.example/x"),
+        ("mongodb://app:se@cret@db.example/x", "mongodb://***@db.example/x"),
         ("two http://a:b@c/ and https://d:e@f/", "two http://***@c/ and https://***@f/"),
         ("http://flink.example:8081/jobs by a@b.example", "http://flink.example:8081/jobs by a@b.example"),
         ("WEBHOOK_SECRETS whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw wrong", "WEBHOOK_SECRETS whsec_*** wrong"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -107,6 +108,22 @@ def test_a_cursor_in_which_anything_was_changed_is_none(data: st.DataObject) -> 
 def test_any_text_is_read_or_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no `next_cursor` of a list with these filters"):
         read_cursor(text, FILTER)
+
+
+FORGED = [
+    b"[" * 2_900,
+    b'{"date":[' + b"9" * 30 + b',"1"]}',
+    b'{"date":[-9223372036854775809,"1"]}',
+    b'{"text":["\\ud800","1"]}',
+    b'{"text":["x","\\ud800"]}',
+]
+
+
+@pytest.mark.parametrize("payload", FORGED)
+def test_a_forged_cursor_that_the_store_could_not_take_is_none(payload: bytes) -> None:
+    digest = hashlib.sha256(f"{FILTER!r}\n".encode() + payload).digest()[:12]
+    with pytest.raises(ValueError, match="is no `next_cursor` of a list with these filters"):
+        read_cursor(base64.urlsafe_b64encode(digest + payload).decode().rstrip("="), FILTER)
 
 
 OTHER_FILTERS = [

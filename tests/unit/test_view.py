@@ -185,9 +185,15 @@ def test_commands_can_be_pasted_whatever_the_id_is() -> None:
         "kubectl describe job -n lemo-dev flink-py-etl-1",
         "kubectl logs -n lemo-dev job/flink-py-etl-1 --all-containers",
     ]
-    lines = view.kubectl_lines("ns", "a; rm -rf /", "$(reboot)")
-    assert lines[1] == "kubectl describe job -n ns '$(reboot)'"
+    lines = view.kubectl_lines("ns", "a; rm -rf /", "flink-py-a")
     assert "rm -rf /" not in lines[0]
+
+
+@pytest.mark.parametrize(
+    "name", ["$(reboot)", "--kubeconfig=x", "a\x03\nreboot\n", "a b", "A", "", "a" * 254]
+)
+def test_there_are_no_commands_for_a_name_that_no_job_can_have(name: str) -> None:
+    assert view.kubectl_lines("ns", "etl_1", name) == []
 
 
 # --- secrets ----------------------------------------------------------------------------------------
@@ -240,6 +246,23 @@ def test_values_of_every_kind_are_shown() -> None:
     assert (shown["tokens"], shown["odd"], shown["other"]) == ({"a": 1}, "nan", "<class 'object'>")
     assert (len(shown["inline"]), shown["inline"][-1]) == (16_384, "…")
     assert view.without_secrets(None) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (["--password", "-abc", "x"], ["--password", "******", "x"]),
+        (["-D", "s3.secret-key=abc"], ["-D", "s3.secret-key=******"]),
+        (["password=abc", "mode=fast"], ["password=******", "mode=fast"]),
+        (["--pwd", "abc"], ["--pwd", "******"]),
+        ("mongodb://ann:p@ss@db.example/x", "mongodb://******@db.example/x"),
+        ("jdbc:mysql://db/x?user=ann&password=abc", "jdbc:mysql://db/x?user=ann&password=******"),
+        ("https://h/a.py?X-Amz-Signature=ab&v=2#c", "https://h/a.py?X-Amz-Signature=******&v=2#c"),
+        ("https://h/a.py?se=1&sig=ab%2F", "https://h/a.py?se=1&sig=******"),
+    ],
+)
+def test_a_secret_within_a_value_is_not_shown(given: Any, shown: Any) -> None:
+    assert view.without_secrets(given) == shown
 
 
 def test_a_row_with_fields_of_strange_types_is_shown() -> None:

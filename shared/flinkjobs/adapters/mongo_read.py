@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
-from bson import json_util
+import bson
+from bson import Regex, json_util
 from bson.datetime_ms import DatetimeMS
 from bson.errors import BSONError
 from pymongo import DESCENDING, MongoClient
@@ -30,7 +31,7 @@ from flinkjobs.adapters.mongo import (
     read_time,
     translated,
 )
-from flinkjobs.errors import BadRequestError, Fault
+from flinkjobs.errors import BadRequestError, Fault, cut
 from flinkjobs.listing import Filter, Form, Place, Row
 from flinkjobs.model import Status
 from flinkjobs.ports import Cause, Tally
@@ -326,11 +327,19 @@ def _as_text(time: datetime) -> str:
 
 
 def _read_id(text: str) -> Any:
+    """An `_id` out of a cursor, which anybody can write: it must be one that a document can have."""
     try:
-        return json_util.loads(text)
-    except (ValueError, TypeError, BSONError) as error:
-        message = "query:cursor is no `next_cursor` of this list"
-        raise BadRequestError(message, (Fault("query:cursor", str(error)),)) from error
+        id_ = json_util.loads(text)
+        bson.encode({"_id": id_})
+    except (ValueError, TypeError, ArithmeticError, RecursionError, BSONError) as error:
+        raise _no_cursor(cut(str(error), 200)) from error
+    if isinstance(id_, Regex | re.Pattern | list):
+        raise _no_cursor(f"no document has an _id of the type {type(id_).__name__}")
+    return id_
+
+
+def _no_cursor(detail: str) -> BadRequestError:
+    return BadRequestError("query:cursor is no `next_cursor` of this list", (Fault("query:cursor", detail),))
 
 
 # --- documents --------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -57,7 +58,8 @@ def follow(
     except KeyboardInterrupt:
         job_id = any_id if last is None else last["job"]["job_id"]
         out.note(
-            f"Interrupted. {job_id} goes on; follow it again with: flinkjobs wait {job_id}", style="yellow"
+            f"Interrupted. {job_id} goes on; follow it again with: flinkjobs wait {shlex.quote(job_id)}",
+            style="yellow",
         )
         raise typer.Exit(Exit.INTERRUPTED) from None
     assert last is not None  # noqa: S101 the first look is always made
@@ -73,9 +75,8 @@ def _finish(out: Output, last: Document) -> None:
         raise typer.Exit(Exit.FAILED)
     outcome = OUTCOMES.get(Status(job["status"]))
     if outcome is None:
-        out.note(
-            f"{job['job_id']} is still {job['status']}; follow it again with: flinkjobs wait {job['job_id']}"
-        )
+        again = f"flinkjobs wait {shlex.quote(job['job_id'])}"
+        out.note(f"{job['job_id']} is still {job['status']}; follow it again with: {again}")
         raise typer.Exit(Exit.STILL_RUNNING)
     if not out.is_json:
         out.show(_sentence(job))

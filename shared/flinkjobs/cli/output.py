@@ -38,7 +38,7 @@ STATUS_STYLES: Final[Mapping[str, str]] = {
     "LOST": "magenta",
 }
 
-_UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Control characters but for tab and line feed, and what turns the direction of the text around it."""
 
 
@@ -150,5 +150,7 @@ def _console(stream: Any) -> Console:
 def _escaped(text: str) -> str:
     """JSON text whose unprintable characters are JSON's own escapes."""
     return re.sub(
-        r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]", lambda found: f"\\u{ord(found[0]):04x}", text
+        r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]",
+        lambda found: f"\\u{ord(found[0]):04x}",
+        text,
     )

@@ -16,7 +16,7 @@ export function read() {
   state.tab = given.get("tab") === "figures" ? "figures" : "jobs";
   state.status = (given.get("status") ?? "").split(",").filter((word) => STATUSES.includes(word));
   state.window = WINDOWS.includes(given.get("window")) ? given.get("window") : "24h";
-  if (!(state.range in RANGES) && state.range !== "custom") state.range = "";
+  if (!Object.hasOwn(RANGES, state.range) && state.range !== "custom") state.range = "";
   return state;
 }
 
