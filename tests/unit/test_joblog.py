@@ -218,10 +218,15 @@ def test_logs_are_read_in_linear_time(unit: str, read: Callable[[str], object]) 
     """Sixteen times the text takes about sixteen times as long; quadratic work takes 256 times."""
 
     def seconds(length: int) -> float:
+        """Of the processor, the best of three: whatever disturbs a reading only adds to it."""
         text = unit * (length // len(unit))
-        began = time.process_time()
-        read(text)
-        return time.process_time() - began
+
+        def once() -> float:
+            began = time.process_time()
+            read(text)
+            return time.process_time() - began
+
+        return min(once() for _ in range(3))
 
     assert seconds(MEBIBYTE) < 80 * max(seconds(MEBIBYTE // 16), 0.002)
 
