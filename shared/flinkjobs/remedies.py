@@ -74,8 +74,7 @@ REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
         Code.KUBERNETES_REFUSED: "Look at K8S_AUTH and at what it reads.",
         Code.KUBERNETES_UNAUTHORIZED: "The API server does not accept this token or certificate: renew it "
         "(K8S_AUTH says which credentials are used).",
-        Code.KUBERNETES_ANONYMOUS: "Look at K8S_AUTH and KUBECONFIG: a credential plugin that fails sends "
-        "nothing, silently.",
+        Code.KUBERNETES_ANONYMOUS: "Look at K8S_AUTH and KUBECONFIG: what was sent says nobody's name.",
         Code.PERMISSION_MISSING: "Bind the Role of deploy/kubernetes/rbac.yaml to this identity.",
         # Flink
         Code.FLINK_UNAVAILABLE: "Start the JobManager, or correct FLINK_REST_URL (FLINK_CLUSTERS). No "
