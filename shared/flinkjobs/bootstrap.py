@@ -18,13 +18,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from flinkjobs import log
 from flinkjobs.errors import (
-    BadRequestError,
-    Fault,
-    ForbiddenError,
     PermanentError,
     SettingsError,
     TemporaryError,
-    cut,
 )
 from flinkjobs.settings import ClientSettings, ScheduleSettings, Settings, read_settings
 from flinkjobs.web import Answer, Request, Route
@@ -138,9 +134,9 @@ class SyncFunction:
 
     def post(self, request: Request) -> Answer:
         """Runs one pass, over all open records or those of `job_ids`."""
-        from flinkjobs import sync
+        from flinkjobs import endpoints, sync
 
-        return Answer(sync.run(self._sync(), job_ids=_job_ids(request.json_object())))
+        return Answer(sync.run(self._sync(), job_ids=endpoints.job_ids(request)))
 
     def ready(self) -> None:
         """Asks MongoDB and Kubernetes whether they answer. A Flink cluster may be away."""
@@ -176,9 +172,9 @@ class CleanupFunction:
 
     def post(self, request: Request) -> Answer:
         """Deletes what may go; with `dry_run`, in the query or the body, only says what would."""
-        from flinkjobs import cleanup
+        from flinkjobs import cleanup, endpoints
 
-        return Answer(cleanup.run(self._cleanup(), dry_run=_dry_run(request)))
+        return Answer(cleanup.run(self._cleanup(), dry_run=endpoints.dry_run(request)))
 
     def ready(self) -> None:
         """Asks MongoDB and Kubernetes whether they answer."""
@@ -259,13 +255,13 @@ class JobsFunction:
     """The jobs function: `GET` shows the page, the records and the figures."""
 
     def __init__(self, settings: Settings) -> None:
-        from flinkjobs import page
+        from flinkjobs import endpoints, page
 
         self._jobs = cache(lambda: read_side(settings))
         self.headers = {name: value for name, value in page.HEADERS.items() if name != "Cache-Control"}
         self.routes = (
-            Route("GET", "/", self._page),
-            Route("GET", "/assets/{name}", self._page),
+            Route("GET", "/", endpoints.page_file),
+            Route("GET", "/assets/{name}", endpoints.page_file),
             Route("GET", "/api/jobs", self._list),
             Route("GET", "/api/jobs/{id}", self._show),
             Route("POST", "/api/jobs/{id}/sync", self._sync_now),
@@ -273,52 +269,34 @@ class JobsFunction:
             Route("GET", "/metrics", self._exposition),
         )
 
-    def _page(self, request: Request) -> Answer:
-        from flinkjobs import page
-
-        file = page.file(request.path.get("name", page.INDEX))
-        etag = f'"{file.etag}"'
-        headers = {**page.HEADERS, "Content-Type": file.content_type, "ETag": etag}
-        known = {
-            tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")
-        }
-        if etag in known:
-            return Answer(status=304, headers=headers, content=b"")
-        return Answer(headers=headers, content=file.content)
-
     def _list(self, request: Request) -> Answer:
         from flinkjobs import jobs
 
         return Answer(jobs.list_jobs(self._jobs(), request.parameters))
 
     def _show(self, request: Request) -> Answer:
-        from flinkjobs import jobs
+        from flinkjobs import endpoints, jobs
 
-        _no_parameters(request)
+        endpoints.expect_no_parameters(request)
         return Answer(jobs.show(self._jobs(), request.path["id"]))
 
     def _sync_now(self, request: Request) -> Answer:
-        from flinkjobs import jobs
+        from flinkjobs import endpoints, jobs
 
-        # A form or an image of a foreign page cannot send this header, and a script of one may not.
-        if request.headers.get("x-flinkjobs") != "1":
-            raise ForbiddenError("the header X-Flinkjobs: 1 is missing")
-        if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-            raise ForbiddenError("another site's page may not do this")
-        _no_parameters(request)
-        _only_fields(request.json_object(), set())
+        endpoints.expect_own_page(request)
+        endpoints.expect_nothing_else(request)
         return Answer(jobs.sync_now(self._jobs(), request.path["id"]))
 
     def _metrics(self, request: Request) -> Answer:
-        from flinkjobs import jobs
+        from flinkjobs import endpoints, jobs
 
-        _no_parameters(request)
+        endpoints.expect_no_parameters(request)
         return Answer(jobs.metrics(self._jobs()))
 
     def _exposition(self, request: Request) -> Answer:
-        from flinkjobs import exposition, jobs
+        from flinkjobs import endpoints, exposition, jobs
 
-        _no_parameters(request)
+        endpoints.expect_no_parameters(request)
         text = exposition.exposition(jobs.metrics(self._jobs()))
         return Answer(headers={"Content-Type": exposition.CONTENT_TYPE}, content=text)
 
@@ -429,48 +407,3 @@ def _fetch_program() -> str:
     from flinkjobs import fetch
 
     return inspect.getsource(fetch)
-
-
-def _job_ids(body: Mapping[str, Any]) -> list[str] | None:
-    _only_fields(body, {"job_ids"})
-    job_ids = body.get("job_ids")
-    if job_ids is None:
-        return None
-    if not isinstance(job_ids, list) or not all(map(_is_text, job_ids)):
-        raise _bad("/job_ids", "must be an array of strings")
-    return job_ids
-
-
-def _is_text(value: object) -> bool:
-    """Whether this is a string that UTF-8 can hold: JSON may write half a surrogate pair."""
-    return isinstance(value, str) and value.encode(errors="ignore").decode() == value
-
-
-def _dry_run(request: Request) -> bool:
-    body = request.json_object()
-    _only_fields(body, {"dry_run"})
-    given = body.get("dry_run", False)
-    if not isinstance(given, bool):
-        raise _bad("/dry_run", "must be true or false")
-    asked = request.query.get("dry_run", "false")
-    if asked not in ("true", "false"):
-        raise _bad("query:dry_run", "must be true or false")
-    return given or asked == "true"
-
-
-def _no_parameters(request: Request) -> None:
-    from flinkjobs.listing import NAMELESS
-
-    for name in request.query:
-        raise _bad(f"query:{cut(name, 80) or NAMELESS}", "is not known here")
-
-
-def _only_fields(body: Mapping[str, Any], known: Collection[str]) -> None:
-    for name in body:
-        if name not in known:
-            pointer = "/" + name.replace("~", "~0").replace("/", "~1")
-            raise _bad(pointer, f"is not known here; known: {', '.join(sorted(known))}")
-
-
-def _bad(pointer: str, detail: str) -> BadRequestError:
-    return BadRequestError(f"{pointer} {detail}", (Fault(pointer=pointer, detail=detail),))

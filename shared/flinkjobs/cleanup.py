@@ -29,9 +29,9 @@ from flinkjobs.errors import (
     KubernetesUnavailableError,
     TemporaryError,
 )
-from flinkjobs.kube import APP, APP_LABEL, JOB_ID_LABEL, SUBMIT_CONTAINER, Kind, Leftover, Pod, Terminated
+from flinkjobs.kube import SELECTOR, SUBMIT_CONTAINER, Kind, Leftover, Pod, Terminated, by_age
 from flinkjobs.lease import Held, held
-from flinkjobs.manifest import label_safe
+from flinkjobs.manifest import selector_of
 from flinkjobs.model import JobPhase, Missing
 from flinkjobs.pace import Pace
 from flinkjobs.ports import TAIL_LINES, Deletion, Housekeeping, JobStore, Settled, SubmitterLog
@@ -50,7 +50,6 @@ from flinkjobs.sync import KUBERNETES_UNAVAILABLE, LOG_UNREACHABLE, RUN_NOT_SAVE
 T = TypeVar("T")
 
 LEASE: Final = "cleanup"
-SELECTOR: Final = f"{APP_LABEL}={APP}"
 THREADS: Final = 8
 """Requests to Kubernetes under way at once."""
 RECORDS_PER_LOOKUP: Final = 500
@@ -60,8 +59,6 @@ ATTEMPTS: Final = 3
 """How often a deletion is tried that got no answer; one that has to wait, for as long as there is time."""
 NAMES_REPORTED: Final = 100
 """Names in the report, and errors; the counts are always whole."""
-LOG_BYTES: Final = 16 * 1024
-"""So much of a log's end is kept on a record that is given up."""
 
 
 class ClockSkewError(TemporaryError):
@@ -487,12 +484,11 @@ def _save_log(work: _Work, leftover: Leftover, found: SubmitterLog) -> Kept | No
 
 def _log_of(work: _Work, leftover: Leftover) -> SubmitterLog | FlinkjobsError | None:
     """The end of the newest log that is left of a submitter; None when nothing is."""
-    selector = f"{SELECTOR},{JOB_ID_LABEL}={label_safe(leftover.job_id)}"
     try:
-        pods = [pod for pod in work.cleanup.cluster.pods(selector) if pod.job_name == leftover.job_name]
-        for pod in sorted(pods, key=lambda pod: (str(pod.created_at or ""), pod.name), reverse=True):
+        pods = work.cleanup.cluster.pods(selector_of(leftover.job_id))
+        for pod in reversed(by_age(pod for pod in pods if pod.job_name == leftover.job_name)):
             if text := _output_of(work.cleanup.cluster, pod):
-                kept = joblog.tail(text, LOG_BYTES)
+                kept = joblog.tail(text, joblog.KEPT_BYTES)
                 is_cut = kept != text or len(text.splitlines()) >= TAIL_LINES
                 return SubmitterLog(kept, truncated=is_cut, pod=pod.name, saved_at=work.cleanup.sync.clock())
     except FlinkjobsError as error:

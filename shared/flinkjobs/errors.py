@@ -7,6 +7,7 @@ into one of these, chained with ``from``; nothing above the adapters knows a lib
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -151,6 +152,16 @@ class Fault:
 
     pointer: str
     detail: str
+
+
+def json_pointer(location: Iterable[str | int]) -> str:
+    """A JSON pointer (RFC 6901) to this place."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
+
+
+def tell(faults: Iterable[Fault]) -> str:
+    """All faults in one line."""
+    return "; ".join(f"{fault.pointer} {fault.detail}" for fault in faults)
 
 
 class BadRequestError(PermanentError):

@@ -30,8 +30,8 @@ from flinkjobs.doctor import (
 )
 from flinkjobs.errors import FlinkjobsError, KubernetesRefusedError, SettingsError, TemporaryError
 from flinkjobs.harvest import observe_submitter
-from flinkjobs.kube import APP, APP_LABEL, JOB_ID_LABEL, PERMISSIONS, AccessReview
-from flinkjobs.manifest import label_safe
+from flinkjobs.kube import PERMISSIONS, AccessReview, by_age
+from flinkjobs.manifest import selector_of
 from flinkjobs.model import (
     JobPhase,
     JobRecord,
@@ -305,14 +305,10 @@ def _look(kubernetes: _Kubernetes, record: JobRecord, now: datetime) -> Submitte
         job = cluster.job(name)
         if isinstance(job, Missing) or job.job_id not in ("", record.job_id):
             return NoKubernetesJob()
-        selector = f"{APP_LABEL}={APP},{JOB_ID_LABEL}={label_safe(record.job_id)}"
-        pods = [pod for pod in cluster.pods(selector) if pod.job_name == name]
+        pods = by_age(pod for pod in cluster.pods(selector_of(record.job_id)) if pod.job_name == name)
         look = observe_submitter(job, pods, cluster, is_followed=False, now=now)
         if look.trouble is None and not look.ids and look.phase in (JobPhase.ACTIVE, JobPhase.SUSPENDED):
-            newest = max(
-                pods, key=lambda pod: (pod.created_at is not None, pod.created_at, pod.name), default=None
-            )
-            events = cluster.events(newest.name if newest else name)
+            events = cluster.events(pods[-1].name if pods else name)
             look = replace(look, trouble=diagnose(job, pods, events))
     except FlinkjobsError as error:
         return Unreachable(str(error))

@@ -16,7 +16,7 @@ from typing import Final
 from flinkjobs import joblog
 from flinkjobs.diagnose import diagnose
 from flinkjobs.errors import KubernetesRefusedError, KubernetesUnavailableError
-from flinkjobs.kube import Event, KubernetesJob, Pod, Terminated, Waiting
+from flinkjobs.kube import Event, KubernetesJob, Pod, Terminated, Waiting, by_age
 from flinkjobs.model import (
     FlinkJob,
     FoundId,
@@ -77,7 +77,7 @@ def observe_submitter(
             that waits for its jobs may print the next id as soon as one of them is over.
         now: the time of the pass.
     """
-    pods = _by_age(pods)
+    pods = by_age(pods)
     is_over = job.phase in (JobPhase.COMPLETE, JobPhase.FAILED)
     outputs = [read_output(pod, cluster, skip_running=is_followed) for pod in pods]
     if is_over and not pods:
@@ -105,17 +105,13 @@ def observe_orphans(pods: Sequence[Pod], cluster: Cluster, *, is_followed: bool)
         cluster: asked for logs.
         is_followed: as in `observe_submitter`.
     """
-    outputs = [read_output(pod, cluster, skip_running=is_followed) for pod in _by_age(pods)]
+    outputs = [read_output(pod, cluster, skip_running=is_followed) for pod in by_age(pods)]
     return NoKubernetesJob(
         ids=_ids_of(outputs),
         log=_worst([output.state for output in outputs]) if outputs else LogState.GONE,
         telling=_telling_of(outputs),
         unread=_unread_of(outputs),
     )
-
-
-def _by_age(pods: Sequence[Pod]) -> list[Pod]:
-    return sorted(pods, key=lambda pod: (pod.created_at is None, pod.created_at, pod.name))
 
 
 def _ids_of(outputs: Sequence[Output]) -> tuple[FoundId, ...]:

@@ -15,6 +15,9 @@ from typing import Final
 SUBMITTED_LINE: Final = "Job has been submitted with JobID"
 """What the CLI prints before the id."""
 
+KEPT_BYTES: Final = 16 * 1024
+"""So much of the end of a log is shown, and kept on a record that is given up."""
+
 MAX_TELLING: Final = 1500
 """Characters of telling lines kept."""
 

@@ -20,15 +20,14 @@ from flinkjobs.errors import (
     TemporaryError,
     cut,
 )
-from flinkjobs.joblog import lines_of
-from flinkjobs.kube import APP, APP_LABEL, JOB_ID_LABEL, KubernetesJob, Pod, Waiting
+from flinkjobs.joblog import KEPT_BYTES, lines_of, tail
+from flinkjobs.kube import KubernetesJob, Pod, Waiting, by_age
 from flinkjobs.listing import Row, merge, parse_query, write_cursor
-from flinkjobs.manifest import label_safe
+from flinkjobs.manifest import selector_of
 from flinkjobs.model import JobRecord, Missing, Status
 from flinkjobs.ports import TAIL_LINES, Cluster, ReadStore
 from flinkjobs.view import flink_job_view, job_view, kubectl_lines, story, without_secrets
 
-LOG_TAIL_BYTES: Final = 16 * 1024
 RUNS_LOOKED_AT: Final = 200
 """Passes in which the beginning of an outage is looked for: ten hours of a pass every three minutes."""
 EXAMPLES: Final = 5
@@ -154,11 +153,10 @@ def _look_at_kubernetes(jobs: Jobs, record: JobRecord) -> _Seen:
         job = cluster.job(record.k8s_job_name)
         if isinstance(job, Missing) or job.job_id not in ("", record.job_id):
             return _Seen()
-        selector = f"{APP_LABEL}={APP},{JOB_ID_LABEL}={label_safe(record.job_id)}"
-        pods = [pod for pod in cluster.pods(selector) if pod.job_name == job.name]
+        pods = by_age(pod for pod in cluster.pods(selector_of(record.job_id)) if pod.job_name == job.name)
     except FlinkjobsError as error:
         return _Seen(error=str(error))
-    return _Seen(job, sorted(pods, key=lambda pod: (pod.created_at is None, pod.created_at, pod.name)))
+    return _Seen(job, pods)
 
 
 def _kubernetes(jobs: Jobs, record: JobRecord | None, seen: _Seen) -> dict[str, Any]:
@@ -210,12 +208,9 @@ def _kept_log(details: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _end_of(text: str) -> dict[str, Any]:
     """The last lines, without the codes that steer a terminal."""
-    raw = "\n".join(lines_of(text)).encode(errors="replace")
-    if len(raw) <= LOG_TAIL_BYTES:
-        return {"text": raw.decode(), "truncated": False}
-    end = raw[-LOG_TAIL_BYTES:]
-    _, line_end, whole_lines = end.partition(b"\n")
-    return {"text": (whole_lines if line_end else end).decode(errors="ignore"), "truncated": True}
+    printed = "\n".join(lines_of(text)).encode(errors="replace").decode()
+    end = tail(printed, KEPT_BYTES)
+    return {"text": end, "truncated": end != printed}
 
 
 # --- sync now ---------------------------------------------------------------------------------------

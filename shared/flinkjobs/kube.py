@@ -8,7 +8,7 @@ API reference: https://kubernetes.io/docs/reference/kubernetes-api/workload-reso
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -19,6 +19,8 @@ from flinkjobs.model import JobPhase
 APP_LABEL: Final = "app"
 APP: Final = "flink-python-job"
 """Value of `APP_LABEL` on every Job, pod and ConfigMap of ours."""
+SELECTOR: Final = f"{APP_LABEL}={APP}"
+"""Selects everything of ours."""
 JOB_ID_LABEL: Final = "job-id"
 """Label with the job id made safe for a label; on the Job and on its pods."""
 JOB_ID_ANNOTATION: Final = "flinkjobs/job-id"
@@ -207,6 +209,11 @@ PERMISSIONS: Final = (
     Permission("list", "", "events", "sync"),
 )
 """All that is asked of Kubernetes, in the one namespace. `deploy/kubernetes/rbac.yaml` grants just this."""
+
+
+def by_age(pods: Iterable[Pod]) -> list[Pod]:
+    """The pods of a Job in the order of their creation."""
+    return sorted(pods, key=lambda pod: (pod.created_at is None, pod.created_at, pod.name))
 
 
 def parse_time(text: str | None) -> datetime | None:

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, TypeAlias, TypeVar
 
-from flinkjobs.errors import BadRequestError, Fault, cut
+from flinkjobs.errors import BadRequestError, Fault, cut, tell
 from flinkjobs.model import JobRecord, Status, UnreadableRecord
 
 T = TypeVar("T")
@@ -130,8 +130,7 @@ def parse_query(pairs: Iterable[tuple[str, str]]) -> Query:
         except ValueError as error:
             faults.append(Fault("query:cursor", str(error)))
     if faults:
-        told = "; ".join(f"{fault.pointer} {fault.detail}" for fault in faults)
-        raise BadRequestError(cut(told), tuple(faults))
+        raise BadRequestError(cut(tell(faults)), tuple(faults))
     return Query(wanted, parsed.get("limit", DEFAULT_LIMIT), after)
 
 

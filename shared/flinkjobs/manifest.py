@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from flinkjobs.joblog import SUBMITTED_LINE
-from flinkjobs.kube import APP, APP_LABEL, JOB_ID_ANNOTATION, JOB_ID_LABEL, SUBMIT_CONTAINER
+from flinkjobs.kube import APP, APP_LABEL, JOB_ID_ANNOTATION, JOB_ID_LABEL, SELECTOR, SUBMIT_CONTAINER
 
 MAX_JOB_NAME: Final = 57
 """A Job's name goes into label values (63), and its pods add `-` and five characters."""
@@ -163,6 +163,11 @@ def label_safe(job_id: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?", job_id):
         return job_id
     return f"{slug(job_id, 50) or 'job'}-{short_hash(job_id, 12)}"
+
+
+def selector_of(job_id: str) -> str:
+    """Selects the Job and the pods of one job id."""
+    return f"{SELECTOR},{JOB_ID_LABEL}={label_safe(job_id)}"
 
 
 def flink_command(submission: Submission, job_id: str, target: Target) -> tuple[str, ...]:

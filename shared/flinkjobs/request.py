@@ -18,7 +18,15 @@ from pydantic import (
     model_validator,
 )
 
-from flinkjobs.errors import BadRequestError, Fault, TemplateMissingError, TemplateUnusableError, cut
+from flinkjobs.errors import (
+    BadRequestError,
+    Fault,
+    TemplateMissingError,
+    TemplateUnusableError,
+    cut,
+    json_pointer,
+    tell,
+)
 from flinkjobs.manifest import InlineScript, PathScript, Resources, Script, Submission, UrlScript
 from flinkjobs.settings import DEFAULT_CLUSTER
 
@@ -216,8 +224,8 @@ def parse_submission(
         given = {name: value for name, value in body.items() if value is not None}
         parsed = _parsed({**defaults, **given}, limits) if defaults else requested
     except BadRequestError as error:
-        told = "; ".join(f"{fault.pointer} {fault.detail}" for fault in error.faults)
-        raise TemplateUnusableError(f"template {requested.template_id} has faulty values: {told}") from error
+        message = f"template {requested.template_id} has faulty values: {tell(error.faults)}"
+        raise TemplateUnusableError(message) from error
     _expect_something_to_run(parsed, has_template=template is not None)
     return Submission(
         template_id=parsed.template_id,
@@ -275,7 +283,9 @@ def _parsed(body: dict[str, Any], limits: Limits) -> _Body:
         parsed = _Body.model_validate(body)
     except ValidationError as error:
         faults += [
-            Fault(pointer=_pointer(_field(fault["loc"])), detail=fault["msg"].removeprefix("Value error, "))
+            Fault(
+                pointer=json_pointer(_field(fault["loc"])), detail=fault["msg"].removeprefix("Value error, ")
+            )
             for fault in error.errors(include_url=False, include_input=False, include_context=False)
         ]
     conf, cluster = body.get("flink_conf"), body.get("cluster", DEFAULT_CLUSTER)
@@ -299,7 +309,7 @@ def _overfull(body: Mapping[str, Any]) -> Iterable[Fault]:
     """The objects and arrays with more entries than any may have: these get no fault for each entry."""
     for location, value in ((), body), *(((name,), value) for name, value in body.items()):
         if isinstance(value, (dict, list)) and len(value) > MAX_ENTRIES:
-            yield Fault(pointer=_pointer(location), detail=f"may have {MAX_ENTRIES} entries")
+            yield Fault(pointer=json_pointer(location), detail=f"may have {MAX_ENTRIES} entries")
 
 
 def _expect_something_to_run(parsed: _Body, *, has_template: bool) -> None:
@@ -340,17 +350,12 @@ def _script(script: _Script | None) -> Script | None:
 
 def _conf_faults(conf: Iterable[str]) -> Iterable[Fault]:
     for key in conf:
-        pointer = _pointer(("flink_conf", key))
+        pointer = json_pointer(("flink_conf", key))
         if not _CONF_KEY.fullmatch(key) and not key.startswith("$"):
             yield Fault(pointer=pointer, detail="is no name of a Flink option")
         for pattern, why in FORBIDDEN_CONF:
             if pattern.search(key):
                 yield Fault(pointer=pointer, detail=why)
-
-
-def _pointer(location: Iterable[str | int]) -> str:
-    """A JSON pointer (RFC 6901)."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
 
 
 def _field(location: tuple[str | int, ...]) -> tuple[str | int, ...]:

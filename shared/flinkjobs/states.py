@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from flinkjobs.model import Status
+from flinkjobs.model import ReasonCode, Status
 
 STATUS_OF: Final[Mapping[str, Status]] = MappingProxyType(
     {
@@ -40,6 +40,15 @@ FINAL: Final = frozenset({Status.FINISHED, Status.FAILED, Status.CANCELLED})
 
 OPEN: Final = frozenset({Status.CREATED, Status.RUNNING, Status.SUSPENDED})
 """A pass looks at every record with one of these."""
+
+ENDED_WITHOUT_ID: Final = (
+    ReasonCode.K8S_REFUSED,
+    ReasonCode.K8S_JOB_MISSING,
+    ReasonCode.SUBMIT_FAILED,
+    ReasonCode.NO_JOB_SUBMITTED,
+    ReasonCode.LOG_UNAVAILABLE,
+)
+"""The reasons of a record that FAILED before Flink had a job of it."""
 
 LIVE_BY_PRECEDENCE: Final = (Status.RUNNING, Status.SUSPENDED, Status.CREATED)
 """Of several jobs that are not all over, the first of these that any job has is the record's."""

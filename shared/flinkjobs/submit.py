@@ -37,6 +37,7 @@ from flinkjobs.errors import (
     KubernetesRefusedError,
     KubernetesUnavailableError,
     PermanentError,
+    tell,
 )
 from flinkjobs.kube import KubernetesJob
 from flinkjobs.manifest import (
@@ -142,7 +143,7 @@ def _checked_key(name: str, value: str) -> str:
 
 def _bad_header(name: str, detail: str) -> BadRequestError:
     fault = Fault(f"header:{name}", detail)
-    return BadRequestError(f"{fault.pointer} {fault.detail}", (fault,))
+    return BadRequestError(tell([fault]), (fault,))
 
 
 def replayed(submit: Submit, key: Key) -> Submitted | None:

@@ -28,7 +28,7 @@ from flinkjobs import log
 from flinkjobs.decide import decide
 from flinkjobs.errors import FlinkjobsError, KubernetesUnreadableError, TemporaryError
 from flinkjobs.harvest import observe_orphans, observe_submitter
-from flinkjobs.kube import APP, APP_LABEL, JOB_ID_LABEL, KubernetesJob, Pod
+from flinkjobs.kube import JOB_ID_LABEL, SELECTOR, KubernetesJob, Pod
 from flinkjobs.lease import Held, held
 from flinkjobs.manifest import label_safe
 from flinkjobs.model import (
@@ -485,7 +485,7 @@ def _needs_name(record: JobRecord, look: Submitter | NoKubernetesJob, now: datet
 def _jobs_and_pods(cluster: Cluster, records: Sequence[JobRecord]) -> _Listed:
     """The Jobs and pods of these records, or the error of the cluster."""
     values = ",".join(label_safe(record.job_id) for record in records)
-    selector = f"{APP_LABEL}={APP},{JOB_ID_LABEL} in ({values})"
+    selector = f"{SELECTOR},{JOB_ID_LABEL} in ({values})"
     jobs = {job.name: job for job in cluster.jobs(selector)}
     pods: dict[str, list[Pod]] = defaultdict(list)
     for pod in cluster.pods(selector):

@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from flinkjobs.errors import cut
-from flinkjobs.kube import APP, APP_LABEL, JOB_ID_LABEL, KubernetesJob, Pod
+from flinkjobs.kube import KubernetesJob, Pod
 from flinkjobs.listing import Row
-from flinkjobs.manifest import label_safe
+from flinkjobs.manifest import selector_of
 from flinkjobs.model import FlinkJobRef, JobRecord, Status, UnreadableRecord
 from flinkjobs.states import FINAL, OPEN, TERMINAL_STATES
 
@@ -122,10 +122,9 @@ def kubectl_lines(namespace: str, job_id: str, job_name: str) -> list[str]:
     """
     if not _K8S_NAME.fullmatch(job_name):
         return []
-    labels = f"{APP_LABEL}={APP},{JOB_ID_LABEL}={label_safe(job_id)}"
     here = f"-n {shlex.quote(namespace)}"
     return [
-        f"kubectl get job,pods {here} -l {shlex.quote(labels)}",
+        f"kubectl get job,pods {here} -l {shlex.quote(selector_of(job_id))}",
         f"kubectl describe job {here} {shlex.quote(job_name)}",
         f"kubectl logs {here} {shlex.quote(f'job/{job_name}')} --all-containers",
     ]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-Document = dict[str, Any]
+from tests.support.records import Document, new_record
 
 SCRIPT_NAME = "<img src=x onerror=alert(1)>"
 """A job's name that is markup; a page that took it for that would run its script."""
@@ -35,35 +35,19 @@ TRACE = (
 def record(job_id: str, submitted_at: datetime, status: str = "CREATED", **fields: Any) -> Document:
     """A document as submit leaves it behind, but for the given fields."""
     template_id = job_id.rpartition("_")[0]
-    new: Document = {
-        "job_id": job_id,
+    made: Document = {
         "template_id": template_id,
         "job_name": None,
         "status": status,
-        "submitted_at": submitted_at,
         "submitted_by": None,
-        "updated_at": submitted_at,
         "k8s_job_name": f"flink-py-{template_id.replace('_', '-')}-{abs(hash(job_id)) % 16**8:08x}",
-        "cluster": "default",
         "spec": {
             "script": {"path": f"/opt/jobs/{template_id}.py"},
             "args": ["--day", "2026-11-22"],
             "parallelism": 2,
         },
-        "flink_job_id": None,
-        "flink_job_ids": [],
-        "flink_jobs": [],
-        "flink_state": None,
-        "submitter_done": False,
-        "dropped_ids": [],
-        "start_time": None,
-        "end_time": None,
-        "duration": None,
-        "reason": None,
-        "missing_since": None,
-        "revision": 0,
     }
-    return new | fields
+    return new_record(job_id, submitted_at, **made | fields)
 
 
 def in_flink(

@@ -10,8 +10,7 @@ from flinkjobs.manifest import PathScript, Submission, Target, job_manifest
 from local.kubernetes.faults import FinishedJobs, Outcome
 from tests.support.flink_rest_server import Job
 from tests.support.kubernetes_world import KubernetesWorld
-
-Document = dict[str, Any]
+from tests.support.records import Document, new_record
 
 HOUR_AGO = (datetime.now(UTC) - timedelta(hours=1)).replace(microsecond=0)
 HALF_AN_HOUR_AGO = HOUR_AGO + timedelta(minutes=30)
@@ -167,28 +166,8 @@ def documents() -> list[Document]:
 
 def record(kind: str, **fields: Any) -> Document:
     """A document as submit makes it, but for the given fields."""
-    made: Document = {
-        "job_id": job_id_of(kind),
-        "template_id": "etl",
-        "status": "CREATED",
-        "submitted_at": HOUR_AGO,
-        "updated_at": HOUR_AGO,
-        "k8s_job_name": k8s_job_of(kind),
-        "cluster": "default",
-        "flink_job_id": None,
-        "flink_job_ids": [],
-        "flink_jobs": [],
-        "flink_state": None,
-        "submitter_done": False,
-        "dropped_ids": [],
-        "start_time": None,
-        "end_time": None,
-        "duration": None,
-        "reason": None,
-        "missing_since": None,
-        "revision": 3,
-    }
-    return made | fields
+    made = {"k8s_job_name": k8s_job_of(kind), "revision": 3}
+    return new_record(job_id_of(kind), HOUR_AGO, **made | fields)
 
 
 def followed(

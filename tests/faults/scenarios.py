@@ -21,9 +21,10 @@ from local.kubernetes.faults import Fault, FinishedJobs, Outcome, PodEffect, Pod
 from local.mongodb import MongoServer
 from local.processes import free_port
 from tests.faults import cast
-from tests.faults.cast import IDS, SUBMITTED, Document
+from tests.faults.cast import IDS, SUBMITTED
 from tests.faults.stage import PATIENCE_SECONDS, Stage, flinks_at
 from tests.support.flink_rest_server import FlinkServer, Job, recorded_answer
+from tests.support.records import Document
 from tests.support.scripted_server import Answer, Asked, html
 from tests.support.waiting import until
 

@@ -24,9 +24,9 @@ from flinkjobs.bootstrap import SyncFunction
 from flinkjobs.settings import FlinkCluster, read_settings
 from flinkjobs.sync import Sync
 from tests.faults import cast
-from tests.faults.cast import Document
 from tests.support.flink_rest_server import FlinkServer
 from tests.support.kubernetes_world import KubernetesWorld
+from tests.support.records import Document
 from tests.support.scripted_server import Answer, Asked, ScriptedServer
 from tests.support.waiting import until
 

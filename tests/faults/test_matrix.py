@@ -12,12 +12,12 @@ import pytest
 from local.kubernetes.faults import Outcome
 from local.mongodb import MongoServer
 from tests.faults import cast
-from tests.faults.cast import Document
 from tests.faults.conftest import Open
 from tests.faults.scenarios import MONGO_SCENARIOS, NEW, RECORDED, SCENARIOS
 from tests.faults.stage import Passed, Stage
 from tests.faults.table import DOCUMENT, MOVES, UNCHANGED, Row, read
 from tests.support.flink_rest_server import VERSIONS
+from tests.support.records import Document
 
 TEXT = DOCUMENT.read_text(encoding="utf-8")
 KINDS = {row.id: row for row in read(TEXT, "kind")}

@@ -20,10 +20,10 @@ from local.kubernetes.process import KubernetesDouble
 from local.mongodb import MongoServer
 from tests.support.flink_rest_server import FlinkServer
 from tests.support.kubernetes_world import KubernetesWorld
+from tests.support.records import Document, new_record
 from tests.support.waiting import until
 
 DATABASE = "functions"
-Document = dict[str, Any]
 
 
 def call(server: FunctionServer, method: str = "POST", path: str = "/", **request: Any) -> httpx.Response:
@@ -138,28 +138,7 @@ class World:
         """A document as submit leaves it behind an hour ago, but for the given fields."""
         now = datetime.now(UTC)
         hour_ago = (now - timedelta(hours=1)).replace(microsecond=0)
-        new: Document = {
-            "job_id": job_id,
-            "template_id": "etl",
-            "status": "CREATED",
-            "submitted_at": hour_ago,
-            "updated_at": hour_ago,
-            "k8s_job_name": None,
-            "cluster": "default",
-            "flink_job_id": None,
-            "flink_job_ids": [],
-            "flink_jobs": [],
-            "flink_state": None,
-            "submitter_done": False,
-            "dropped_ids": [],
-            "start_time": None,
-            "end_time": None,
-            "duration": None,
-            "reason": None,
-            "missing_since": None,
-            "revision": 0,
-        }
-        self.jobs.insert_one(new | fields)
+        self.jobs.insert_one(new_record(job_id, hour_ago, **fields))
 
     def create_job(self, job_id: str, **spec: Any) -> str:
         """A Kubernetes Job as submit makes it; returns its name."""

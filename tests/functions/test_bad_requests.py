@@ -23,9 +23,10 @@ from standardwebhooks import Webhook
 
 from local.functions import FunctionServer
 from local.kubernetes.process import KubernetesDouble
-from tests.functions.conftest import DATABASE, Document, World, call
+from tests.functions.conftest import DATABASE, World, call
 from tests.support.flink_rest_server import FlinkServer
 from tests.support.kubernetes_world import KubernetesWorld
+from tests.support.records import Document
 
 TABLE = Path(__file__).parents[1] / "data" / "bad_requests.yaml"
 HOST = "scripts.example.org"

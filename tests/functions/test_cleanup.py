@@ -14,7 +14,8 @@ from flinkjobs.manifest import InlineScript, config_map_manifest
 from local.functions import FunctionServer
 from local.kubernetes.faults import FinishedJobs, Outcome, RequestFault
 from local.processes import free_port
-from tests.functions.conftest import Document, World, call, events_after, problem
+from tests.functions.conftest import World, call, events_after, problem
+from tests.support.records import Document
 from tests.support.waiting import until
 
 HOUR = 3600.0

@@ -19,8 +19,9 @@ from local.functions import FunctionServer
 from local.kubernetes.faults import Outcome, RequestFault
 from local.kubernetes.listener import make_certificate, server_context
 from local.processes import free_port
-from tests.functions.conftest import Document, World, call, problem
+from tests.functions.conftest import World, call, problem
 from tests.support.flink_rest_server import Job
+from tests.support.records import Document
 from tests.support.scripted_server import Answer, Asked, ScriptedServer
 
 A, B = "a" * 32, "b" * 32

@@ -22,7 +22,8 @@ from schemathesis.schemas import APIOperation
 
 from flinkjobs.request import FORBIDDEN_CONF, _Body
 from local.functions import FunctionServer
-from tests.functions.conftest import Document, World
+from tests.functions.conftest import World
+from tests.support.records import Document
 
 DESCRIPTION = Path(__file__).parents[2] / "docs" / "openapi.yaml"
 WHOLE: Document = yaml.safe_load(DESCRIPTION.read_text())

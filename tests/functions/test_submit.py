@@ -12,7 +12,8 @@ import pytest
 
 from local.functions import FunctionServer
 from local.kubernetes.faults import Fault, RequestFault
-from tests.functions.conftest import Document, World, call, events_after, problem
+from tests.functions.conftest import World, call, events_after, problem
+from tests.support.records import Document
 
 PATH = {"template_id": "etl", "script": {"path": "/opt/jobs/etl.py"}}
 INLINE = {"template_id": "etl", "script": {"inline": "print('ü €')\n"}}

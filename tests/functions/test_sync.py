@@ -15,8 +15,9 @@ import pytest
 from local.functions import FunctionServer
 from local.kubernetes.faults import Outcome, RequestFault
 from local.processes import free_port
-from tests.functions.conftest import Document, World, call, events_after, problem
+from tests.functions.conftest import World, call, events_after, problem
 from tests.support.flink_rest_server import FlinkServer, Job
+from tests.support.records import Document
 from tests.support.scripted_server import html
 
 RUNNING_ID, FINISHED_ID, FAILED_ID, MISSING_ID = "1" * 32, "2" * 32, "3" * 32, "4" * 32

@@ -118,7 +118,7 @@ class KubernetesApi:
         # Together with `tailLines`, `limitBytes` would cut the end off: what is too much is dropped here.
         query |= {"tailLines": str(TAIL_LINES)} if tail else {"limitBytes": str(LOG_HEAD_BYTES)}
         try:
-            raw = self._call(
+            raw, _ = self._call(
                 "GET", f"{self._core}/pods/{quote(pod, safe='')}/log", query=query, keep_last=tail
             )
         except KubernetesNotFoundError:
@@ -141,7 +141,7 @@ class KubernetesApi:
 
     def time(self) -> datetime:
         what = f"GET {self._jobs}"
-        raw, headers = self._exchange("GET", self._jobs, query={"limit": "1"})
+        raw, headers = self._call("GET", self._jobs, query={"limit": "1"})
         _object(what, raw)  # not some proxy's page, with the proxy's clock
         try:
             return parsedate_to_datetime(headers.get("Date") or "").astimezone(UTC)
@@ -233,7 +233,8 @@ class KubernetesApi:
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        return _object(f"{method} {path}", self._call(method, path, query=query, body=body))
+        raw, _ = self._call(method, path, query=query, body=body)
+        return _object(f"{method} {path}", raw)
 
     def _call(
         self,
@@ -243,20 +244,8 @@ class KubernetesApi:
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         keep_last: bool = False,
-    ) -> bytes:
-        """The body of a good answer; with `keep_last` only its last `LOG_TAIL_BYTES`."""
-        return self._exchange(method, path, query=query, body=body, keep_last=keep_last)[0]
-
-    def _exchange(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
-        keep_last: bool = False,
     ) -> tuple[bytes, Mapping[str, str]]:
-        """As `_call`, with the headers of the answer."""
+        """The body of a good answer, with `keep_last` only its last `LOG_TAIL_BYTES`, and its headers."""
         pairs = [(name, value) for name, value in (query or {}).items() if value]
         headers = {"Accept": "application/json, */*"}
         if self._authorization is not None:

@@ -20,19 +20,10 @@ from flinkjobs.adapters.mongo import (
 )
 from flinkjobs.adapters.mongo_read import MongoReadStore
 from flinkjobs.model import JobRecord, ReasonCode, Status, UnreadableRecord
-from flinkjobs.states import OPEN
+from flinkjobs.states import ENDED_WITHOUT_ID, OPEN
 
 LEASE: Final = "doctor"
 """A lease that nobody else uses: taking it is a write that no function minds."""
-
-WITHOUT_ID: Final = (
-    ReasonCode.K8S_REFUSED,
-    ReasonCode.K8S_JOB_MISSING,
-    ReasonCode.SUBMIT_FAILED,
-    ReasonCode.NO_JOB_SUBMITTED,
-    ReasonCode.LOG_UNAVAILABLE,
-)
-"""The reasons of a record that FAILED before Flink had a job of it."""
 
 _Document = dict[str, Any]
 
@@ -74,7 +65,7 @@ class MongoProbe(MongoReadStore):
         ]
 
     def without_id(self, *, submitted_since: datetime) -> Sequence[JobRecord]:
-        codes = {"$in": [code.value for code in WITHOUT_ID]}
+        codes = {"$in": [code.value for code in ENDED_WITHOUT_ID]}
         recent = {"status": Status.FAILED.value, "submitted_at": {"$gte": submitted_since}}
         return self._readable({**recent, "reason.code": codes})
 
