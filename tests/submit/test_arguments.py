@@ -43,6 +43,7 @@ with open(path, "x") as file:
 
 TELL_SCRIPT = """
 import json, sys
+import pyflink.datastream  # a script that is over at once counts for Flink as one that did not start
 print("ARGUMENTS " + json.dumps(sys.argv[1:]))
 """
 TELL_CONFIGURATION = """
@@ -258,8 +259,9 @@ def flink_client() -> Iterator[tuple[Cluster, Path]]:
 
 
 def told(log: str, word: str) -> Any:
-    [line] = [line for line in log.splitlines() if line.startswith(f"{word} ")]
-    return json.loads(line.removeprefix(f"{word} "))
+    found = [line for line in log.splitlines() if line.startswith(f"{word} ")]
+    assert len(found) == 1, log
+    return json.loads(found[0].removeprefix(f"{word} "))
 
 
 @pytest.mark.parametrize(
