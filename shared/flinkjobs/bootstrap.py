@@ -230,7 +230,7 @@ def probes() -> Iterator[Probes]:
         def flinks(settings: Settings) -> Mapping[str, FlinkProbe]:
             from flinkjobs.adapters.flink import HttpFlink, new_client
 
-            client = opened.enter_context(new_client())
+            client = opened.enter_context(new_client(settings.flink_clusters.values()))
             return {name: HttpFlink(cluster, client) for name, cluster in settings.flink_clusters.items()}
 
         def function(url: str, settings: ClientSettings) -> RemoteFunction:
@@ -350,7 +350,7 @@ def _sync(settings: Settings, cluster: Cluster) -> Sync:
     from flinkjobs.model import Policy
     from flinkjobs.sync import Sync
 
-    client = new_client()
+    client = new_client(settings.flink_clusters.values())
     return Sync(
         cluster=cluster,
         store=_store(settings),

@@ -17,9 +17,10 @@ from flinkjobs.adapters.flink import HttpFlink, new_client
 from flinkjobs.errors import FlinkUnavailableError
 from flinkjobs.model import FlinkJob, Missing
 from flinkjobs.settings import FlinkCluster
-from local.processes import free_port
+from local.processes import Scratch, free_port
 from tests.support.flink_rest_server import VERSIONS, FlinkServer, Job, recording, recordings
 from tests.support.scripted_server import Answer, html
+from tests.support.tls_server import Page, TlsServer
 
 ID = "0123456789abcdef0123456789abcdef"
 OTHER = "00000000000000000000000000000001"
@@ -41,13 +42,18 @@ def server(_server: FlinkServer) -> FlinkServer:
 
 @pytest.fixture
 def client() -> Iterator[httpx.Client]:
-    with new_client(read_timeout_seconds=TIMEOUT_SECONDS, connect_timeout_seconds=TIMEOUT_SECONDS) as client:
+    with new_client(
+        [], read_timeout_seconds=TIMEOUT_SECONDS, connect_timeout_seconds=TIMEOUT_SECONDS
+    ) as client:
         yield client
 
 
+def cluster_at(url: str, *, history_url: str | None = None) -> FlinkCluster:
+    return FlinkCluster(name="batch", rest_url=url, history_url=history_url, jobmanager="jobmanager:8081")
+
+
 def flink_at(url: str, client: httpx.Client, *, history_url: str | None = None) -> HttpFlink:
-    cluster = FlinkCluster(name="batch", rest_url=url, history_url=history_url, jobmanager="jobmanager:8081")
-    return HttpFlink(cluster, client)
+    return HttpFlink(cluster_at(url, history_url=history_url), client)
 
 
 @pytest.fixture
@@ -451,3 +457,48 @@ def test_a_cluster_that_comes_back_is_asked_again(client: httpx.Client) -> None:
         assert list(flink.overview()) == [ID]
     with pytest.raises(FlinkUnavailableError, match=r"refused|closed|disconnected"):
         flink.overview()
+
+
+# --- TLS --------------------------------------------------------------------------------------------
+
+PLAIN = cluster_at("http://flink:8081")
+
+
+@pytest.fixture
+def encrypted() -> Iterator[TlsServer]:
+    """A cluster, or a History Server, behind TLS; nobody trusts its certificate yet."""
+    pages = {"/jobs/overview": Page(b'{"jobs":[]}')}
+    with Scratch("flinkjobs-tls") as scratch, TlsServer("localhost", pages, scratch.path) as server:
+        yield server
+
+
+@pytest.mark.parametrize("role", ["cluster", "History Server", "one of several clusters"])
+def test_a_cluster_behind_tls_is_asked_if_its_certificate_is_trusted(
+    encrypted: TlsServer, role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"https://localhost:{encrypted.port}"
+    its = cluster_at(PLAIN.rest_url, history_url=url) if role == "History Server" else cluster_at(url)
+    monkeypatch.setenv("SSL_CERT_FILE", str(encrypted.certificate))
+    with new_client([PLAIN, its] if role == "one of several clusters" else [its]) as client:
+        flink = HttpFlink(its, client)
+        assert (flink.history() if role == "History Server" else flink.overview()) == {}
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(encrypted: TlsServer) -> None:
+    its = cluster_at(f"https://localhost:{encrypted.port}")
+    with new_client([its]) as client, pytest.raises(FlinkUnavailableError, match="CERTIFICATE_VERIFY_FAILED"):
+        HttpFlink(its, client).overview()
+
+
+def test_a_client_for_clusters_without_tls_trusts_no_certificate_at_all(
+    encrypted: TlsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has not loaded any authority: had it turned checks off instead, a mistake would go unnoticed."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(encrypted.certificate))
+    its = cluster_at(f"https://localhost:{encrypted.port}")
+    with (
+        new_client([PLAIN]) as client,
+        pytest.raises(FlinkUnavailableError, match="CERTIFICATE_VERIFY_FAILED"),
+    ):
+        HttpFlink(its, client).overview()
+    assert encrypted.asked == []

@@ -187,7 +187,7 @@ def flinks_at(
 ) -> Iterator[Mapping[str, HttpFlink]]:
     """One cluster at this address, with little patience."""
     cluster = FlinkCluster(name=name, rest_url=url, history_url=history_url, jobmanager="flink:8081")
-    with new_client(read_timeout_seconds=PATIENCE_SECONDS) as client:
+    with new_client([cluster], read_timeout_seconds=PATIENCE_SECONDS) as client:
         yield {name: HttpFlink(cluster, client)}
 
 

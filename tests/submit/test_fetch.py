@@ -21,8 +21,8 @@ from local.functions import FunctionServer
 from local.kubernetes.process import KubernetesDouble
 from local.processes import Scratch
 from tests.submit.conftest import DATABASE, Traces, post, synchronise
-from tests.submit.tls_server import Page, TlsServer
 from tests.support.kubernetes_world import KubernetesWorld
+from tests.support.tls_server import Page, TlsServer
 
 HOST, OTHER = "scripts.example.org", "mirror.example.org"
 PUBLIC = "93.184.215.14"

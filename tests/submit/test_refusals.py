@@ -294,8 +294,9 @@ def test_an_attached_job_whose_script_never_came_is_taken_back_by_sync(
         timeout_seconds=15,
         what="the pod misses its script",
     )
-    with new_client() as client:
-        flink = HttpFlink(FlinkCluster("default", traces.flink.url, None, "flink:8081"), client)
+    described = FlinkCluster("default", traces.flink.url, None, "flink:8081")
+    with new_client([described]) as client:
+        flink = HttpFlink(described, client)
 
         def pass_after(waited: timedelta) -> None:
             policy = Policy(grace=timedelta(seconds=600))
