@@ -28,7 +28,7 @@ from flinkjobs import log
 from flinkjobs.decide import decide
 from flinkjobs.errors import FlinkjobsError, KubernetesUnreadableError, TemporaryError
 from flinkjobs.harvest import observe_orphans, observe_submitter
-from flinkjobs.kube import JOB_ID_LABEL, SELECTOR, KubernetesJob, Pod
+from flinkjobs.kube import JOB_ID_LABEL, JOB_NAME_LABEL, SELECTOR, KubernetesJob, Pod
 from flinkjobs.lease import Held, held
 from flinkjobs.manifest import label_safe
 from flinkjobs.model import (
@@ -507,7 +507,7 @@ def _look(passing: _Pass, record: JobRecord, listed: _Listed | None, now: dateti
 def _look_closely(
     passing: _Pass, record: JobRecord, listed: _Listed | None, now: datetime
 ) -> SubmitterObservation:
-    """As `_look`; a Job that the list lacks is asked for by its name, and its pods are listed after it.
+    """As `_look`; a Job that the list lacks is asked for by its name. Its pods are listed after it.
 
     Of a Job that does not exist, pods may be left: somebody deleted it with `--cascade=orphan`, or the
     garbage collector has not come to them yet.
@@ -515,23 +515,29 @@ def _look_closely(
     cluster, policy = passing.sync.cluster, passing.sync.policy
     name = record.k8s_job_name or ""
     is_followed = any(ref.confirmed and ref.state not in TERMINAL_STATES for ref in record.flink_jobs)
-    job: KubernetesJob | Missing
-    if listed is not None and name in listed.jobs:
-        job, its_pods = listed.jobs[name], listed
-    else:
-        job, its_pods = cluster.job(name), None
+    job = (listed.jobs.get(name) if listed else None) or cluster.job(name)
     if isinstance(job, Missing):
-        left = (listed or _jobs_and_pods(cluster, [record])).pods.get(name, ())
-        return observe_orphans(left, cluster, is_followed=is_followed)
+        return observe_orphans(_pods_of(cluster, name, listed), cluster, is_followed=is_followed)
     if job.job_id not in ("", record.job_id):
         return NoKubernetesJob()
-    pods = (its_pods or _jobs_and_pods(cluster, [record])).pods.get(name, ())
+    is_listed = listed is not None and name in listed.jobs  # else its pods may have come after the list
+    pods = _pods_of(cluster, name, listed if is_listed else None)
     submitter = observe_submitter(job, pods, cluster, is_followed=is_followed, now=now)
     if passing.may_take_back and _waits_for_its_script_in_vain(record, submitter, now, policy):
         cluster.delete_job(job.name, job.uid)
         log.warning("job.taken_back", job_id=record.job_id, k8s_job_name=job.name)
         return NoKubernetesJob()
     return submitter
+
+
+def _pods_of(cluster: Cluster, job_name: str, listed: _Listed | None) -> Sequence[Pod]:
+    """The pods of one Job; where none is listed, those that bear Kubernetes' own label, whoever made the Job.
+
+    The platform before this one gave its Jobs and pods no label of the job id.
+    """
+    if listed is not None and job_name in listed.pods:
+        return listed.pods[job_name]
+    return [pod for pod in cluster.pods(f"{JOB_NAME_LABEL}={job_name}") if pod.job_name == job_name]
 
 
 def _waits_for_its_script_in_vain(

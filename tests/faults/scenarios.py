@@ -329,16 +329,17 @@ def history_answers(answer: Answer) -> Scenario:
 # --- one of many ------------------------------------------------------------------------------------
 
 
-def object_changed(kind: str, damage: Callable[[Document], object]) -> Scenario:
-    """In lists, the objects of one record are damaged."""
+def object_changed(kind: str, damage: Callable[[Document], object], *, direct: bool = False) -> Scenario:
+    """In lists, the objects of one record are damaged; its Job by itself too, with `direct`."""
 
     @contextmanager
     def scenario(stage: Stage) -> Iterator[None]:
         def change(asked: Asked, answer: Answer) -> Answer:
-            if f"/{kind}?" not in asked.path:
+            is_alone = direct and asked.path.endswith(f"/{kind}/{cast.k8s_job_of('complete')}")
+            if f"/{kind}?" not in asked.path and not is_alone:
                 return answer
             body = json.loads(answer.body)
-            for item in body["items"]:
+            for item in [body] if is_alone else body["items"]:
                 if item["metadata"]["labels"]["job-id"] == cast.job_id_of("complete"):
                     damage(item)
             return replace(answer, body=json.dumps(body).encode())
@@ -560,6 +561,7 @@ SCENARIOS: dict[str, Scenario] = {
     "one-pod-no-name": object_changed("pods", lambda pod: pod["metadata"].pop("name")),
     "one-pod-strange": object_changed("pods", lambda pod: pod["metadata"].update(name=7)),
     "one-job": object_changed("jobs", lambda job: job["status"].update(conditions=7)),
+    "one-job-alone": object_changed("jobs", lambda job: job["status"].update(conditions=7), direct=True),
     "one-log": one_log_fails,
     "one-document": document_changed({"flink_jobs": [{"id": "nonsense"}]}),
     "one-document-strange": document_changed({"flink_jobs.0.state": ["RUNNING"]}),

@@ -216,6 +216,33 @@ def test_the_log_tells_each_move_and_the_whole_pass(sync: FunctionServer, world:
     assert (passed["run_id"], passed["whole"]) == (report["run_id"], True)
 
 
+@pytest.mark.parametrize("labelled", ["neither", "only the Job"])
+def test_the_pods_of_a_job_are_read_whoever_made_it(
+    labelled: str, sync: FunctionServer, world: World
+) -> None:
+    """Of the platform before this one only the label `app` is known; `job-name` is Kubernetes' own."""
+    world.kubernetes.control.set_outcome(Outcome(log=f"Job has been submitted with JobID {NEW_ID}\n"))
+    labels = {"app": "flink-python-job"}
+    container = {"name": "flink", "image": "flink:1.17", "command": ["flink", "run", "-py", "a.py"]}
+    pod = {"metadata": {"labels": labels}, "spec": {"restartPolicy": "Never", "containers": [container]}}
+    its_labels = labels | ({"job-id": "etl_1"} if labelled == "only the Job" else {})
+    world.kubernetes.create(
+        "jobs",
+        {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {"name": "old-etl", "labels": its_labels},
+            "spec": {"template": pod},
+        },
+    )
+    world.kubernetes.wait_finished("old-etl")
+    world.add_record("etl_1", k8s_job_name="old-etl")
+    world.flink.jobs.append(Job(id=NEW_ID, state="RUNNING", start=START))
+    run_pass(sync)
+    moved = world.record("etl_1")
+    assert (moved["status"], moved["flink_job_id"], moved["reason"]) == ("RUNNING", NEW_ID, None)
+
+
 # --- what a pass costs ------------------------------------------------------------------------------
 
 

@@ -211,7 +211,7 @@ class LeftoverWorld:
     # --- what a look asks -------------------------------------------------------------------------------
 
     def _selected(self, selector: str) -> list[TrueObject]:
-        named = re.fullmatch(r"app=flink-python-job,job-id(?:=| in \()([^)]*)\)?", selector)
+        named = re.fullmatch(r"(?:job-name=|app=flink-python-job,job-id(?:=| in \())([^)]*)\)?", selector)
         assert named is not None, selector
         return [
             self.objects[Kind.JOB, name] for name in named[1].split(",") if (Kind.JOB, name) in self.objects

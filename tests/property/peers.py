@@ -156,6 +156,9 @@ class KubernetesOfWorld:
             raise KubernetesUnavailableError(f"{what}: connection refused")
 
     def _selected(self, selector: str) -> list[TrueSubmission]:
+        if selector.startswith("job-name="):
+            name = selector.removeprefix("job-name=")
+            return [each for each in self._world.submissions if each.k8s_job_name == name]
         named = re.search(r"job-id in \((.*)\)", selector)
         assert named is not None, selector
         assert selector.startswith("app=flink-python-job,"), selector
