@@ -63,6 +63,10 @@ class _WireJob(msgspec.Struct, frozen=True, gc=False, rename=_NAMES):
     end_ms: _Milliseconds
 
 
+class _WireNamed(msgspec.Struct):
+    name: str
+
+
 class _WireOverview(msgspec.Struct, gc=False):
     jobs: list[_WireJob]
 
@@ -103,16 +107,17 @@ _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _OVERVIEW: Final = msgspec.json.Decoder(_WireOverview)
 _OVERVIEW_OF_RAW: Final = msgspec.json.Decoder(_WireOverviewOfRaw)
 _JOB: Final = msgspec.json.Decoder(_WireJob)
+_NAMED: Final = msgspec.json.Decoder(_WireNamed)
 _ERROR: Final = msgspec.json.Decoder(_WireError)
 _EXCEPTIONS: Final = msgspec.json.Decoder(_WireExceptions)
 _CLUSTER_OVERVIEW: Final = msgspec.json.Decoder(_WireClusterOverview)
 
 
-def parse_overview(status: int, body: Body) -> tuple[Overview, int]:
+def parse_overview(status: int, body: Body) -> Overview:
     """Reads the answer to `JOBS_OVERVIEW`, of a cluster or a History Server.
 
     Returns:
-        (jobs by id, how many entries could not be read). An unreadable entry costs itself only.
+        The jobs by id, and the names of those that cannot be read. An unreadable entry costs itself only.
 
     Raises:
         FlinkUnavailableError: this is no answer of Flink's.
@@ -122,24 +127,31 @@ def parse_overview(status: int, body: Body) -> tuple[Overview, int]:
         jobs = _OVERVIEW.decode(body).jobs
     except _UNREADABLE:
         return _entry_by_entry(body)
-    return Overview({job.jid: job for job in jobs}), 0
+    return Overview({job.jid: job for job in jobs})
 
 
-def _entry_by_entry(body: Body) -> tuple[Overview, int]:
+def _entry_by_entry(body: Body) -> Overview:
     try:
         entries = _OVERVIEW_OF_RAW.decode(body).jobs
     except _UNREADABLE as error:
         raise _not_flinks(_OK, body) from error
     jobs: dict[str, _WireJob] = {}
-    unreadable = 0
+    unreadable: list[str | None] = []
     for entry in entries:
         try:
             job = _JOB.decode(entry)
         except _UNREADABLE:
-            unreadable += 1
+            unreadable.append(_name_of(entry))
         else:
             jobs[job.jid] = job
-    return Overview(jobs), unreadable
+    return Overview(jobs, unreadable)
+
+
+def _name_of(entry: msgspec.Raw) -> str | None:
+    try:
+        return _NAMED.decode(entry).name
+    except _UNREADABLE:
+        return None
 
 
 def parse_job(status: int, body: Body, job_id: str) -> FlinkJob | Missing:

@@ -6,7 +6,7 @@ seconds unless a name says otherwise. Enums keep the spelling that MongoDB, Flin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -256,13 +256,15 @@ class Overview(Mapping[str, FlinkJob]):
     thousand jobs a pass needs a few hundred.
     """
 
-    __slots__ = ("entries",)
+    __slots__ = ("entries", "unreadable")
 
-    def __init__(self, entries: Mapping[str, OverviewEntry]) -> None:
+    def __init__(self, entries: Mapping[str, OverviewEntry], unreadable: Sequence[str | None] = ()) -> None:
         """Args:
         entries: by Flink Job ID.
+        unreadable: the names of the jobs whose entries could not be read; None for a name that could not.
         """
         self.entries: Final = entries
+        self.unreadable: Final = unreadable
 
     def __getitem__(self, flink_job_id: str) -> FlinkJob:
         entry = self.entries[flink_job_id]

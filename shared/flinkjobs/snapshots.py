@@ -81,18 +81,22 @@ class Snapshots:
         }
         found: dict[str, FlinkObservation] = {}
         for record in records:
-            jobs = known[record.cluster]
+            of_cluster = known[record.cluster]
+            jobs = of_cluster if isinstance(of_cluster, Unreachable) else of_cluster.get(record.job_id, {})
             found[record.job_id] = (
                 jobs
                 if isinstance(jobs, Unreachable)
-                else find_by_name(record.job_id, record.submitted_at, jobs.get(record.job_id, {}))
+                else find_by_name(record.job_id, record.submitted_at, jobs)
             )
         return found
 
     def _named_now(
         self, cluster: str, names: Collection[str]
-    ) -> Mapping[str, Mapping[str, FlinkJob]] | Unreachable:
-        """The jobs of these names, by name and id, that a cluster and its History Server know."""
+    ) -> Mapping[str, Mapping[str, FlinkJob] | Unreachable] | Unreachable:
+        """The jobs of these names, by name and id, that a cluster and its History Server know.
+
+        A name is `Unreachable` while a job that cannot be read bears it, or may be the only one to bear it.
+        """
         overview = self._overview(cluster)
         if isinstance(overview, Unreachable):
             return overview
@@ -108,7 +112,11 @@ class Snapshots:
             for flink_job_id, entry in seen.entries.items():
                 if entry.name in names:
                     found[entry.name][flink_job_id] = seen[flink_job_id]
-        return found
+        hidden = {*history.unreadable, *overview.unreadable}
+        unknown = Unreachable(f"cluster {cluster} shows a job that cannot be read, and may be of this name")
+        return found | {
+            name: unknown for name in names if name in hidden or (None in hidden and name not in found)
+        }
 
     def ask(self, record: JobRecord, flink_job_id: str) -> FlinkObservation:
         """One job beyond the snapshot: its root exception, or whether it is really missing.

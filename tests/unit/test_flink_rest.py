@@ -46,8 +46,8 @@ MANY_STATES = {
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_one_overview_holds_every_job_the_ended_ones_too(version: str) -> None:
-    jobs, unreadable = flink_rest.parse_overview(*rest(version, "jobs_overview--many-states"))
-    assert unreadable == 0
+    jobs = flink_rest.parse_overview(*rest(version, "jobs_overview--many-states"))
+    assert not jobs.unreadable
     assert Counter(job.state for job in jobs.values()) == MANY_STATES[version]
     assert {id_: job.id for id_, job in jobs.items()} == {id_: id_ for id_ in jobs}
 
@@ -87,7 +87,7 @@ def test_one_overview_holds_every_job_the_ended_ones_too(version: str) -> None:
     ],
 )
 def test_times_are_flinks_to_the_millisecond(version: str, expected: FlinkJob) -> None:
-    jobs, _ = flink_rest.parse_overview(*rest(version, "jobs_overview--many-states"))
+    jobs = flink_rest.parse_overview(*rest(version, "jobs_overview--many-states"))
     assert jobs[expected.id] == expected
 
 
@@ -97,7 +97,7 @@ def test_only_globally_terminal_jobs_have_an_end(version: str) -> None:
     for name in rest_names(version, "*jobs_overview*"):
         status, body = rest(version, name)
         if status == 200:
-            for job in flink_rest.parse_overview(status, body)[0].values():
+            for job in flink_rest.parse_overview(status, body).values():
                 seen += 1
                 assert (job.end_time is not None) == (job.state in {"FINISHED", "FAILED", "CANCELED"}), name
     assert seen > 50
@@ -116,14 +116,14 @@ def test_only_globally_terminal_jobs_have_an_end(version: str) -> None:
     ],
 )
 def test_flinks_word_is_kept_raw(version: str, recording: str, state: str) -> None:
-    jobs, _ = flink_rest.parse_overview(*rest(version, recording))
+    jobs = flink_rest.parse_overview(*rest(version, recording))
     assert state in {job.state for job in jobs.values()}
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_job_keeps_its_id_over_a_failover_and_loses_its_start(version: str) -> None:
-    before, _ = flink_rest.parse_overview(*rest(version, "ha--jobs_overview--before-leader-killed"))
-    after, _ = flink_rest.parse_overview(*rest(version, "ha--jobs_overview--after-takeover-running"))
+    before = flink_rest.parse_overview(*rest(version, "ha--jobs_overview--before-leader-killed"))
+    after = flink_rest.parse_overview(*rest(version, "ha--jobs_overview--after-takeover-running"))
     (id_,) = before
     earlier, later = before[id_].start_time, after[id_].start_time
     assert earlier is not None
@@ -134,15 +134,15 @@ def test_a_job_keeps_its_id_over_a_failover_and_loses_its_start(version: str) ->
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("recording", ["jobs_overview--empty", "jobs_overview--after-jobmanager-restart"])
 def test_an_empty_cluster_is_an_answer(version: str, recording: str) -> None:
-    jobs, unreadable = flink_rest.parse_overview(*rest(version, recording))
-    assert (dict(jobs), unreadable) == ({}, 0)
+    jobs = flink_rest.parse_overview(*rest(version, recording))
+    assert (dict(jobs), list(jobs.unreadable)) == ({}, [])
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_history_servers_overview_reads_the_same(version: str) -> None:
-    jobs, unreadable = flink_rest.parse_overview(*rest(version, "historyserver--jobs_overview"))
+    jobs = flink_rest.parse_overview(*rest(version, "historyserver--jobs_overview"))
     listed = [entry["jid"] for entry in rest_json(version, "historyserver--jobs_overview")["jobs"]]
-    assert (sorted(jobs), unreadable) == (sorted(listed), 0)
+    assert (sorted(jobs), list(jobs.unreadable)) == (sorted(listed), [])
     assert all(job.end_time for job in jobs.values())
 
 
@@ -227,19 +227,25 @@ def test_a_cluster_without_a_leader_is_unavailable_and_says_why(
 )
 def test_an_unreadable_entry_costs_itself_only(bad: bytes) -> None:
     body = b'{"jobs":[' + bad + b"," + ENTRY + b"]}"
-    jobs, unreadable = flink_rest.parse_overview(200, body)
-    assert (list(jobs), unreadable) == ([ID], 1)
+    jobs = flink_rest.parse_overview(200, body)
+    assert (list(jobs), len(jobs.unreadable)) == ([ID], 1)
+
+
+def test_of_an_unreadable_entry_the_name_is_kept_where_it_can_be_read() -> None:
+    without_state = b'{"jid":"a","name":"etl_1","start-time":1,"end-time":-1}'
+    body = b'{"jobs":[' + without_state + b',null,{"name":5},' + ENTRY + b"]}"
+    assert flink_rest.parse_overview(200, body).unreadable == ["etl_1", None, None]
 
 
 def test_fields_of_a_newer_flink_disturb_nobody() -> None:
     body = b'{"new":{"a":[1]},"jobs":[' + ENTRY.replace(b"{", b'{"pending-operators":0,"x":{},', 1) + b"]}"
-    assert list(flink_rest.parse_overview(200, body)[0]) == [ID]
+    assert list(flink_rest.parse_overview(200, body)) == [ID]
 
 
 @pytest.mark.parametrize("wire", [b"-1", b"0"])
 def test_a_start_that_is_not_there_is_none(wire: bytes) -> None:
     body = b'{"jobs":[' + ENTRY.replace(b"1000", wire) + b"]}"
-    assert flink_rest.parse_overview(200, body)[0][ID].start_time is None
+    assert flink_rest.parse_overview(200, body)[ID].start_time is None
 
 
 # --- one job ----------------------------------------------------------------------------------------

@@ -92,9 +92,9 @@ class HttpFlink:
 
     def _overview_of(self, base_url: str) -> Overview:
         status, body = self._get(base_url, flink_rest.JOBS_OVERVIEW)
-        jobs, unreadable = flink_rest.parse_overview(status, body)
-        if unreadable:
-            log.warning("flink.unreadable_jobs", cluster=self.name, count=unreadable)
+        jobs = flink_rest.parse_overview(status, body)
+        if jobs.unreadable:
+            log.warning("flink.unreadable_jobs", cluster=self.name, count=len(jobs.unreadable))
         return jobs
 
     def _failure_at(self, base_url: str, job_id: str) -> str | None:

@@ -1,0 +1,79 @@
+"""The search for a Flink job by its record's name, beside entries that cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pytest
+
+from flinkjobs.errors import FlinkUnavailableError
+from flinkjobs.model import FlinkJob, FlinkObservation, JobRecord, Missing, Overview, Status, Unreachable
+from flinkjobs.snapshots import taken
+from tests.support.overviews import Entry
+
+NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
+START_MS = 1_793_534_400_000
+A = "a" * 32
+OURS = Entry("etl_1", "RUNNING", START_MS, -1)
+FOUND = FlinkJob(id=A, name="etl_1", state="RUNNING", start_time=NOON)
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """`flinkjobs.ports.Flink` that is only asked what jobs there are."""
+
+    shown: Overview
+    archived: Overview | None = None
+    name: str = "default"
+
+    @property
+    def has_history(self) -> bool:
+        return self.archived is not None
+
+    def overview(self) -> Overview:
+        return self.shown
+
+    def history(self) -> Overview:
+        if self.archived is None:
+            raise FlinkUnavailableError("there is none")
+        return self.archived
+
+    def job(self, job_id: str) -> FlinkJob | Missing:
+        raise AssertionError(job_id)
+
+    def failure(self, job_id: str) -> str | None:
+        raise AssertionError(job_id)
+
+    def history_failure(self, job_id: str) -> str | None:
+        raise AssertionError(job_id)
+
+
+def named_like_the_record(cluster: Cluster) -> FlinkObservation:
+    record = JobRecord(job_id="etl_1", status=Status.CREATED, submitted_at=NOON)
+    with taken({"default": cluster}) as snapshots:
+        return snapshots.named([record])["etl_1"]
+
+
+@pytest.mark.parametrize(
+    ("unreadable", "expected"),
+    [([], Missing), (["etl_2"], Missing), (["etl_1"], Unreachable), ([None], Unreachable)],
+    ids=["none", "another name", "this name", "no name"],
+)
+@pytest.mark.parametrize("where", ["cluster", "history"])
+def test_a_job_that_cannot_be_read_may_be_the_one(
+    where: str, unreadable: Sequence[str | None], expected: type
+) -> None:
+    """That there is no job of the record's name ends the record: it must be known."""
+    odd = Overview({}, unreadable)
+    cluster = Cluster(odd) if where == "cluster" else Cluster(Overview({}), odd)
+    assert isinstance(named_like_the_record(cluster), expected)
+
+
+def test_the_one_that_is_found_is_not_doubted_for_one_without_a_name() -> None:
+    assert named_like_the_record(Cluster(Overview({A: OURS}, [None]))) == FOUND
+
+
+def test_beside_one_of_the_same_name_that_cannot_be_read_it_is_not_known_to_be_the_only_one() -> None:
+    assert isinstance(named_like_the_record(Cluster(Overview({A: OURS}, ["etl_1"]))), Unreachable)
