@@ -320,6 +320,23 @@ def test_bytes_that_are_no_utf8_are_replaced(tmp_path: Path) -> None:
     assert told == "caf\ufffd \ufffd\ufffd\nJob has been submitted with JobID x\n"
 
 
+@pytest.mark.parametrize("tail", [False, True])
+@pytest.mark.parametrize("kind", ["text/html", "text/html; charset=utf-8", "application/json"])
+def test_a_page_in_the_place_of_a_log_is_no_log(kind: str, tail: bool, tmp_path: Path) -> None:
+    """No id stands in it, which would end a record whose job runs."""
+    page = Answer(body=b"<html><body>Sign in</body></html>", headers={"Content-Type": kind})
+    with ScriptedServer(lambda _: page) as server:
+        api = connect(kubeconfig_for(server.url, tmp_path))
+        with pytest.raises(KubernetesUnavailableError, match=r"no log but .*: .*Sign in"):
+            api.pod_log("pod", "submit", tail=tail)
+
+
+@pytest.mark.parametrize("headers", [{"Content-Type": "Text/Plain; charset=utf-8"}, {}])
+def test_a_log_without_more_words_is_one(headers: dict[str, str], tmp_path: Path) -> None:
+    with ScriptedServer(lambda _: Answer(body=b"x", headers=headers)) as server:
+        assert connect(kubeconfig_for(server.url, tmp_path)).pod_log("pod", "submit") == "x"
+
+
 def test_a_container_that_waits_has_an_empty_log(api: KubernetesApi, world: KubernetesWorld) -> None:
     with world.control.fault(PodFault(effect="image-pull")):
         job = api.create_job(job_manifest(ETL, "etl_1", TARGET))
@@ -341,7 +358,7 @@ def test_the_log_of_a_pod_that_is_gone_is_missing(api: KubernetesApi) -> None:
 
 
 def test_a_log_is_asked_for_by_its_container(tmp_path: Path) -> None:
-    with ScriptedServer(lambda _: Answer(body=b"x")) as server:
+    with ScriptedServer(lambda _: Answer(body=b"x", headers={"Content-Type": "text/plain"})) as server:
         api = connect(kubeconfig_for(server.url, tmp_path))
         api.pod_log("pod", "submit")
         api.pod_log("pod", "submit", tail=True)
@@ -667,7 +684,12 @@ def recorder() -> Iterator[ScriptedServer]:
     """Answers every request as if it had gone well."""
     status = {"userInfo": {"username": "ann"}, "allowed": True}
     anything = {"metadata": {"name": "done", "uid": "u"}, "items": [], "status": status}
-    with ScriptedServer(lambda _: Answer(body=json.dumps(anything).encode())) as running:
+
+    def answer(asked: Asked) -> Answer:
+        kind = "text/plain" if asked.path.partition("?")[0].endswith("/log") else "application/json"
+        return Answer(body=json.dumps(anything).encode(), headers={"Content-Type": kind})
+
+    with ScriptedServer(answer) as running:
         yield running
 
 

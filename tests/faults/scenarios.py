@@ -96,6 +96,17 @@ def expired(times: int | None) -> Scenario:
 
 
 @contextmanager
+def logs_are_a_page(stage: Stage) -> Iterator[None]:
+    """Where a log belongs, a proxy answers with its own page, and with 200."""
+
+    def change(asked: Asked, answer: Answer) -> Answer:
+        return html(200) if asked.path.partition("?")[0].endswith("/log") else answer
+
+    with stage.between(change):
+        yield
+
+
+@contextmanager
 def log_gone_but_named(stage: Stage) -> Iterator[None]:
     """The record's Flink job can still be told by its name."""
     stage.flink.jobs[:] = [
@@ -515,6 +526,7 @@ SCENARIOS: dict[str, Scenario] = {
     "log-403": status(403, **LOGS),
     "log-429": status(429, **LOGS),
     "log-500": status(500, **LOGS),
+    "log-page": logs_are_a_page,
     "log-slow": switched_on(RequestFault(effect="delay", seconds=TOO_SLOW_SECONDS, **LOGS)),
     "log-dropped": switched_on(RequestFault(effect="drop", **LOGS)),
     "log-cut": switched_on(RequestFault(effect="cut", **LOGS)),

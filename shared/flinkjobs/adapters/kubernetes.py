@@ -55,6 +55,8 @@ LIST_ATTEMPTS: Final = 3
 """How often a list is begun again after its continue token expired (410)."""
 LOG_HEAD_BYTES: Final = 2 * 1024 * 1024
 LOG_TAIL_BYTES: Final = 1024 * 1024
+LOG_TYPE: Final = "text/plain"
+"""Content type of every log: https://github.com/kubernetes/kubernetes/blob/master/pkg/registry/core/pod/rest/log.go"""
 STREAM_BYTES: Final = 64 * 1024
 POOL_SIZE: Final = 16
 
@@ -117,10 +119,9 @@ class KubernetesApi:
         query: dict[str, str] = {"container": container}
         # Together with `tailLines`, `limitBytes` would cut the end off: what is too much is dropped here.
         query |= {"tailLines": str(TAIL_LINES)} if tail else {"limitBytes": str(LOG_HEAD_BYTES)}
+        path = f"{self._core}/pods/{quote(pod, safe='')}/log"
         try:
-            raw, _ = self._call(
-                "GET", f"{self._core}/pods/{quote(pod, safe='')}/log", query=query, keep_last=tail
-            )
+            raw, headers = self._call("GET", path, query=query, keep_last=tail)
         except KubernetesNotFoundError:
             return Missing()
         except KubernetesRefusedError as error:
@@ -129,6 +130,9 @@ class KubernetesApi:
             if error.reason == "BadRequest" and "not found" in str(error):
                 return Missing()  # previous terminated container … not found: the kubelet removed it
             raise
+        kind = headers.get("Content-Type", LOG_TYPE).partition(";")[0].strip().lower()
+        if kind != LOG_TYPE:  # some proxy's page, in which no id stands
+            raise KubernetesUnavailableError(f"GET {path}: the answer is no log but {kind}: {_start(raw)}")
         return Missing() if is_unreadable(raw) else raw.decode(errors="replace")
 
     def delete_job(self, name: str, uid: str) -> bool:
