@@ -119,6 +119,8 @@ class JobRecord:
         in_flight_until: until then a submission is under way that will create its Kubernetes Job; None
             once that is there.
         revision: counts the writes; every write is conditional on it being as read.
+        document_id: the store's own name of the document that was read, by which it is written: a job id of
+            the old platform may occur twice. No part of what the record says.
     """
 
     job_id: str
@@ -137,6 +139,7 @@ class JobRecord:
     missing_since: datetime | None = None
     in_flight_until: datetime | None = None
     revision: int | None = None
+    document_id: object = field(default=None, compare=False, repr=False)
 
     @property
     def flink_job_id(self) -> str | None:

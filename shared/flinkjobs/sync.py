@@ -373,14 +373,31 @@ def _actions(
     passing: _Pass, records: Sequence[JobRecord], now: datetime
 ) -> list[tuple[JobRecord, Action | None]]:
     """Observes the records and decides each, but those for which the time did not suffice."""
-    submitters = _observe_submitters(passing, records, now)
-    flinks = _observe_flink(passing, records, submitters)
-    decided = []
-    for record in records:
-        if record.job_id not in passing.passed_over:
-            observation = Observation(submitter=submitters.get(record.job_id), flink=flinks[record.job_id])
-            decided.append((record, _decided(passing, record, observation, now)))
+    decided: list[tuple[JobRecord, Action | None]] = []
+    for unlike in _one_of_each_job_id(records):
+        submitters = _observe_submitters(passing, unlike, now)
+        flinks = _observe_flink(passing, unlike, submitters)
+        for record in unlike:
+            if record.job_id not in passing.passed_over:
+                observation = Observation(submitters.get(record.job_id), flinks[record.job_id])
+                decided.append((record, _decided(passing, record, observation, now)))
     return decided
+
+
+def _one_of_each_job_id(records: Sequence[JobRecord]) -> Iterator[Sequence[JobRecord]]:
+    """The records in portions that hold no job id twice: as a rule, all of them at once.
+
+    What is observed is kept by job id, and two documents of one job id may have different submitters.
+    """
+    rest = records
+    while rest:
+        portion = {record.job_id: record for record in reversed(rest)}
+        if len(portion) == len(rest):
+            yield rest
+            return
+        taken_now = {id(record) for record in portion.values()}
+        yield [record for record in rest if id(record) in taken_now]
+        rest = [record for record in rest if id(record) not in taken_now]
 
 
 def _decided(passing: _Pass, record: JobRecord, observation: Observation, now: datetime) -> Action | None:
@@ -566,7 +583,7 @@ def _observe_flink(
     observed: dict[str, dict[str, FlinkObservation]] = {}
     asked: list[tuple[JobRecord, str]] = []
     for record in records:
-        seen = observed.setdefault(record.job_id, {})  # two documents may have one job id
+        seen = observed[record.job_id] = {}
         known = {ref.id: ref.state for ref in record.flink_jobs}
         for flink_job_id in (*known, *_found_ids(submitters.get(record.job_id), known)):
             if known.get(flink_job_id) in TERMINAL_STATES:

@@ -552,6 +552,16 @@ def test_a_document_in_any_other_layout_is_never_passed_over(
     assert (asked, skipped) == ([], 0)
 
 
+def test_a_document_that_bears_a_name_of_its_own_is_never_passed_over(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    store.insert(RESTING, {})
+    [document] = jobs.find({})
+    jobs.delete_one({})
+    jobs.insert_one(document | {"_id": "etl_1"})
+    assert offered(store, take=True) == ([], ["etl_1"], 0)
+
+
 def test_records_come_whole_from_more_than_one_batch(
     store: MongoJobStore, jobs: Collection[Document], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -596,7 +606,9 @@ def listened(
         yield MongoJobStore(client, mongo_database.name), commands
 
 
-def test_a_write_sets_only_what_changed(listened: tuple[MongoJobStore, Commands]) -> None:
+def test_a_write_sets_only_what_changed(
+    listened: tuple[MongoJobStore, Commands], jobs: Collection[Document]
+) -> None:
     store, commands = listened
     store.insert(record(), {})
     before = only(store)
@@ -608,7 +620,8 @@ def test_a_write_sets_only_what_changed(listened: tuple[MongoJobStore, Commands]
     assert set(statement["u"]) == {"$set"}
     found = {"status", "flink_job_id", "flink_job_ids", "flink_jobs"}
     assert set(statement["u"]["$set"]) == found | {"updated_at", "revision", "synced_by"}
-    assert statement["q"] == {"job_id": "etl_1", "status": "CREATED", "revision": 0}
+    [document] = jobs.find({}, {"_id": 1})
+    assert statement["q"] == document | {"job_id": "etl_1", "status": "CREATED", "revision": 0}
 
 
 def test_what_is_as_it_was_is_not_set_again(listened: tuple[MongoJobStore, Commands]) -> None:
@@ -938,6 +951,19 @@ def test_both_records_of_a_job_id_that_occurs_twice_are_followed_and_written(
     assert len(updates) == 2
     assert store.apply(updates, now=LATER, run_id="run").job_ids == {"template_id_timestamp"}
     assert jobs.distinct("status") == ["FINISHED"]
+
+
+def test_of_two_records_of_one_job_id_each_is_written_as_itself(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    jobs.insert_many([old_document(flink_job_id=A), old_document(flink_job_id=B)])
+    updates = [
+        Update(before=before, after=replace(before, flink_state=before.flink_job_id))
+        for before in followed(store)
+    ]
+    for update in reversed(updates):
+        store.apply([update], now=LATER, run_id="run")
+    assert {document["flink_job_id"]: document["flink_state"] for document in jobs.find({})} == {A: A, B: B}
 
 
 def test_a_lookup_by_each_of_the_users_fields_uses_an_index(

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -216,31 +217,72 @@ def test_the_log_tells_each_move_and_the_whole_pass(sync: FunctionServer, world:
     assert (passed["run_id"], passed["whole"]) == (report["run_id"], True)
 
 
-@pytest.mark.parametrize("labelled", ["neither", "only the Job"])
-def test_the_pods_of_a_job_are_read_whoever_made_it(
-    labelled: str, sync: FunctionServer, world: World
+def create_old_job(
+    world: World, name: str, outcome: Outcome, *, labels: Mapping[str, str] = MappingProxyType({})
 ) -> None:
-    """Of the platform before this one only the label `app` is known; `job-name` is Kubernetes' own."""
-    world.kubernetes.control.set_outcome(Outcome(log=f"Job has been submitted with JobID {NEW_ID}\n"))
-    labels = {"app": "flink-python-job"}
+    """A Kubernetes Job as the platform before this one made it, which has ended so."""
+    world.kubernetes.control.set_outcome(outcome)
+    app = {"app": "flink-python-job"}
     container = {"name": "flink", "image": "flink:1.17", "command": ["flink", "run", "-py", "a.py"]}
-    pod = {"metadata": {"labels": labels}, "spec": {"restartPolicy": "Never", "containers": [container]}}
-    its_labels = labels | ({"job-id": "etl_1"} if labelled == "only the Job" else {})
+    pod = {"metadata": {"labels": app}, "spec": {"restartPolicy": "Never", "containers": [container]}}
     world.kubernetes.create(
         "jobs",
         {
             "apiVersion": "batch/v1",
             "kind": "Job",
-            "metadata": {"name": "old-etl", "labels": its_labels},
-            "spec": {"template": pod},
+            "metadata": {"name": name, "labels": {**app, **labels}},
+            "spec": {"template": pod, "backoffLimit": 0},
         },
     )
-    world.kubernetes.wait_finished("old-etl")
+    world.kubernetes.wait_finished(name)
+
+
+@pytest.mark.parametrize("labelled", ["neither", "only the Job"])
+def test_the_pods_of_a_job_are_read_whoever_made_it(
+    labelled: str, sync: FunctionServer, world: World
+) -> None:
+    """Of the platform before this one only the label `app` is known; `job-name` is Kubernetes' own."""
+    create_old_job(
+        world,
+        "old-etl",
+        Outcome(log=f"Job has been submitted with JobID {NEW_ID}\n"),
+        labels={"job-id": "etl_1"} if labelled == "only the Job" else {},
+    )
     world.add_record("etl_1", k8s_job_name="old-etl")
     world.flink.jobs.append(Job(id=NEW_ID, state="RUNNING", start=START))
     run_pass(sync)
     moved = world.record("etl_1")
     assert (moved["status"], moved["flink_job_id"], moved["reason"]) == ("RUNNING", NEW_ID, None)
+
+
+@pytest.fixture
+def no_unique_job_id(world: World) -> Iterator[None]:
+    """The collection as it is while a job id occurs twice: the unique index cannot be made."""
+    there = world.jobs.index_information()
+    unique = {name: index for name, index in there.items() if index["key"] == [("job_id", 1)]}
+    for name in unique:
+        world.jobs.drop_index(name)
+    yield
+    world.jobs.delete_many({})
+    for name, index in unique.items():
+        world.jobs.create_index(index["key"], name=name, unique=True)
+
+
+@pytest.mark.usefixtures("no_unique_job_id")
+def test_two_documents_of_one_job_id_are_each_written_by_their_own_submitter(
+    sync: FunctionServer, world: World
+) -> None:
+    """The platform before this one made job ids by the second, and no unique index."""
+    create_old_job(world, "old-a", Outcome(log=f"Job has been submitted with JobID {NEW_ID}\n"))
+    create_old_job(world, "old-b", Outcome(exit_code=31, log="Traceback\nValueError: no such table\n"))
+    for name in ("old-b", "old-a"):
+        world.add_record("etl_1", k8s_job_name=name)
+        world.jobs.update_one({"k8s_job_name": name}, {"$unset": {"revision": ""}})
+    world.flink.jobs.append(Job(id=NEW_ID, state="RUNNING", start=START))
+    run_pass(sync)
+    found = {document["k8s_job_name"]: document for document in world.jobs.find({})}
+    assert (found["old-a"]["status"], found["old-a"]["flink_job_id"]) == ("RUNNING", NEW_ID)
+    assert (found["old-b"]["status"], found["old-b"]["flink_job_id"]) == ("FAILED", None)
 
 
 # --- what a pass costs ------------------------------------------------------------------------------

@@ -62,6 +62,7 @@ _RECORD: Final = re.compile(
     b"".join(
         (
             _SIZE,
+            rb"\x07_id\0.{12}",
             _text(rb"job_id", rb"[^\0]+"),
             _text(rb"flink_job_id", rb"[^\0]+"),
             rb"\x04flink_jobs\0" + _SIZE + rb"\x030\0" + _SIZE + _JOB + rb"\0\0",

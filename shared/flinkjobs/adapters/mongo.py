@@ -207,7 +207,7 @@ class MongoJobStore:
             query["job_id"] = {"$in": sorted(job_ids)}
         with translated(), ThreadPoolExecutor(1, thread_name_prefix="records") as thread:
             batches: Iterator[Any] = self._jobs.find_raw_batches(
-                query, {"_id": 0, **dict.fromkeys(FOLLOWED_FIELDS, 1)}, batch_size=RECORDS_PER_BATCH
+                query, dict.fromkeys(FOLLOWED_FIELDS, 1), batch_size=RECORDS_PER_BATCH
             )
             upcoming = thread.submit(next, batches, b"")
             while batch := upcoming.result():
@@ -440,6 +440,7 @@ def read_record(document: _JobDocument) -> JobRecord | UnreadableRecord:
             missing_since=read_time(document.get("missing_since")),
             in_flight_until=read_time(document.get("in_flight_until")),
             revision=_revision(document),
+            document_id=document.get("_id"),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         return UnreadableRecord(
@@ -618,7 +619,12 @@ def _conditional(update: Update, now: datetime, run_id: str) -> UpdateOne:
     changed["updated_at"] = now
     changed["revision"] = (before.revision or 0) + 1
     changed["synced_by"] = run_id
-    unchanged = {"job_id": before.job_id, "status": before.status.value, "revision": before.revision}
+    unchanged = {
+        "_id": before.document_id,
+        "job_id": before.job_id,
+        "status": before.status.value,
+        "revision": before.revision,
+    }
     return UpdateOne(unchanged, {"$set": changed})
 
 
