@@ -251,7 +251,10 @@ TROUBLE_OF: Final[Mapping[str, str]] = {
 """Which trouble a reason on a record is a case of; JOB_FAILED and OUTCOME_UNKNOWN are none of the three."""
 
 LAG_CODES: Final = frozenset(
-    {"KUBERNETES_UNAVAILABLE", "LOG_UNREACHABLE", "FLINK_UNAVAILABLE", "JOBS_MISSING", "INTERNAL"}
+    {
+        *("KUBERNETES_UNAVAILABLE", "LOG_UNREACHABLE", "FLINK_UNAVAILABLE", "JOBS_MISSING"),
+        *("WRITE_REFUSED", "INTERNAL"),
+    }
 )
 """Errors of a pass for which records stay as they are."""
 

@@ -7,7 +7,7 @@ nothing else of what its library raises. An error is never an empty answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Literal, Protocol
@@ -41,10 +41,12 @@ class Applied:
     Attributes:
         job_ids: records that were written.
         conflicts: records that were not as read any more, and so were left alone.
+        refused: records that the store does not take as they would be, and why; they are as they were.
     """
 
     job_ids: frozenset[str]
     conflicts: frozenset[str]
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,10 @@ class JobStore(LeaseStore, Protocol):
         """
 
     def apply(self, updates: Sequence[Update], *, now: datetime, run_id: str) -> Applied:
-        """Writes all updates in one bulk, each only if its record still is as it was read."""
+        """Writes all updates in one bulk, each only if its record still is as it was read.
+
+        A record that the store refuses, by a rule of the collection, costs only itself.
+        """
 
     def fail_submission(self, job_id: str, *, code: str, message: str, now: datetime) -> bool:
         """Marks a record that is still CREATED as FAILED. Returns whether it was."""

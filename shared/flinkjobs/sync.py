@@ -26,7 +26,7 @@ from typing import Any, Final, TypeVar
 
 from flinkjobs import log
 from flinkjobs.decide import decide
-from flinkjobs.errors import FlinkjobsError, KubernetesUnreadableError, TemporaryError
+from flinkjobs.errors import FlinkjobsError, KubernetesUnreadableError, StoreRefusedError, TemporaryError
 from flinkjobs.harvest import observe_orphans, observe_submitter
 from flinkjobs.kube import JOB_ID_LABEL, JOB_NAME_LABEL, SELECTOR, KubernetesJob, Pod
 from flinkjobs.lease import Held, held
@@ -84,6 +84,7 @@ LOG_UNREACHABLE: Final = "LOG_UNREACHABLE"
 FLINK_UNAVAILABLE: Final = "FLINK_UNAVAILABLE"
 RUN_NOT_SAVED: Final = "RUN_NOT_SAVED"
 UNREADABLE_RECORD: Final = "UNREADABLE_RECORD"
+WRITE_REFUSED: Final = "WRITE_REFUSED"
 
 
 class NothingReachableError(TemporaryError):
@@ -216,6 +217,7 @@ def harvest(sync: Sync, job_ids: Collection[str], *, run_id: str, write: bool) -
 
     Raises:
         StoreUnavailableError: the records could not be read or written.
+        StoreRefusedError: the store refused, if only one record.
     """
     now, deadline = sync.clock(), time.monotonic() + sync.budget_seconds
     with ThreadPoolExecutor(max_workers=THREADS) as threads, taken(sync.flinks) as snapshots:
@@ -227,6 +229,8 @@ def harvest(sync: Sync, job_ids: Collection[str], *, run_id: str, write: bool) -
         after |= {update.after.job_id: update.after for update in updates}
         if write:
             applied = sync.store.apply(updates, now=now, run_id=run_id)
+            for job_id, message in applied.refused.items():
+                raise StoreRefusedError(f"{job_id}: {message}")  # whoever deletes next must not go on
             for update in updates:
                 if update.after.job_id not in applied.job_ids:
                     del after[update.after.job_id]  # somebody else wrote it: it is not known as it is now
@@ -360,6 +364,8 @@ def _count(passing: _Pass, step: _Step, applied: Applied | None) -> bool:
     passing.unchanged += step.unchanged
     passing.unresolved += step.unresolved
     passing.conflicts += len(applied.conflicts)
+    for job_id, message in applied.refused.items():
+        passing.error(job_id, WRITE_REFUSED, message)
     for update in step.updates:
         if update.after.job_id in applied.job_ids:
             passing.changed[update.after.status.value] += 1

@@ -1148,13 +1148,20 @@ def test_a_server_that_restarts_is_found_again(
     store.ping()
 
 
-def test_a_write_that_the_database_forbids_is_refused(
+def test_a_write_that_the_database_forbids_costs_only_its_record(
     store: MongoJobStore, mongo_database: Database[Document]
 ) -> None:
-    rule = {"$jsonSchema": {"properties": {"status": {"enum": ["CREATED"]}}}}
+    """Else one such record would keep all that are written with it from moving, in every pass."""
+    rule = {"$jsonSchema": {"properties": {"status": {"enum": ["CREATED", "RUNNING"]}}}}
     mongo_database.create_collection("flink_jobs", validator=rule)
-    store.insert(record(), {})
-    before = only(store)
-    with pytest.raises(StoreRefusedError, match=r"MongoDB refused a write: .*Document failed validation"):
-        store.apply([running(before)], now=LATER, run_id="run")
-    assert only(store) == before
+    for number in range(4):
+        store.insert(record(f"etl_{number}"), {})
+    first, second, third, fourth = followed(store)
+    mongo_database["flink_jobs"].update_one({"job_id": "etl_2"}, {"$set": {"revision": 7}})
+    lost = Update(before=second, after=replace(second, status=Status.LOST))
+    updates = [running(first), lost, running(third), running(fourth)]
+    applied = store.apply(updates, now=LATER, run_id="run")
+    assert applied.job_ids == {"etl_0", "etl_3"}
+    assert applied.conflicts == {"etl_2"}
+    assert dict(applied.refused) == {"etl_1": "MongoDB refused the write: Document failed validation"}
+    assert [found.status for found in followed(store)] == ["RUNNING", "CREATED", "CREATED", "RUNNING"]

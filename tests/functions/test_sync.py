@@ -285,6 +285,26 @@ def test_two_documents_of_one_job_id_are_each_written_by_their_own_submitter(
     assert (found["old-b"]["status"], found["old-b"]["flink_job_id"]) == ("FAILED", None)
 
 
+@pytest.fixture
+def no_failure(world: World) -> Iterator[None]:
+    """A rule of the collection, as somebody may have made it: no record may become FAILED."""
+    world.database.command("collMod", "flink_jobs", validator={"status": {"$ne": "FAILED"}})
+    yield
+    world.database.command("collMod", "flink_jobs", validator={})
+
+
+@pytest.mark.usefixtures("no_failure")
+def test_a_record_that_the_database_refuses_costs_only_itself(sync: FunctionServer, world: World) -> None:
+    fill(world)
+    report = run_pass(sync)
+    assert report["changed"] == {"CANCELLED": 1, "FINISHED": 1, "RUNNING": 2, "SUSPENDED": 1}
+    assert (report["scanned"], report["conflicts"], report["complete"]) == (10, 0, True)
+    refused = {error["job_id"]: error["message"] for error in report["errors"] if "REFUSED" in error["code"]}
+    assert sorted(refused) == ["fails_1", "nowhere_1", "raises_1"]
+    assert refused["fails_1"] == "MongoDB refused the write: Document failed validation"
+    assert statuses(world)["fails_1"] == "RUNNING"
+
+
 # --- what a pass costs ------------------------------------------------------------------------------
 
 

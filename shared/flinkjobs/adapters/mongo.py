@@ -221,15 +221,20 @@ class MongoJobStore:
         if not updates:
             return Applied(job_ids=frozenset(), conflicts=frozenset())
         wanted = frozenset(update.after.job_id for update in updates)
+        refused: dict[str, str] = {}
         with translated():
-            result = self._jobs.bulk_write(
-                [_conditional(update, now, run_id) for update in updates], ordered=False
-            )
-            if result.matched_count == len(updates):
-                return Applied(job_ids=wanted, conflicts=frozenset())
+            try:
+                result = self._jobs.bulk_write(
+                    [_conditional(update, now, run_id) for update in updates], ordered=False
+                )
+            except BulkWriteError as error:
+                refused = _refused(error, updates)
+            else:
+                if result.matched_count == len(updates):
+                    return Applied(job_ids=wanted, conflicts=frozenset())
             ours = {"job_id": {"$in": sorted(wanted)}, "synced_by": run_id}
             written = frozenset(document["job_id"] for document in self._jobs.find(ours, {"job_id": 1}))
-        return Applied(job_ids=written, conflicts=wanted - written)
+        return Applied(job_ids=written, conflicts=wanted - written - refused.keys(), refused=refused)
 
     def fail_submission(self, job_id: str, *, code: str, message: str, now: datetime) -> bool:
         with translated():
@@ -667,6 +672,24 @@ def translated() -> Iterator[None]:
         if error.timeout:
             raise StoreUnavailableError(f"MongoDB did not answer in time: {_text(error)}") from error
         raise StoreRefusedError(f"MongoDB refused: {_text(error)}") from error
+
+
+def _refused(error: BulkWriteError, updates: Sequence[Update]) -> dict[str, str]:
+    """The records that MongoDB did not take, and why: a validator, a unique index, a document too large.
+
+    Raises:
+        BulkWriteError: what went wrong is not the fault of single documents.
+    """
+    details = error.details or {}
+    entries = details.get("writeErrors", ())
+    if details.get("writeConcernErrors") or any(entry.get("code") in _RETRYABLE_CODES for entry in entries):
+        raise error
+    return {
+        updates[
+            entry["index"]
+        ].after.job_id: f"MongoDB refused the write: {cut(str(entry.get('errmsg')), 300)}"
+        for entry in entries
+    }
 
 
 def _write_errors(error: BulkWriteError) -> Iterable[Mapping[str, Any]]:
