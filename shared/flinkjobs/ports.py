@@ -164,8 +164,11 @@ class JobStore(LeaseStore, Protocol):
         lost_since: datetime,
         job_ids: Collection[str] | None = None,
         skip: Callable[[AtRest], bool] = reads_all,
+        run_id: str | None = None,
     ) -> Iterator[JobRecord | UnreadableRecord | Skipped]:
         """Streams the records a pass looks at, or only those of the given job ids.
+
+        What the run `run_id` itself writes meanwhile does not come again.
 
         These are the open ones, and the LOST ones whose jobs are missing since `lost_since` or later. Those
         at rest are offered to `skip` first; what it takes is only counted, and costs a tenth.

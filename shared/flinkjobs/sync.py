@@ -258,7 +258,9 @@ def _go_through(passing: _Pass, *, lost_since: datetime, job_ids: Collection[str
         Whether there is any record.
     """
     scan = Scan(passing.snapshots)
-    found = passing.sync.store.records_to_follow(lost_since=lost_since, job_ids=job_ids, skip=scan.skip)
+    found = passing.sync.store.records_to_follow(
+        lost_since=lost_since, job_ids=job_ids, skip=scan.skip, run_id=passing.run_id
+    )
     _write_what_moved(passing, scan.moved(found, size=RECORDS_PER_WRITE))
     passing.scanned += scan.unchanged
     passing.unchanged += scan.unchanged

@@ -447,6 +447,23 @@ def test_only_the_asked_for_job_ids_are_followed(store: MongoJobStore) -> None:
     assert list(store.records_to_follow(lost_since=LONG_AGO, job_ids=[])) == []
 
 
+def test_what_a_run_writes_while_it_reads_does_not_come_again(
+    store: MongoJobStore, jobs: Collection[Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record that becomes SUSPENDED moves behind those that are RUNNING, in the index by status."""
+    monkeypatch.setattr(mongo, "RECORDS_PER_BATCH", 10)
+    store.ensure_indexes()
+    job_ids = many_old_documents(jobs, 400)  # of the first hundred, MongoDB remembers that it gave them out
+    came: list[JobRecord] = []
+    for found in store.records_to_follow(lost_since=LONG_AGO, run_id="run"):
+        assert isinstance(found, JobRecord)
+        came.append(found)
+        if len(came) % 50 == 0:
+            moved = [Update(each, replace(each, status=Status.SUSPENDED)) for each in came[-50:]]
+            store.apply(moved, now=LATER, run_id="run")
+    assert sorted(each.job_id for each in came) == job_ids
+
+
 # --- records at rest --------------------------------------------------------------------------------
 
 RESTING = record(

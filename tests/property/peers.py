@@ -309,8 +309,11 @@ class AccidentalStore(MongoJobStore):
         lost_since: datetime,
         job_ids: Collection[str] | None = None,
         skip: Callable[[AtRest], bool] = reads_all,
+        run_id: str | None = None,
     ) -> Iterator[JobRecord | UnreadableRecord | Skipped]:
-        found = list(super().records_to_follow(lost_since=lost_since, job_ids=job_ids, skip=skip))
+        found = list(
+            super().records_to_follow(lost_since=lost_since, job_ids=job_ids, skip=skip, run_id=run_id)
+        )
         self.read += [record for record in found if isinstance(record, JobRecord)]
         self.unreadable += [record.job_id for record in found if isinstance(record, UnreadableRecord)]
         self.skipped += sum(record.count for record in found if isinstance(record, Skipped))

@@ -198,6 +198,7 @@ class MongoJobStore:
         lost_since: datetime,
         job_ids: Collection[str] | None = None,
         skip: Callable[[AtRest], bool] = reads_all,
+        run_id: str | None = None,
     ) -> Iterator[JobRecord | UnreadableRecord | Skipped]:
         query: dict[str, Any] = {
             "status": {"$in": sorted({*OPEN, Status.LOST})},
@@ -205,6 +206,8 @@ class MongoJobStore:
         }
         if job_ids is not None:
             query["job_id"] = {"$in": sorted(job_ids)}
+        if run_id is not None:  # a new status moves a record along in the index that is being read
+            query["synced_by"] = {"$ne": run_id}
         with translated(), ThreadPoolExecutor(1, thread_name_prefix="records") as thread:
             batches: Iterator[Any] = self._jobs.find_raw_batches(
                 query, dict.fromkeys(FOLLOWED_FIELDS, 1), batch_size=RECORDS_PER_BATCH
