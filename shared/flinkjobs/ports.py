@@ -308,6 +308,12 @@ class StoreProbe(ReadStore, Protocol):
 class Cluster(Protocol):
     """The Kubernetes API, in one namespace."""
 
+    def until(self, moment: float) -> Cluster:
+        """The same, but a request that is under way at this moment, by `time.monotonic`, is given up then.
+
+        It fails as if nobody had answered.
+        """
+
     def create_job(self, manifest: Mapping[str, Any]) -> KubernetesJob:
         """Creates a Job. Raises KubernetesConflictError when its name is taken."""
 
@@ -372,6 +378,9 @@ class Flink(Protocol):
     @property
     def has_history(self) -> bool:
         """Whether a History Server is configured."""
+
+    def until(self, moment: float) -> Flink:
+        """As `Cluster.until`."""
 
     def overview(self) -> Overview:
         """Every job the cluster knows, by id, in one request."""

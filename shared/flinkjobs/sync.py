@@ -72,6 +72,9 @@ RECORDS_PER_WRITE: Final = 250
 WRITES_AT_ONCE: Final = 2
 """So many writes are under way beside the deciding."""
 
+REQUEST_GRACE_SECONDS: Final = 10.0
+"""A request to Kubernetes or Flink that is under way when the time is up gets so much longer."""
+
 JOB_IDS_PER_SELECTOR: Final = 80
 """Job ids in one label selector: the URL stays below the 8 KiB that every proxy lets through."""
 
@@ -152,6 +155,11 @@ class _Pass:
     def is_out_of_time(self) -> bool:
         return time.monotonic() > self.deadline
 
+    @property
+    def cluster(self) -> Cluster:
+        """Kubernetes, as long as there is time."""
+        return self.sync.cluster.until(self.deadline + REQUEST_GRACE_SECONDS)
+
 
 def run(sync: Sync, *, job_ids: Collection[str] | None = None) -> dict[str, Any]:
     """Synchronises every record that is not final, or only those of `job_ids`.
@@ -173,8 +181,12 @@ def run(sync: Sync, *, job_ids: Collection[str] | None = None) -> dict[str, Any]
         if holding is None and job_ids is None:
             log.info("sync.skipped", run_id=run_id)
             return _report(run_id, started_at, began, None, {})
-        with ThreadPoolExecutor(max_workers=THREADS) as threads, taken(sync.flinks) as snapshots:
-            passing = _Pass(sync, threads, snapshots, holding, run_id, deadline=began + sync.budget_seconds)
+        deadline = began + sync.budget_seconds
+        with (
+            ThreadPoolExecutor(max_workers=THREADS) as threads,
+            taken(_until(deadline, sync.flinks)) as snapshots,
+        ):
+            passing = _Pass(sync, threads, snapshots, holding, run_id, deadline)
             seen = _go_through(passing, lost_since=started_at - LOST_WATCHED_FOR, job_ids=job_ids)
         clusters = snapshots.report()
         _tell_missing(passing, clusters)
@@ -220,7 +232,10 @@ def harvest(sync: Sync, job_ids: Collection[str], *, run_id: str, write: bool) -
         StoreRefusedError: the store refused, if only one record.
     """
     now, deadline = sync.clock(), time.monotonic() + sync.budget_seconds
-    with ThreadPoolExecutor(max_workers=THREADS) as threads, taken(sync.flinks) as snapshots:
+    with (
+        ThreadPoolExecutor(max_workers=THREADS) as threads,
+        taken(_until(deadline, sync.flinks)) as snapshots,
+    ):
         passing = _Pass(sync, threads, snapshots, None, run_id, deadline, may_take_back=write)
         found = sync.store.records_to_follow(lost_since=now - LOST_WATCHED_FOR, job_ids=job_ids)
         actions = _actions(passing, _readable(found, passing), now)
@@ -237,6 +252,10 @@ def harvest(sync: Sync, job_ids: Collection[str], *, run_id: str, write: bool) -
                 elif update.after.status is not update.before.status:
                     _log_move(update)
     return Harvest(after, frozenset(passing.passed_over), _told(passing.errors))
+
+
+def _until(deadline: float, flinks: Mapping[str, Flink]) -> dict[str, Flink]:
+    return {name: flink.until(deadline + REQUEST_GRACE_SECONDS) for name, flink in flinks.items()}
 
 
 def _readable(found: Iterator[JobRecord | UnreadableRecord | Skipped], passing: _Pass) -> list[JobRecord]:
@@ -462,7 +481,7 @@ def _look_at(passing: _Pass, records: Sequence[JobRecord], now: datetime) -> dic
         passing.passed_over.update(record.job_id for record in records)
         return {}
     try:
-        listed = _jobs_and_pods(passing.sync.cluster, records)
+        listed = _jobs_and_pods(passing.cluster, records)
     except KubernetesUnreadableError:
         listed = None  # one object among them cannot be read: it must not cost the other records
     except FlinkjobsError as error:
@@ -537,7 +556,7 @@ def _look_closely(
     Of a Job that does not exist, pods may be left: somebody deleted it with `--cascade=orphan`, or the
     garbage collector has not come to them yet.
     """
-    cluster, policy = passing.sync.cluster, passing.sync.policy
+    cluster, policy = passing.cluster, passing.sync.policy
     name = record.k8s_job_name or ""
     is_followed = any(ref.confirmed and ref.state not in TERMINAL_STATES for ref in record.flink_jobs)
     job = (listed.jobs.get(name) if listed else None) or cluster.job(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -382,6 +383,25 @@ def test_an_answer_that_trickles_in_is_given_up(server: FlinkServer, client: htt
     impatient = HttpFlink(cluster, client, answer_timeout_seconds=0.1)
     for message in ask_everything(impatient):
         assert "ReadTimeout: the answer did not end in time" in message
+
+
+def test_an_answer_is_given_up_when_time_is_up(server: FlinkServer, flink: HttpFlink) -> None:
+    server.answers[""] = Answer(body=b'{"jobs": []}' + b" " * 10_000, drip_seconds=0.01)
+    for message in ask_everything(flink.until(time.monotonic() + 0.2)):
+        assert "the answer did not end in time" in message or "there was no time left to ask" in message
+
+
+def test_a_silence_is_given_up_when_time_is_up(server: FlinkServer, flink: HttpFlink) -> None:
+    server.answers[""] = Answer(delay_seconds=600)
+    with pytest.raises(FlinkUnavailableError, match=r"GET /jobs/overview: (ReadTimeout|there was no time)"):
+        flink.until(time.monotonic() + 0.2).overview()
+
+
+def test_without_time_nothing_is_asked(server: FlinkServer, flink: HttpFlink) -> None:
+    for message in ask_everything(flink.until(time.monotonic())):
+        assert "there was no time left to ask" in message
+    assert server.asked == []
+    assert flink.overview() == {}, "the others have all the time they need"
 
 
 def test_an_unreadable_job_costs_only_itself(server: FlinkServer, flink: HttpFlink) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -335,6 +336,33 @@ def test_a_page_in_the_place_of_a_log_is_no_log(kind: str, tail: bool, tmp_path:
 def test_a_log_without_more_words_is_one(headers: dict[str, str], tmp_path: Path) -> None:
     with ScriptedServer(lambda _: Answer(body=b"x", headers=headers)) as server:
         assert connect(kubeconfig_for(server.url, tmp_path)).pod_log("pod", "submit") == "x"
+
+
+@pytest.mark.parametrize("tail", [False, True])
+def test_a_log_that_trickles_in_is_given_up_when_time_is_up(tail: bool, tmp_path: Path) -> None:
+    """Each byte comes in time, the whole never would."""
+    drip = Answer(body=b"x" * 100_000, headers={"Content-Type": "text/plain"}, drip_seconds=0.01)
+    with ScriptedServer(lambda _: drip) as server:
+        api = connect(kubeconfig_for(server.url, tmp_path)).until(time.monotonic() + 0.2)
+        with pytest.raises(KubernetesUnavailableError, match=r"did not end in time|no time left"):
+            api.pod_log("pod", "submit", tail=tail)
+
+
+def test_a_silence_is_given_up_when_time_is_up(tmp_path: Path) -> None:
+    with ScriptedServer(lambda _: Answer(delay_seconds=600)) as server:
+        api = connect(kubeconfig_for(server.url, tmp_path)).until(time.monotonic() + 0.2)
+        with pytest.raises(KubernetesUnavailableError, match=r"Read timed out|no time left"):
+            api.ping()
+
+
+def test_without_time_nothing_is_asked(tmp_path: Path) -> None:
+    with ScriptedServer(lambda _: Answer()) as server:
+        api = connect(kubeconfig_for(server.url, tmp_path))
+        with pytest.raises(KubernetesUnavailableError, match="there was no time left to ask"):
+            api.until(time.monotonic()).ping()
+        assert server.asked == []
+        api.ping()
+        assert len(server.asked) == 1
 
 
 def test_a_container_that_waits_has_an_empty_log(api: KubernetesApi, world: KubernetesWorld) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import pytest
+
+from flinkjobs import sync
 from flinkjobs.kube import APP
 from flinkjobs.sync import JOB_IDS_PER_SELECTOR
 from local.kubernetes.faults import FinishedJobs, RequestFault
@@ -75,6 +78,25 @@ def test_a_pass_that_is_out_of_time_says_so_and_the_next_goes_on_from_there(
             second = stage.run_pass()
         assert figures(second) == (True, 2 * half, half)
         assert running(stage) == NAMES
+    finally:
+        stage.kubernetes.delete_all("bulk=yes")
+
+
+def test_who_does_not_answer_in_time_is_not_waited_for_longer_than_the_pass_has(
+    open_stage: Open, mongo_server: MongoServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kubernetes would answer in the end, and the client would wait: the function would be stopped first."""
+    monkeypatch.setattr(sync, "REQUEST_GRACE_SECONDS", 0.5)
+    stage = open_stage(mongo_server, version=VERSIONS[0], scratch=tmp_path)
+    fill(stage)
+    late = RequestFault(effect="delay", seconds=PATIENCE_SECONDS / 2, verb="list")
+    patient = stage.kubernetes_at(stage.kubernetes.double.url, patience_seconds=PATIENCE_SECONDS)
+    try:
+        with stage.kubernetes.control.fault(late), stage.instead(cluster=patient, budget_seconds=0.5):
+            passed = stage.run_pass()
+        assert passed.told == ["200", "KUBERNETES_UNAVAILABLE", "incomplete"]
+        assert running(stage) == []
+        assert figures(stage.run_pass()) == (True, 2 * JOB_IDS_PER_SELECTOR, 2 * JOB_IDS_PER_SELECTOR)
     finally:
         stage.kubernetes.delete_all("bulk=yes")
 

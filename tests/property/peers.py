@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from threading import Lock
-from typing import Any
+from typing import Any, Self
 
 from flinkjobs.adapters.mongo import MongoJobStore
 from flinkjobs.errors import (
@@ -183,6 +183,11 @@ class KubernetesOfWorld:
         yield from pods[1:]
         self._scene.come_to(Point.LISTED)
 
+    def until(self, moment: float) -> Self:
+        """Nothing of it takes any time."""
+        assert moment > 0
+        return self
+
     def job(self, name: str) -> KubernetesJob | Missing:
         self._scene.come_to(Point.LOOK)
         self._answer(f"GET jobs/{name}")
@@ -249,6 +254,11 @@ class FlinkOfWorld:
         if not self._cluster.is_reachable:
             raise self._error()
         return overview_of(self._cluster.overview())
+
+    def until(self, moment: float) -> Self:
+        """Nothing of it takes any time."""
+        assert moment > 0
+        return self
 
     def job(self, job_id: str) -> FlinkJob | Missing:
         self._scene.come_to(Point.ASK)

@@ -45,6 +45,9 @@ class Cluster:
     def overview(self) -> Overview:
         return self.answer()
 
+    def until(self, moment: float) -> Cluster:
+        raise AssertionError(moment)
+
     def job(self, job_id: str) -> FlinkJob | Missing:
         raise AssertionError(job_id)
 

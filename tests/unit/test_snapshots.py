@@ -40,6 +40,9 @@ class Cluster:
             raise FlinkUnavailableError("there is none")
         return self.archived
 
+    def until(self, moment: float) -> Cluster:
+        raise AssertionError(moment)
+
     def job(self, job_id: str) -> FlinkJob | Missing:
         raise AssertionError(job_id)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 import time
 from collections.abc import Iterable
@@ -52,10 +53,16 @@ class HttpFlink:
         client: httpx.Client,
         *,
         answer_timeout_seconds: float = ANSWER_TIMEOUT_SECONDS,
+        until: float = math.inf,
     ) -> None:
         self._cluster = cluster
         self._client = client
         self._answer_timeout_seconds = answer_timeout_seconds
+        self._until = until
+
+    def until(self, moment: float) -> HttpFlink:
+        patience = self._answer_timeout_seconds
+        return HttpFlink(self._cluster, self._client, answer_timeout_seconds=patience, until=moment)
 
     @property
     def name(self) -> str:
@@ -102,13 +109,20 @@ class HttpFlink:
         return flink_rest.parse_exceptions(status, body)
 
     def _get(self, base_url: str, path: str) -> tuple[int, bytearray]:
-        deadline = time.monotonic() + self._answer_timeout_seconds
+        began = time.monotonic()
+        left = min(self._until - began, self._answer_timeout_seconds)
+        if left <= 0:
+            raise FlinkUnavailableError(f"cluster {self.name}: GET {path}: there was no time left to ask")
+        timeouts = self._client.timeout.as_dict()
+        shorter = {
+            name: left if seconds is None else min(seconds, left) for name, seconds in timeouts.items()
+        }
         body = bytearray()
         try:
-            with self._client.stream("GET", base_url + path) as response:
+            with self._client.stream("GET", base_url + path, timeout=httpx.Timeout(**shorter)) as response:
                 for part in response.iter_bytes():
                     body += part
-                    if time.monotonic() > deadline:
+                    if time.monotonic() > began + left:
                         raise httpx.ReadTimeout("the answer did not end in time")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             what = cut(f"{type(error).__name__}: {error}".strip(": "), 200)

@@ -7,6 +7,8 @@ for lists of ten thousand Jobs, and refuses a whole list for one field that a se
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -50,6 +52,9 @@ T = TypeVar("T")
 
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
 READ_TIMEOUT_SECONDS: Final = 30.0
+"""Longest silence in the middle of an answer."""
+ANSWER_TIMEOUT_SECONDS: Final = 60.0
+"""How long one answer may take in all, however steadily it trickles in."""
 PAGE_SIZE: Final = 500
 LIST_ATTEMPTS: Final = 3
 """How often a list is begun again after its continue token expired (410)."""
@@ -77,10 +82,12 @@ class KubernetesApi:
         *,
         authorization: Authorization | None,
         read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
+        until: float = math.inf,
     ) -> None:
         self._api = api
+        self._until = until
         self._authorization = authorization
-        self._timeouts = (CONNECT_TIMEOUT_SECONDS, read_timeout_seconds)
+        self._read_timeout_seconds = read_timeout_seconds
         self._namespace = namespace
         self._jobs = f"/apis/batch/v1/namespaces/{namespace}/jobs"
         self._core = f"/api/v1/namespaces/{namespace}"
@@ -89,6 +96,15 @@ class KubernetesApi:
             Kind.POD: f"{self._core}/pods",
             Kind.CONFIG_MAP: f"{self._core}/configmaps",
         }
+
+    def until(self, moment: float) -> KubernetesApi:
+        return KubernetesApi(
+            self._api,
+            self._namespace,
+            authorization=self._authorization,
+            read_timeout_seconds=self._read_timeout_seconds,
+            until=moment,
+        )
 
     def create_job(self, manifest: Mapping[str, Any]) -> KubernetesJob:
         created = self._json("POST", self._jobs, body=manifest, query={"fieldValidation": "Strict"})
@@ -250,6 +266,11 @@ class KubernetesApi:
         keep_last: bool = False,
     ) -> tuple[bytes, Mapping[str, str]]:
         """The body of a good answer, with `keep_last` only its last `LOG_TAIL_BYTES`, and its headers."""
+        began = time.monotonic()
+        left = min(self._until - began, ANSWER_TIMEOUT_SECONDS)
+        if left <= 0:
+            raise KubernetesUnavailableError(f"{method} {path}: there was no time left to ask")
+        timeouts = (min(CONNECT_TIMEOUT_SECONDS, left), min(self._read_timeout_seconds, left))
         pairs = [(name, value) for name, value in (query or {}).items() if value]
         headers = {"Accept": "application/json, */*"}
         if self._authorization is not None:
@@ -260,9 +281,9 @@ class KubernetesApi:
             request = self._api.param_serialize(
                 method, path, query_params=pairs, header_params=headers, body=body
             )
-            response = self._api.call_api(*request, _request_timeout=self._timeouts)
-            answer: urllib3.BaseHTTPResponse = response.response
-            raw = _last_bytes(answer) if keep_last else answer.data
+            response = self._api.call_api(*request, _request_timeout=timeouts)
+            answer: urllib3.HTTPResponse = response.response
+            raw = _read(answer, until=began + left, keep_last=LOG_TAIL_BYTES if keep_last else None)
         except (urllib3.exceptions.HTTPError, ApiException) as error:
             # MaxRetryError repeats pool and URL, and would be cut before it comes to the cause.
             cause = (isinstance(error, urllib3.exceptions.MaxRetryError) and error.reason) or error
@@ -328,13 +349,18 @@ def _identity(raw: Mapping[str, Any]) -> str:
     return uid
 
 
-def _last_bytes(response: urllib3.BaseHTTPResponse) -> bytes:
-    """Reads an answer to its end without holding more of it than is kept."""
-    kept = b""
-    for part in response.stream(STREAM_BYTES):
-        kept = (kept + part)[-LOG_TAIL_BYTES:]
-    response.release_conn()
-    return kept
+def _read(answer: urllib3.HTTPResponse, *, until: float, keep_last: int | None) -> bytes:
+    """Reads an answer to its end, holding no more of it than is kept, and gives it up when time is up."""
+    kept = bytearray()
+    while part := answer.read1(STREAM_BYTES):
+        kept += part
+        if keep_last is not None:
+            del kept[:-keep_last]
+        if time.monotonic() > until:
+            answer.close()
+            raise urllib3.exceptions.TimeoutError("the answer did not end in time")
+    answer.release_conn()
+    return bytes(kept)
 
 
 def _start(raw: bytes) -> str:
