@@ -11,6 +11,7 @@ https://nightlies.apache.org/flink/flink-docs-stable/docs/ops/rest_api/#jobs-ove
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Final, TypeAlias
 
 import msgspec
@@ -18,6 +19,7 @@ import msgspec
 from flinkjobs.errors import FlinkUnavailableError, cut
 from flinkjobs.joblog import telling_lines
 from flinkjobs.model import FlinkJob, Missing, Overview, time_of
+from flinkjobs.states import TERMINAL_STATES
 
 JOBS_OVERVIEW: Final = "/jobs/overview"
 """Every job the cluster knows, in one answer, finished ones included. Fresher than `/jobs/{id}`, which
@@ -127,7 +129,7 @@ def parse_overview(status: int, body: Body) -> Overview:
         jobs = _OVERVIEW.decode(body).jobs
     except _UNREADABLE:
         return _entry_by_entry(body)
-    return Overview({job.jid: job for job in jobs})
+    return Overview(_by_id(jobs))
 
 
 def _entry_by_entry(body: Body) -> Overview:
@@ -135,7 +137,7 @@ def _entry_by_entry(body: Body) -> Overview:
         entries = _OVERVIEW_OF_RAW.decode(body).jobs
     except _UNREADABLE as error:
         raise _not_flinks(_OK, body) from error
-    jobs: dict[str, _WireJob] = {}
+    jobs: list[_WireJob] = []
     unreadable: list[str | None] = []
     for entry in entries:
         try:
@@ -143,8 +145,20 @@ def _entry_by_entry(body: Body) -> Overview:
         except _UNREADABLE:
             unreadable.append(_name_of(entry))
         else:
-            jobs[job.jid] = job
-    return Overview(jobs, unreadable)
+            jobs.append(job)
+    return Overview(_by_id(jobs), unreadable)
+
+
+def _by_id(jobs: Sequence[_WireJob]) -> dict[str, _WireJob]:
+    """The jobs by id. Of one that is there twice, the entry counts that is not over.
+
+    A job that ends at that moment stands among the running and the archived jobs of a Dispatcher; where that
+    takes out one of the two, it is the archived one: the job is over once it is no longer among the running.
+    """
+    by_id = {job.jid: job for job in jobs}
+    if len(by_id) < len(jobs):
+        by_id |= {job.jid: job for job in jobs if job.state not in TERMINAL_STATES}
+    return by_id
 
 
 def _name_of(entry: msgspec.Raw) -> str | None:

@@ -231,6 +231,15 @@ def test_an_unreadable_entry_costs_itself_only(bad: bytes) -> None:
     assert (list(jobs), len(jobs.unreadable)) == ([ID], 1)
 
 
+@pytest.mark.parametrize("odd", [b"", b",null"])
+@pytest.mark.parametrize("over_first", [True, False])
+def test_of_a_job_that_is_there_twice_the_entry_counts_that_goes_on(odd: bytes, *, over_first: bool) -> None:
+    over = ENTRY.replace(b"RUNNING", b"FINISHED").replace(b"-1}", b"2000}")
+    two = [over, ENTRY] if over_first else [ENTRY, over]
+    jobs = flink_rest.parse_overview(200, b'{"jobs":[' + b",".join(two) + odd + b"]}")
+    assert [job.state for job in jobs.values()] == ["RUNNING"]
+
+
 def test_of_an_unreadable_entry_the_name_is_kept_where_it_can_be_read() -> None:
     without_state = b'{"jid":"a","name":"etl_1","start-time":1,"end-time":-1}'
     body = b'{"jobs":[' + without_state + b',null,{"name":5},' + ENTRY + b"]}"
