@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from threading import Lock
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -133,7 +134,7 @@ class Snapshots:
             is_lost = record.status is Status.LOST
             job = Missing() if is_lost else or_unreachable(lambda: flink.job(flink_job_id))
         if isinstance(job, FlinkJob):
-            return _with_failure(job, flink.failure)
+            return _with_failure(job, flink.failure, *([flink.history_failure] if flink.has_history else []))
         if isinstance(job, Missing) and flink.has_history:
             job = self._from_history(flink, flink_job_id)
         if isinstance(job, Missing) and record.status is not Status.LOST:
@@ -177,14 +178,23 @@ def taken(flinks: Mapping[str, Flink]) -> Iterator[Snapshots]:
         )
 
 
-def _with_failure(job: FlinkJob, failure: Callable[[str], str | None]) -> FlinkJob:
-    """A failed job with its root exception; that it could not be read does not make it less failed."""
+def _with_failure(job: FlinkJob, *sources: Callable[[str], str | None]) -> FlinkJob:
+    """A failed job with its root exception, from the first source that answers.
+
+    That it could not be read does not make the job less failed, nor later known to have failed.
+    """
     if job.state != "FAILED":
         return job
-    told = or_unreachable(lambda: failure(job.id))
-    if isinstance(told, Unreachable):
-        return replace(job, failure=f"the root exception could not be read ({told.error})")
-    return replace(job, failure=told)
+    errors = []
+    for failure in sources:
+        told = or_unreachable(partial(failure, job.id))
+        if not isinstance(told, Unreachable):
+            return replace(job, failure=told)
+        errors.append(told.error)
+    unread = (
+        f"the root exception could not be read ({'; '.join(errors)}): ask Flink's web page for job {job.id}"
+    )
+    return replace(job, failure=unread)
 
 
 def or_unreachable(ask: Callable[[], T]) -> T | Unreachable:

@@ -1,9 +1,9 @@
-"""The search for a Flink job by its record's name, beside entries that cannot be read."""
+"""What is asked beyond an overview: a job by its record's name, and why a job has failed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import pytest
@@ -27,6 +27,7 @@ class Cluster:
     shown: Overview
     archived: Overview | None = None
     name: str = "default"
+    failures: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def has_history(self) -> bool:
@@ -47,10 +48,16 @@ class Cluster:
         raise AssertionError(job_id)
 
     def failure(self, job_id: str) -> str | None:
-        raise AssertionError(job_id)
+        return self._told("cluster", job_id)
 
     def history_failure(self, job_id: str) -> str | None:
-        raise AssertionError(job_id)
+        return self._told("history", job_id)
+
+    def _told(self, by: str, job_id: str) -> str | None:
+        assert job_id == A
+        if by in self.failures:
+            return self.failures[by]
+        raise FlinkUnavailableError(f"{by}: 500")
 
 
 def named_like_the_record(cluster: Cluster) -> FlinkObservation:
@@ -80,3 +87,37 @@ def test_the_one_that_is_found_is_not_doubted_for_one_without_a_name() -> None:
 
 def test_beside_one_of_the_same_name_that_cannot_be_read_it_is_not_known_to_be_the_only_one() -> None:
     assert isinstance(named_like_the_record(Cluster(Overview({A: OURS}, ["etl_1"]))), Unreachable)
+
+
+ASK = f"ask Flink's web page for job {A}"
+FAILED = Overview({A: replace(OURS, state="FAILED", end_ms=START_MS + 1)})
+
+
+@pytest.mark.parametrize(
+    ("failures", "has_history", "told"),
+    [
+        ({"cluster": "ValueError: -3", "history": "another"}, True, "ValueError: -3"),
+        ({"cluster": None, "history": "another"}, True, None),
+        ({"history": "ValueError: -3"}, True, "ValueError: -3"),
+        (
+            {},
+            True,
+            f"the root exception could not be read (cluster: 500; history: 500): {ASK}",
+        ),
+        (
+            {"history": "is not there"},
+            False,
+            f"the root exception could not be read (cluster: 500): {ASK}",
+        ),
+    ],
+    ids=["both", "none named", "only the History Server", "neither", "no History Server"],
+)
+def test_a_failed_job_comes_with_its_cause_from_whoever_can_tell_it(
+    failures: Mapping[str, str | None], *, has_history: bool, told: str | None
+) -> None:
+    record = JobRecord(job_id="etl_1", status=Status.RUNNING, submitted_at=NOON)
+    archived = Overview({}) if has_history else None
+    with taken({"default": Cluster(FAILED, archived, failures=failures)}) as snapshots:
+        seen = snapshots.ask(record, A)
+    assert isinstance(seen, FlinkJob)
+    assert (seen.state, seen.failure) == ("FAILED", told)
