@@ -102,8 +102,8 @@ def _with_found_ids(record: JobRecord, submitter: SubmitterObservation | None) -
     refs += tuple(
         FlinkJobRef(id=found.id, source=found.source) for found in submitter.ids if found.id not in known
     )
-    if not refs and isinstance(submitter.named, FlinkJob):
-        refs = (FlinkJobRef(id=submitter.named.id, source=IdSource.JOB_NAME),)
+    if not refs and isinstance(submitter.named, tuple):
+        refs = tuple(FlinkJobRef(id=job.id, source=IdSource.JOB_NAME) for job in submitter.named)
     return replace(record, flink_jobs=refs, submitter_done=record.submitter_done or _is_done(submitter))
 
 
@@ -168,7 +168,7 @@ def _ended_without_its_output(record: JobRecord, submitter: Submitter, now: date
         record,
         ReasonCode.LOG_UNAVAILABLE,
         f"the submitter's output is gone, or too long to be read{ended}{cause}, "
-        f"and no single Flink job is named {record.job_id}",
+        f"and no Flink job is named {record.job_id}",
         now,
     )
 

@@ -222,20 +222,21 @@ def _events(job: KubernetesJob, pods: Sequence[Pod], cluster: Cluster) -> tuple[
         return ()
 
 
-def find_by_name(job_id: str, submitted_at: datetime, snapshot: Mapping[str, FlinkJob]) -> FlinkJob | Missing:
-    """The one Flink job that is named like a record and began after it was submitted.
+def find_by_name(
+    job_id: str, submitted_at: datetime, snapshot: Mapping[str, FlinkJob]
+) -> tuple[FlinkJob, ...]:
+    """The Flink jobs that are named like a record and began after it was submitted, the first one first.
+
+    They are several where the script submits several and names none of them itself.
 
     Args:
         job_id: the record's; the submitter passes it as `pipeline.name`.
         submitted_at: when the record was made.
         snapshot: every job the record's cluster knows, by id.
-
-    Returns:
-        The job, or `Missing` when there is none or more than one: a guess is no evidence.
     """
     named = [
-        job
+        (job.start_time, job.id, job)
         for job in snapshot.values()
         if job.name == job_id and job.start_time is not None and job.start_time >= submitted_at - CLOCK_SKEW
     ]
-    return named[0] if len(named) == 1 else Missing()
+    return tuple(job for _, _, job in sorted(named, key=lambda entry: entry[:2]))

@@ -231,6 +231,9 @@ class FlinkJob:
 
 FlinkObservation: TypeAlias = FlinkJob | Missing | Unreachable
 
+NamedJobs: TypeAlias = tuple[FlinkJob, ...] | Unreachable
+"""The Flink jobs that are named like a record."""
+
 
 class OverviewEntry(Protocol):
     """One job as an overview shows it; times in milliseconds since 1970, not positive where there is none."""
@@ -335,8 +338,8 @@ class Submitter:
         log: what of the output could be read.
         telling: the lines that name the cause of a failed submission, cut; "" when there are none.
         trouble: why it does not start, found by `diagnose`; `since` is filled in by `decide`.
-        named: the one Flink job named like the record and started after it, where it was looked
-            for; `Missing` when there is none or more than one, None when nobody looked.
+        named: the Flink jobs named like the record and started after it, in that order, where they were
+            looked for; None when nobody looked.
         unread: the error that came instead of a log, where `log` is UNREACHABLE.
     """
 
@@ -346,7 +349,7 @@ class Submitter:
     log: LogState = LogState.READ
     telling: str = ""
     trouble: tuple[ReasonCode, str] | None = None
-    named: FlinkObservation | None = None
+    named: NamedJobs | None = None
     unread: str = ""
 
 
@@ -365,7 +368,7 @@ class NoKubernetesJob:
     ids: tuple[FoundId, ...] = ()
     log: LogState = LogState.GONE
     telling: str = ""
-    named: FlinkObservation | None = None
+    named: NamedJobs | None = None
     unread: str = ""
 
 

@@ -18,6 +18,7 @@ from flinkjobs.model import (
     FlinkObservation,
     JobRecord,
     Missing,
+    NamedJobs,
     Overview,
     OverviewEntry,
     Status,
@@ -70,8 +71,8 @@ class Snapshots:
         overview = self._overview(cluster)
         return overview if isinstance(overview, Unreachable) else overview.get(flink_job_id)
 
-    def named(self, records: Sequence[JobRecord]) -> dict[str, FlinkObservation]:
-        """The one job that is named like each record and began after it, by job id.
+    def named(self, records: Sequence[JobRecord]) -> dict[str, NamedJobs]:
+        """The jobs that are named like each record and began after it, by job id.
 
         Every cluster concerned is looked at again: what the submitters did up to now must show, and the
         snapshot may be older than that. Its History Server still knows the jobs that it has forgotten.
@@ -80,7 +81,7 @@ class Snapshots:
         known = {
             cluster: self._named_now(cluster, names) for cluster in {record.cluster for record in records}
         }
-        found: dict[str, FlinkObservation] = {}
+        found: dict[str, NamedJobs] = {}
         for record in records:
             of_cluster = known[record.cluster]
             jobs = of_cluster if isinstance(of_cluster, Unreachable) else of_cluster.get(record.job_id, {})

@@ -507,7 +507,7 @@ def _look_at(passing: _Pass, records: Sequence[JobRecord], now: datetime) -> dic
 def _with_names(
     passing: _Pass, records: Sequence[JobRecord], observed: Mapping[str, SubmitterObservation], now: datetime
 ) -> dict[str, SubmitterObservation]:
-    """The submitters of which nothing is left to read, with the Flink job that is named like the record."""
+    """The submitters of which nothing is left to read, with the Flink jobs that are named like the record."""
     nameless = {
         record.job_id: look
         for record in records
@@ -637,8 +637,8 @@ def _found_ids(submitter: SubmitterObservation | None, known: Collection[str]) -
     found: list[str] = []
     if isinstance(submitter, Submitter | NoKubernetesJob):
         found += [entry.id for entry in submitter.ids if entry.id not in known]
-        if isinstance(submitter.named, FlinkJob):
-            found.append(submitter.named.id)
+        if isinstance(submitter.named, tuple):
+            found += [job.id for job in submitter.named]
     return found
 
 

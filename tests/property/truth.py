@@ -7,10 +7,9 @@ Three things that really happen leave no evidence, and only these are excused:
 
 - an id whose every trace (log, termination message, pod, Job) went before a pass read it: the record may
   not know of that job;
-- a job that nobody can find by its name either, because it is not the only one of that name, has named
-  itself, or is not known to its cluster any more: the record may be FAILED with LOG_UNAVAILABLE or
-  K8S_JOB_MISSING, or with SUBMIT_FAILED where the container could not write its termination message, so
-  that the end of its log stands there;
+- a job that nobody can find by its name either, because it has named itself, or is not known to its
+  cluster any more: the record may be FAILED with LOG_UNAVAILABLE or K8S_JOB_MISSING, or with SUBMIT_FAILED
+  where the container could not write its termination message, so that the end of its log stands there;
 - an id that no pass ever found at Flink is not told from a forged one: beside a confirmed id it is dropped
   after the grace, and then its job counts no more.
 """
@@ -54,26 +53,25 @@ CODE_OF_TROUBLE = {
 Document = Mapping[str, Any]
 
 
-def findable_by_name(world: World, submission: TrueSubmission) -> str | None:
-    """The id of the only Flink job named like the record, "" when there is none; None: nobody can look."""
+def findable_by_name(world: World, submission: TrueSubmission) -> frozenset[str] | None:
+    """The ids of the Flink jobs named like the record; None: nobody can look."""
     cluster = world.clusters[submission.cluster]
     if not cluster.is_reachable or (cluster.has_history and not cluster.history_is_up):
         return None
     shown = cluster.overview()
     if cluster.has_history:
         shown = {**cluster.archived, **shown}
-    named = [
+    return frozenset(
         job.id
         for job in shown.values()
         if job.name == submission.job_id
         and job.start_time is not None
         and job.start_time >= submission.submitted_at - NAME_MARGIN
-    ]
-    return named[0] if len(named) == 1 else ""
+    )
 
 
 def contradiction(
-    document: Document, submission: TrueSubmission, world: World, named: str | None
+    document: Document, submission: TrueSubmission, world: World, named: frozenset[str] | None
 ) -> str | None:
     """What is wrong with a record that a pass has just written.
 
@@ -142,7 +140,7 @@ def _of_times(document: Document, submission: TrueSubmission) -> str | None:
 
 
 def _of_status(  # noqa: PLR0911 - one line for each thing that can be wrong
-    document: Document, submission: TrueSubmission, world: World, named: str | None
+    document: Document, submission: TrueSubmission, world: World, named: frozenset[str] | None
 ) -> str | None:
     status, code = document["status"], (document["reason"] or {}).get("code")
     if status in FINAL:
@@ -195,7 +193,7 @@ def _status_of_ends(states: Sequence[str]) -> str:
 
 
 def _of_failed_submission(  # noqa: PLR0911 - one line for each thing that can be wrong
-    code: str | None, submission: TrueSubmission, world: World, named: str | None
+    code: str | None, submission: TrueSubmission, world: World, named: frozenset[str] | None
 ) -> str | None:
     if submission.readable_ids():
         return f"{code}, but it printed {submission.readable_ids()}"
@@ -204,15 +202,15 @@ def _of_failed_submission(  # noqa: PLR0911 - one line for each thing that can b
     if code == "NO_JOB_SUBMITTED":
         return f"{code}, but it did submit a job" if submission.flink_jobs else None
     if code == "SUBMIT_FAILED":
-        if not submission.flink_jobs or (not submission.shape.message and named == ""):
+        if not submission.flink_jobs or (not submission.shape.message and named == frozenset()):
             return None
-        return f"{code}, but it did submit a job, and {named} has its name"
+        return f"{code}, but it did submit a job, and {named} have its name"
     if code not in ("LOG_UNAVAILABLE", "K8S_JOB_MISSING"):
         return f"FAILED without a job, by {code}"
     if named is None:
         return f"{code}, though nobody could look for its name"
     if named:
-        return f"{code}, though {named} has its name"
+        return f"{code}, though {named} have its name"
     if code == "K8S_JOB_MISSING" and world.now - submission.submitted_at <= GRACE:
         return f"{code} within the grace"
     return None
@@ -249,7 +247,7 @@ def expected(document: Document, submission: TrueSubmission, world: World) -> Ex
         if not named:
             is_under_way = submission.phase is JobPhase.ACTIVE
             return Expected("CREATED" if is_under_way else "FAILED", needs_time=submission.phase is None)
-        known = [named]
+        known = sorted(named)
     needs_time = not refs and submission.phase is None
     return _by_jobs(known, refs, submission, world, needs_time=needs_time)
 

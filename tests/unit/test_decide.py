@@ -25,6 +25,7 @@ from flinkjobs.model import (
     Keep,
     LogState,
     Missing,
+    NamedJobs,
     NoKubernetesJob,
     Observation,
     Overview,
@@ -121,8 +122,13 @@ def flink_of(letter: str, told: Any) -> FlinkObservation:
     )
 
 
-def named_of(told: Any) -> FlinkObservation | None:
-    return flink_of(told["id"] if isinstance(told, dict) else "A", told) if told is not None else None
+def named_of(told: Any) -> NamedJobs | None:
+    if told is None:
+        return None
+    if told == "unreachable":
+        return Unreachable("connection refused")
+    jobs = [flink_of(job["id"], job) for job in told]
+    return tuple(job for job in jobs if isinstance(job, FlinkJob))
 
 
 def ids_of(told: dict[str, Any]) -> tuple[FoundId, ...]:

@@ -355,23 +355,23 @@ LATER_JOB = flink_job(A, "etl_1", NOON + timedelta(milliseconds=1))
 @pytest.mark.parametrize(
     ("jobs", "expected"),
     [
-        pytest.param([LATER_JOB], LATER_JOB, id="the only one"),
-        pytest.param([LATER_JOB, flink_job(B, "etl_12", NOON)], LATER_JOB, id="among others"),
-        pytest.param([LATER_JOB, flink_job(B, "etl_1", NOON)], Missing(), id="two: a guess is no evidence"),
+        pytest.param([LATER_JOB], [LATER_JOB], id="the only one"),
+        pytest.param([LATER_JOB, flink_job(B, "etl_12", NOON)], [LATER_JOB], id="among others"),
         pytest.param(
-            [flink_job(A, "etl_1", NOON - timedelta(seconds=61))], Missing(), id="older than the record"
+            [LATER_JOB, flink_job(B, "etl_1", NOON)], [flink_job(B, "etl_1", NOON), LATER_JOB], id="two"
         ),
+        pytest.param([flink_job(A, "etl_1", NOON - timedelta(seconds=61))], [], id="older than the record"),
         pytest.param(
             [flink_job(A, "etl_1", NOON - timedelta(seconds=60))],
-            flink_job(A, "etl_1", NOON - timedelta(seconds=60)),
+            [flink_job(A, "etl_1", NOON - timedelta(seconds=60))],
             id="Flink's clock is a minute behind",
         ),
-        pytest.param([flink_job(A, "etl_1", None)], Missing(), id="without a start"),
-        pytest.param([flink_job(A, "ETL_1", NOON)], Missing(), id="another name"),
-        pytest.param([], Missing(), id="none"),
+        pytest.param([flink_job(A, "etl_1", None)], [], id="without a start"),
+        pytest.param([flink_job(A, "ETL_1", NOON)], [], id="another name"),
+        pytest.param([], [], id="none"),
     ],
 )
-def test_the_one_job_of_that_name_that_began_after_the_submission(
-    jobs: list[FlinkJob], expected: FlinkJob | Missing
+def test_the_jobs_of_that_name_that_began_after_the_submission(
+    jobs: list[FlinkJob], expected: list[FlinkJob]
 ) -> None:
-    assert find_by_name("etl_1", NOON, {entry.id: entry for entry in jobs}) == expected
+    assert find_by_name("etl_1", NOON, {entry.id: entry for entry in jobs}) == tuple(expected)

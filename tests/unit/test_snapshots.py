@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from flinkjobs.errors import FlinkUnavailableError
-from flinkjobs.model import FlinkJob, FlinkObservation, JobRecord, Missing, Overview, Status, Unreachable
+from flinkjobs.model import FlinkJob, JobRecord, Missing, NamedJobs, Overview, Status, Unreachable
 from flinkjobs.snapshots import taken
 from tests.support.overviews import Entry
 
@@ -60,7 +60,7 @@ class Cluster:
         raise FlinkUnavailableError(f"{by}: 500")
 
 
-def named_like_the_record(cluster: Cluster) -> FlinkObservation:
+def named_like_the_record(cluster: Cluster) -> NamedJobs:
     record = JobRecord(job_id="etl_1", status=Status.CREATED, submitted_at=NOON)
     with taken({"default": cluster}) as snapshots:
         return snapshots.named([record])["etl_1"]
@@ -68,7 +68,7 @@ def named_like_the_record(cluster: Cluster) -> FlinkObservation:
 
 @pytest.mark.parametrize(
     ("unreadable", "expected"),
-    [([], Missing), (["etl_2"], Missing), (["etl_1"], Unreachable), ([None], Unreachable)],
+    [([], tuple), (["etl_2"], tuple), (["etl_1"], Unreachable), ([None], Unreachable)],
     ids=["none", "another name", "this name", "no name"],
 )
 @pytest.mark.parametrize("where", ["cluster", "history"])
@@ -82,10 +82,10 @@ def test_a_job_that_cannot_be_read_may_be_the_one(
 
 
 def test_the_one_that_is_found_is_not_doubted_for_one_without_a_name() -> None:
-    assert named_like_the_record(Cluster(Overview({A: OURS}, [None]))) == FOUND
+    assert named_like_the_record(Cluster(Overview({A: OURS}, [None]))) == (FOUND,)
 
 
-def test_beside_one_of_the_same_name_that_cannot_be_read_it_is_not_known_to_be_the_only_one() -> None:
+def test_beside_one_of_the_same_name_that_cannot_be_read_not_all_are_known() -> None:
     assert isinstance(named_like_the_record(Cluster(Overview({A: OURS}, ["etl_1"]))), Unreachable)
 
 
