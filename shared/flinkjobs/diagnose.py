@@ -102,6 +102,8 @@ def _of_pod(pod: Pod) -> Cause | None:
     for container in pod.containers:
         if cause := _of_container(pod, container):
             return cause
+    if pod.phase == "Failed" and pod.reason and not pod.containers:  # its node has not let it in
+        return ReasonCode.POD_START, f"pod {pod.name}: {pod.reason}: {pod.message}".rstrip(": ")
     if pod.unschedulable is not None and not pod.is_over:
         return ReasonCode.UNSCHEDULABLE, f"pod {pod.name} cannot be scheduled: {pod.unschedulable}"
     return None

@@ -381,6 +381,22 @@ def test_a_log_that_is_gone_is_missing(effect: Any, api: KubernetesApi, world: K
     assert api.pod_log(pod, "submit") == "x\n"
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        'container "submit" in pod "etl-x" is not available',
+        'container "submit" in pod "etl-x" is terminated',
+        'previous terminated container "submit" in pod "etl-x" not found',
+        'pod "etl-x" cannot be found - no logs available',
+    ],
+)
+def test_a_log_that_the_kubelet_does_not_have_is_missing(message: str, tmp_path: Path) -> None:
+    """As of a pod that its node has not let in: asking again would bring nothing else, ever."""
+    status = {"kind": "Status", "reason": "BadRequest", "message": message, "code": 400}
+    with ScriptedServer(lambda _: Answer(status=400, body=json.dumps(status).encode())) as server:
+        assert connect(kubeconfig_for(server.url, tmp_path)).pod_log("etl-x", "submit") == Missing()
+
+
 def test_the_log_of_a_pod_that_is_gone_is_missing(api: KubernetesApi) -> None:
     assert api.pod_log("no-such-pod", "submit") == Missing()
 

@@ -116,6 +116,14 @@ def test_an_eviction(message: str, expected: str) -> None:
     )
 
 
+def test_a_pod_that_its_node_has_not_let_in() -> None:
+    rejected = pod("Failed", reason="OutOfcpu", message="Node didn't have enough resource: cpu")
+    assert diagnose(job(JobPhase.FAILED), [rejected]) == (
+        ReasonCode.POD_START,
+        "pod pod-1: OutOfcpu: Node didn't have enough resource: cpu",
+    )
+
+
 def test_of_several_pods_the_newest_with_a_cause_names_it() -> None:
     older = pod("Failed", container(ended(137, reason="OOMKilled")), name="older")
     newer = pod(

@@ -62,6 +62,10 @@ LOG_HEAD_BYTES: Final = 2 * 1024 * 1024
 LOG_TAIL_BYTES: Final = 1024 * 1024
 LOG_TYPE: Final = "text/plain"
 """Content type of every log: https://github.com/kubernetes/kubernetes/blob/master/pkg/registry/core/pod/rest/log.go"""
+NO_LOG: Final = ("not found", "is not available", "is terminated", "cannot be found")
+"""What a kubelet says with a 400 where it has no log, or none any more: it has never started the container,
+has removed it, or does not know the pod (`validateContainerLogStatus` in
+https://github.com/kubernetes/kubernetes/blob/master/pkg/kubelet/kubelet_pods.go)."""
 STREAM_BYTES: Final = 64 * 1024
 POOL_SIZE: Final = 16
 
@@ -143,8 +147,8 @@ class KubernetesApi:
         except KubernetesRefusedError as error:
             if error.reason == "BadRequest" and "waiting to start" in str(error):
                 return ""
-            if error.reason == "BadRequest" and "not found" in str(error):
-                return Missing()  # previous terminated container … not found: the kubelet removed it
+            if error.reason == "BadRequest" and any(words in str(error) for words in NO_LOG):
+                return Missing()
             raise
         kind = headers.get("Content-Type", LOG_TYPE).partition(";")[0].strip().lower()
         if kind != LOG_TYPE:  # some proxy's page, in which no id stands
