@@ -280,7 +280,7 @@ def _go_through(passing: _Pass, *, lost_since: datetime, job_ids: Collection[str
     found = passing.sync.store.records_to_follow(
         lost_since=lost_since, job_ids=job_ids, skip=scan.skip, run_id=passing.run_id
     )
-    _write_what_moved(passing, scan.moved(found, size=RECORDS_PER_WRITE))
+    _write_what_moved(passing, scan.moved(_in_time(passing, found), size=RECORDS_PER_WRITE))
     passing.scanned += scan.unchanged
     passing.unchanged += scan.unchanged
     for document in scan.unreadable:
@@ -288,6 +288,17 @@ def _go_through(passing: _Pass, *, lost_since: datetime, job_ids: Collection[str
     if passing.complete:
         _ask_for_the_rest(passing, scan.asking)
     return bool(passing.scanned or scan.asking)
+
+
+def _in_time(
+    passing: _Pass, found: Iterator[JobRecord | UnreadableRecord | Skipped]
+) -> Iterator[JobRecord | UnreadableRecord | Skipped]:
+    """What the store finds until the time is up: it may be slow too. Enough for the first portion comes."""
+    for number, one in enumerate(found):
+        if number >= RECORDS_PER_WRITE and passing.is_out_of_time():
+            passing.complete = False
+            return
+        yield one
 
 
 def _write_what_moved(passing: _Pass, portions: Iterator[list[JobRecord]]) -> None:

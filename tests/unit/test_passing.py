@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import cast
 
 from flinkjobs import sync
-from flinkjobs.model import Policy, Update
+from flinkjobs.model import Policy, Skipped, Update
 from flinkjobs.ports import Applied, Cluster, JobStore
 from flinkjobs.snapshots import taken
 from tests.unit.test_scan import B, clusters, record, shows
@@ -48,6 +48,15 @@ def test_two_documents_of_one_job_id_are_each_decided_by_their_own_flink_job() -
         decided = sync._actions(passing, [first, second], datetime.now(UTC))
     states = [action.after.flink_state for _, action in decided if isinstance(action, Update)]
     assert states == ["RESTARTING", "RESTARTING"]
+
+
+def test_a_pass_that_is_out_of_time_reads_no_further_than_its_first_portion() -> None:
+    """The store may be slow as well, and nothing else would stop the reading while nothing moves."""
+    found = iter([Skipped(1)] * (2 * sync.RECORDS_PER_WRITE))
+    with ThreadPoolExecutor(2) as threads, taken(clusters(default=shows(a="RUNNING"))) as seen:
+        passing = sync._Pass(working_with(Written()), threads, seen, None, "run", time.monotonic() - 1)
+        read = list(sync._in_time(passing, found))
+    assert (len(read), passing.complete) == (sync.RECORDS_PER_WRITE, False)
 
 
 def test_a_pass_that_is_out_of_time_writes_one_portion_and_leaves_the_others() -> None:
