@@ -62,11 +62,13 @@ class Accident:
         at: when.
         deed: what; it may raise `Died` or an error of the store.
         happened: whether the pass came to that point.
+        decided: how many changes the pass had handed over to be written before.
     """
 
     at: Point
     deed: Callable[[], None]
     happened: bool = False
+    decided: int = 0
 
 
 @dataclass(slots=True)
@@ -117,6 +119,7 @@ class Scene:
         self.is_dead = False
         self.read_clock_at = world.now
         self.fault: Exception | None = None
+        self.names_are_looked_up: Callable[[], None] | None = None
         self._lock = Lock()
         self.store = AccidentalStore(bench, self)
         self.cluster = KubernetesOfWorld(self)
@@ -128,6 +131,7 @@ class Scene:
             if self.accident is None or self.accident.at is not point or self.accident.happened:
                 return
             self.accident.happened = True
+            self.accident.decided = len(self.store.updates)
         try:
             self.accident.deed()
         except Died:
@@ -251,6 +255,8 @@ class FlinkOfWorld:
                 raise self._first_error
             self._evidence.overview[self.name] = first
             return overview_of(first)
+        if self._scene.names_are_looked_up is not None:
+            self._scene.names_are_looked_up()
         if not self._cluster.is_reachable:
             raise self._error()
         return overview_of(self._cluster.overview())
