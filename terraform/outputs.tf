@@ -11,19 +11,20 @@ output "cleanup_url" {
 output "client_environment" {
   description = "What `flinkjobs` reads to manage the schedules and to call the functions, by variable of the environment."
   value = {
-    CLEANUP_CRON                       = var.cleanup_cron
-    FLINKJOBS_AUTH                     = "google"
-    CLEANUP_SCHEDULE                   = google_cloud_scheduler_job.this["cleanup"].name
-    CLEANUP_URL                        = google_cloudfunctions2_function.this["cleanup"].service_config[0].uri
-    JOBS_URL                           = google_cloudfunctions2_function.this["jobs"].service_config[0].uri
-    SCHEDULER_ATTEMPT_DEADLINE_SECONDS = tostring(local.schedules.sync.deadline_seconds)
-    SCHEDULER_PARENT                   = "projects/${var.project_id}/locations/${var.region}"
-    SCHEDULER_SERVICE_ACCOUNT          = google_service_account.invoker.email
-    SCHEDULER_TIME_ZONE                = var.time_zone
-    SUBMIT_URL                         = google_cloudfunctions2_function.this["submit"].service_config[0].uri
-    SYNC_CRON                          = var.sync_cron
-    SYNC_SCHEDULE                      = google_cloud_scheduler_job.this["sync"].name
-    SYNC_URL                           = google_cloudfunctions2_function.this["sync"].service_config[0].uri
+    CLEANUP_ATTEMPT_DEADLINE_SECONDS = tostring(local.schedules.cleanup.deadline_seconds)
+    CLEANUP_CRON                     = var.cleanup_cron
+    CLEANUP_SCHEDULE                 = google_cloud_scheduler_job.this["cleanup"].name
+    CLEANUP_URL                      = google_cloudfunctions2_function.this["cleanup"].service_config[0].uri
+    FLINKJOBS_AUTH                   = "google"
+    JOBS_URL                         = google_cloudfunctions2_function.this["jobs"].service_config[0].uri
+    SCHEDULER_PARENT                 = "projects/${var.project_id}/locations/${var.region}"
+    SCHEDULER_SERVICE_ACCOUNT        = google_service_account.invoker.email
+    SCHEDULER_TIME_ZONE              = var.time_zone
+    SUBMIT_URL                       = google_cloudfunctions2_function.this["submit"].service_config[0].uri
+    SYNC_ATTEMPT_DEADLINE_SECONDS    = tostring(local.schedules.sync.deadline_seconds)
+    SYNC_CRON                        = var.sync_cron
+    SYNC_SCHEDULE                    = google_cloud_scheduler_job.this["sync"].name
+    SYNC_URL                         = google_cloudfunctions2_function.this["sync"].service_config[0].uri
   }
 }
 

@@ -185,12 +185,14 @@ class OwnSchedule:
         name: its id in Cloud Scheduler.
         cron: as deployed, in unix-cron.
         url: of the function; None where it is not known here.
+        attempt_deadline_seconds: how long an attempt waits for its answer.
     """
 
     function: str
     name: str
     cron: str
     url: str | None
+    attempt_deadline_seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +206,6 @@ class ScheduleSettings:
         own: the schedules by the name of their function.
         time_zone: in which their expressions are read.
         service_account: whose OIDC token they send; None sends none.
-        attempt_deadline_seconds: how long an attempt waits for its answer.
     """
 
     project: str
@@ -213,7 +214,6 @@ class ScheduleSettings:
     own: Mapping[str, OwnSchedule]
     time_zone: str
     service_account: str | None
-    attempt_deadline_seconds: int
 
 
 def read_schedule_settings(environ: Mapping[str, str]) -> ScheduleSettings:
@@ -234,6 +234,9 @@ def read_schedule_settings(environ: Mapping[str, str]) -> ScheduleSettings:
             name=read.value(f"{name.upper()}_SCHEDULE", f"flinkjobs-{name}", _schedule_name),
             cron=read.value(f"{name.upper()}_CRON", crons[name], _cron),
             url=read.value(f"{name.upper()}_URL", None, _http_url),
+            attempt_deadline_seconds=read.value(
+                f"{name.upper()}_ATTEMPT_DEADLINE_SECONDS", 165, _whole(15, 1_800)
+            ),
         )
         for name in SCHEDULED
     }
@@ -246,7 +249,6 @@ def read_schedule_settings(environ: Mapping[str, str]) -> ScheduleSettings:
         own=MappingProxyType(own),
         time_zone=read.value("SCHEDULER_TIME_ZONE", "Etc/UTC", _time_zone),
         service_account=read.value("SCHEDULER_SERVICE_ACCOUNT", None, _service_account),
-        attempt_deadline_seconds=read.value("SCHEDULER_ATTEMPT_DEADLINE_SECONDS", 165, _whole(15, 1_800)),
     )
 
 

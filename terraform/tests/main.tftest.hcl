@@ -180,6 +180,24 @@ run "an_uneven_schedule" {
   }
 }
 
+run "a_longer_cleanup" {
+  command = plan
+
+  variables {
+    cleanup_attempt_deadline_seconds = 900
+    cleanup_budget_seconds           = 600
+    cleanup_timeout_seconds          = 700
+  }
+
+  assert {
+    condition = (
+      output.client_environment.CLEANUP_ATTEMPT_DEADLINE_SECONDS == "900"
+      && output.client_environment.SYNC_ATTEMPT_DEADLINE_SECONDS == "165"
+    )
+    error_message = "The client waits for each function as long as its schedule does."
+  }
+}
+
 run "a_budget_above_the_timeout" {
   command = plan
 

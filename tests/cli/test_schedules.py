@@ -84,6 +84,7 @@ def test_apply_creates_both_schedules_and_then_finds_nothing_to_do(
     cleanup = kept.get("flinkjobs-cleanup")
     assert cleanup is not None
     assert (cleanup.schedule.cron, cleanup.schedule.time_zone) == ("0 2 * * *", "Etc/UTC")
+    assert cleanup.schedule.attempt_deadline_seconds == 165
     second = run("schedules", "apply", environ=environ)
     assert second.code == 0
     assert second.out.splitlines() == [
@@ -105,13 +106,15 @@ def test_apply_takes_names_times_and_zone_from_the_settings(
         "SYNC_CRON": "*/1 * * * *",
         "CLEANUP_CRON": "30 3 * * SUN",
         "SCHEDULER_TIME_ZONE": "Asia/Shanghai",
-        "SCHEDULER_ATTEMPT_DEADLINE_SECONDS": "55",
+        "SYNC_ATTEMPT_DEADLINE_SECONDS": "55",
+        "CLEANUP_ATTEMPT_DEADLINE_SECONDS": "900",
     }
     assert run("schedules", "apply", environ={**environ, **own}).code == 0
     found = {state.schedule.name: state.schedule for state in kept.list()}
     assert set(found) == {"every-minute", "at-night"}
     assert (found["every-minute"].cron, found["every-minute"].attempt_deadline_seconds) == ("*/1 * * * *", 55)
-    assert (found["at-night"].cron, found["at-night"].time_zone) == ("30 3 * * SUN", "Asia/Shanghai")
+    assert (found["at-night"].cron, found["at-night"].attempt_deadline_seconds) == ("30 3 * * SUN", 900)
+    assert found["at-night"].time_zone == "Asia/Shanghai"
 
 
 def test_apply_needs_to_know_what_a_schedule_calls(run: Run, environ: Mapping[str, str]) -> None:

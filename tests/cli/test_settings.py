@@ -134,7 +134,8 @@ def test_a_token_is_required_where_it_is_asked_for() -> None:
         ("SYNC_SCHEDULE", "flinkjobs-cleanup"),
         ("SCHEDULER_TIME_ZONE", "Middle Earth"),
         ("SCHEDULER_SERVICE_ACCOUNT", "somebody"),
-        ("SCHEDULER_ATTEMPT_DEADLINE_SECONDS", "5"),
+        ("SYNC_ATTEMPT_DEADLINE_SECONDS", "5"),
+        ("CLEANUP_ATTEMPT_DEADLINE_SECONDS", "1801"),
     ],
 )
 def test_a_wrong_setting_of_the_schedules_is_named(name: str, value: str) -> None:

@@ -184,11 +184,15 @@ def test_the_functions_get_settings_that_there_are(module: Module, functions: di
     assert {"FLINK_REST_URL", "GKE_CLUSTER", "K8S_AUTH", "K8S_NAMESPACE", "MONGODB_DATABASE"} <= fixed
 
 
+OF_A_SCHEDULE = ("ATTEMPT_DEADLINE_SECONDS", "CRON", "SCHEDULE")
+"""What the client reads of each schedule, behind the name of its function."""
+
+
 def test_the_clients_environment_is_one_that_it_reads(module: Module) -> None:
     source = (ROOT / "shared" / "flinkjobs" / "settings.py").read_text()
     read = set(re.findall(r'"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)"', source))
     read |= {f"{function.upper()}_URL" for function in FUNCTIONS}
-    read |= {f"{function.upper()}_{what}" for function in SCHEDULED for what in ("CRON", "SCHEDULE")}
+    read |= {f"{function.upper()}_{what}" for function in SCHEDULED for what in OF_A_SCHEDULE}
     assert set(module.outputs["client_environment"]["value"]) <= read
 
 
@@ -217,6 +221,7 @@ def test_sync_runs_every_three_minutes_and_cleanup_every_night(module: Module) -
     assert default(module, "time_zone") == "Etc/UTC"
 
 
+@mirrors("The client waits for each function as long as its schedule does.")
 def test_the_client_would_make_the_same_schedules(module: Module) -> None:
     """`flinkjobs schedules apply` finds nothing to change after a deployment."""
     job = module.resources["google_cloud_scheduler_job.this"]
@@ -230,6 +235,12 @@ def test_the_client_would_make_the_same_schedules(module: Module) -> None:
     assert default(module, "prefix") == "flinkjobs"
     described = {name: module.locals["schedules"][name]["description"] for name in SCHEDULED}
     assert described == DESCRIPTIONS
+    client = module.outputs["client_environment"]["value"]
+    for name in SCHEDULED:
+        assert client[f"{name.upper()}_CRON"] == f"${{var.{name}_cron}}"
+        assert client[f"{name.upper()}_ATTEMPT_DEADLINE_SECONDS"] == (
+            f"${{tostring(local.schedules.{name}.deadline_seconds)}}"
+        )
 
 
 def budget_of_sync(module: Module, name: str, period: int) -> int:

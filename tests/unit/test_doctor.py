@@ -56,8 +56,16 @@ ENVIRON = {
     "FLINK_REST_URL": "http://flink.example:8081",
     "FLINK_IMAGE": "flink:1.20",
 }
-SYNC = OwnSchedule(function="sync", name="flinkjobs-sync", cron="*/3 * * * *", url="http://sync.example")
-CLEANUP = OwnSchedule(function="cleanup", name="flinkjobs-cleanup", cron="0 2 * * *", url=None)
+SYNC = OwnSchedule(
+    function="sync",
+    name="flinkjobs-sync",
+    cron="*/3 * * * *",
+    url="http://sync.example",
+    attempt_deadline_seconds=165,
+)
+CLEANUP = OwnSchedule(
+    function="cleanup", name="flinkjobs-cleanup", cron="0 2 * * *", url=None, attempt_deadline_seconds=165
+)
 FLINK_IN_SETTINGS = "Flink default at http://flink.example:8081, pods submit to flink.example:8081"
 STOPPED = "pod p, container submit: flink run did not end in time and was stopped (exit code 124)"
 FLINK_ID = "fee40d868f8485130cc716bcec2801e0"

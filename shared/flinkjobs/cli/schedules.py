@@ -91,7 +91,7 @@ def _wanted(settings: ScheduleSettings, own: OwnSchedule) -> Schedule:
         body=b"{}",
         service_account_email=settings.service_account,
         audience=own.url if settings.service_account else None,
-        attempt_deadline_seconds=settings.attempt_deadline_seconds,
+        attempt_deadline_seconds=own.attempt_deadline_seconds,
         description=DESCRIPTIONS[own.function],
     )
 
