@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from deploy.lock import FUNCTIONS
+from flinkjobs.errors import SettingsError
 from flinkjobs.kube import APP, APP_LABEL
 from flinkjobs.manifest import PathScript, Submission, Target, job_manifest
 from flinkjobs.settings import read_settings
@@ -18,6 +18,7 @@ from local import stack
 from local.kubernetes.process import KubernetesDouble
 from tests.deploy.manifests import (
     FOLDER,
+    SECRETS,
     Document,
     container,
     document,
@@ -198,7 +199,16 @@ def test_secrets_are_in_no_other_document() -> None:
     [secret] = documents("Secret")
     settings = document("ConfigMap", "flinkjobs")["data"]
     assert settings.keys() & secret["stringData"].keys() == set()
-    assert secret["stringData"].keys() == {"MONGODB_URI", "WEBHOOK_SECRETS"}
+    assert secret["stringData"].keys() == SECRETS.keys()
+
+
+@pytest.mark.parametrize("name", ["MONGODB_URI", "WEBHOOK_SECRETS"])
+def test_no_function_starts_with_a_secret_of_the_example(name: str) -> None:
+    """Applied as it is by mistake, it would let in everybody who can read it here."""
+    [secret] = documents("Secret")
+    with pytest.raises(SettingsError, match=f"^{name} must "):
+        read_settings({**SECRETS, name: secret["stringData"][name]})
+    assert read_settings(SECRETS).webhook_secrets == (SECRETS["WEBHOOK_SECRETS"],)
 
 
 def test_the_page_finds_sync() -> None:
@@ -246,20 +256,38 @@ def selected(selector: Document) -> set[str]:
     }
 
 
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_is_reached_on_its_port_by_who_carries_its_label(name: str) -> None:
+    spec = document("NetworkPolicy", f"flinkjobs-{name}")["spec"]
+    assert selected(spec["podSelector"]) == {f"Deployment flinkjobs-{name}"}
+    assert spec["policyTypes"] == ["Ingress"]
+    [rule] = spec["ingress"]
+    assert [port["port"] for port in rule["ports"]] == [container(name)["ports"][0]["containerPort"]]
+    label = {"matchLabels": {f"flinkjobs/calls-{name}": "true"}}
+    pods, namespaces = {"podSelector": label}, {"namespaceSelector": label}
+    assert rule["from"] == ([pods] if name in TRIGGERED else [pods, namespaces])
+
+
 def test_only_the_triggers_and_the_page_reach_sync_and_cleanup() -> None:
-    reach: dict[str, Any] = {}
-    for name in TRIGGERED:
-        spec = document("NetworkPolicy", f"flinkjobs-{name}")["spec"]
-        assert selected(spec["podSelector"]) == {f"Deployment flinkjobs-{name}"}
-        assert spec["policyTypes"] == ["Ingress"]
-        [rule] = spec["ingress"]
-        assert [port["port"] for port in rule["ports"]] == [container(name)["ports"][0]["containerPort"]]
-        [source] = rule["from"]
-        reach[name] = selected(source["podSelector"])
+    """And nothing of ours reaches submit or the page: who does is up to who deploys them."""
+    reach = {
+        name: selected(
+            document("NetworkPolicy", f"flinkjobs-{name}")["spec"]["ingress"][0]["from"][0]["podSelector"]
+        )
+        for name in FUNCTIONS
+    }
     assert reach == {
+        "submit": set(),
         "sync": {"CronJob flinkjobs-sync", "Deployment flinkjobs-jobs"},
         "cleanup": {"CronJob flinkjobs-cleanup"},
+        "jobs": set(),
     }
+
+
+def test_the_guide_says_how_a_caller_is_let_in() -> None:
+    guide = (ROOT / "deploy" / "README.md").read_text(encoding="utf-8")
+    for name in ("submit", "jobs"):
+        assert f"flinkjobs/calls-{name}=true" in guide
 
 
 def test_the_submitters_reach_flink_names_and_the_public_web_only() -> None:
