@@ -10,7 +10,8 @@ data "archive_file" "bundle" {
   type             = "zip"
   source_dir       = "${local.bundle_dir}/${each.key}"
   output_path      = "${local.bundle_dir}/${each.key}.zip"
-  output_file_mode = "0644" # the same files give the same hash, whatever the umask
+  output_file_mode = "0644"                # the same files give the same hash, whatever the umask
+  excludes         = ["**/__pycache__/**"] # of a function that was started there
 
   lifecycle {
     precondition {

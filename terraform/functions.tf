@@ -37,7 +37,7 @@ locals {
       egress        = var.sync_now ? "ALL_TRAFFIC" : var.vpc_egress
       secrets       = { MONGODB_URI = var.mongodb_read_uri_version == null ? "mongodb-uri" : "mongodb-read-uri" }
       environment = merge(
-        { SYNC_PERIOD_SECONDS = tostring(local.schedules.sync.period_seconds) },
+        { SYNC_PERIOD_SECONDS = tostring(local.sync_overdue_seconds / 3) }, # the page says so after three of them
         var.sync_now ? { SYNC_URL = local.sync_address } : {},
       )
       optional = ["FLINK_HISTORY_URL", "FLINK_UI_URL"]

@@ -6,7 +6,7 @@
 
 locals {
   metric_prefix = replace(var.prefix, "-", "_")
-  sync_period   = local.schedules.sync.period_seconds
+  sync_period   = local.schedule_longest_seconds.sync
   alert_window  = max(600, 2 * local.sync_period) # longer than one period, so that no line is missed
 
   log_of = {
@@ -62,15 +62,15 @@ locals {
 
   alerts = {
     cleanup_overdue = {
-      title = "cleanup is older than 26 hours"
+      title = "cleanup is older than ${var.cleanup_overdue_hours} hours"
       query = join(" and on() ", [ # the second half: it was deployed that long ago
-        "((sum(increase(${local.promql.cleanups}[26h])) or vector(0)) < 0.5)",
-        "(sum(increase(${local.promql.complete_passes}[3h] offset 26h)) > 0)",
+        "((sum(increase(${local.promql.cleanups}[${var.cleanup_overdue_hours}h])) or vector(0)) < 0.5)",
+        "(sum(increase(${local.promql.complete_passes}[3h] offset ${var.cleanup_overdue_hours}h)) > 0)",
       ])
       duration = 0
       severity = "WARNING"
       advice   = <<-EOT
-        No run of cleanup has come to its end for more than 26 hours: finished Kubernetes Jobs pile up.
+        No run of cleanup has come to its end for more than ${var.cleanup_overdue_hours} hours: finished Kubernetes Jobs pile up.
         Is its schedule paused? What did its last attempt answer? `flinkjobs schedules list` shows both,
         `flinkjobs schedules run cleanup` runs it now.
       EOT
@@ -88,7 +88,7 @@ locals {
     }
     no_complete_pass = {
       title    = "no complete pass for three periods"
-      query    = "(sum(increase(${local.promql.complete_passes}[${local.sync_period}s])) or vector(0)) < 0.5"
+      query    = "(sum(increase(${local.promql.complete_passes}[${local.sync_overdue_seconds - 2 * local.sync_period}s])) or vector(0)) < 0.5"
       duration = 2 * local.sync_period
       severity = "CRITICAL"
       advice   = <<-EOT
@@ -188,22 +188,24 @@ resource "google_monitoring_dashboard" "this" {
     mosaicLayout = {
       columns = 48
       tiles = [
-        for index, plot in local.dashboard_plots : {
-          xPos   = 24 * (index % 2)
-          yPos   = 12 * floor(index / 2)
-          width  = 24
-          height = 12
-          widget = {
-            title = plot.title
-            xyChart = {
-              dataSets = [{
-                plotType        = "LINE"
-                targetAxis      = "Y1"
-                timeSeriesQuery = { prometheusQuery = plot.query }
-              }]
+        for index, plot in local.dashboard_plots : merge(
+          # The API leaves a 0 out of its answer; said here, it would be a change in every plan.
+          { for name, value in { xPos = 24 * (index % 2), yPos = 12 * floor(index / 2) } : name => value if value != 0 },
+          {
+            width  = 24
+            height = 12
+            widget = {
+              title = plot.title
+              xyChart = {
+                dataSets = [{
+                  plotType        = "LINE"
+                  targetAxis      = "Y1"
+                  timeSeriesQuery = { prometheusQuery = plot.query }
+                }]
+              }
             }
-          }
-        }
+          },
+        )
       ]
     }
   })

@@ -18,16 +18,24 @@ locals {
     ])))
   }
 
-  # The shortest time between two runs. The other fields can only make it longer.
-  schedule_period_seconds = {
-    for name, minutes in local.schedule_minutes : name => 60 * min([
-      for index, minute in minutes : (
+  # Seconds from each of these minutes to the next.
+  schedule_gaps_seconds = {
+    for name, minutes in local.schedule_minutes : name => [
+      for index, minute in minutes : 60 * (
         index + 1 < length(minutes)
         ? tonumber(minutes[index + 1]) - tonumber(minute)
         : 60 + tonumber(minutes[0]) - tonumber(minute)
       )
-    ]...)
+    ]
   }
+
+  # The shortest time between two runs, which the budgets have to fit into: the other fields can only make it
+  # longer. And the longest, as long as the other fields let it run every hour.
+  schedule_period_seconds  = { for name, gaps in local.schedule_gaps_seconds : name => min(gaps...) }
+  schedule_longest_seconds = { for name, gaps in local.schedule_gaps_seconds : name => max(gaps...) }
+
+  # After this long without a complete pass something is wrong.
+  sync_overdue_seconds = coalesce(var.sync_overdue_seconds, 3 * local.schedule_longest_seconds.sync)
 
   # Left to themselves, sync's budgets follow its period: 120, 150 and 165 s of 180, 40, 50 and 55 s of 60.
   schedules = {

@@ -52,6 +52,18 @@ variable "cleanup_cron" {
   }
 }
 
+variable "cleanup_overdue_hours" {
+  description = "After this long without a run of cleanup the alert comes; longer than the time between two runs of `cleanup_cron`."
+  type        = number
+  default     = 26
+  nullable    = false
+
+  validation {
+    condition     = var.cleanup_overdue_hours >= 2 && floor(var.cleanup_overdue_hours) == var.cleanup_overdue_hours
+    error_message = "Must be a whole number of hours, at least 2."
+  }
+}
+
 variable "cleanup_timeout_seconds" {
   description = "After this long the platform ends a run of cleanup."
   type        = number
@@ -186,7 +198,7 @@ variable "mongodb_database" {
 }
 
 variable "mongodb_read_uri" {
-  description = "Connection string of a MongoDB user that may only read, for jobs. It is kept in Secret Manager only."
+  description = "Connection string of a MongoDB user that may only read, for jobs. It is kept in Secret Manager only; every apply needs it where `mongodb_read_uri_version` is set."
   type        = string
   default     = null
   ephemeral   = true
@@ -195,6 +207,11 @@ variable "mongodb_read_uri" {
   validation {
     condition     = var.mongodb_read_uri == null || can(regex("^mongodb(\\+srv)?://", var.mongodb_read_uri))
     error_message = "Must begin with mongodb:// or mongodb+srv://."
+  }
+
+  validation {
+    condition     = var.mongodb_read_uri != null || var.mongodb_read_uri_version == null
+    error_message = "mongodb_read_uri_version is set, so mongodb_read_uri is needed too."
   }
 }
 
@@ -210,14 +227,14 @@ variable "mongodb_read_uri_version" {
 }
 
 variable "mongodb_uri" {
-  description = "Connection string of the MongoDB user of submit, sync and cleanup. It is kept in Secret Manager only; needed when `mongodb_uri_version` changes, and otherwise ignored."
+  description = "Connection string of the MongoDB user of submit, sync and cleanup. It is kept in Secret Manager only: every apply needs it, and sends it when `mongodb_uri_version` changes."
   type        = string
-  default     = null
   ephemeral   = true
   sensitive   = true
+  nullable    = false
 
   validation {
-    condition     = var.mongodb_uri == null || can(regex("^mongodb(\\+srv)?://", var.mongodb_uri))
+    condition     = can(regex("^mongodb(\\+srv)?://", var.mongodb_uri))
     error_message = "Must begin with mongodb:// or mongodb+srv://."
   }
 }
@@ -262,6 +279,11 @@ variable "prefix" {
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{1,18}[a-z0-9]$", var.prefix))
     error_message = "Must be 3 to 20 lower-case letters, digits and hyphens, beginning with a letter."
+  }
+
+  validation { # as Serverless VPC Access counts: https://cloud.google.com/run/docs/configuring/vpc-connectors
+    condition     = length(replace(var.prefix, "-", "--")) <= 20
+    error_message = "Must be at most 20 characters, of which a hyphen counts as two: it is also the connector's name."
   }
 }
 
@@ -373,6 +395,27 @@ variable "sync_now" {
   nullable    = false
 }
 
+variable "sync_overdue_seconds" {
+  description = "After this long without a complete pass the alert comes and the page says that it lags. null: three times the longest time between two minutes of `sync_cron`. Needed where `sync_cron` rests, at night or on some days: longer than its longest rest."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.sync_overdue_seconds != null || !can(regex("^\\S+( \\S+){4}$", var.sync_cron)) || endswith(var.sync_cron, " * * * *")
+    error_message = "sync_cron rests for hours or days: sync_overdue_seconds has to say after how long without a pass the alert comes."
+  }
+
+  validation {
+    condition     = var.sync_overdue_seconds == null || try(var.sync_overdue_seconds <= 259200 && var.sync_overdue_seconds % 60 == 0, false)
+    error_message = "Must be whole minutes, at most three days (259200)."
+  }
+
+  validation {
+    condition     = var.sync_overdue_seconds == null || try(var.sync_overdue_seconds >= 3 * local.schedule_longest_seconds.sync, false)
+    error_message = "Must be at least three times the longest time between two minutes of sync_cron."
+  }
+}
+
 variable "sync_timeout_seconds" {
   description = "After this long the platform ends a pass. null: 10/12 of the time between two runs, at most 150."
   type        = number
@@ -432,15 +475,20 @@ variable "vpc_egress" {
 }
 
 variable "webhook_secrets" {
-  description = "Secrets of the Standard Webhooks signatures that submit demands: `whsec_…`, separated by spaces, newest first. They are kept in Secret Manager only."
+  description = "Secrets of the Standard Webhooks signatures that submit demands: `whsec_…`, separated by spaces, newest first. They are kept in Secret Manager only; every apply needs them where `webhook_secrets_version` is set."
   type        = string
   default     = null
   ephemeral   = true
   sensitive   = true
 
   validation {
-    condition     = var.webhook_secrets == null || can(regex("^whsec_[A-Za-z0-9+/=]+( whsec_[A-Za-z0-9+/=]+)*$", var.webhook_secrets))
-    error_message = "Must hold secrets that begin with whsec_, separated by single spaces."
+    condition     = var.webhook_secrets == null || can(regex("^whsec_[A-Za-z0-9+/]{32,86}={0,2}( whsec_[A-Za-z0-9+/]{32,86}={0,2})*$", var.webhook_secrets))
+    error_message = "Must hold secrets of whsec_ and 24 to 64 bytes in base64, separated by single spaces."
+  }
+
+  validation {
+    condition     = var.webhook_secrets != null || var.webhook_secrets_version == null
+    error_message = "webhook_secrets_version is set, so webhook_secrets are needed too."
   }
 }
 

@@ -9,7 +9,7 @@ terraform {
     }
     google = {
       source  = "hashicorp/google"
-      version = "~> 6.37"
+      version = ">= 6.37, < 8"
     }
     kubernetes = {
       source  = "hashicorp/kubernetes"

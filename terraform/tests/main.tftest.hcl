@@ -116,8 +116,19 @@ run "defaults" {
   }
 
   assert {
-    condition     = google_monitoring_alert_policy.this["no_complete_pass"].conditions[0].condition_prometheus_query_language[0].duration == "360s"
+    condition = (
+      google_monitoring_alert_policy.this["no_complete_pass"].conditions[0].condition_prometheus_query_language[0].duration == "360s"
+      && strcontains(google_monitoring_alert_policy.this["no_complete_pass"].conditions[0].condition_prometheus_query_language[0].query, "[180s]")
+      && google_cloudfunctions2_function.this["jobs"].service_config[0].environment_variables["SYNC_PERIOD_SECONDS"] == "180"
+    )
     error_message = "One period in the query and two in the duration are three."
+  }
+
+  assert {
+    condition = alltrue([for tile in jsondecode(google_monitoring_dashboard.this.dashboard_json).mosaicLayout.tiles :
+      try(tile.xPos, 24) == 24 && try(tile.yPos, 12) >= 12 && tile.width == 24 && tile.height == 12
+    ])
+    error_message = "The dashboard holds no zero, which the API would leave out."
   }
 
   assert {
@@ -171,13 +182,67 @@ run "an_uneven_schedule" {
   command = plan
 
   variables {
-    sync_cron = "0,20,30-40/5,58 8-18 * * 1-5"
+    sync_cron            = "0,20,30-40/5,58 8-18 * * 1-5"
+    sync_overdue_seconds = 223200 # from Friday evening to Monday morning it is 61 hours
   }
 
   assert {
     condition     = local.schedules.sync.period_seconds == 120
     error_message = "From minute 58 to minute 0 of the next hour it is two minutes."
   }
+
+  assert {
+    condition = (
+      local.schedule_longest_seconds.sync == 1200
+      && google_monitoring_alert_policy.this["no_complete_pass"].conditions[0].condition_prometheus_query_language[0].duration == "2400s"
+      && strcontains(google_monitoring_alert_policy.this["no_complete_pass"].conditions[0].condition_prometheus_query_language[0].query, "[220800s]")
+      && google_cloudfunctions2_function.this["jobs"].service_config[0].environment_variables["SYNC_PERIOD_SECONDS"] == "74400"
+    )
+    error_message = "Nobody is alarmed while the schedule rests."
+  }
+}
+
+run "a_schedule_that_rests" {
+  command = plan
+
+  variables {
+    sync_cron = "*/3 8-18 * * *"
+  }
+
+  expect_failures = [var.sync_overdue_seconds]
+}
+
+run "an_alarm_before_the_third_pass" {
+  command = plan
+
+  variables {
+    sync_overdue_seconds = 480
+  }
+
+  expect_failures = [var.sync_overdue_seconds]
+}
+
+run "a_name_too_long_for_the_connector" {
+  command = plan
+
+  variables {
+    prefix = "record-of-flink-jobs"
+  }
+
+  expect_failures = [var.prefix]
+}
+
+run "versions_without_their_secrets" {
+  command = plan
+
+  variables {
+    mongodb_read_uri         = null
+    mongodb_read_uri_version = 1
+    webhook_secrets          = null
+    webhook_secrets_version  = 1
+  }
+
+  expect_failures = [var.mongodb_read_uri, var.webhook_secrets]
 }
 
 run "a_longer_cleanup" {

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from flinkjobs.cli.schedules import DESCRIPTIONS
 from flinkjobs.schedules import cron_fault
@@ -296,10 +297,12 @@ def test_budgets_out_of_order_are_refused(module: Module) -> None:
     "From minute 58 to minute 0 of the next hour it is two minutes.",
 )
 def test_the_period_is_the_shortest_time_between_two_minutes(module: Module) -> None:
-    period = module.locals["schedule_period_seconds"]
-    assert "60 * min([" in period
-    assert "tonumber(minutes[index + 1]) - tonumber(minute)" in period
-    assert "60 + tonumber(minutes[0]) - tonumber(minute)" in period
+    gaps = module.locals["schedule_gaps_seconds"]
+    assert "60 * (" in gaps
+    assert "tonumber(minutes[index + 1]) - tonumber(minute)" in gaps
+    assert "60 + tonumber(minutes[0]) - tonumber(minute)" in gaps
+    assert "=> min(gaps ...)" in module.locals["schedule_period_seconds"]
+    assert "=> max(gaps ...)" in module.locals["schedule_longest_seconds"]
     for name in SCHEDULED:
         schedule = module.locals["schedules"][name]
         assert schedule["period_seconds"] == f"${{local.schedule_period_seconds.{name}}}"
@@ -339,6 +342,16 @@ def test_nobody_may_call_who_is_not_named(module: Module, functions: dict[str, B
     grant = grants["google_cloud_run_v2_service_iam_member.invoker"]
     assert grant["role"] == "roles/run.invoker"
     assert grant["name"] == "${google_cloudfunctions2_function.this[each.value.function].name}"
+
+
+@mirrors("versions_without_their_secrets")
+@pytest.mark.parametrize("secret", ["mongodb_read_uri", "webhook_secrets"])
+def test_a_version_needs_its_secret(module: Module, secret: str) -> None:
+    """Provider 7 refuses a version of a secret without a value, whether or not it would be sent."""
+    *_, given = conditions(module, secret)
+    assert given == f"${{var.{secret} != null || var.{secret}_version == null}}"
+    assert "default" not in module.variables["mongodb_uri"]
+    assert module.variables["mongodb_uri"]["nullable"] is False
 
 
 @mirrors("everybody_without_a_signature")
@@ -418,6 +431,7 @@ def test_another_source_is_another_object(module: Module) -> None:
     archive = module.data["archive_file.bundle"]
     assert archive["source_dir"] == "${local.bundle_dir}/${each.key}"
     assert archive["output_file_mode"] == "0644"
+    assert archive["excludes"] == ["**/__pycache__/**"]
     bundle = module.resources["google_storage_bucket_object.bundle"]
     assert bundle["name"] == "${each.key}-${data.archive_file.bundle[each.key].output_sha256}.zip"
     source = one(
@@ -441,16 +455,46 @@ def test_there_are_four_alerts_that_say_what_to_do(module: Module) -> None:
         assert alert["severity"] in {"WARNING", "ERROR", "CRITICAL"}
 
 
-@mirrors("One period in the query and two in the duration are three.")
-def test_three_periods_without_a_complete_pass(module: Module) -> None:
+@mirrors(
+    "One period in the query and two in the duration are three.",
+    "Nobody is alarmed while the schedule rests.",
+)
+def test_three_periods_without_a_complete_pass(module: Module, functions: dict[str, Block]) -> None:
+    """The window of the query and the duration of the condition together are the time that may pass."""
+    assert module.locals["sync_overdue_seconds"] == (
+        "${coalesce(var.sync_overdue_seconds, 3 * local.schedule_longest_seconds.sync)}"
+    )
+    assert module.locals["sync_period"] == "${local.schedule_longest_seconds.sync}"
     alert = module.locals["alerts"]["no_complete_pass"]
     assert alert["duration"] == "${2 * local.sync_period}"
-    assert "${local.promql.complete_passes}[${local.sync_period}s]" in alert["query"]
+    window = "${local.sync_overdue_seconds - 2 * local.sync_period}"
+    assert f"${{local.promql.complete_passes}}[{window}s]" in alert["query"]
     assert "or vector(0)" in alert["query"]
+    assert (
+        "SYNC_PERIOD_SECONDS = tostring(local.sync_overdue_seconds / 3)" in functions["jobs"]["environment"]
+    )
+
+
+@mirrors("a_schedule_that_rests", "an_alarm_before_the_third_pass")
+def test_an_alarm_that_would_come_by_itself_is_refused(module: Module) -> None:
+    rests, _, least = conditions(module, "sync_overdue_seconds")
+    assert 'endswith(var.sync_cron, " * * * *")' in rests
+    assert "var.sync_overdue_seconds >= 3 * local.schedule_longest_seconds.sync" in least
 
 
 def test_a_cleanup_may_be_26_hours_old(module: Module) -> None:
-    assert "${local.promql.cleanups}[26h]" in module.locals["alerts"]["cleanup_overdue"]["query"]
+    query = module.locals["alerts"]["cleanup_overdue"]["query"]
+    assert "${local.promql.cleanups}[${var.cleanup_overdue_hours}h]" in query
+    assert default(module, "cleanup_overdue_hours") == 26
+
+
+@mirrors("The dashboard holds no zero, which the API would leave out.")
+def test_the_dashboard_is_the_same_after_it_was_read_back(module: Module) -> None:
+    """Else every plan changes it: a place of 0 is one that the API does not return."""
+    written = module.resources["google_monitoring_dashboard.this"]["dashboard_json"]
+    places = re.search(r"for name, value in \{xPos = .*?\} : name => value if value != 0", written)
+    assert places
+    assert written.count("xPos") == written.count("yPos") == 1
 
 
 def test_every_counted_event_is_logged_by_the_function(module: Module) -> None:
@@ -592,10 +636,7 @@ def test_every_argument_is_one_that_its_provider_takes(directory: Path) -> None:
 def test_the_providers_versions_are_ones_whose_arguments_are_known(module: Module) -> None:
     known = {name: schema["version"] for name, schema in json.loads(SCHEMAS.read_text()).items()}
     for name, provider in one(module.settings, "required_providers").items():
-        least = [int(part) for part in provider["version"].removeprefix("~> ").split(".")]
-        there = [int(part) for part in known[name].split(".")]
-        assert least[0] == there[0]
-        assert least <= there
+        assert SpecifierSet(provider["version"].replace("~>", "~=")).contains(known[name]), name
 
 
 # --- variables, outputs, files ------------------------------------------------------------------------
@@ -609,6 +650,8 @@ WRONG = [
     ("gke_cluster", "main"),
     ("prefix", "Flink_Jobs"),
     ("prefix", "a-name-of-more-than-twenty"),
+    ("webhook_secrets", "whsec_short"),
+    ("webhook_secrets", "whsec_UkVQTEFDRS1USElT"),
     ("flink_rest_url", "10.0.0.5:8081"),
     ("mongodb_uri", "10.0.0.6"),
     ("vpc_connector", "main"),
@@ -620,6 +663,13 @@ WRONG = [
 @mirrors("wrong_values")
 def test_wrong_values_are_refused(module: Module, variable: str, value: str) -> None:
     assert not fits(module, variable, value)
+
+
+@mirrors("a_name_too_long_for_the_connector")
+def test_the_prefix_is_also_a_name_of_a_connector(module: Module) -> None:
+    """Serverless VPC Access takes at most 20 characters, and counts a hyphen as two."""
+    assert conditions(module, "prefix")[1] == '${length(replace(var.prefix, "-", "--")) <= 20}'
+    assert module.resources["google_vpc_access_connector.this"]["name"] == "${var.prefix}"
 
 
 def test_an_older_python_and_an_unknown_setting_are_refused(module: Module) -> None:
@@ -681,6 +731,8 @@ def test_no_file_names_a_provider_without_a_version(module: Module) -> None:
     providers = one(module.settings, "required_providers")
     assert set(providers) == {"archive", "google", "kubernetes"}
     for provider in providers.values():
-        assert provider["version"].startswith("~> ")
+        assert re.fullmatch(r"~> \d+\.\d+|>= \d+\.\d+, < \d+", provider["version"])
+    for name, provider in one(read_module(EXAMPLE).settings, "required_providers").items():
+        assert provider["version"] == providers[name]["version"]
     used = {address.partition("_")[0] for address in [*module.resources, *module.data]}
     assert used == set(providers)

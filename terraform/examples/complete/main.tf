@@ -6,7 +6,7 @@ terraform {
   required_providers {
     google = {
       source  = "hashicorp/google"
-      version = "~> 6.37"
+      version = ">= 6.37, < 8"
     }
     kubernetes = {
       source  = "hashicorp/kubernetes"
@@ -49,6 +49,9 @@ module "flinkjobs" {
   flink_image    = var.flink_image
   flink_rest_url = var.flink_rest_url
   mongodb_uri    = var.mongodb_uri
+  network        = var.network
+  settings       = var.settings
+  sync_cron      = var.sync_cron
 
   caller_ingress  = var.caller_ingress
   submit_invokers = var.callers

@@ -42,6 +42,12 @@ variable "mongodb_uri" {
   sensitive   = true
 }
 
+variable "network" {
+  description = "Name of the VPC network of the cluster and of MongoDB."
+  type        = string
+  default     = "default"
+}
+
 variable "project_id" {
   description = "The Google Cloud project."
   type        = string
@@ -51,4 +57,16 @@ variable "region" {
   description = "The region of everything."
   type        = string
   default     = "europe-west1"
+}
+
+variable "settings" {
+  description = "Further settings, as of the module, such as `{ FLINK_JOBMANAGER = \"flink-jobmanager:8081\" }`."
+  type        = map(string)
+  default     = {}
+}
+
+variable "sync_cron" {
+  description = "When sync runs, in unix-cron; the budgets follow."
+  type        = string
+  default     = "*/3 * * * *"
 }
