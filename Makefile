@@ -75,6 +75,11 @@ lock: env
 bundle: env
 	@$(RUN) -m deploy.bundle
 
+# Work out a month's costs from the last benchmark, and write them into both READMEs
+.PHONY: costs
+costs: env
+	@$(RUN) -m deploy.costs --write
+
 # Remove what the targets above made
 .PHONY: clean
 clean:

@@ -1,20 +1,28 @@
-"""What the default schedule costs a month on Google Cloud: ``python -m deploy.costs`` prints it as a table.
+"""What the default schedule costs a month on Google Cloud, as the table that both READMEs show.
 
-Seconds and memory are measured (`bench/results.json`), prices are Google's list prices in US dollars, region
-tier 1, without free allowances, as they stood in November 2026.
+    python -m deploy.costs            prints the table
+    python -m deploy.costs --write    writes it into the READMEs, after a new benchmark for instance
+
+Seconds are measured (`bench/results.json`), prices are Google's list prices in US dollars, region tier 1,
+without free allowances, as they stood in November 2026.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-RESULTS: Final = Path(__file__).resolve().parent.parent / "bench" / "results.json"
+from flinkjobs.settings import read_settings
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+RESULTS: Final = ROOT / "bench" / "results.json"
 
 HOURS_PER_MONTH: Final = 730
 VCPU_SECOND: Final = 0.000024
@@ -25,8 +33,10 @@ BILLED_IN_SECONDS: Final = 0.1
 """Cloud Run rounds up to the nearest 100 milliseconds."""
 SCHEDULE: Final = 0.10
 """https://cloud.google.com/scheduler/pricing, a month."""
+SCHEDULES: Final = 2
 SECRET_VERSION: Final = 0.06
 """https://cloud.google.com/secret-manager/pricing, a month."""
+SECRETS: Final = 1
 CONNECTOR_HOUR: Final = 0.0092
 """https://cloud.google.com/compute/vm-instance-pricing, one e2-micro; a connector has two or more."""
 CONNECTOR_INSTANCES: Final = 2
@@ -37,6 +47,55 @@ GIB: Final = 0.5
 
 SYNC_WORLD: Final = ("10,000 open, 10 % changed", "sync")
 CLEANUP_WORLD: Final = ("1,000 open, 0 % changed, 500 without an id, 20,000 finished Jobs", "cleanup")
+"""Of which the benchmark measures a dry run: everything but the deletions, which have a pace of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The table's words in one language; what is in braces is filled in."""
+
+    head: str
+    sync: str
+    passes: str
+    cleanup: str
+    runs: str
+    schedules: str
+    secret: str
+    version: str
+    connector: str
+    together: str
+    instead: str
+
+
+WORDS: Final[Mapping[str, Words]] = {
+    "README.md": Words(
+        head="US$ a month",
+        sync="sync, `*/{minutes}`",
+        passes="{passes:,.0f} passes × {seconds:.2f} s × ({vcpu:g} vCPU, {gib:g} GiB)",
+        cleanup="cleanup, daily",
+        runs="{runs:.0f} runs × ({seconds:.1f} s + {deletions:,} deletions at {pace} a second)",
+        schedules="two schedules",
+        secret="one secret",  # noqa: S106 words, no password
+        version="1 version × ${price:.2f}",
+        connector="VPC connector",
+        together="together",
+        instead="with `*/{minutes}` instead",
+    ),
+    "README.zh-CN.md": Words(
+        head="每月美元",
+        sync="sync，`*/{minutes}`",  # noqa: RUF001 Chinese punctuation
+        passes="{passes:,.0f} 轮 × {seconds:.2f} 秒 ×（{vcpu:g} vCPU，{gib:g} GiB）",  # noqa: RUF001 Chinese punctuation
+        cleanup="cleanup，每天",  # noqa: RUF001 Chinese punctuation
+        runs="{runs:.0f} 次 ×（{seconds:.1f} 秒 + 以每秒 {pace} 个删除 {deletions:,} 个）",  # noqa: RUF001 Chinese punctuation
+        schedules="两个调度",
+        secret="一个机密",  # noqa: S106 words, no password
+        version="1 个版本 × ${price:.2f}",
+        connector="VPC 连接器",
+        together="合计",
+        instead="改用 `*/{minutes}`",
+    ),
+}
+"""By the file that shows the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,43 +118,54 @@ def of_runs(runs: float, seconds: float) -> float:
     return runs * (billed * (VCPU * VCPU_SECOND + GIB * GIB_SECOND) + REQUEST)
 
 
-def lines(sync_seconds: float, cleanup_seconds: float, *, sync_minutes: int = 3) -> list[Line]:
+def lines(
+    sync_seconds: float, cleanup_seconds: float, *, sync_minutes: int = 3, words: Words = WORDS["README.md"]
+) -> list[Line]:
     """What a month costs.
 
     Args:
         sync_seconds: of one pass.
-        cleanup_seconds: of one run.
+        cleanup_seconds: of one run, without its deletions: it is taken to delete as much as one run may.
         sync_minutes: time between two passes.
+        words: of the language to say it in.
     """
     passes, runs = HOURS_PER_MONTH * 60 / sync_minutes, HOURS_PER_MONTH / 24
+    defaults = read_settings({"MONGODB_URI": "mongodb://host"})
+    deletions, pace = defaults.cleanup_max_deletions, defaults.cleanup_deletions_per_second
+    sizes = {"vcpu": VCPU, "gib": GIB}
     return [
         Line(
-            f"sync, `*/{sync_minutes}`",
-            f"{passes:,.0f} passes × {sync_seconds:.2f} s × ({VCPU:g} vCPU, {GIB:g} GiB)",
+            words.sync.format(minutes=sync_minutes),
+            words.passes.format(passes=passes, seconds=sync_seconds, **sizes),
             of_runs(passes, sync_seconds),
         ),
-        Line("cleanup, daily", f"{runs:.0f} runs × {cleanup_seconds:.1f} s", of_runs(runs, cleanup_seconds)),
-        Line("two schedules", f"2 × ${SCHEDULE:.2f}", 2 * SCHEDULE),
-        Line("one secret", f"1 version × ${SECRET_VERSION:.2f}", SECRET_VERSION),
         Line(
-            "VPC connector",
+            words.cleanup,
+            words.runs.format(runs=runs, seconds=cleanup_seconds, deletions=deletions, pace=pace),
+            of_runs(runs, cleanup_seconds + deletions / pace),
+        ),
+        Line(words.schedules, f"{SCHEDULES} × ${SCHEDULE:.2f}", SCHEDULES * SCHEDULE),
+        Line(words.secret, words.version.format(price=SECRET_VERSION), SECRETS * SECRET_VERSION),
+        Line(
+            words.connector,
             f"{CONNECTOR_INSTANCES} × e2-micro × {HOURS_PER_MONTH} h × ${CONNECTOR_HOUR}",
             CONNECTOR_INSTANCES * HOURS_PER_MONTH * CONNECTOR_HOUR,
         ),
     ]
 
 
-def table(results: Mapping[str, Any]) -> str:
+def table(results: Mapping[str, Any], words: Words = WORDS["README.md"]) -> str:
     """The table, in Markdown, from the results of a benchmark."""
     sync_seconds, cleanup_seconds = seconds_of(results, *SYNC_WORLD), seconds_of(results, *CLEANUP_WORLD)
-    rows = ["| | | US$ a month |", "|---|---|---:|"]
-    found = lines(sync_seconds, cleanup_seconds)
+    rows = [f"| | | {words.head} |", "|---|---|---:|"]
+    found = lines(sync_seconds, cleanup_seconds, words=words)
     rows += [f"| {line.name} | {line.how} | {line.dollars:.2f} |" for line in found]
-    rows.append(f"| **together** | | **{sum(line.dollars for line in found):.2f}** |")
+    rows.append(f"| **{words.together}** | | **{sum(line.dollars for line in found):.2f}** |")
     for minutes in (1, 10):
-        others = lines(sync_seconds, cleanup_seconds, sync_minutes=minutes)
+        others = lines(sync_seconds, cleanup_seconds, sync_minutes=minutes, words=words)
         together = sum(line.dollars for line in others)
-        rows.append(f"| with `*/{minutes}` instead | sync {others[0].dollars:.2f} | {together:.2f} |")
+        name = words.instead.format(minutes=minutes)
+        rows.append(f"| {name} | sync {others[0].dollars:.2f} | {together:.2f} |")
     return "\n".join(rows)
 
 
@@ -108,9 +178,29 @@ def seconds_of(results: Mapping[str, Any], world: str, who: str) -> float:
     )
 
 
-def main() -> int:
-    """Prints the table."""
-    sys.stdout.write(table(json.loads(RESULTS.read_text())) + "\n")
+def written(text: str, new: str) -> str:
+    """A README with this table in the place of the one that it has.
+
+    Raises:
+        ValueError: it has none, or several.
+    """
+    there = re.findall(r"^\|.*\|\n\|---\|---\|---:\|\n(?:\|.*\n)+", text, re.MULTILINE)
+    if len(there) != 1:
+        raise ValueError(f"{len(there)} tables of costs instead of one")
+    return text.replace(there[0], f"{new}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """See the module."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.costs", description="The costs of a month.")
+    parser.add_argument("--write", action="store_true", help="write the table into the READMEs")
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    if not parser.parse_args(arguments).write:
+        sys.stdout.write(table(results) + "\n")
+        return 0
+    for name, words in WORDS.items():
+        path = ROOT / name
+        path.write_text(written(path.read_text(encoding="utf-8"), table(results, words)), encoding="utf-8")
     return 0
 
 

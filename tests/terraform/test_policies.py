@@ -727,6 +727,19 @@ def test_the_example_gives_what_is_required_and_nothing_unknown(module: Module) 
     assert given | {"mongodb_uri"} == set(example.variables)
 
 
+@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
+def test_the_commands_of_the_readme_name_what_the_example_has(readme: str) -> None:
+    """A variable that is not declared ends `terraform apply` with an error."""
+    text = (ROOT / readme).read_text()
+    example = read_module(EXAMPLE)
+    given = re.findall(r"-var '(\w+)=", text) + re.findall(r"TF_VAR_(\w+)=", text)
+    assert given
+    assert set(given) <= set(example.variables)
+    read = re.findall(r"terraform output -(?:raw|json) (\w+)", text)
+    assert read
+    assert set(read) <= set(example.outputs)
+
+
 def test_no_file_names_a_provider_without_a_version(module: Module) -> None:
     providers = one(module.settings, "required_providers")
     assert set(providers) == {"archive", "google", "kubernetes"}
