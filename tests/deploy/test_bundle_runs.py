@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from local.processes import Process, Scratch, free_port, stop_all
 from tests.deploy import manifests
 from tests.support.flink_rest_server import FlinkServer, Job
 from tests.support.kubernetes_world import KubernetesWorld
+from tests.terraform.module import read_module
 
 FLINK_JOB_ID = "fee40d868f8485130cc716bcec2801e0"
 START_SECONDS = 60.0
@@ -254,6 +255,92 @@ def test_a_trigger_fails_where_its_function_does(
     unanswered = run_trigger(name, installed[name], f"http://127.0.0.1:{free_port()}")
     assert unanswered.returncode == 1
     assert "did not answer: <urlopen error [Errno 111] Connection refused>" in unanswered.stderr
+
+
+# --- what the alerts of terraform/monitoring.tf count -----------------------------------------------------
+
+SEVERITIES = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+def counted(metric: str, lines: list[dict[str, Any]], **instead: str) -> int:
+    """How many log lines the filter of a metric takes, as far as it speaks of their fields.
+
+    Cloud Logging makes `jsonPayload` of a line that is a JSON object, and takes `severity` out of it:
+    https://cloud.google.com/logging/docs/structured-logging
+
+    Args:
+        metric: its name in the module.
+        lines: of the functions that the filter names.
+        instead: words to look for in the place of others of the filter.
+    """
+    text: str = read_module().locals["metrics"][metric]["filter"].replace('\\"', '"')
+    for word, other in instead.items():
+        assert f'"{word}"' in text
+        text = text.replace(f'"{word}"', f'"{other}"')
+    fields = re.findall(r'jsonPayload\.(\w+)=(\(.*?\)|"[^"]*"|true|false)', text)
+    wanted = {
+        name: [json.loads(word) for word in re.findall(r'"[^"]*"|true|false', of)] for name, of in fields
+    }
+    assert wanted["message"]
+    least = SEVERITIES.index("ERROR") if "severity>=ERROR" in text else 0
+    return sum(
+        SEVERITIES.index(line["severity"]) >= least
+        and all(
+            any(line.get(name) is word or line.get(name) == word for word in of)
+            for name, of in wanted.items()
+        )
+        for line in lines
+    )
+
+
+def logged(path: Path) -> list[dict[str, Any]]:
+    """The JSON lines of a function's log, between what Python says of its imports."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+@pytest.mark.usefixtures("journey")
+def test_the_alerts_count_what_the_functions_print(running: Running) -> None:
+    lines = {name: logged(running.logs[name]) for name in FUNCTIONS}
+    assert counted("submissions", lines["submit"]) == 1
+    assert counted("complete_passes", lines["sync"]) == 1  # the page's button looked at one record only
+    assert counted("cleanups", lines["cleanup"]) == 1
+    assert counted("failed_runs", lines["sync"] + lines["cleanup"]) == 0
+    assert counted("lost_jobs", lines["sync"]) == 0
+    assert counted("lost_jobs", lines["sync"], LOST="FINISHED") == 1
+
+
+def test_the_alerts_count_a_run_that_fails(
+    running: Running, installed: Mapping[str, Installed], kubernetes_double: KubernetesDouble
+) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    with Scratch("flinkjobs-without-mongodb") as scratch:
+        log = scratch.path / "cleanup.log"
+        nobody = f"mongodb://127.0.0.1:{free_port()}/?serverSelectionTimeoutMS=200"
+        here = {
+            "MONGODB_URI": nobody,
+            "K8S_AUTH": "kubeconfig",
+            "KUBECONFIG": str(kubernetes_double.kubeconfig),
+            "PATH": os.environ["PATH"],
+            "HOME": str(scratch.path),
+            "PYTHONPYCACHEPREFIX": str(scratch.path / "bytecode"),
+        }
+        process = Process(
+            command("cleanup", installed["cleanup"], url),
+            name="function cleanup without MongoDB",
+            env=manifests.environment("cleanup") | here,
+            cwd=scratch.path,
+            log=log,
+            remove=[scratch.path],
+        )
+        try:
+            world = replace(running, urls={"cleanup": url})
+            process.wait_ready(partial(world.is_healthy, "cleanup"), timeout_seconds=START_SECONDS)
+            assert world.call("cleanup").status_code == 503
+            assert counted("failed_runs", logged(log)) == 1
+            assert counted("cleanups", logged(log)) == 0
+        finally:
+            stop_all([process])
 
 
 @pytest.mark.usefixtures("journey")
