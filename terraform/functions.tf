@@ -152,12 +152,5 @@ resource "google_cloudfunctions2_function" "this" {
     }
   }
 
-  depends_on = [
-    google_artifact_registry_repository_iam_member.build,
-    google_project_iam_member.build,
-    google_project_iam_member.build_sources,
-    google_project_service.this,
-    google_secret_manager_secret_iam_member.function,
-    google_storage_bucket_iam_member.build,
-  ]
+  depends_on = [time_sleep.grants] # to read its source and its secrets
 }

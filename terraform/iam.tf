@@ -19,7 +19,7 @@ resource "google_service_account" "function" {
   account_id   = "${var.prefix}-${each.key}"
   display_name = "${var.prefix}: what ${each.key} runs as"
 
-  depends_on = [google_project_service.this]
+  depends_on = [time_sleep.services]
 }
 
 resource "google_service_account" "invoker" {
@@ -27,7 +27,7 @@ resource "google_service_account" "invoker" {
   account_id   = "${var.prefix}-invoker"
   display_name = "${var.prefix}: what Cloud Scheduler calls sync and cleanup as"
 
-  depends_on = [google_project_service.this]
+  depends_on = [time_sleep.services]
 }
 
 resource "google_service_account" "build" {
@@ -35,7 +35,7 @@ resource "google_service_account" "build" {
   account_id   = "${var.prefix}-build"
   display_name = "${var.prefix}: what Cloud Build builds the functions as"
 
-  depends_on = [google_project_service.this]
+  depends_on = [time_sleep.services]
 }
 
 resource "google_cloud_run_v2_service_iam_member" "invoker" {
@@ -58,7 +58,7 @@ resource "google_project_iam_custom_role" "cluster_access" {
   description = "Find a cluster and connect to its DNS endpoint; grants nothing inside of it"
   permissions = ["container.clusters.connect", "container.clusters.get"]
 
-  depends_on = [google_project_service.this]
+  depends_on = [time_sleep.services]
 }
 
 resource "google_project_iam_member" "cluster_access" {

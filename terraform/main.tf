@@ -26,7 +26,7 @@ locals {
 data "google_project" "this" {
   project_id = var.project_id
 
-  depends_on = [google_project_service.this]
+  depends_on = [time_sleep.services]
 }
 
 resource "google_project_service" "this" {
@@ -35,4 +35,29 @@ resource "google_project_service" "this" {
   project            = var.project_id
   service            = each.value
   disable_on_destroy = false # others in the project may use it
+}
+
+# A service that was just switched on is not known everywhere at once, nor is a right that was just granted: see
+# https://cloud.google.com/iam/docs/access-change-propagation. Only what is new is waited for.
+resource "time_sleep" "services" {
+  create_duration = "30s"
+  triggers        = { services = join(" ", local.services) }
+
+  depends_on = [google_project_service.this]
+}
+
+resource "time_sleep" "grants" {
+  create_duration = "120s"
+  triggers = merge(
+    { build = google_service_account.build.unique_id },
+    { for function, account in google_service_account.function : function => account.unique_id },
+  )
+
+  depends_on = [
+    google_artifact_registry_repository_iam_member.build,
+    google_project_iam_member.build,
+    google_project_iam_member.build_sources,
+    google_secret_manager_secret_iam_member.function,
+    google_storage_bucket_iam_member.build,
+  ]
 }

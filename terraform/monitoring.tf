@@ -144,7 +144,7 @@ resource "google_logging_metric" "this" {
     unit        = "1"
   }
 
-  depends_on = [google_project_service.this]
+  depends_on = [time_sleep.services]
 }
 
 resource "google_monitoring_alert_policy" "this" {

@@ -17,5 +17,5 @@ resource "google_vpc_access_connector" "this" {
   min_instances = 2
   max_instances = 3
 
-  depends_on = [google_project_service.this]
+  depends_on = [time_sleep.services]
 }

@@ -13,6 +13,8 @@ mock_provider "google" {
 
 mock_provider "kubernetes" {}
 
+mock_provider "time" {}
+
 variables {
   bundle_dir     = "../functions" # any directory with a main.py for each function
   flink_image    = "registry.example.com/flink:1.20"

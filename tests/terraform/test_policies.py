@@ -199,7 +199,24 @@ def test_the_clients_environment_is_one_that_it_reads(module: Module) -> None:
 
 def test_a_function_starts_after_it_may_read_its_secrets(module: Module) -> None:
     function = module.resources["google_cloudfunctions2_function.this"]
-    assert "${google_secret_manager_secret_iam_member.function}" in function["depends_on"]
+    assert function["depends_on"] == ["${time_sleep.grants}"]
+    granted = set(module.resources["time_sleep.grants"]["depends_on"])
+    assert "${google_secret_manager_secret_iam_member.function}" in granted
+    of_the_build = {name for name in module.resources if re.search(r"_iam_member\.build", name)}
+    assert of_the_build
+    assert {f"${{{name}}}" for name in of_the_build} <= granted
+
+
+def test_everything_waits_until_the_services_are_known(module: Module) -> None:
+    """One that was switched on a moment ago answers that it is off, and ends the first apply.
+
+    What names another resource waits for it; what names none has to wait itself.
+    """
+    assert module.resources["time_sleep.services"]["depends_on"] == ["${google_project_service.this}"]
+    for address, block in module.resources.items():
+        if address.startswith("google_") and address != "google_project_service.this":
+            named = set(re.findall(r"\b((?:google|time)_\w+\.\w+)", " ".join(strings(block))))
+            assert named & set(module.resources) - {address, "google_project_service.this"}, address
 
 
 # --- the schedules ------------------------------------------------------------------------------------
@@ -742,7 +759,7 @@ def test_the_commands_of_the_readme_name_what_the_example_has(readme: str) -> No
 
 def test_no_file_names_a_provider_without_a_version(module: Module) -> None:
     providers = one(module.settings, "required_providers")
-    assert set(providers) == {"archive", "google", "kubernetes"}
+    assert set(providers) == {"archive", "google", "kubernetes", "time"}
     for provider in providers.values():
         assert re.fullmatch(r"~> \d+\.\d+|>= \d+\.\d+, < \d+", provider["version"])
     for name, provider in one(read_module(EXAMPLE).settings, "required_providers").items():
