@@ -27,6 +27,7 @@ STEPS = (
     ("terraform", ["test"]),
     ("terraform/examples/complete", INIT),
     ("terraform/examples/complete", ["validate"]),
+    ("terraform/examples/complete", ["test"]),
 )
 STEP_SECONDS = 300
 
@@ -37,6 +38,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix=prefix) as directory, providers.running() as attached:
         for name in COPIED:
             shutil.copytree(ROOT / name, Path(directory) / name, ignore=NOT_COPIED)
+        # As somebody who has just begun: the example's own values, and a main.py for each function.
+        example = Path(directory) / "terraform" / "examples" / "complete"
+        shutil.copy(example / "terraform.tfvars.example", example / "terraform.tfvars")
+        shutil.copytree(Path(directory) / "functions", Path(directory) / "build")
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("TF_")},
             "TF_REATTACH_PROVIDERS": attached,

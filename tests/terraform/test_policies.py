@@ -1,6 +1,6 @@
 """What must hold of the deployment, read from its files: neither Terraform nor an account is needed.
 
-Every assertion of terraform/tests/main.tftest.hcl, which needs the providers, is checked here as well.
+Every assertion of the *.tftest.hcl in terraform/, which need the providers, is checked here as well.
 """
 
 from __future__ import annotations
@@ -34,13 +34,12 @@ from tests.terraform.module import (
 )
 from tests.terraform.providers import SCHEMAS
 
-TESTS = MODULE / "tests" / "main.tftest.hcl"
 EXAMPLE = MODULE / "examples" / "complete"
 FUNCTIONS = ("cleanup", "jobs", "submit", "sync")
 SCHEDULED = ("cleanup", "sync")
 
 MIRRORED: set[str] = set()
-"""What main.tftest.hcl asserts, and a test here too: error messages, and names of runs that must fail."""
+"""What the *.tftest.hcl assert, and a test here too: error messages, and names of runs that must fail."""
 
 Test = Callable[..., None]
 
@@ -84,7 +83,7 @@ def fits(module: Module, variable: str, value: str) -> bool:
 
 def test_every_assertion_of_terraforms_own_tests_is_checked_here() -> None:
     asserted = set()
-    for block in parse(TESTS)["run"]:
+    for block in [block for path in sorted(MODULE.rglob("*.tftest.hcl")) for block in parse(path)["run"]]:
         [(name, run)] = block.items()
         asserted |= {assertion["error_message"] for assertion in run.get("assert", [])}
         if "expect_failures" in run:
@@ -728,6 +727,17 @@ def test_a_value_with_a_rule_is_validated(module: Module) -> None:
     assert {name for name, variable in module.variables.items() if "validation" not in variable} == free
 
 
+@mirrors("The schedule is the one of terraform.tfvars.", "The budgets follow the frequency.")
+def test_the_frequency_of_the_example_is_the_modules() -> None:
+    [call] = parse(EXAMPLE / "main.tf")["module"]
+    assert call["flinkjobs"]["sync_cron"] == "${var.sync_cron}"
+    assert not [name for name in call["flinkjobs"] if name.startswith("sync_") and name.endswith("_seconds")]
+    assert read_module(EXAMPLE).outputs["client_environment"]["value"] == (
+        "${module.flinkjobs.client_environment}"
+    )
+    assert 'sync_cron        = "*/3 * * * *"' in (EXAMPLE / "terraform.tfvars.example").read_text()
+
+
 def test_the_example_gives_what_is_required_and_nothing_unknown(module: Module) -> None:
     blocks = parse(EXAMPLE / "main.tf")
     [call] = blocks["module"]
@@ -762,7 +772,6 @@ def test_no_file_names_a_provider_without_a_version(module: Module) -> None:
     assert set(providers) == {"archive", "google", "kubernetes", "time"}
     for provider in providers.values():
         assert re.fullmatch(r"~> \d+\.\d+|>= \d+\.\d+, < \d+", provider["version"])
-    for name, provider in one(read_module(EXAMPLE).settings, "required_providers").items():
-        assert provider["version"] == providers[name]["version"]
+    assert one(read_module(EXAMPLE).settings, "required_providers") == providers
     used = {address.partition("_")[0] for address in [*module.resources, *module.data]}
     assert used == set(providers)

@@ -3,7 +3,12 @@
 terraform {
   required_version = ">= 1.11"
 
+  # All that the module uses, so that `terraform test` can stand in for each of them.
   required_providers {
+    archive = {
+      source  = "hashicorp/archive"
+      version = "~> 2.7"
+    }
     google = {
       source  = "hashicorp/google"
       version = ">= 6.37, < 8"
@@ -11,6 +16,10 @@ terraform {
     kubernetes = {
       source  = "hashicorp/kubernetes"
       version = "~> 2.35"
+    }
+    time = {
+      source  = "hashicorp/time"
+      version = "~> 0.12"
     }
   }
 }
