@@ -10,7 +10,16 @@ from urllib.parse import parse_qs, urlsplit
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import PHONE
-from tests.browser.records import FLINK_IDS, SCRIPT_NAME, because, in_flink, many, record, unreadable
+from tests.browser.records import (
+    FLINK_IDS,
+    SCRIPT_NAME,
+    because,
+    in_flink,
+    many,
+    old_platform,
+    record,
+    unreadable,
+)
 
 if TYPE_CHECKING:
     from tests.browser.conftest import Lab
@@ -99,6 +108,42 @@ def test_a_record_that_cannot_be_read_says_so_and_hides_no_other(lab: Lab) -> No
     bad = row(page, "unreadable_1795300000011")
     expect(bad.locator(".chip")).to_have_text("UNREADABLE")
     expect(bad.locator(".message")).to_contain_text("This record cannot be read")
+
+
+def test_a_record_that_is_repaired_and_one_that_breaks_are_shown_without_a_reload(lab: Lab) -> None:
+    broken = "unreadable_1795300000011"
+    lab.database.flink_jobs.insert_one(unreadable(lab.now - timedelta(minutes=1)))
+    page = lab.open()
+    expect(row(page, broken).locator(".chip")).to_have_text("UNREADABLE")
+    lab.database.flink_jobs.update_one({"job_id": broken}, {"$set": {"flink_jobs": [], "status": "LOST"}})
+    expect(row(page, broken).locator(".chip")).to_have_text("LOST")
+    expect(row(page, broken).locator("time")).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    lab.database.flink_jobs.update_one({"job_id": broken}, {"$set": {"submitted_at": None}})
+    expect(row(page, broken).locator(".chip")).to_have_text("UNREADABLE")
+    expect(row(page, broken).locator("time")).to_have_count(0)
+
+
+def test_two_records_of_one_job_id_are_two_rows_however_often_they_are_refreshed(lab: Lab) -> None:
+    """Two that the old platform wrote, before the index forbade it."""
+    twice = old_platform(lab.now - timedelta(minutes=2)) | {"job_id": "twice_1"}
+    lab.database.flink_jobs.insert_many([twice, twice | {"_id": "second", "status": "FAILED"}])
+    page = lab.open()
+    expect(row(page, "twice_1")).to_have_count(2)
+    lab.database.flink_jobs.insert_one(record("just_now_1795300000099", datetime.now(UTC)))
+    expect(row(page, "just_now_1795300000099")).to_be_attached()
+    expect(row(page, "twice_1")).to_have_count(2)
+    seen = row(page, "twice_1").locator(".chip").all_inner_texts()
+    assert sorted(seen) == ["FAILED", "FINISHED"]
+    lab.database.flink_jobs.delete_one({"_id": "second"})
+    expect(row(page, "twice_1")).to_have_count(1)
+
+
+def test_the_readers_distance_from_utc_stands_above_the_times(lab: Lab) -> None:
+    expect(lab.open().locator("th.col-submitted")).to_have_text("Submitted UTC+8")
+    west = lab.open(timezone_id="America/St_Johns")
+    expect(west.locator("th.col-submitted")).to_have_text(re.compile(r"^Submitted UTC-[23]:30$"))
+    expect(lab.open(timezone_id="UTC").locator("th.col-submitted")).to_have_text("Submitted UTC")
 
 
 def test_a_name_that_is_markup_is_shown_as_text(lab: Lab) -> None:

@@ -38,21 +38,20 @@ export function setText(element, text) {
  * @param {(element: HTMLElement, item: any) => void} update
  */
 export function reconcile(parent, items, keyOf, create, update) {
-  const known = new Map([...parent.children].map((child) => [child.dataset.key, child]));
-  const wanted = new Set(items.map(keyOf));
-  for (const [key, child] of known) if (!wanted.has(key)) child.remove();
+  const known = Map.groupBy(parent.children, (child) => child.dataset.key);
+  const elements = items.map((item) => {
+    const key = String(keyOf(item));
+    const element = known.get(key)?.shift() ?? create(item); // two records may have one id
+    element.dataset.key = key;
+    return element;
+  });
+  for (const child of [...known.values()].flat()) child.remove();
   let place = parent.firstElementChild;
-  for (const item of items) {
-    const key = keyOf(item);
-    let element = known.get(key);
-    if (!element) {
-      element = create(item);
-      element.dataset.key = key;
-    }
-    update(element, item);
+  elements.forEach((element, index) => {
+    update(element, items[index]);
     if (element === place) place = place.nextElementSibling;
     else parent.insertBefore(element, place);
-  }
+  });
 }
 
 /**

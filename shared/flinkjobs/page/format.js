@@ -1,6 +1,6 @@
 // Times, durations and numbers as people read them: local time, with UTC as the title.
 
-import { h, setAttribute, setText } from "./dom.js";
+import { h } from "./dom.js";
 import { currentLanguage, t } from "./words.js";
 
 const MINUTE = 60;
@@ -98,14 +98,18 @@ export function timeElement(iso, properties = {}) {
   );
 }
 
-/** Changes a <time> element to another time. */
-export function setTime(element, iso) {
-  if (element.getAttribute("datetime") === iso) return;
-  const { date, time } = localParts(iso);
-  setAttribute(element, "datetime", iso);
-  setAttribute(element, "title", utc(iso));
-  setText(element.querySelector(".date"), date);
-  setText(element.querySelector(".clock"), time);
+/** Lets `parent` hold the element of this time, and none but it. */
+export function setTime(parent, iso) {
+  const shown = parent.firstElementChild;
+  if (!shown || shown.getAttribute("datetime") !== iso) parent.replaceChildren(timeElement(iso));
+}
+
+/** How far the reader's clock is from UTC: UTC, UTC+8, UTC-3:30. */
+export function zone() {
+  const minutes = -new Date().getTimezoneOffset();
+  if (!minutes) return "UTC";
+  const [hours, rest] = [Math.floor(Math.abs(minutes) / 60), Math.abs(minutes) % 60];
+  return `UTC${minutes < 0 ? "-" : "+"}${hours}${rest ? `:${two(rest)}` : ""}`;
 }
 
 /** The last line that says something: of a stack trace, the error itself. */

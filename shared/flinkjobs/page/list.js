@@ -2,7 +2,7 @@
 
 import { FINAL, RANGES, STATUSES, isFiltered } from "./address.js";
 import { h, reconcile, setAttribute, setText, statusChip } from "./dom.js";
-import { duration, lastLine, number, setTime, ticking, timeElement, utc } from "./format.js";
+import { duration, lastLine, number, setTime, ticking, timeElement, utc, zone } from "./format.js";
 import { clock } from "./live.js";
 import { t, tOr } from "./words.js";
 
@@ -64,7 +64,12 @@ export function createList(root, actions) {
 
 function headings() {
   const cells = COLUMNS.map((name) =>
-    h("th", { role: "columnheader", scope: "col", class: `col-${name}` }, t(`col.${name}`)),
+    h(
+      "th",
+      { role: "columnheader", scope: "col", class: `col-${name}` },
+      t(`col.${name}`),
+      ...(name === "submitted" ? [" ", h("small", {}, zone())] : []),
+    ),
   );
   return h("tr", { role: "row" }, ...cells);
 }
@@ -114,8 +119,7 @@ function updateRow(row, job) {
   reconcile(ids, idsOf(job), (id) => id.key, createId, (element, id) => setText(element, id.text));
   setText(template, job.template_id ?? "–");
   setAttribute(template, "title", job.template_id);
-  if (job.submitted_at) setTime(submitted.firstElementChild, job.submitted_at);
-  else submitted.replaceChildren(timeElement(null));
+  setTime(submitted, job.submitted_at);
   updateReason(reason.firstElementChild, job);
   Object.assign(row.dataset, {
     start: job.start_time ?? "",
