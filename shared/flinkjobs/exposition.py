@@ -68,7 +68,7 @@ class _Figures(Collector):
             )
         yield _gauge(
             "flinkjobs_jobs_never_submitted",
-            "FAILED jobs of the window that Flink never got.",
+            "FAILED jobs of the window without a Flink Job ID.",
             ["window"],
             {(window,): told["never_submitted"] for window, told in windows.items()},
         )

@@ -115,7 +115,7 @@ def flink_job_view(ref: FlinkJobRef, ui_url: str | None) -> dict[str, Any]:
 
 
 def kubectl_lines(namespace: str, job_id: str, job_name: str) -> list[str]:
-    """Commands that show the Kubernetes Job, its pods and what they printed.
+    """Commands that show the Kubernetes Job, its pods, their events and what they printed.
 
     None for a name that no Job can have: whoever pastes a command must not paste options or control
     characters that somebody wrote into a record.
@@ -123,9 +123,10 @@ def kubectl_lines(namespace: str, job_id: str, job_name: str) -> list[str]:
     if not _K8S_NAME.fullmatch(job_name):
         return []
     here = f"-n {shlex.quote(namespace)}"
+    ours = f"-l {shlex.quote(selector_of(job_id))}"
     return [
-        f"kubectl get job,pods {here} -l {shlex.quote(selector_of(job_id))}",
-        f"kubectl describe job {here} {shlex.quote(job_name)}",
+        f"kubectl get job,pods {here} {ours}",
+        f"kubectl describe job,pods {here} {ours}",
         f"kubectl logs {here} {shlex.quote(f'job/{job_name}')} --all-containers",
     ]
 
@@ -175,7 +176,8 @@ def story(
     if record.status in FINAL or record.status is Status.LOST:
         at = record.end_time or (reason.since if reason else None)
         facts = {"status": record.status.value, "code": code, "message": message}
-        tell(at, "ended", **facts, duration=_number(record.duration))
+        noticed = record.end_time is None and at is not None  # no clock but that of a pass tells its time
+        tell(at, "ended", **facts, duration=_number(record.duration), noticed=noticed)
     return _in_order(told)
 
 

@@ -7,14 +7,18 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from flinkjobs.manifest import PathScript, Submission, Target, job_manifest
+from local.kubernetes.faults import PodFault
 from tests.browser.conftest import NOWHERE
-from tests.browser.records import FLINK_IDS, SCRIPT_NAME, TRACE, because, in_flink
+from tests.browser.records import FLINK_IDS, SCRIPT_NAME, TRACE, because, in_flink, old_platform, record
 from tests.browser.test_list import row
 
 if TYPE_CHECKING:
     from tests.browser.conftest import Lab
+    from tests.support.kubernetes_world import KubernetesWorld
 
 
 def panel(page: Page) -> Locator:
@@ -63,6 +67,86 @@ def test_a_waiting_job_tells_what_holds_it_up_and_goes_on_by_itself(lab: Lab) ->
     expect(shown.locator(".verdict")).to_have_text(re.compile(r"Running for 0:00:\d\d\."))
     expect(shown.locator(".part-reason")).to_be_hidden()
     assert events(page) == ["submitted", "id_found", "started", "now"]
+
+
+def test_a_pod_that_has_not_started_is_not_said_to_have(lab: Lab, kubernetes_world: KubernetesWorld) -> None:
+    target = Target(
+        namespace="lemo-dev",
+        image="flink:1.20",
+        flink_bin="/opt/flink/bin/flink",
+        jobmanager="flink:8081",
+        timeout_seconds=600,
+    )
+    submission = Submission(template_id="etl", script=PathScript("/opt/a.py"))
+    kubernetes_world.control.add(PodFault(effect="image-pull"))
+    name = kubernetes_world.create("jobs", job_manifest(submission, "etl_1", target))["metadata"]["name"]
+    kubernetes_world.wait_pod(name)
+    lab.database.flink_jobs.insert_one(record("etl_1", lab.now, k8s_job_name=name))
+    page = lab.open("?job=etl_1")
+    told = panel(page).locator('.story [data-event="pod"]')
+    expect(told.locator(".what")).to_have_text("Submitter's pod waits to start")
+    expect(told.locator(".facts")).to_contain_text("Pending")
+    expect(panel(page).locator(".commands")).to_contain_text("kubectl describe job,pods -n lemo-dev -l app=")
+
+
+FAILED_BUT_WHEN = [
+    ({"flink_job_id": FLINK_IDS["gone"]}, "Failed in Flink; after how long is not known."),
+    ({"reason": "SUBMIT_FAILED"}, "Failed before Flink ran it."),
+    ({"reason": "NO_JOB_SUBMITTED"}, "Failed before Flink ran it."),
+    ({"reason": "K8S_REFUSED"}, "Failed before Flink ran it."),
+    ({"reason": "LOG_UNAVAILABLE"}, "Failed; whether Flink ever ran it is not known."),
+    ({"reason": "K8S_JOB_MISSING"}, "Failed; whether Flink ever ran it is not known."),
+    ({}, "Failed; whether Flink ever ran it is not known."),
+]
+
+
+@pytest.mark.parametrize(
+    ("fields", "verdict"), FAILED_BUT_WHEN, ids=[str(fields) for fields, _ in FAILED_BUT_WHEN]
+)
+def test_that_flink_never_ran_a_job_is_said_only_where_it_is_known(
+    lab: Lab, fields: dict[str, str], verdict: str
+) -> None:
+    """An old record may have failed without a duration; of a job whose log is gone nobody knows."""
+    failed = old_platform(lab.now) | {
+        "status": "FAILED",
+        "flink_job_id": None,
+        "end_time": None,
+        "duration": None,
+    }
+    code = fields.get("reason")
+    known = {"reason": because(code, "m", lab.now)} if code else fields
+    lab.database.flink_jobs.insert_one(failed | {"job_id": "failed_1"} | known)
+    page = lab.open("?job=failed_1")
+    expect(panel(page).locator(".verdict")).to_have_text(verdict)
+    none = {
+        "Failed before Flink ran it.": "No Flink job came of it.",
+        "Failed; whether Flink ever ran it is not known.": "Flink may have run the job all the same",
+    }
+    expect(panel(page).locator(".part-flink")).to_contain_text(none.get(verdict, FLINK_IDS["gone"]))
+
+
+def test_an_end_that_only_sync_tells_the_time_of_says_so(lab: Lab) -> None:
+    page = lab.open("?job=raises_before_submitting_1795300000006")
+    ended = panel(page).locator('.story [data-event="ended"] .when')
+    expect(ended).to_contain_text("when sync noticed it")
+    page.goto(f"{lab.url}/?job=fails_at_run_time_1795300000004")
+    expect(ended).to_contain_text("+9.0 s")
+    expect(ended).not_to_contain_text("noticed")
+
+
+def test_a_script_that_was_sent_along_is_shown_as_it_was_written(lab: Lab) -> None:
+    script = 'print("first")\nprint("<b>second</b>")\n'
+    lab.database.flink_jobs.insert_one(record("inline_1", lab.now, spec={"script": {"inline": script}}))
+    page = lab.open("?job=inline_1")
+    expect(panel(page).locator("pre.script")).to_have_text(script, use_inner_text=False)
+    assert panel(page).locator("pre.script").evaluate("pre => pre.textContent") == script
+
+
+def test_the_tab_of_the_browser_is_named_after_the_job(lab: Lab) -> None:
+    page = lab.open("?job=fails_at_run_time_1795300000004")
+    expect(page).to_have_title("Amounts per shop · Flink job management")
+    page.keyboard.press("Escape")
+    expect(page).to_have_title("Flink job management")
 
 
 def test_several_flink_jobs_are_all_shown(lab: Lab) -> None:

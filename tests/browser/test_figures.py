@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.records import many, record
+from tests.browser.test_list import query, row, rows
 
 if TYPE_CHECKING:
     from tests.browser.conftest import Lab
@@ -49,7 +50,7 @@ def test_the_tiles_tell_the_figures_of_the_last_day(lab: Lab) -> None:
     expect(tile(page, "Jobs").locator(".value")).to_have_text("11")
     expect(tile(page, "Jobs").locator(".hint")).to_have_text("4 not over yet")
     expect(tile(page, "Failure rate").locator(".value")).to_have_text("18.2 %")  # 2 of 11
-    expect(tile(page, "Failed in Flink").locator(".value")).to_have_text("25.0 %")  # 1 of 3 + 1
+    expect(tile(page, "Flink failure rate").locator(".value")).to_have_text("25.0 %")  # 1 of 3 + 1
     expect(tile(page, "Never submitted").locator(".value")).to_have_text("1")
     expect(tile(page, "Lost").locator(".value")).to_have_text("1")
     expect(tile(page, "Average duration").locator(".value")).to_have_text("26 min 45 s")  # 13.909, 1200, 3600
@@ -112,6 +113,37 @@ def test_templates_are_compared(lab: Lab) -> None:
     counts = [int(text) for text in rows.locator("td:nth-child(2)").all_inner_texts()]
     assert counts == sorted(counts, reverse=True)
     assert sum(counts) == 400
+
+
+def test_a_template_leads_to_its_jobs_of_the_same_time_and_to_those_that_failed(lab: Lab) -> None:
+    lab.database.flink_jobs.insert_one(record("daily_report_1794000000000", lab.now - timedelta(days=20)))
+    page = lab.open("?tab=figures&window=7d&q=nightly")
+    templates = page.locator(".templates tbody")
+    failed = templates.get_by_role("row", name="fails_at_run_time").get_by_role("link", name="1")
+    expect(failed).to_have_count(1)
+    failed.click()
+    expect(page.get_by_role("tab", selected=True)).to_have_text("Job instances")
+    expect(rows(page)).to_have_count(1)
+    assert query(page) == {
+        "status": ["FAILED"],
+        "template_id": ["fails_at_run_time"],
+        "range": ["7d"],
+        "window": ["7d"],
+    }
+    page.go_back()
+    templates.get_by_role("link", name="daily_report").click()
+    expect(rows(page)).to_have_count(1)
+    expect(row(page, "daily_report_1795300000005")).to_be_visible()
+    page.go_back()
+    page.get_by_role("button", name="All", exact=True).click()
+    templates.get_by_role("link", name="daily_report").click()
+    expect(rows(page)).to_have_count(2)
+
+
+def test_a_single_job_is_spoken_of_in_the_singular(lab: Lab) -> None:
+    lab.database.flink_jobs.delete_many({"job_id": {"$ne": "daily_report_1795300000005"}})
+    page = lab.open("?tab=figures")
+    expect(tile(page, "Average duration").locator(".hint")).to_have_text("of 1 FINISHED job")
 
 
 def test_without_any_job_the_figures_are_empty_and_not_wrong(lab: Lab) -> None:

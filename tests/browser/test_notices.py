@@ -122,6 +122,40 @@ def test_an_answer_that_is_none_is_never_an_empty_list(
     expect(page.locator("#view-figures .empty").first).to_contain_text("could not be loaded")
 
 
+@pytest.mark.parametrize(
+    "answer", [{"status": 401}, {"status": 403}, {"status": 302}, {"status": 200}], ids=str
+)
+def test_a_login_that_has_expired_is_said_and_the_page_is_to_be_loaded_again(
+    lab: Lab, answer: dict[str, int]
+) -> None:
+    """A proxy in front answers in the function's place: with a refusal, a login page, or the way to one."""
+    page = lab.open(may_fail_to_load=True)
+    expect(rows(page)).to_have_count(11)
+    login = {"headers": {"Location": "https://login.example/", "Content-Type": "text/html"}, "body": "<html>"}
+    page.context.route("**/api/**", lambda route: route.fulfill(**answer, **login))
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("login")
+    expect(alert).not_to_contain_text("does not answer")
+    expect(rows(page)).to_have_count(11)
+    page.context.unroute("**/api/**")
+    page.evaluate("window.loadedOnce = true")
+    alert.get_by_role("button", name="Load the page again").click()
+    expect(rows(page)).to_have_count(11)
+    expect(alert).to_have_count(0)
+    assert page.evaluate("window.loadedOnce") is None
+
+
+def test_a_page_recovers_by_itself_when_the_server_is_back(lab: Lab) -> None:
+    page = lab.open(may_fail_to_load=True)
+    expect(rows(page)).to_have_count(11)
+    page.context.set_offline(True)
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("The server does not answer.")
+    page.context.set_offline(False)
+    expect(alert).to_have_count(0)
+    expect(page.locator("#view-jobs[data-stale]")).to_have_count(0)
+
+
 def test_a_filter_that_the_server_refuses_is_told_in_its_words(lab: Lab) -> None:
     page = lab.open("?cursor=nonsense", may_fail_to_load=True)
     alert = page.get_by_role("alert")

@@ -125,7 +125,7 @@ def test_a_job_is_shown_with_its_story_its_reason_and_its_log(
     assert (ran.code, ran.err) == (0, "")
     assert re.search(r"^Job +waits_1$", ran.out, re.MULTILINE)
     assert re.search(r"^2026-11-01 11:00:00 +submitted", ran.out, re.MULTILINE)
-    assert f"  kubectl describe job -n lemo-dev {three_jobs}\n" in ran.out
+    assert "  kubectl describe job,pods -n lemo-dev -l app=flink-python-job,job-id=waits_1\n" in ran.out
     assert ran.out.endswith("begin\n[bold red]not markup[/]31mevil\nValueError: no table\n")
 
 

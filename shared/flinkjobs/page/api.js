@@ -2,7 +2,10 @@
 
 const TIMEOUT_MS = 20_000;
 
-/** Why there is no data: `offline`, `timeout`, `not_json`, `problem` (the function's own words), `status`. */
+/**
+ * Why there is no data: `offline`, `timeout`, `login` (something before the function wants to know who asks),
+ * `not_json`, `problem` (the function's own words), `status`.
+ */
 export class ApiError extends Error {
   constructor(kind, { status = null, detail = null } = {}) {
     super(detail ?? kind);
@@ -29,6 +32,7 @@ async function request(address, { signal = null, ...options }) {
     answer = await fetch(address, {
       ...options,
       cache: "no-store",
+      redirect: "manual", // the function sends nobody elsewhere: it would be a login's address
       signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
     });
     text = await answer.text();
@@ -39,6 +43,8 @@ async function request(address, { signal = null, ...options }) {
   const body = parsed(text);
   if (answer.ok && body) return body;
   const { status } = answer;
+  if (answer.type === "opaqueredirect") throw new ApiError("login", { status: "3xx" });
+  if (!body && (status === 401 || status === 403)) throw new ApiError("login", { status });
   if (answer.ok || !body) throw new ApiError(answer.ok ? "not_json" : "status", { status });
   throw new ApiError("problem", { status, detail: typeof body.detail === "string" ? body.detail : null });
 }

@@ -2,11 +2,13 @@
 
 import { FINAL } from "./address.js";
 import { copyButton, h, outsideLink, refill, setText, statusChip } from "./dom.js";
-import { duration, json, lastLine, local, ticking, timeElement } from "./format.js";
+import { duration, json, lastLine, local, ticking, timeElement, zone } from "./format.js";
 import { clock } from "./live.js";
 import { errorText } from "./notices.js";
 import { has, t, tOr } from "./words.js";
 
+/** With these Flink never ran the job; without an id and any of them, nobody knows whether it did. */
+const NEVER_RAN = new Set(["SUBMIT_FAILED", "NO_JOB_SUBMITTED", "K8S_REFUSED"]);
 const SECTIONS = ["verdict", "reason", "story", "facts", "flink", "kubernetes", "log", "spec"];
 
 /**
@@ -36,7 +38,10 @@ export function createDetails(dialog, actions) {
     setText(result, syncResult(await actions.sync(job_id), status));
     sync.disabled = false;
   });
-  dialog.onclose = () => actions.close();
+  dialog.onclose = () => {
+    document.title = t("page.title");
+    actions.close();
+  };
   dialog.onclick = (event) => {
     if (event.target === dialog) dialog.close(); // beside the panel
   };
@@ -74,6 +79,7 @@ export function createDetails(dialog, actions) {
       shown = data;
       trouble.hidden = true;
       setText(title, job.job_name || job.job_id);
+      document.title = `${title.textContent} · ${t("page.title")}`;
       refill(chip, job.status, () => statusChip(job.status));
       refill(link, job.job_id, () => copyButton(location.href, t("details.copy_link"), t("details.copy_link")));
       body.dataset.status = job.status ?? "unreadable";
@@ -141,11 +147,17 @@ function verdict(job) {
     return h("p", { class: "verdict", "data-since": job.start_time, "data-words": "verdict.RUNNING" });
   }
   const took = job.duration === null ? null : duration(job.duration, { decimals: 3 });
-  const key = `verdict.${status}`;
+  const key = took === null && status === "FAILED" ? failedHow(job) : `verdict.${status}`;
   return [
     line(took === null && has(`${key}.unknown`) ? `${key}.unknown` : key, { duration: took }),
     job.reason ? h("p", { class: "verdict-more" }, lastLine(job.reason.message) || title) : null,
   ];
+}
+
+/** A job that failed, nobody knows after how long: in Flink, before it, or is not even that known? */
+function failedHow({ flink_job_id: id, reason }) {
+  if (id) return "verdict.FAILED.unknown";
+  return NEVER_RAN.has(reason?.code) ? "verdict.FAILED.before" : "verdict.FAILED.unclear";
 }
 
 const reasonTitle = (code) => tOr(`reason.${code}.title`, code);
@@ -192,11 +204,13 @@ function story({ story: events, job }) {
 
 function storyItem({ at, event, data = {} }, earlier) {
   const ended = `story.ended.${data.status}`;
-  const label = event === "ended" && has(ended) ? t(ended) : tOr(`story.${event}`, event);
+  const waits = event === "pod" && data.phase === "Pending";
+  const label = event === "ended" && has(ended) ? t(ended) : tOr(waits ? "story.pod.Pending" : `story.${event}`, event);
   const after = at && earlier ? (Date.parse(at) - Date.parse(earlier)) / 1000 : null;
   const when = [
     at ? timeElement(at) : t("story.time_unknown"),
     after !== null && after >= 0 ? h("span", { class: "after" }, ` ${t("story.after", { duration: duration(after) })}`) : null,
+    data.noticed ? ` · ${t("story.noticed")}` : null,
   ];
   return h(
     "li",
@@ -249,7 +263,7 @@ function facts(job) {
   ];
   const shown = rows.filter(([, value]) => value);
   const entries = shown.map(([name, value]) => h("div", {}, h("dt", {}, t(`fact.${name}`)), h("dd", {}, value)));
-  return [heading("details.facts"), h("dl", { class: "facts-list" }, ...entries)];
+  return [heading("details.facts", " ", h("small", {}, t("details.zone", { zone: zone() }))), h("dl", { class: "facts-list" }, ...entries)];
 }
 
 function copyable(text, key) {
@@ -257,7 +271,8 @@ function copyable(text, key) {
 }
 
 function flink({ flink_jobs: jobs, job }) {
-  const none = FINAL.has(job.status) ? "flink.none.over" : "flink.none";
+  const over = NEVER_RAN.has(job.reason?.code) ? "flink.none.over" : "flink.none.unknown";
+  const none = FINAL.has(job.status) ? over : "flink.none";
   if (!jobs.length) return [heading("details.flink"), h("p", { class: "none" }, t(none))];
   return [heading("details.flink"), h("ul", { class: "cards" }, ...jobs.map(flinkJob))];
 }
@@ -334,7 +349,14 @@ function log({ log_tail: tail, job }) {
 function spec(submitted) {
   if (!submitted) return [heading("details.spec"), h("p", { class: "none" }, t("details.spec.none"))];
   const text = json(submitted);
-  return [heading("details.spec", " ", copyButton(text, t("details.spec"))), block(text, "details.spec", "json")];
+  const script = submitted.script?.inline;
+  return [
+    ...(typeof script === "string"
+      ? [heading("details.script", " ", copyButton(script, t("details.script"))), block(script, "details.script", "script")]
+      : []),
+    heading("details.spec", " ", copyButton(text, t("details.spec"))),
+    block(text, "details.spec", "json"),
+  ];
 }
 
 /** Text that scrolls by itself: reachable by keyboard, named for a screen reader. */

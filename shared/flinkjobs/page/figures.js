@@ -10,7 +10,7 @@ const DAY_MS = 86_400_000;
 
 /**
  * @param {HTMLElement} root
- * @param {object} actions chooseWindow(name)
+ * @param {object} actions chooseWindow(name), address(filters), showJobs(filters)
  */
 export function createFigures(root, actions) {
   const windows = WINDOWS.map((name) =>
@@ -40,7 +40,7 @@ export function createFigures(root, actions) {
       content.hidden = false;
       empty.hidden = true;
       showTiles(tiles, figures, data);
-      refill(templates, figures.templates, () => templateTable(figures.templates));
+      refill(templates, [figures.templates, state.window], () => templateTable(figures.templates, state.window, actions));
       await plots.distribution.show(distribution(figures));
       await plots.over_time.show(overTime(figures));
       await plots.durations.show(durations(figures));
@@ -285,7 +285,17 @@ function dataTable(head, rows, caption) {
   );
 }
 
-function templateTable(templates) {
+/** Each template leads to its jobs of the same time, and its failures to those that failed. */
+function templateTable(templates, window, actions) {
+  const link = (text, filters) => {
+    const jobs = { ...filters, range: window === "all" ? "" : window };
+    const click = (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      actions.showJobs(jobs);
+    };
+    return h("a", { href: actions.address(jobs), click }, text);
+  };
   const hint = t("figures.templates.hint", { n: number(templates.length) });
   const title = h("h3", {}, t("figures.templates"), " ", h("small", {}, hint));
   if (!templates.length) return [title, h("p", { class: "empty" }, t("figures.none"))];
@@ -293,9 +303,11 @@ function templateTable(templates) {
     ...[t("col.template"), t("figures.jobs"), t("status.FINISHED"), t("status.FAILED"), t("status.LOST")],
     ...[t("figures.rate"), t("figures.honest"), t("figures.average"), t("figures.median"), t("figures.p95")],
   ];
+  const count = ({ template_id, by_status: by }, status) =>
+    by[status] && template_id ? link(number(by[status]), { template_id, status: [status] }) : number(by[status] ?? 0);
   const rows = templates.map((each) => [
-    each.template_id ?? t("figures.no_template"),
-    ...[each.jobs, each.by_status.FINISHED, each.by_status.FAILED, each.by_status.LOST].map((count) => number(count ?? 0)),
+    each.template_id ? link(each.template_id, { template_id: each.template_id }) : t("figures.no_template"),
+    ...[number(each.jobs), ...["FINISHED", "FAILED", "LOST"].map((status) => count(each, status))],
     percent(each.failure_rate_percent),
     percent(each.honest_failure_rate_percent),
     ...[each.durations.average, each.durations.p50, each.durations.p95].map((seconds) => duration(seconds)),

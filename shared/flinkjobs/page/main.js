@@ -126,10 +126,14 @@ const actions = {
   },
   newest: () => go({ cursor: "", ...anchored("") }, { trail: [] }),
   chooseWindow: (name) => go({ window: name }),
+  address: (filters) => href(unfiltered(filters)),
+  showJobs: (filters) => go(unfiltered(filters), { trail: [] }),
   retry() {
     jobs.now();
     metrics.now();
   },
+  /** Asks for the whole page anew: only then a login can be shown. */
+  reload: () => location.reload(),
   async sync(jobId) {
     try {
       const report = await post(`api/jobs/${encodeURIComponent(jobId)}/sync`);
@@ -140,6 +144,12 @@ const actions = {
       return { error };
     }
   },
+};
+
+/** The list with these filters and no others. */
+const unfiltered = (filters) => {
+  const none = { status: [], q: "", template_id: "", range: "", from: "", to: "", cursor: "", job: "" };
+  return { ...state, tab: "jobs", ...none, ...filters };
 };
 
 /** The cursors of the pages that led here, the newest first; none where a link led here. */

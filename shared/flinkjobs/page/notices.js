@@ -8,7 +8,7 @@ const SHOWN_JOBS = 3;
 
 /**
  * @param {HTMLElement} root
- * @param {object} actions open(jobId), retry()
+ * @param {object} actions open(jobId), retry(), reload()
  */
 export function createNotices(root, actions) {
   const show = (notices) =>
@@ -28,7 +28,9 @@ function build(notice, actions) {
     h("h2", {}, title),
     h("ul", {}, ...causes.map((cause) => h("li", {}, cause.text, ...jobLinks(cause, actions)))),
     check ? h("p", { class: "check" }, t("notice.check", { what: check })) : null,
-    retry ? h("button", { type: "button", "data-focus": "retry", click: actions.retry }, t("error.retry")) : null,
+    retry
+      ? h("button", { type: "button", "data-focus": "retry", click: actions[retry] }, t(`error.${retry}`))
+      : null,
   ];
 }
 
@@ -55,7 +57,7 @@ export function failureNotice(error, loadedAt) {
     title: t(isRefused ? "error.refused" : "error.title"),
     causes: [{ text: isRefused ? errorText(error) : `${errorText(error)} ${asOf}` }],
     check: null,
-    retry: true,
+    retry: error.kind === "login" || error.kind === "not_json" ? "reload" : "retry",
   };
 }
 
@@ -81,7 +83,7 @@ export function troubleNotices(troubles) {
       title: t(`trouble.${name}.title`),
       causes,
       check: checks.size ? [...checks].join(" ") : t(`trouble.${name}.check`),
-      retry: false,
+      retry: null,
     };
   });
 }

@@ -35,9 +35,9 @@ export async function speak(wanted, { keep = false } = {}) {
 /** Whether the table has this key: codes and events may be newer than the page. */
 export const has = (key) => Object.hasOwn(table, key);
 
-/** The words of a key, its {placeholders} filled in. With `n` = 1 the key `….one` goes first. */
+/** The words of a key, its {placeholders} filled in. With `n` = 1, as a number or written out, the key `….one` goes first. */
 export function t(key, values = {}) {
-  const chosen = values.n === 1 && has(`${key}.one`) ? `${key}.one` : key;
+  const chosen = String(values.n) === "1" && has(`${key}.one`) ? `${key}.one` : key;
   const words = has(chosen) ? table[chosen] : key;
   return words.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
 }
