@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from bson import ObjectId
+from bson import ObjectId, json_util
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import MongoClient
 from pymongo.collection import Collection
@@ -735,11 +735,14 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
 # --- a hundred thousand records ---------------------------------------------------------------------
 
 MANY = 100_000
+MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture(scope="module")
 def crowd(mongo_server: MongoServer) -> Iterator[tuple[jobs.Jobs, Spy, Collection[Document]]]:
-    """A hundred thousand records, a tenth of them of the old platform, and a spy on every command."""
+    """A hundred thousand records, a tenth of them of the old platform, with two weeks of passes and cleanups,
+    and a spy on every command.
+    """
     name, spy = f"test_{uuid.uuid4().hex[:12]}", Spy()
     chance = random.Random(1)  # noqa: S311 no secret
     client: MongoClient[Document] = MongoClient(mongo_server.uri, tz_aware=True, event_listeners=[spy])
@@ -772,6 +775,14 @@ def crowd(mongo_server: MongoServer) -> Iterator[tuple[jobs.Jobs, Spy, Collectio
     with client:
         records = client[name]["flink_jobs"]
         records.insert_many([one(number) for number in range(MANY)], ordered=False)
+        passes = [
+            {"started_at": NOW - 3 * MINUTE * number, "complete": number % 50 > 0} for number in range(6_720)
+        ]
+        client[name]["sync_runs"].insert_many([{**each, "errors": [], "clusters": {}} for each in passes])
+        nights = [
+            {"started_at": NOW - timedelta(days=number), "dry_run": number == 0} for number in range(14)
+        ]
+        client[name]["cleanup_runs"].insert_many(nights)
         with contextlib.closing(mongo.connect(mongo_server.uri, name)) as store:
             store.ensure_indexes()
         yield read_side(MongoReadStore(client, name)), spy, records
@@ -825,7 +836,7 @@ LISTS: list[Pairs] = [
 def test_a_page_of_a_hundred_thousand_reads_what_it_shows(
     crowd: tuple[jobs.Jobs, Spy, Collection[Document]], query: Pairs
 ) -> None:
-    """Of each stream a page and one more; and a page far behind costs no more than the first."""
+    """Of each stream a page and one more; the second page costs no more than the first."""
     side, spy, records = crowd
     spy.commands.clear()
     answer = jobs.list_jobs(side, [*query, ("limit", "20")])
@@ -837,6 +848,34 @@ def test_a_page_of_a_hundred_thousand_reads_what_it_shows(
         plan, read = costs(command, records.database)
         assert "COLLSCAN" not in plan, command
         assert read <= 21, command
+
+
+def test_a_page_ninety_thousand_jobs_back_costs_no_more_than_the_first(
+    crowd: tuple[jobs.Jobs, Spy, Collection[Document]],
+) -> None:
+    side, spy, records = crowd
+    deep = NOW - 90_000 * MINUTE
+    new = records.find_one({"submitted_at": deep})
+    old = records.find_one({"submitted_at": iso(deep + MINUTE)})
+    assert new is not None
+    assert old is not None
+    cursor = write_cursor(
+        {
+            Form.DATE: Place(at=round(deep.timestamp() * 1000), id=json_util.dumps(new["_id"])),
+            Form.TEXT: Place(at=old["submitted_at"], id=json_util.dumps(old["_id"])),
+        },
+        Filter(),
+    )
+    assert cursor is not None
+    spy.commands.clear()
+    answer = jobs.list_jobs(side, [("limit", "9"), ("cursor", cursor)])
+    assert [job["submitted_at"] for job in answer["jobs"]] == [
+        deep - minutes * MINUTE for minutes in range(1, 10)
+    ]
+    for command in list(spy.commands):
+        plan, read = costs(command, records.database)
+        assert "COLLSCAN" not in plan, command
+        assert read <= 10, command
 
 
 def test_each_id_of_a_hundred_thousand_is_found_by_reading_one_record(
@@ -860,12 +899,20 @@ def test_the_figures_of_a_hundred_thousand_read_no_record(
     side, spy, records = crowd
     spy.commands.clear()
     told = jobs.metrics(side)["windows"]
-    sent = [command for command in spy.commands if "flink_jobs" in command.values()]
-    assert [next(iter(command)) for command in sent][:2] == ["aggregate", "aggregate"]
-    for command in sent:
+    may_read = {
+        "flink_jobs": 5,  # the examples that are named with a trouble
+        "sync_runs": jobs.RUNS_LOOKED_AT,
+        "cleanup_runs": 2,  # the last one was a dry run
+    }
+    asked = Counter[str]()
+    for command in list(spy.commands):
+        kind, collection = next(iter(command.items()))
+        asked[f"{kind} {collection}"] += 1
         plan, read = costs(command, records.database)
         assert "COLLSCAN" not in plan, command
-        assert read <= 5, command  # the examples that are named with a trouble
+        assert read <= may_read[collection], command
+    assert asked["aggregate flink_jobs"] >= 2
+    assert (asked["find sync_runs"], asked["find cleanup_runs"]) == (2, 1)
     same_by_the_users_aggregations(records, told["all"])
     assert told["all"]["jobs"] == MANY
     assert (told["24h"]["jobs"], told["7d"]["jobs"], told["30d"]["jobs"]) == (1_440, 10_080, 43_200)
