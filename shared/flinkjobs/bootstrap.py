@@ -315,6 +315,7 @@ def read_side(settings: Settings) -> Jobs:
         cluster=cache(lambda: _cluster(settings, read_timeout_seconds=READ_SIDE_PATIENCE_SECONDS)),
         namespace=settings.k8s_namespace,
         ui_urls={name: cluster.web_url for name, cluster in settings.flink_clusters.items()},
+        history_urls={name: cluster.history_web_url for name, cluster in settings.flink_clusters.items()},
         sync=_sync_caller(settings.sync_url) if settings.sync_url else None,
         sync_period_seconds=settings.sync_period_seconds,
         clock=utc_now,

@@ -43,6 +43,7 @@ class Jobs:
         cluster: makes or returns Kubernetes; whatever it raises is said in the answer.
         namespace: where the Kubernetes Jobs live.
         ui_urls: address of each Flink cluster's web UI, by the cluster's name in the settings.
+        history_urls: address of its History Server's, likewise; None where it has none.
         sync: has the sync function look at the record of a job id, and returns its report; None where its
             address is not configured.
         sync_period_seconds: how often a pass over all records is due.
@@ -53,6 +54,7 @@ class Jobs:
     cluster: Callable[[], Cluster]
     namespace: str
     ui_urls: Mapping[str, str]
+    history_urls: Mapping[str, str | None]
     sync: Callable[[str], Mapping[str, Any]] | None
     sync_period_seconds: int
     clock: Callable[[], datetime]
@@ -118,8 +120,8 @@ def show(jobs: Jobs, any_id: str) -> dict[str, Any]:
 
 
 def _flink_jobs(jobs: Jobs, record: JobRecord) -> list[dict[str, Any]]:
-    ui_url = jobs.ui_urls.get(record.cluster)
-    return [flink_job_view(ref, ui_url) for ref in record.flink_jobs]
+    addresses = jobs.ui_urls.get(record.cluster), jobs.history_urls.get(record.cluster)
+    return [flink_job_view(ref, *addresses) for ref in record.flink_jobs]
 
 
 def _look_up(jobs: Jobs, any_id: str) -> Row:

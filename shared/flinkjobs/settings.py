@@ -50,9 +50,18 @@ class FlinkCluster:
     @property
     def web_url(self) -> str:
         """Where a person may look at it; without credentials that the URL may hold."""
-        scheme, _, rest = (self.ui_url or self.rest_url).partition("://")
-        host, slash, path = rest.partition("/")
-        return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+        return _without_credentials(self.ui_url or self.rest_url)
+
+    @property
+    def history_web_url(self) -> str | None:
+        """Where a person may look at jobs that have ended, likewise; None without a History Server."""
+        return None if self.history_url is None else _without_credentials(self.history_url)
+
+
+def _without_credentials(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
 @dataclass(frozen=True, slots=True)

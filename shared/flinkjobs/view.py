@@ -94,14 +94,17 @@ def _number(value: Any) -> float | None:
     return value
 
 
-def flink_job_view(ref: FlinkJobRef, ui_url: str | None) -> dict[str, Any]:
+def flink_job_view(ref: FlinkJobRef, ui_url: str | None, history_url: str | None) -> dict[str, Any]:
     """One Flink job of a record.
 
     Args:
         ref: as the record holds it.
         ui_url: base address of its cluster's web UI; None where the cluster is not configured.
+        history_url: base address of its History Server's, which knows jobs that are over; None without one.
     """
-    folder = "completed" if ref.state in TERMINAL_STATES else "running"
+    is_over = ref.state in TERMINAL_STATES
+    folder = "completed" if is_over else "running"
+    may_be_history = is_over or ref.missing_since is not None
     return {
         "flink_job_id": ref.id,
         "source": ref.source.value,
@@ -111,6 +114,9 @@ def flink_job_view(ref: FlinkJobRef, ui_url: str | None) -> dict[str, Any]:
         "end_time": ref.end_time,
         "missing_since": ref.missing_since,
         "ui_url": ui_url and f"{ui_url}/#/job/{folder}/{ref.id}/overview",
+        "history_url": f"{history_url}/#/job/completed/{ref.id}/overview"
+        if history_url and may_be_history
+        else None,
     }
 
 

@@ -68,6 +68,7 @@ def read_side(store: MongoReadStore) -> jobs.Jobs:
         cluster=no_kubernetes,
         namespace="lemo-dev",
         ui_urls={"default": "http://flink:8081"},
+        history_urls={"default": None},
         sync=None,
         sync_period_seconds=180,
         clock=lambda: NOW,

@@ -25,6 +25,8 @@ Document = dict[str, Any]
 DATABASE = "browser"
 NOWHERE = "http://127.0.0.1:9"
 """Nothing listens there; the read side names it in links and never asks it."""
+HISTORY = "http://127.0.0.1:19"
+"""Likewise, for the History Server."""
 SCREENSHOTS = ROOT / "build" / "screenshots"
 WALL = {"width": 1600, "height": 1000}
 PHONE = {"width": 390, "height": 844}
@@ -99,6 +101,7 @@ def jobs_function(mongo_server: MongoServer, kubernetes_double: KubernetesDouble
         "MONGODB_URI": mongo_server.uri,
         "MONGODB_DATABASE": DATABASE,
         "FLINK_REST_URL": NOWHERE,
+        "FLINK_HISTORY_URL": HISTORY,
         "K8S_AUTH": "kubeconfig",
         "KUBECONFIG": str(kubernetes_double.kubeconfig),
     }

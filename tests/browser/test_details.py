@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from flinkjobs.manifest import PathScript, Submission, Target, job_manifest
 from local.kubernetes.faults import PodFault
-from tests.browser.conftest import NOWHERE
+from tests.browser.conftest import HISTORY, NOWHERE
 from tests.browser.records import FLINK_IDS, SCRIPT_NAME, TRACE, because, in_flink, old_platform, record
 from tests.browser.test_list import row
 
@@ -47,6 +47,8 @@ def test_a_failed_job_tells_why_what_it_means_and_what_to_do(lab: Lab) -> None:
     expect(shown.locator(".raw-state")).to_have_text("FAILED")
     link = shown.get_by_role("link", name="Open in Flink")
     expect(link).to_have_attribute("href", f"{NOWHERE}/#/job/completed/{FLINK_IDS['broken']}/overview")
+    history = shown.get_by_role("link", name="Open in History Server")
+    expect(history).to_have_attribute("href", f"{HISTORY}/#/job/completed/{FLINK_IDS['broken']}/overview")
     expect(shown.locator(".part-kubernetes")).to_contain_text("does not exist any more")
     expect(shown.locator(".commands code").last).to_contain_text(
         "kubectl logs -n lemo-dev job/flink-py-fails-at-run-time-"

@@ -296,6 +296,7 @@ def test_one_record_tells_its_whole_story(jobs: FunctionServer, world: World) ->
     }
     [flink_job] = told["flink_jobs"]
     assert flink_job["ui_url"] == f"https://flink.example/ui/#/job/completed/{A}/overview"
+    assert flink_job["history_url"] is None
     assert [event["event"] for event in told["story"]] == ["submitted", "pod", "id_found", "started", "ended"]
     assert told["story"][0]["data"]["by"] == "ann"
     assert told["story"][1]["data"] == {"pod": pod["metadata"]["name"], "phase": "Succeeded"}
@@ -320,6 +321,19 @@ def test_one_record_tells_its_whole_story(jobs: FunctionServer, world: World) ->
     }
     assert told["sync_now"] is True
     assert SECRET not in json.dumps(told)
+
+
+def test_what_a_cluster_may_have_forgotten_is_linked_to_its_history_server(
+    jobs: FunctionServer, world: World
+) -> None:
+    over = {"flink_job_id": A, "flink_job_ids": [A], "flink_jobs": [ref(A, "FINISHED")], "status": "FINISHED"}
+    world.add_record("etl_1", cluster="batch", **over)
+    [flink_job] = get(jobs, "/api/jobs/etl_1")["flink_jobs"]
+    path = f"/#/job/completed/{A}/overview"
+    assert (flink_job["ui_url"], flink_job["history_url"]) == (
+        world.batch.url + path,
+        world.history.url + path,
+    )
 
 
 def test_of_a_long_log_the_last_lines_are_shown(jobs: FunctionServer, world: World) -> None:

@@ -235,6 +235,14 @@ def test_the_job_manager_follows_from_the_rest_url(rest_url: str, base: str, job
     assert cluster == FlinkCluster("default", rest_url=base, history_url=None, jobmanager=jobmanager)
 
 
+def test_the_addresses_that_people_open_hold_no_credentials() -> None:
+    cluster = read(
+        FLINK_REST_URL="http://user:pass@flink:8081/base", FLINK_HISTORY_URL="https://user:pass@history/"
+    ).flink_clusters["default"]
+    assert (cluster.web_url, cluster.history_web_url) == ("http://flink:8081/base", "https://history")
+    assert read(FLINK_REST_URL="http://flink:8081").flink_clusters["default"].history_web_url is None
+
+
 def test_the_default_cluster_may_be_described_in_full() -> None:
     clusters = read(
         FLINK_REST_URL="http://flink:8081",

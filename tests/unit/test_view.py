@@ -176,8 +176,27 @@ LINKS = [
 
 @pytest.mark.parametrize(("state", "expected"), LINKS)
 def test_a_flink_job_is_linked_where_flinks_own_page_shows_it(state: str | None, expected: str) -> None:
-    assert view.flink_job_view(ref(A, state=state), "http://flink:8081")["ui_url"] == expected
-    assert view.flink_job_view(ref(A, state=state), None)["ui_url"] is None
+    assert view.flink_job_view(ref(A, state=state), "http://flink:8081", None)["ui_url"] == expected
+    assert view.flink_job_view(ref(A, state=state), None, None)["ui_url"] is None
+
+
+@pytest.mark.parametrize(
+    ("one", "is_linked"),
+    [
+        (ref(A, state="RUNNING"), False),
+        (ref(A), False),
+        (ref(A, state="FINISHED"), True),
+        (ref(A, state="CANCELED"), True),
+        (ref(A, state="RUNNING", missing_since=at(50)), True),
+    ],
+    ids=["runs", "unconfirmed", "finished", "cancelled", "missing"],
+)
+def test_what_flink_may_have_forgotten_is_linked_to_the_history_server(
+    one: FlinkJobRef, is_linked: bool
+) -> None:
+    link = view.flink_job_view(one, "http://flink:8081", "http://history:8082")["history_url"]
+    assert link == (f"http://history:8082/#/job/completed/{A}/overview" if is_linked else None)
+    assert view.flink_job_view(one, "http://flink:8081", None)["history_url"] is None
 
 
 def test_commands_can_be_pasted_whatever_the_id_is() -> None:

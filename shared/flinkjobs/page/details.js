@@ -287,7 +287,12 @@ function flinkJob(job) {
       { class: "card-head" },
       copyable(job.flink_job_id, "fact.flink_job_id"),
       h("span", { class: "raw-state", title: t("fact.flink_state") }, state),
-      job.ui_url ? outsideLink(job.ui_url, t("flink.open")) : null,
+      h(
+        "span",
+        { class: "card-links" },
+        job.ui_url ? outsideLink(job.ui_url, t("flink.open")) : null,
+        job.history_url ? outsideLink(job.history_url, t("flink.history")) : null,
+      ),
     ),
     h(
       "p",
