@@ -129,6 +129,21 @@ def test_a_job_is_shown_with_its_story_its_reason_and_its_log(
     assert ran.out.endswith("begin\n[bold red]not markup[/]31mevil\nValueError: no table\n")
 
 
+def test_a_story_says_who_submitted_what_holds_a_job_up_and_what_only_sync_noticed(
+    run: Run, urls: Mapping[str, str], world: World
+) -> None:
+    at = NOON.replace(hour=11)
+    reason = {"code": "QUOTA", "message": "no pods left", "since": NOON}
+    world.add_record("waits_2", submitted_at=at, submitted_by="ann", reason=reason)
+    told = run("show", "waits_2", environ=urls).out
+    assert re.search(r"^2026-11-01 11:00:00 +submitted by ann", told, re.MULTILINE)
+    assert re.search(r"^2026-11-01 12:00:00 +held up by QUOTA: no pods left$", told, re.MULTILINE)
+    refused = {"code": "K8S_REFUSED", "message": "forbidden", "since": NOON}
+    world.add_record("fails_2", submitted_at=at, status="FAILED", reason=refused)
+    told = run("show", "fails_2", environ=urls).out
+    assert "ended FAILED, as sync noticed, K8S_REFUSED: forbidden" in told
+
+
 @pytest.mark.usefixtures("three_jobs")
 def test_a_log_is_printed_alone(run: Run, environ: Mapping[str, str]) -> None:
     ran = run("logs", "waits_1", environ=environ)

@@ -70,7 +70,7 @@ def test_times_are_told_to_the_second() -> None:
     [
         (
             "submitted",
-            {"template_id": "etl", "submitted_by": "ann", "k8s_job_name": "j", "cluster": "default"},
+            {"template_id": "etl", "by": "ann", "k8s_job_name": "j", "cluster": "default"},
             "submitted by ann as Kubernetes Job j",
         ),
         ("pod", {"pod": "p", "phase": "Failed"}, "pod p is Failed"),
@@ -80,13 +80,18 @@ def test_times_are_told_to_the_second() -> None:
             "Flink Job ID a found (LOG, confirmed by Flink)",
         ),
         ("started", {"flink_job_id": "a"}, "started in Flink as a"),
-        ("held_up", {"code": "QUOTA", "message": "x\ny"}, "held up by QUOTA: x y"),
+        ("waiting", {"code": "QUOTA", "message": "x\ny"}, "held up by QUOTA: x y"),
         ("missing", {"flink_job_id": "a"}, "Flink does not know a any more"),
         ("flink_ended", {"flink_job_id": "a", "state": "FAILED"}, "a ended FAILED"),
         (
             "ended",
             {"status": "FAILED", "code": "JOB_FAILED", "message": "boom", "duration": 3.0},
             "ended FAILED after 3.0 s, JOB_FAILED: boom",
+        ),
+        (
+            "ended",
+            {"status": "LOST", "code": None, "message": None, "duration": None, "noticed": True},
+            "ended LOST, as sync noticed",
         ),
         ("ended", {"status": "FINISHED", "code": None, "message": None, "duration": None}, "ended FINISHED"),
         ("unheard_of", {"x": 1}, "unheard_of {'x': 1}"),

@@ -50,19 +50,20 @@ def reason(found: Data | None) -> str | None:
 
 
 _EVENTS: Final[Mapping[str, Callable[[Data], str]]] = {
-    "submitted": lambda data: "submitted" + _by(data.get("submitted_by")) + _as(data.get("k8s_job_name")),
+    "submitted": lambda data: "submitted" + _by(data.get("by")) + _as(data.get("k8s_job_name")),
     "pod": lambda data: f"pod {data['pod']} is {data['phase']}",
     "id_found": lambda data: (
         f"Flink Job ID {data['flink_job_id']} found ({data['source']}"
         f"{', confirmed by Flink' if data['confirmed'] else ', not confirmed by Flink'})"
     ),
     "started": lambda data: f"started in Flink as {data['flink_job_id']}",
-    "held_up": lambda data: f"held up by {data['code']}: {data['message']}",
+    "waiting": lambda data: f"held up by {data['code']}: {data['message']}",
     "missing": lambda data: f"Flink does not know {data['flink_job_id']} any more",
     "flink_ended": lambda data: f"{data['flink_job_id']} ended {data['state']}",
     "ended": lambda data: (
         f"ended {data['status']}"
         + (f" after {seconds(data['duration'])}" if data.get("duration") is not None else "")
+        + (", as sync noticed" if data.get("noticed") else "")
         + (f", {data['code']}: {data['message']}" if data.get("code") else "")
     ),
 }
