@@ -13,7 +13,7 @@ from flinkjobs.errors import cut
 from flinkjobs.kube import KubernetesJob, Pod
 from flinkjobs.listing import Row
 from flinkjobs.manifest import selector_of
-from flinkjobs.model import FlinkJobRef, JobRecord, Status, UnreadableRecord
+from flinkjobs.model import FlinkJobRef, JobRecord, ReasonCode, Status, UnreadableRecord
 from flinkjobs.states import FINAL, OPEN, TERMINAL_STATES
 
 JOB_FIELDS: Final = (
@@ -182,7 +182,8 @@ def story(
     if record.status in FINAL or record.status is Status.LOST:
         at = record.end_time or (reason.since if reason else None)
         facts = {"status": record.status.value, "code": code, "message": message}
-        noticed = record.end_time is None and at is not None  # no clock but that of a pass tells its time
+        # Submit itself saw Kubernetes refuse; of every other end without a time only a pass tells when.
+        noticed = record.end_time is None and reason is not None and reason.code is not ReasonCode.K8S_REFUSED
         tell(at, "ended", **facts, duration=_number(record.duration), noticed=noticed)
     return _in_order(told)
 

@@ -138,10 +138,10 @@ def test_a_story_says_who_submitted_what_holds_a_job_up_and_what_only_sync_notic
     told = run("show", "waits_2", environ=urls).out
     assert re.search(r"^2026-11-01 11:00:00 +submitted by ann", told, re.MULTILINE)
     assert re.search(r"^2026-11-01 12:00:00 +held up by QUOTA: no pods left$", told, re.MULTILINE)
-    refused = {"code": "K8S_REFUSED", "message": "forbidden", "since": NOON}
-    world.add_record("fails_2", submitted_at=at, status="FAILED", reason=refused)
+    raised = {"code": "SUBMIT_FAILED", "message": "KeyError", "since": NOON}
+    world.add_record("fails_2", submitted_at=at, status="FAILED", reason=raised)
     told = run("show", "fails_2", environ=urls).out
-    assert "ended FAILED, as sync noticed, K8S_REFUSED: forbidden" in told
+    assert "ended FAILED, as sync noticed, SUBMIT_FAILED: KeyError" in told
 
 
 @pytest.mark.usefixtures("three_jobs")

@@ -165,6 +165,22 @@ def test_the_facts_of_an_event() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("one", "noticed"),
+    [
+        (record(Status.FAILED, reason=Reason(ReasonCode.SUBMIT_FAILED, "m", at(70))), True),
+        (record(Status.LOST, reason=Reason(ReasonCode.OUTCOME_UNKNOWN, "m", at(70))), True),
+        (record(Status.FAILED, reason=Reason(ReasonCode.K8S_REFUSED, "m", at(1))), False),
+        (record(Status.FAILED, reason=Reason(ReasonCode.JOB_FAILED, "m", at(70)), end_time=at(60)), False),
+        (record(Status.FINISHED), False),
+    ],
+    ids=["submission failed", "lost", "refused", "failed in Flink", "an old record"],
+)
+def test_the_time_of_an_end_that_only_a_pass_tells_is_marked(one: JobRecord, noticed: bool) -> None:
+    """Flink tells the end of its jobs, and submit itself sees that Kubernetes refuses one."""
+    assert view.story(one, {}, None, ())[-1]["data"]["noticed"] is noticed
+
+
 LINKS = [
     ("RUNNING", "http://flink:8081/#/job/running/" + A + "/overview"),
     ("FAILING", "http://flink:8081/#/job/running/" + A + "/overview"),
