@@ -8,8 +8,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
+from flinkjobs.adapters.functions import READ_TIMEOUT_SECONDS
 from flinkjobs.manifest import PathScript, Submission, Target, job_manifest
 from local.kubernetes.faults import PodFault
 from tests.browser.conftest import HISTORY, NOWHERE
@@ -17,6 +18,8 @@ from tests.browser.records import FLINK_IDS, SCRIPT_NAME, TRACE, because, in_fli
 from tests.browser.test_list import row
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.browser.conftest import Lab
     from tests.support.kubernetes_world import KubernetesWorld
 
@@ -149,6 +152,51 @@ def test_the_tab_of_the_browser_is_named_after_the_job(lab: Lab) -> None:
     expect(page).to_have_title("Amounts per shop · Flink job management")
     page.keyboard.press("Escape")
     expect(page).to_have_title("Flink job management")
+
+
+NOTED = """
+window.waits = [];
+const timeout = AbortSignal.timeout;
+AbortSignal.timeout = (ms) => { window.waits.push(ms); return timeout.call(AbortSignal, ms); };
+"""
+"""Notes how long the page is willing to wait."""
+
+
+def with_sync_now(page: Page, job_id: str, answer: Callable[[Route], None]) -> Locator:
+    """Opens a job's panel as if a sync address were configured; the button, which sync answers so."""
+
+    def configured(route: Route) -> None:
+        real = route.fetch()
+        route.fulfill(response=real, json={**real.json(), "sync_now": True})
+
+    page.add_init_script(NOTED)
+    page.context.route(f"**/api/jobs/{job_id}", configured)
+    page.context.route(f"**/api/jobs/{job_id}/sync", answer)
+    page.goto(f"{page.url.partition('?')[0]}?job={job_id}")
+    return panel(page).get_by_role("button", name="Sync now")
+
+
+def test_sync_now_waits_as_long_as_the_function_waits_for_sync(lab: Lab) -> None:
+    """While a JobManager hangs, a pass takes longer than the page waits for anything else."""
+    error = "cluster default: GET /jobs/overview: ReadTimeout: timed out"
+    report = {"errors": [], "clusters": {"default": {"reachable": False, "jobs": None, "error": error}}}
+    page = lab.open()
+    job_id = "orders_enrich_1795300000007"
+    with_sync_now(page, job_id, lambda route: route.fulfill(json=report)).click()
+    expect(panel(page).locator(".sync-result")).to_have_text(f"Synchronised, with an error: {error}")
+    assert max(page.evaluate("waits")) > READ_TIMEOUT_SECONDS * 1000
+
+
+def test_a_sync_that_gives_no_report_is_not_said_to_have_done_nothing(lab: Lab) -> None:
+    page = lab.open(may_fail_to_load=True)
+    button = with_sync_now(
+        page, "orders_enrich_1795300000007", lambda route: route.fulfill(status=504, body="")
+    )
+    button.click()
+    expect(panel(page).locator(".sync-result")).to_have_text(
+        "Sync gave no report, so what it did is not known. The server answered 504."
+    )
+    expect(button).to_be_enabled()
 
 
 def test_several_flink_jobs_are_all_shown(lab: Lab) -> None:

@@ -119,7 +119,7 @@ def test_a_template_leads_to_its_jobs_of_the_same_time_and_to_those_that_failed(
     lab.database.flink_jobs.insert_one(record("daily_report_1794000000000", lab.now - timedelta(days=20)))
     page = lab.open("?tab=figures&window=7d&q=nightly")
     templates = page.locator(".templates tbody")
-    failed = templates.get_by_role("row", name="fails_at_run_time").get_by_role("link", name="1")
+    failed = templates.get_by_role("link", name="fails_at_run_time, FAILED: 1")
     expect(failed).to_have_count(1)
     failed.click()
     expect(page.get_by_role("tab", selected=True)).to_have_text("Job instances")
@@ -131,12 +131,12 @@ def test_a_template_leads_to_its_jobs_of_the_same_time_and_to_those_that_failed(
         "window": ["7d"],
     }
     page.go_back()
-    templates.get_by_role("link", name="daily_report").click()
+    templates.get_by_role("link", name="daily_report", exact=True).click()
     expect(rows(page)).to_have_count(1)
     expect(row(page, "daily_report_1795300000005")).to_be_visible()
     page.go_back()
     page.get_by_role("button", name="All", exact=True).click()
-    templates.get_by_role("link", name="daily_report").click()
+    templates.get_by_role("link", name="daily_report", exact=True).click()
     expect(rows(page)).to_have_count(2)
 
 

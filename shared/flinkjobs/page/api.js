@@ -1,6 +1,8 @@
 // Requests to the read side. An answer is data or an error with a kind; nothing else is made of it.
 
 const TIMEOUT_MS = 20_000;
+/** The function waits 180 s for sync, and says so itself when it gives up. */
+const SYNC_TIMEOUT_MS = 190_000;
 
 /**
  * Why there is no data: `offline`, `timeout`, `login` (something before the function wants to know who asks),
@@ -21,11 +23,12 @@ export function get(path, parameters = {}, signal = null) {
   return request(query.size ? `${path}?${query}` : path, { signal });
 }
 
-/** POST without a body, marked as the page's own: no other site can send this header. */
-export const post = (path) => request(path, { method: "POST", headers: { "X-Flinkjobs": "1" } });
+/** POST that asks for a sync, without a body, marked as the page's own: no other site can send this header. */
+export const post = (path) =>
+  request(path, { method: "POST", headers: { "X-Flinkjobs": "1" }, timeoutMs: SYNC_TIMEOUT_MS });
 
-async function request(address, { signal = null, ...options }) {
-  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+async function request(address, { signal = null, timeoutMs = TIMEOUT_MS, ...options }) {
+  const timeout = AbortSignal.timeout(timeoutMs);
   let answer;
   let text;
   try {

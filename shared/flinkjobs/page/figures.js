@@ -287,14 +287,14 @@ function dataTable(head, rows, caption) {
 
 /** Each template leads to its jobs of the same time, and its failures to those that failed. */
 function templateTable(templates, window, actions) {
-  const link = (text, filters) => {
+  const link = (text, filters, label = null) => {
     const jobs = { ...filters, range: window === "all" ? "" : window };
     const click = (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();
       actions.showJobs(jobs);
     };
-    return h("a", { href: actions.address(jobs), click }, text);
+    return h("a", { href: actions.address(jobs), click, "aria-label": label }, text);
   };
   const hint = t("figures.templates.hint", { n: number(templates.length) });
   const title = h("h3", {}, t("figures.templates"), " ", h("small", {}, hint));
@@ -303,8 +303,11 @@ function templateTable(templates, window, actions) {
     ...[t("col.template"), t("figures.jobs"), t("status.FINISHED"), t("status.FAILED"), t("status.LOST")],
     ...[t("figures.rate"), t("figures.honest"), t("figures.average"), t("figures.median"), t("figures.p95")],
   ];
-  const count = ({ template_id, by_status: by }, status) =>
-    by[status] && template_id ? link(number(by[status]), { template_id, status: [status] }) : number(by[status] ?? 0);
+  const count = ({ template_id, by_status: by }, status) => {
+    const told = number(by[status] ?? 0);
+    const label = `${template_id}, ${t(`status.${status}`)}: ${told}`;
+    return by[status] && template_id ? link(told, { template_id, status: [status] }, label) : told;
+  };
   const rows = templates.map((each) => [
     each.template_id ? link(each.template_id, { template_id: each.template_id }) : t("figures.no_template"),
     ...[number(each.jobs), ...["FINISHED", "FAILED", "LOST"].map((status) => count(each, status))],
