@@ -435,6 +435,29 @@ def test_a_flink_job_id_is_found_by_its_beginning(
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "found_ids"),
+    [
+        ("flink-py-etl-1a2b3c4d-x7k2p", ["etl_1"]),
+        ("flink-py-etl-1a2b3c4d-x7k2", []),
+        ("flink-py-etl-1a2b3c4d", ["etl_1", "etl_2"]),
+        ("-x7k2p", []),
+    ],
+)
+def test_a_job_is_found_by_the_name_of_its_pod(
+    found: jobs.Jobs, records: Collection[Document], text: str, found_ids: list[str]
+) -> None:
+    """It is what `kubectl get pods` shows."""
+    records.insert_many(
+        [
+            document("etl_1", k8s_job_name="flink-py-etl-1a2b3c4d"),
+            document("etl_2", k8s_job_name="flink-py-etl-1a2b3c4d5"),
+            document("other", k8s_job_name=None),
+        ]
+    )
+    assert sorted(ids(jobs.list_jobs(found, [("q", text)]))) == found_ids
+
+
 # --- one record -------------------------------------------------------------------------------------
 
 
@@ -826,6 +849,7 @@ LISTS: list[Pairs] = [
     [("from", "2025-10-20T00:00:00Z"), ("status", "FAILED,LOST")],
     [("q", "nightly 499")],
     [("q", "flink-py-tpl_7-")],
+    [("q", "flink-py-tpl_7-00000007-x7k2p")],
     [("q", "nowhere to be found")],
     [("q", "nightly"), ("status", "LOST")],
     [("q", "abcdef01")],

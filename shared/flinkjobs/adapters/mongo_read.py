@@ -54,6 +54,8 @@ ERRORS_KEPT: Final = 20
 """Errors of a pass that are read."""
 
 _FLINK_ID_START: Final = re.compile(r"[0-9a-f]{6,32}")
+_POD_NAME: Final = re.compile(r"(?P<job>[a-z0-9].*)-[a-z0-9]{5}")
+"""The name of a Job's pod: the Job's, which is short enough to be whole, and five characters."""
 _FIRST_DATE: Final = DatetimeMS(-(2**63))
 _NO_LIMIT: Final = 2**62
 """A `$limit` that keeps the stages behind it behind it: they then work on the index's keys."""
@@ -153,6 +155,8 @@ class MongoReadStore:
         conditions += [
             {name: {"$regex": f"^{literal}", "$options": "i"}} for name in ("job_id", "k8s_job_name")
         ]
+        if pod := _POD_NAME.fullmatch(text):
+            conditions.append({"k8s_job_name": pod["job"]})
         start = text.lower()
         if _FLINK_ID_START.fullmatch(start):
             span = {"$gte": start, "$lte": start + "g"}
