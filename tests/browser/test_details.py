@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 from flinkjobs.adapters.functions import READ_TIMEOUT_SECONDS
 from flinkjobs.manifest import PathScript, Submission, Target, job_manifest
-from local.kubernetes.faults import PodFault
+from local.kubernetes.faults import PodFault, RequestFault
 from tests.browser.conftest import HISTORY, NOWHERE
 from tests.browser.records import FLINK_IDS, SCRIPT_NAME, TRACE, because, in_flink, old_platform, record
 from tests.browser.test_list import row
@@ -137,6 +137,20 @@ def test_an_end_that_only_sync_tells_the_time_of_says_so(lab: Lab) -> None:
     page.goto(f"{lab.url}/?job=fails_at_run_time_1795300000004")
     expect(ended).to_contain_text("+9.0 s")
     expect(ended).not_to_contain_text("noticed")
+
+
+def test_a_log_is_said_to_be_gone_only_where_that_is_known(
+    lab: Lab, kubernetes_world: KubernetesWorld
+) -> None:
+    page = lab.open("?job=orders_enrich_1795300000007")
+    log = panel(page).locator(".part-log")
+    expect(log).to_contain_text("No log is left: the pod is gone")
+    with kubernetes_world.control.fault(RequestFault(effect="status", status=503)):
+        expect(log).to_contain_text("whether there is a log is not known")
+        expect(panel(page).locator(".part-kubernetes")).to_contain_text("Kubernetes could not be asked")
+    expect(log).to_contain_text("No log is left: the pod is gone")
+    page.goto(f"{lab.url}/?job=user_features_1795300000010")
+    expect(log).to_contain_text("There is no log yet.")
 
 
 def test_a_script_that_was_sent_along_is_shown_as_it_was_written(lab: Lab) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from flinkjobs.model import Status
 from flinkjobs.remedies import REMEDIES
-from local.kubernetes.faults import Outcome
+from local.kubernetes.faults import Outcome, RequestFault
 from tests.cli.conftest import COMMAND, Run, one_line, own_environment
 from tests.functions.conftest import World
 from tests.functions.test_sync import followed
@@ -151,6 +151,19 @@ def test_a_log_is_printed_alone(run: Run, environ: Mapping[str, str]) -> None:
     as_json = run("logs", "waits_1", "--json", environ=environ)
     assert as_json.json["text"].startswith("begin\n[bold red]not markup[/]\x9b31m\u202eevil\n")
     assert not set("\x1b\x9b\u202e") & set(as_json.out)
+
+
+def test_a_log_that_cannot_be_read_is_an_error_and_no_empty_log(
+    run: Run, urls: Mapping[str, str], three_jobs: str, world: World
+) -> None:
+    """Its pod is there, and its node does not answer."""
+    assert three_jobs
+    with world.kubernetes.control.fault(RequestFault(effect="status", status=500, path=".*/log")):
+        ran = run("logs", "waits_1", environ=urls)
+        shown = run("show", "waits_1", environ=urls)
+    assert (ran.code, ran.out) == (5, "")
+    assert "the log of waits_1 cannot be read" in one_line(ran.err)
+    assert "Its log could not be read: " in shown.out
 
 
 @pytest.mark.usefixtures("three_jobs")

@@ -250,12 +250,21 @@ def _show_job(out: Output, found: Document) -> None:
     story = [(moment(told["at"]), event(told)) for told in found["story"]]
     out.show(table(("When (UTC)", "What"), story))
     _show_kubernetes(out, found["kubernetes"])
-    tail = found["log_tail"]
-    if tail is None:
-        out.line("No log: its pod is gone, and the record keeps none.")
+    tail, unread = found["log_tail"], _why_unread(found)
+    if unread is not None:
+        out.line(f"Its log could not be read: {unread}", style="yellow")
+    elif tail is None:
+        out.line("No log: its pod is gone, or holds none, and the record keeps none.")
     else:
         out.line("The end of its log:", style="bold")
         out.text(tail["text"])
+
+
+def _why_unread(found: Document) -> str | None:
+    """Why nobody knows what is in a job's log; None where it was read, or is known to be gone."""
+    tail: Document | None = found["log_tail"]
+    error: str | None = found["kubernetes"]["error"] if tail is None else tail["error"]
+    return error
 
 
 def _facts(facts: list[tuple[str, str | Text | None]]) -> Table:
@@ -279,13 +288,11 @@ def logs(context: typer.Context, any_id: AnyId, json: JsonOption = False) -> Non
     out = session.out
     found = session.connection.show(any_id)
     tail, kubernetes = found["log_tail"], found["kubernetes"]
-    if tail is None and kubernetes["error"]:
-        raise KubernetesUnavailableError(
-            f"the log of {found['job']['job_id']} cannot be read: {kubernetes['error']}"
-        )
+    if (unread := _why_unread(found)) is not None:
+        raise KubernetesUnavailableError(f"the log of {found['job']['job_id']} cannot be read: {unread}")
     if tail is None:
         raise NotFoundError(
-            f"{found['job']['job_id']} has no log: its pod is gone, and the record keeps none"
+            f"{found['job']['job_id']} has no log: its pod is gone, or holds none, and the record keeps none"
         )
     if out.is_json:
         out.json(tail)

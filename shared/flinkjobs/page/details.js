@@ -94,7 +94,7 @@ export function createDetails(dialog, actions) {
       fill("facts", job, () => facts(job));
       fill("flink", [data.flink_jobs, job.flink_state, job.status], () => flink(data));
       fill("kubernetes", data.kubernetes, () => kubernetes(data.kubernetes));
-      fill("log", [data.log_tail, job.status], () => log(data));
+      fill("log", [data.log_tail, job.status, data.kubernetes], () => log(data));
       fill("spec", [data.spec], () => spec(data.spec));
       this.tick();
     },
@@ -337,9 +337,10 @@ function pod({ name, phase, started_at: started }) {
 
 const command = (line) => h("li", {}, h("code", {}, line), copyButton(line, line));
 
-function log({ log_tail: tail, job }) {
+function log({ log_tail: tail, job, kubernetes: { error, pods } }) {
   if (!tail) {
-    const none = FINAL.has(job.status) ? "log.none" : "log.none.yet";
+    if (error) return [heading("details.log"), h("p", { class: "warn-text" }, t("log.unknown"))];
+    const none = job.status === "CREATED" ? "log.none.yet" : pods.length ? "log.none.pod" : "log.none";
     return [heading("details.log"), h("p", { class: "none" }, t(none))];
   }
   const from = tail.source === "record" ? t("log.source.record") : tail.pod ? t("log.source.pod", { pod: tail.pod }) : null;
