@@ -85,6 +85,42 @@ def test_every_view_fits_a_phone(month: Lab, view: str) -> None:
     assert violations(page) == []
 
 
+FIGURES_MS = 30_000
+"""The figures are asked for every fifteen seconds."""
+FITS = "() => document.documentElement.scrollWidth <= innerWidth"
+WIDTHS = (320, 390, 600, 767, 768, 900, 1023, 1024, 1151, 1152, 1279, 1280, 1440, 2560)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_job_is_named_and_nothing_is_cut_off_at_any_width(month: Lab, language: str) -> None:
+    page = month.open(locale=LANGUAGES[language], reduced_motion="reduce")
+    stands(page, "list")
+    name = page.locator("table.jobs .name", has_text="Clicks per session")
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        expect(name).to_be_visible()
+        assert name.evaluate("name => name.scrollWidth <= name.clientWidth"), width
+        page.wait_for_function(FITS)
+        page.locator("#tab-figures").click()
+        expect(page.locator(".plot canvas").first).to_be_visible()
+        page.wait_for_function(FITS)  # a plot that was hidden takes its new size when it is seen
+        page.locator("#tab-jobs").click()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("view", ["list", "figures"])
+def test_what_was_last_known_stays_legible_while_the_server_is_away(
+    month: Lab, view: str, theme: str
+) -> None:
+    page = month.open(VIEWS[view], color_scheme=theme, reduced_motion="reduce", may_fail_to_load=True)
+    stands(page, view)
+    page.context.set_offline(True)
+    expect(page.get_by_role("alert")).to_be_visible(timeout=FIGURES_MS)
+    shown = page.locator("#view-figures .tiles" if view == "figures" else "#view-jobs .sheet")
+    expect(shown).to_have_css("filter", "grayscale(1)")
+    assert violations(page) == []
+
+
 @pytest.mark.parametrize(("wish", "moves"), [("reduce", False), ("no-preference", True)])
 def test_nothing_moves_for_a_reader_who_wishes_so(lab: Lab, wish: str, moves: bool) -> None:
     page = lab.open("?job=fails_at_run_time_1795300000004", reduced_motion=wish)
