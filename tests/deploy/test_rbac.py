@@ -196,9 +196,9 @@ def functions(
     sync = bootstrap.SyncFunction(settings("sync"))
     cleanup = bootstrap.CleanupFunction(settings("cleanup"))
     jobs = bootstrap.JobsFunction(settings("jobs"))
-    flink = settings("sync").flink_clusters["default"]
-    with new_client([flink]) as client:  # in the place of their own, which nobody closes
-        flinks = {"default": HttpFlink(flink, client)}
+    described = settings("sync").flink_clusters["default"]
+    with new_client([described]) as client:  # in the place of their own, which nobody closes
+        flinks = {"default": HttpFlink(described, client)}
         passes = replace(sync._sync(), flinks=flinks, clock=lambda: datetime.now(UTC) + LATER)
         sync._sync = cache(lambda: passes)
         runs = replace(cleanup._cleanup(), sync=replace(cleanup._cleanup().sync, flinks=flinks))
