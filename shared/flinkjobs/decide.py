@@ -13,7 +13,7 @@ Nothing here does I/O or reads a clock. A result equal to the record means that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -205,28 +205,28 @@ def _with_reason(record: JobRecord, cause: tuple[ReasonCode, str] | None, now: d
 def _by_flink(record: JobRecord, observation: Observation, now: datetime, policy: Policy) -> JobRecord:
     """Rules 3 to 5: a record with at least one id."""
     lost_since = record.missing_since if record.status is Status.LOST else None
-    refs = tuple(
-        _observed(ref, observation.flink.get(ref.id), now, record.status) for ref in record.flink_jobs
-    )
-    given_up = frozenset(
+    flink = observation.flink
+    refs = tuple([_observed(ref, flink.get(ref.id), now, record.status) for ref in record.flink_jobs])
+    given_up = {
         ref.id
         for ref in refs
-        if isinstance(observation.flink.get(ref.id), Missing)
+        if isinstance(flink.get(ref.id), Missing)
         and _may_be_given_up(ref, now, policy)
         # Flink is not asked for the jobs of a LOST record: too little to drop an id for good.
         and (ref.confirmed or record.status is not Status.LOST)
-    )
-    if any(ref.confirmed for ref in refs):
+    }
+    dropped: tuple[str, ...] = ()
+    if given_up and any(ref.confirmed for ref in refs):
         dropped = tuple(ref.id for ref in refs if not ref.confirmed and ref.id in given_up)
         refs = tuple(ref for ref in refs if ref.id not in dropped)
-        record = replace(record, dropped_ids=record.dropped_ids + dropped)
     record = replace(
         record,
         flink_jobs=refs,
-        missing_since=min((ref.missing_since for ref in refs if ref.missing_since), default=None),
-        start_time=_earliest(record.start_time, *(ref.start_time for ref in refs)),
+        dropped_ids=record.dropped_ids + dropped,
+        missing_since=_earliest([ref.missing_since for ref in refs]),
+        start_time=_earliest([record.start_time, *[ref.start_time for ref in refs]]),
     )
-    if record.status is Status.LOST and not _seen_again(record, observation.flink):
+    if record.status is Status.LOST and not _seen_again(record, flink):
         return replace(record, missing_since=lost_since)  # by which it goes on being watched
     open_refs = [ref for ref in refs if ref.state not in TERMINAL_STATES]
     if record.submitter_done and open_refs and all(ref.id in given_up for ref in open_refs):
@@ -237,8 +237,8 @@ def _by_flink(record: JobRecord, observation: Observation, now: datetime, policy
     return after
 
 
-def _earliest(*times: datetime | None) -> datetime | None:
-    return min((time for time in times if time is not None), default=None)
+def _earliest(times: Iterable[datetime | None]) -> datetime | None:
+    return min([time for time in times if time is not None], default=None)
 
 
 def _observed(
@@ -252,7 +252,7 @@ def _observed(
             ref,
             confirmed=True,
             state=observed.state,
-            start_time=_earliest(ref.start_time, observed.start_time),
+            start_time=_earliest((ref.start_time, observed.start_time)),
             end_time=observed.end_time,
             failure=observed.failure,
             missing_since=None,

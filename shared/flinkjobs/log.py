@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -29,10 +30,10 @@ class _JsonLines(logging.Formatter):
         }
         if record.name != LOGGER.name:
             line["logger"] = record.name
-        line.update(getattr(record, "fields", {}))
         if record.exc_info:
             line["stack"] = self.formatException(record.exc_info)
-        text = _ENCODER.encode(line)
+        each: Sequence[Mapping[str, Any]] = getattr(record, "each", ({},))
+        text = "\n".join([_ENCODER.encode({**line, **fields}) for fields in each])
         return text.encode(errors="backslashreplace").decode()  # half a surrogate pair becomes its escape
 
 
@@ -53,14 +54,23 @@ def configure(level: str) -> None:
 
 def info(event: str, **fields: object) -> None:
     """Logs that something happened. `event` is a dotted name, everything else is a field."""
-    LOGGER.info(event, extra={"fields": fields})
+    LOGGER.info(event, extra={"each": (fields,)})
+
+
+def info_each(event: str, each: Sequence[Mapping[str, Any]]) -> None:
+    """Logs that something happened to each of many: a line each, all written at once.
+
+    A thousand jobs may move in one pass; to format and to flush each by itself takes ten times as long.
+    """
+    if each:
+        LOGGER.info(event, extra={"each": each})
 
 
 def warning(event: str, **fields: object) -> None:
     """Logs something that a person may have to look at."""
-    LOGGER.warning(event, extra={"fields": fields})
+    LOGGER.warning(event, extra={"each": (fields,)})
 
 
 def error(event: str, *, exception: BaseException | None = None, **fields: object) -> None:
     """Logs something that a person has to look at, with the stack of an unexpected exception."""
-    LOGGER.error(event, exc_info=exception, extra={"fields": fields})
+    LOGGER.error(event, exc_info=exception, extra={"each": (fields,)})

@@ -249,8 +249,7 @@ def harvest(sync: Sync, job_ids: Collection[str], *, run_id: str, write: bool) -
             for update in updates:
                 if update.after.job_id not in applied.job_ids:
                     del after[update.after.job_id]  # somebody else wrote it: it is not known as it is now
-                elif update.after.status is not update.before.status:
-                    _log_move(update)
+            _log_moves([update for update in updates if update.after.job_id in applied.job_ids])
     return Harvest(after, frozenset(passing.passed_over), _told(passing.errors))
 
 
@@ -398,12 +397,11 @@ def _count(passing: _Pass, step: _Step, applied: Applied | None) -> bool:
     passing.conflicts += len(applied.conflicts)
     for job_id, message in applied.refused.items():
         passing.error(job_id, WRITE_REFUSED, message)
-    for update in step.updates:
-        if update.after.job_id in applied.job_ids:
-            passing.changed[update.after.status.value] += 1
-            passing.resolved += bool(update.after.flink_jobs) and not update.before.flink_jobs
-            if update.after.status is not update.before.status:
-                _log_move(update)
+    written = [update for update in step.updates if update.after.job_id in applied.job_ids]
+    for update in written:
+        passing.changed[update.after.status.value] += 1
+        passing.resolved += bool(update.after.flink_jobs) and not update.before.flink_jobs
+    _log_moves(written)
     return True
 
 
@@ -448,15 +446,21 @@ def _decided(passing: _Pass, record: JobRecord, observation: Observation, now: d
         return None
 
 
-def _log_move(update: Update) -> None:
-    before, after = update.before, update.after
-    log.info(
+def _log_moves(written: Sequence[Update]) -> None:
+    """A line for every record whose status has changed."""
+    log.info_each(
         "job.moved",
-        job_id=after.job_id,
-        flink_job_id=after.flink_job_id,
-        status=after.status.value,
-        was=before.status.value,
-        reason=after.reason.code.value if after.reason else None,
+        [
+            {
+                "job_id": after.job_id,
+                "flink_job_id": after.flink_job_id,
+                "status": after.status.value,
+                "was": update.before.status.value,
+                "reason": after.reason.code.value if after.reason else None,
+            }
+            for update in written
+            if (after := update.after).status is not update.before.status
+        ],
     )
 
 

@@ -46,6 +46,16 @@ def test_an_event_is_one_line_with_the_fields_that_cloud_logging_reads(
     assert before <= time <= datetime.now(UTC)
 
 
+def test_what_happened_to_many_is_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure("INFO")
+    log.info_each("job.moved", [{"job_id": "etl_1"}, {"job_id": "two\nlines"}])
+    log.info_each("job.moved", [])
+    one, other = lines(capsys)
+    assert one.pop("time") == other.pop("time")
+    assert one == {"severity": "INFO", "message": "job.moved", "job_id": "etl_1"}
+    assert other == {"severity": "INFO", "message": "job.moved", "job_id": "two\nlines"}
+
+
 @pytest.mark.parametrize(
     "value",
     [
