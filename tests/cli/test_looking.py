@@ -13,7 +13,7 @@ import pytest
 
 from flinkjobs.model import Status
 from flinkjobs.remedies import REMEDIES
-from local.kubernetes.faults import Outcome, RequestFault
+from local.kubernetes.faults import Outcome, PodFault, RequestFault
 from tests.cli.conftest import COMMAND, Run, one_line, own_environment
 from tests.functions.conftest import World
 from tests.functions.test_sync import followed
@@ -171,6 +171,33 @@ def test_a_log_that_is_gone_is_not_found(run: Run, urls: Mapping[str, str]) -> N
     ran = run("logs", "runs_1", environ=urls)
     assert (ran.code, ran.out) == (4, "")
     assert "runs_1 has no log" in one_line(ran.err)
+
+
+def test_a_log_that_cannot_be_read_is_no_empty_log(
+    run: Run, environ: Mapping[str, str], world: World, three_jobs: str
+) -> None:
+    with world.kubernetes.control.fault(
+        RequestFault(effect="status", status=500, verb="get", resource="pods/log")
+    ):
+        ran, shown = run("logs", three_jobs, environ=environ), run("show", three_jobs, environ=environ)
+    assert (ran.code, ran.out) == (5, "")
+    assert "the log of waits_1 cannot be read: " in one_line(ran.err)
+    assert shown.code == 0
+    assert "Its log could not be read: " in shown.out
+
+
+def test_a_pod_that_has_printed_nothing_is_not_called_gone(
+    run: Run, urls: Mapping[str, str], world: World
+) -> None:
+    world.kubernetes.control.add(PodFault(effect="image-pull"))
+    name = world.create_job("pulls_1")
+    pod = world.kubernetes.wait_pod(name)["metadata"]["name"]
+    world.add_record("pulls_1", submitted_at=NOON, k8s_job_name=name)
+    ran, shown = run("logs", name, environ=urls), run("show", name, environ=urls)
+    assert (ran.code, ran.out) == (4, "")
+    told = f"pod {pod} is Pending, and has printed nothing"
+    assert f"pulls_1 has no log: {told}; see flinkjobs show pulls_1" in one_line(ran.err)
+    assert f"No log: {told}." in shown.out
 
 
 @pytest.mark.usefixtures("world")

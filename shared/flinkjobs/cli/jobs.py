@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping
 from typing import Annotated, Final
@@ -254,7 +255,7 @@ def _show_job(out: Output, found: Document) -> None:
     if unread is not None:
         out.line(f"Its log could not be read: {unread}", style="yellow")
     elif tail is None:
-        out.line("No log: its pod is gone, or holds none, and the record keeps none.")
+        out.line(f"No log: {_why_no_log(found)}.")
     else:
         out.line("The end of its log:", style="bold")
         out.text(tail["text"])
@@ -265,6 +266,17 @@ def _why_unread(found: Document) -> str | None:
     tail: Document | None = found["log_tail"]
     error: str | None = found["kubernetes"]["error"] if tail is None else tail["error"]
     return error
+
+
+def _why_no_log(found: Document) -> str:
+    """Why there is no log of a job, by what Kubernetes has said of it."""
+    kubernetes = found["kubernetes"]
+    if kubernetes["pods"]:
+        pod = kubernetes["pods"][-1]
+        return f"pod {pod['name']} is {pod['phase']}, and has printed nothing"
+    if kubernetes["found"]:
+        return "its Kubernetes Job has no pod, and the record keeps none"
+    return "its pod is gone, and the record keeps none"
 
 
 def _facts(facts: list[tuple[str, str | Text | None]]) -> Table:
@@ -287,12 +299,12 @@ def logs(context: typer.Context, any_id: AnyId, json: JsonOption = False) -> Non
     session = session_of(context, is_json=json)
     out = session.out
     found = session.connection.show(any_id)
-    tail, kubernetes = found["log_tail"], found["kubernetes"]
+    tail, kubernetes, job_id = found["log_tail"], found["kubernetes"], found["job"]["job_id"]
     if (unread := _why_unread(found)) is not None:
-        raise KubernetesUnavailableError(f"the log of {found['job']['job_id']} cannot be read: {unread}")
+        raise KubernetesUnavailableError(f"the log of {job_id} cannot be read: {unread}")
     if tail is None:
         raise NotFoundError(
-            f"{found['job']['job_id']} has no log: its pod is gone, or holds none, and the record keeps none"
+            f"{job_id} has no log: {_why_no_log(found)}; see flinkjobs show {shlex.quote(job_id)}"
         )
     if out.is_json:
         out.json(tail)
