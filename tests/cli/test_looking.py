@@ -202,9 +202,30 @@ def test_a_pod_that_has_printed_nothing_is_not_called_gone(
 
 @pytest.mark.usefixtures("world")
 def test_an_unknown_id_is_not_found(run: Run, environ: Mapping[str, str]) -> None:
-    ran = run("show", "nobody_1", "--json", environ=environ)
+    ran = run("show", "nobody_1", environ=environ)
     assert (ran.code, ran.out) == (4, "")
     assert "nobody_1" in one_line(ran.err)
+
+
+@pytest.mark.usefixtures("world")
+def test_an_error_is_json_where_the_result_would_be(
+    run: Run, environ: Mapping[str, str], nowhere: str
+) -> None:
+    unknown = run("show", "nobody_\x1b[2J1", "--json", environ=environ)
+    assert (unknown.code, unknown.out) == (4, "")
+    assert json.loads(unknown.err)["error"] == {
+        "code": "NOT_FOUND" if "JOBS_URL" in environ else "JOB_NOT_FOUND",
+        "message": "no record has the id nobody_1",
+        "hint": "",
+        "exit_code": 4,
+    }
+    misused = run("jobs", "--json", "--limit", "many", environ=environ)
+    told = json.loads(misused.err)["error"]
+    assert (misused.code, told["code"], told["exit_code"]) == (2, "USAGE", 2)
+    assert told["hint"] == "see flinkjobs jobs --help"
+    away = run("metrics", "--json", environ={"JOBS_URL": nowhere})
+    told = json.loads(away.err)["error"]
+    assert (away.code, told["code"], told["exit_code"]) == (5, "FUNCTION_UNAVAILABLE", 5)
 
 
 # --- metrics ----------------------------------------------------------------------------------------

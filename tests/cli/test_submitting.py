@@ -202,7 +202,9 @@ def test_a_repeated_command_submits_nothing_twice(
     assert world.jobs.count_documents({}) == 1
     other = run(*arguments, "--parallelism", "3", environ=urls)
     assert other.code == 3
-    assert "--idempotency-key" in one_line(other.err)
+    told = json.loads(other.err)["error"]
+    assert told["code"] == "IDEMPOTENCY_KEY_REUSED"
+    assert "--idempotency-key" in told["hint"]
 
 
 def test_what_may_succeed_later_is_sent_again_with_the_same_key(run: Run) -> None:

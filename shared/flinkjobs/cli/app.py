@@ -100,34 +100,33 @@ def main() -> NoReturn:
 
 
 def _run(arguments: list[str]) -> int:
-    out = Output(is_json=True)  # it says errors only, the same in every command
+    out = Output(is_json=_wants_json(arguments))
     try:
         code = get_command(app).main(arguments, prog_name="flinkjobs", standalone_mode=False)
     except FlinkjobsError as error:
-        out.error(f"{error}{_and(hint_for(error))}")
         code = exit_for(error)
+        out.error(str(error), hint_for(error), code=getattr(error, "told", error.code), exit_code=code)
     except TyperException as error:
         context: typer.Context | None = getattr(error, "ctx", None)
         hint = f"see {context.command_path if context else 'flinkjobs'} --help"
         message = error.format_message().removesuffix(".").replace("Value error, ", "")
-        out.error(f"{message or 'a command is missing'}{_and(hint)}")
         code = error.exit_code
+        out.error(message or "a command is missing", hint, code=Exit.USAGE.name, exit_code=code)
     except Abort:
-        out.error("nothing was done")
         code = Exit.INTERRUPTED
+        out.error("nothing was done", code=Exit.INTERRUPTED.name, exit_code=code)
     except _Stopped as stopped:
-        out.error(f"ended by {stopped}")
         code = 128 + stopped.number
+        out.error(f"ended by {stopped}", code=str(stopped), exit_code=code)
     except ReaderGone:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads what is left
         code = Exit.BROKEN_PIPE
     except Exception as error:  # noqa: BLE001 - the boundary: a person gets one line, whatever went wrong
         if os.environ.get(DEBUG_VARIABLE):
             traceback.print_exc()
-        out.error(
-            f"unexpected {type(error).__name__}: {clean(error)}; run it with --debug and report the stack"
-        )
         code = Exit.BUG
+        told = f"unexpected {type(error).__name__}: {clean(error)}"
+        out.error(told, "run it with --debug and report the stack", code=Exit.BUG.name, exit_code=code)
     return int(code or 0)
 
 
@@ -143,8 +142,12 @@ def _stop(number: int, _frame: FrameType | None) -> None:
     raise _Stopped(number)
 
 
-def _and(hint: str) -> str:
-    return f"; {hint}" if hint else ""
+def _wants_json(arguments: list[str]) -> bool:
+    """Whether the result was asked for as JSON, so that an error is told in the same form.
+
+    Read off the words themselves: a command line that cannot be understood is one of the errors.
+    """
+    return "--json" in arguments[: arguments.index("--") if "--" in arguments else None]
 
 
 class _Lines(logging.Formatter):

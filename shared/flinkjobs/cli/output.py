@@ -127,9 +127,21 @@ class Output:
         """Says something that is no result, on standard error."""
         self.errors.print(Text(clean(text), style=style), soft_wrap=True)
 
-    def error(self, text: str) -> None:
-        """Says in one line what went wrong and what to do, on standard error."""
-        line = Text("flinkjobs: ", style="bold red").append(clean(text), style="not bold default")
+    def error(self, text: str, hint: str = "", *, code: str, exit_code: int) -> None:
+        """Says in one line what went wrong and what to do, on standard error.
+
+        Args:
+            text: what happened.
+            hint: what to do; "" where the text says it.
+            code: of the error, stable.
+            exit_code: with which the command ends.
+        """
+        if self.is_json:
+            told = {"code": code, "message": clean(text), "hint": clean(hint), "exit_code": int(exit_code)}
+            self.errors.file.write(_escaped(to_json({"error": told})) + "\n")
+            return
+        said = f"{text}; {hint}" if hint else text
+        line = Text("flinkjobs: ", style="bold red").append(clean(said), style="not bold default")
         self.errors.print(line, soft_wrap=True)
 
     def _write(self, text: str) -> None:
