@@ -237,8 +237,17 @@ def test_the_figures_are_shown(run: Run, environ: Mapping[str, str]) -> None:
     assert figures["windows"]["all"]["by_status"]["FAILED"] == 1
     ran = run("metrics", environ=environ)
     assert ran.code == 0
-    [row] = [line for line in ran.out.splitlines() if line.startswith("all ")][:1]
-    assert row.split()[:5] == ["all", "1", "1", "0", "0"]
+    rows = [line.split() for line in ran.out.splitlines()]
+    assert rows[0] == ["Jobs", "submitted", "within", "24h", "7d", "30d", "all"]
+    of_all = {row[0]: row[-1] for row in rows[1 : 1 + len(Status)]}
+    assert of_all == {status.value: "0" for status in Status} | {
+        "CREATED": "1",
+        "RUNNING": "1",
+        "FAILED": "1",
+    }
+    assert re.search(r"^Failed, of all .* 33\.3 %$", ran.out, re.MULTILINE)
+    assert re.search(r"^FINISHED took on average .* -$", ran.out, re.MULTILINE)
+    assert max(map(len, ran.out.splitlines())) <= 80
     assert "No complete synchronisation yet." in ran.out
 
 

@@ -14,6 +14,7 @@ from standardwebhooks import Webhook
 
 from flinkjobs.cli.exits import MisuseError
 from flinkjobs.cli.submit import _key_and_value, _script, _template_of
+from flinkjobs.remedies import REMEDIES
 from local.kubernetes.faults import Outcome, RequestFault
 from tests.cli.conftest import COMMAND, Run, one_line, own_environment
 from tests.functions.conftest import World
@@ -263,7 +264,10 @@ def test_waiting_ends_with_the_job_and_exits_by_its_outcome(
     accepted, ended = ran.out.splitlines()
     assert accepted.startswith("Accepted daily_report_")
     assert told in ended
-    assert f" {FLINK_ID}" in ran.err.splitlines()[-1]
+    said = ran.err.splitlines()
+    if state == "FAILED":
+        assert said.pop() == f"→ {REMEDIES['JOB_FAILED']}"
+    assert f" {FLINK_ID}" in said[-1]
 
 
 def test_waiting_for_a_submitter_that_fails_ends_with_its_error(

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flinkjobs import log
+from flinkjobs.cli import schedules
 from flinkjobs.cli.app import _log_to_standard_error
 from flinkjobs.cli.output import clean, clean_lines
-from flinkjobs.cli.words import clock, event, moment, reason, seconds, trouble
+from flinkjobs.cli.words import clock, event, moment, reason, remedy, seconds, trouble
 
 
 @given(st.text())
@@ -112,7 +113,41 @@ def test_reasons_and_troubles_are_one_line() -> None:
         "job_ids": ["a_1", "b_2"],
         "data": {},
     }
-    assert trouble(found) == "7 jobs stay CREATED (IMAGE_PULL): a_1, b_2, …"
+    assert trouble(found) == "7 jobs staying CREATED (IMAGE_PULL): a_1, b_2, …"
+    one = {"trouble": "NO_FLINK_JOB_ID", "code": "SUBMIT_FAILED", "count": 1, "job_ids": ["a_1"], "data": {}}
+    assert trouble(one) == "1 job without a Flink Job ID (SUBMIT_FAILED): a_1"
+
+
+def test_a_trouble_of_the_system_is_not_counted_in_jobs() -> None:
+    lag: dict[str, object] = {"trouble": "STATUS_LAGS", "count": 1, "job_ids": []}
+    never = lag | {"code": "NEVER_SYNCED", "data": {"period_seconds": 180}}
+    assert trouble(never) == "Statuses may be old (NEVER_SYNCED)"
+    away = lag | {
+        "code": "CLUSTER_UNREACHABLE",
+        "data": {"cluster": "batch", "error": "GET /jobs/overview: refused", "since": None},
+    }
+    assert trouble(away) == "Statuses may be old (CLUSTER_UNREACHABLE: batch GET /jobs/overview: refused)"
+    newer = lag | {"trouble": "CLOCK_IS_WRONG", "code": "X", "data": {}}
+    assert trouble(newer) == "CLOCK_IS_WRONG (X)"
+
+
+def test_schedules_fit_a_narrow_terminal() -> None:
+    time = "11-27 16:00:00"
+    rows = [("sync", "ENABLED", "*/3 * * * *", "Etc/UTC", time, "OK", time, "flinkjobs-sync")]
+    heads = {
+        width: [column.header for column in schedules._table(rows, width=width).columns]
+        for width in (None, 120, 90, 80)
+    }
+    assert heads[None] == heads[120] == list(schedules.COLUMNS)
+    assert heads[90] == [name for name in schedules.COLUMNS if name != "Name"]
+    assert heads[80] == [name for name in schedules.COLUMNS if name not in ("Name", "Time zone")]
+
+
+def test_a_remedy_names_the_job() -> None:
+    told = remedy("NO_JOB_SUBMITTED", "etl 1")
+    assert told is not None
+    assert told.endswith("`flinkjobs logs 'etl 1'`.")
+    assert remedy("A_NEWER_CODE", "etl_1") is None
 
 
 @pytest.fixture

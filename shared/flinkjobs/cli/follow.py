@@ -18,7 +18,7 @@ from flinkjobs.cli.connection import Connection, Document
 from flinkjobs.cli.exits import OUTCOMES, Exit
 from flinkjobs.cli.output import Output, clean, status_text
 from flinkjobs.cli.passes import told_by
-from flinkjobs.cli.words import clock, reason, seconds
+from flinkjobs.cli.words import clock, reason, remedy, seconds
 from flinkjobs.errors import FlinkjobsError, FunctionUnavailableError, TemporaryError
 from flinkjobs.model import Status
 
@@ -80,6 +80,8 @@ def _finish(out: Output, last: Document) -> None:
         raise typer.Exit(Exit.STILL_RUNNING)
     if not out.is_json:
         out.show(_sentence(job))
+        if job["reason"] and (what_to_do := remedy(job["reason"]["code"], job["job_id"])):
+            out.note(f"→ {what_to_do}", style="italic")
     raise typer.Exit(outcome)
 
 

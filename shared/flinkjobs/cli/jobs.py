@@ -18,10 +18,9 @@ from flinkjobs.cli.exits import Exit
 from flinkjobs.cli.follow import INTERVAL_SECONDS, IntervalOption, TimeoutOption, follow
 from flinkjobs.cli.output import Output, clean, status_text, table
 from flinkjobs.cli.session import JsonOption, session_of
-from flinkjobs.cli.words import clock, event, moment, reason, seconds
+from flinkjobs.cli.words import clock, event, moment, reason, remedy, seconds
 from flinkjobs.errors import KubernetesUnavailableError, NotFoundError, TemporaryError
 from flinkjobs.model import Status
-from flinkjobs.remedies import REMEDIES
 
 ROWS: Final = 20
 SHORT_ID: Final = 12
@@ -234,7 +233,7 @@ def _show_job(out: Output, found: Document) -> None:
         ("Status", status_text(job["status"])),
         ("Flink says", job["flink_state"]),
         ("Reason", f"unreadable: {job['unreadable']}" if job.get("unreadable") else reason(job["reason"])),
-        ("What to do", REMEDIES.get(job["reason"]["code"]) if job["reason"] else None),
+        ("What to do", remedy(job["reason"]["code"], job["job_id"]) if job["reason"] else None),
         ("Flink Job ID", ", ".join(job["flink_job_ids"] or ()) or None),
         ("Kubernetes Job", job["k8s_job_name"]),
         ("Template, name", f"{job['template_id']}, {job['job_name']}"),

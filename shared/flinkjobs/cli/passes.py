@@ -6,13 +6,27 @@ import re
 from typing import Annotated, Any, Final
 
 import typer
+from rich.text import Text
 
 from flinkjobs.cli.connection import Connection, Document
 from flinkjobs.cli.exits import Exit
-from flinkjobs.cli.output import Output, table
+from flinkjobs.cli.output import Output, status_text, table
 from flinkjobs.cli.session import JsonOption, session_of
 from flinkjobs.cli.words import seconds, trouble
 from flinkjobs.model import Status
+
+RATES: Final = {
+    "Failed, of all": "failure_rate_percent",
+    "Failed in Flink, of those over": "honest_failure_rate_percent",
+}
+DURATIONS: Final = {
+    "FINISHED took on average": "average",
+    "at least": "min",
+    "at most": "max",
+    "half of them up to": "p50",
+    "95 % of them up to": "p95",
+}
+"""The rows of the figures below the statuses, and what each is called in the JSON."""
 
 _FLINK_JOB_ID: Final = re.compile(r"[0-9a-f]{32}")
 _K8S_JOB_NAME: Final = re.compile(r"flink-py-.*-[0-9a-f]{8}")
@@ -144,34 +158,18 @@ def metrics(context: typer.Context, json: JsonOption = False) -> None:
         out.json(figures)
         return
     windows = figures["windows"]
-    out.show(
-        table(
-            ("Jobs submitted within", *(status.value for status in Status), "Failure rate", "of those over"),
-            [
-                (
-                    name,
-                    *(found["by_status"].get(status.value, 0) for status in Status),
-                    _percent(found["failure_rate_percent"]),
-                    _percent(found["honest_failure_rate_percent"]),
-                )
-                for name, found in windows.items()
-            ],
-        )
-    )
-    durations = [(name, found["durations"]) for name, found in windows.items()]
-    out.show(
-        table(
-            ("Duration of FINISHED", "Jobs", "Average", "Least", "Most", "Median", "95 %"),
-            [
-                (
-                    name,
-                    found["count"],
-                    *(seconds(found[figure]) for figure in ("average", "min", "max", "p50", "p95")),
-                )
-                for name, found in durations
-            ],
-        )
-    )
+    rows: list[tuple[str | Text | None, ...]] = [
+        (status_text(status.value), *(found["by_status"].get(status.value, 0) for found in windows.values()))
+        for status in Status
+    ]
+    rows += [
+        (title, *(_percent(found[figure]) for found in windows.values())) for title, figure in RATES.items()
+    ]
+    rows += [
+        (title, *(seconds(found["durations"][figure]) for found in windows.values()))
+        for title, figure in DURATIONS.items()
+    ]
+    out.show(table(("Jobs submitted within", *windows), rows))
     _show_freshness(out, figures)
 
 

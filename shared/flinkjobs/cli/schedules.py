@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Final, TypeAlias
 
 import typer
+from rich.table import Table
 
 from flinkjobs import bootstrap
 from flinkjobs.cli.output import Output, table
@@ -38,6 +39,16 @@ RPC_CODES: Final[Sequence[str]] = (
     *("UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"),
 )
 """The names of google.rpc.Code: https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto"""
+
+
+COLUMNS: Final = (
+    *("Schedule", "State", "Cron", "Time zone"),
+    *("Last attempt (UTC)", "Its status", "Next run (UTC)", "Name"),
+)
+LEFT_OUT: Final = ("Name", "Time zone")
+"""The columns that go first where a terminal is too narrow for all."""
+GAP: Final = 2
+"""Columns between two columns."""
 
 
 def register(app: typer.Typer) -> None:
@@ -163,25 +174,31 @@ def _show(out: Output, settings: ScheduleSettings, found: dict[str, ScheduleStat
     if out.is_json:
         out.json({"schedules": {name: _as_json(settings.own[name], state) for name, state in found.items()}})
         return
-    rows = [_row(settings.own[name], state) for name, state in found.items()]
-    out.show(
-        table(
-            (
-                "Schedule",
-                "State",
-                "Cron",
-                "Time zone",
-                "Last attempt (UTC)",
-                "Its status",
-                "Next run (UTC)",
-                "Name",
-            ),
-            rows,
-        )
+    width = out.console.width if out.console.is_terminal else None
+    rows = [_row(settings.own[name], state, is_short=width is not None) for name, state in found.items()]
+    out.show(_table(rows, width=width))
+
+
+def _table(rows: Sequence[Sequence[str | None]], *, width: int | None) -> Table:
+    """The schedules; on a terminal, what tells least is left out until the rest fits without a break."""
+    shown = list(COLUMNS)
+    for name in LEFT_OUT:
+        if width is None or _width(shown, rows) <= width:
+            break
+        shown.remove(name)
+    places = [COLUMNS.index(name) for name in shown]
+    return table(shown, [[row[place] for place in places] for row in rows])
+
+
+def _width(shown: Sequence[str], rows: Sequence[Sequence[str | None]]) -> int:
+    places = [COLUMNS.index(name) for name in shown]
+    widest = (
+        max(len(name), *(len(row[at] or "") for row in rows)) for name, at in zip(shown, places, strict=True)
     )
+    return sum(widest) + GAP * (len(shown) - 1)
 
 
-def _row(own: OwnSchedule, state: ScheduleState | None) -> tuple[str | None, ...]:
+def _row(own: OwnSchedule, state: ScheduleState | None, *, is_short: bool) -> tuple[str | None, ...]:
     if state is None:
         return (own.function, "MISSING", None, None, None, None, None, own.name)
     return (
@@ -189,15 +206,18 @@ def _row(own: OwnSchedule, state: ScheduleState | None) -> tuple[str | None, ...
         state.state.value,
         state.schedule.cron,
         state.schedule.time_zone,
-        _time(state.last_attempt_time),
+        _time(state.last_attempt_time, is_short=is_short),
         _attempt_status(state),
-        _time(state.next_time),
+        _time(state.next_time, is_short=is_short),
         own.name,
     )
 
 
-def _time(value: Any) -> str | None:
-    return None if value is None else f"{value:%Y-%m-%d %H:%M:%S}"
+def _time(value: Any, *, is_short: bool) -> str | None:
+    """A time to the second; on a terminal without its year."""
+    if value is None:
+        return None
+    return f"{value:%m-%d %H:%M:%S}" if is_short else f"{value:%Y-%m-%d %H:%M:%S}"
 
 
 def _attempt_status(state: ScheduleState) -> str | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
 from flinkjobs.cli.output import NOTHING, clean
+from flinkjobs.remedies import REMEDIES
 
 Data = Mapping[str, Any]
 
@@ -49,6 +52,14 @@ def reason(found: Data | None) -> str | None:
     return None if found is None else clean(f"{found['code']}: {found['message']}")
 
 
+def remedy(code: str, job_id: str) -> str | None:
+    """What to do about a reason, with the commands to type for this job; None for a code newer than this."""
+    told = REMEDIES.get(code)
+    return told and re.sub(
+        r"`(flinkjobs \w+) ID`", lambda found: f"`{found[1]} {shlex.quote(clean(job_id))}`", told
+    )
+
+
 _EVENTS: Final[Mapping[str, Callable[[Data], str]]] = {
     "submitted": lambda data: "submitted" + _by(data.get("by")) + _as(data.get("k8s_job_name")),
     "pod": lambda data: f"pod {data['pod']} is {data['phase']}",
@@ -86,15 +97,21 @@ def _as(name: str | None) -> str:
 
 
 _TROUBLES: Final[Mapping[str, str]] = {
-    "STAYS_CREATED": "stay CREATED",
-    "NO_FLINK_JOB_ID": "have no Flink Job ID",
-    "STATUS_LAGS": "may show an old status",
+    "STAYS_CREATED": "staying CREATED",
+    "NO_FLINK_JOB_ID": "without a Flink Job ID",
 }
+"""Troubles of jobs, which are counted; every other one is of the whole system."""
 
 
 def trouble(found: Data) -> str:
     """One of the troubles that are there now."""
-    what = _TROUBLES.get(found["trouble"], found["trouble"])
     listed = ", ".join(found["job_ids"])
     more = ", …" if found["count"] > len(found["job_ids"]) else ""
-    return clean(f"{found['count']} jobs {what} ({found['code']}){': ' + listed + more if listed else ''}")
+    named = f": {listed}{more}" if listed else ""
+    of_jobs = _TROUBLES.get(found["trouble"])
+    if of_jobs is not None:
+        jobs = "1 job" if found["count"] == 1 else f"{found['count']} jobs"
+        return clean(f"{jobs} {of_jobs} ({found['code']}){named}")
+    said = " ".join(str(part) for name in ("cluster", "error") if (part := found["data"].get(name)))
+    what = "Statuses may be old" if found["trouble"] == "STATUS_LAGS" else found["trouble"]
+    return clean(f"{what} ({found['code']}{': ' if said else ''}{said}){named}")
