@@ -16,6 +16,11 @@ from local.processes import ProcessError
 from local.stack import DATABASE, Interrupted, Stack, interruptible
 
 POLL_SECONDS = 1.0
+DOCTORS = (
+    *("MONGODB_URI", "MONGODB_DATABASE", "FLINK_REST_URL", "FLINK_HISTORY_URL", "FLINK_JOBMANAGER"),
+    *("FLINK_IMAGE", "K8S_NAMESPACE", "K8S_AUTH", "KUBECONFIG"),
+)
+"""The settings that `flinkjobs doctor` needs; one with a password in it has to be set by hand."""
 
 
 def main() -> int:
@@ -53,6 +58,8 @@ def directions(stack: Stack) -> list[str]:
     """Commands that can be pasted into another terminal."""
     submit, sync = stack.functions["submit"].url, stack.functions["sync"].url
     command = " ".join(f"{name}={value}" for name, value in stack.command_settings.items())
+    own = stack.function_settings
+    needed = " ".join(f"{name}={own[name]}" for name in DOCTORS if name in own and "@" not in own[name])
     kubernetes = stack.kubernetes
     kubectl = f"kubectl --kubeconfig {kubernetes.kubeconfig}"
     if kubernetes.url:  # kubectl sends a token over TLS only; the double speaks both on its port
@@ -75,6 +82,8 @@ def directions(stack: Stack) -> list[str]:
         "  .venv/bin/flinkjobs submit examples/word_count.py --wait",
         "  .venv/bin/flinkjobs jobs --watch",
         "  .venv/bin/flinkjobs schedules list",
+        "What is wrong, if anything; it asks each part itself, with the settings of the functions:",
+        f"  {needed} .venv/bin/flinkjobs doctor",
         "Kubernetes Jobs and pods:",
         f"  {kubectl} get jobs,pods -n {namespace} -l app=flink-python-job",
         f"  {kubectl} logs -n {namespace} POD | grep 'Job has been submitted'",
