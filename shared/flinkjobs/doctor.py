@@ -582,6 +582,9 @@ _UNREACHABLE_JOBMANAGER: Final = re.compile(
 )
 """What Flink's client prints when nothing answers at `-m`. The errors of Python have other names."""
 
+_JAVA_PACKAGE: Final = re.compile(r"\b(?:[a-z]\w*\.)+(?:[A-Z]\w*\$)*(?=[A-Z]\w*Exception\b)")
+"""What stands before the name of a Java exception, and tells a person nothing."""
+
 
 def _waiting(seen: Examination) -> Iterator[Finding]:
     check = "records.created"
@@ -700,7 +703,7 @@ def _sharper(code: str, message: str) -> tuple[str, str]:
     if code == ReasonCode.SUBMIT_FAILED:
         for line in lines:
             if _UNREACHABLE_JOBMANAGER.search(line):
-                return Code.JOBMANAGER_UNREACHABLE, line
+                return Code.JOBMANAGER_UNREACHABLE, _JAVA_PACKAGE.sub("", line)
         if MESSAGE_OF_EXIT_CODE[TIMED_OUT] in message:
             code = Code.SUBMIT_TIMED_OUT
     return code, " / ".join(lines)

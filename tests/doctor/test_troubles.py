@@ -254,7 +254,7 @@ TROUBLES: list[tuple[Trouble, Line]] = [
         Line(
             "records.no-id",
             "JOBMANAGER_UNREACHABLE",
-            r"etl_\d+: \S+AnnotatedConnectException: Connection refused: localhost/127\.0\.0\.1:1$",
+            r"etl_\d+: AnnotatedConnectException: Connection refused: localhost/127\.0\.0\.1:1$",
             "Correct FLINK_JOBMANAGER",
         ),
     ),

@@ -431,7 +431,7 @@ FAILS: list[tuple[str, Change, str, str, str]] = [
         ),
         "records.no-id",
         "JOBMANAGER_UNREACHABLE",
-        f"etl_1: {REFUSED_CONNECTION}",
+        "etl_1: AnnotatedConnectException: Connection refused: localhost/127.0.0.1:1",
     ),
     (
         "a submitter that was stopped",
