@@ -216,22 +216,23 @@ def store_admin(settings: Settings) -> AbstractContextManager[StoreAdmin]:
 @contextmanager
 def probes() -> Iterator[Probes]:
     """What `examine` asks with; all that it has opened is closed after the block."""
+    # All that the threads of `examine` need is imported here, one after the other: threads that import
+    # libraries at the same time meet modules of each other's that are half made.
+    from flinkjobs.adapters import flink, functions, kubernetes, mongo_probe, scheduler  # noqa: F401
     from flinkjobs.examine import Probes
 
     with ExitStack() as opened:
 
         def store(settings: Settings) -> StoreProbe:
-            from flinkjobs.adapters import mongo_probe
-
             return opened.enter_context(
                 closing(mongo_probe.connect_to_probe(settings.mongodb_uri, settings.mongodb_database))
             )
 
         def flinks(settings: Settings) -> Mapping[str, FlinkProbe]:
-            from flinkjobs.adapters.flink import HttpFlink, new_client
-
-            client = opened.enter_context(new_client(settings.flink_clusters.values()))
-            return {name: HttpFlink(cluster, client) for name, cluster in settings.flink_clusters.items()}
+            client = opened.enter_context(flink.new_client(settings.flink_clusters.values()))
+            return {
+                name: flink.HttpFlink(cluster, client) for name, cluster in settings.flink_clusters.items()
+            }
 
         def function(url: str, settings: ClientSettings) -> RemoteFunction:
             called = remote_function(url, settings)

@@ -70,9 +70,13 @@ class Probes:
 
 @dataclass(frozen=True, slots=True)
 class AllSettings:
-    """The settings of every part; of the schedules None where no scheduler is named."""
+    """The settings of every part; of the schedules None where no scheduler is named.
 
-    functions: Settings
+    Attributes:
+        functions: or what is wrong with them: what is outside the functions can be asked all the same.
+    """
+
+    functions: Settings | Refused
     client: ClientSettings
     schedules: ScheduleSettings | None
 
@@ -93,14 +97,23 @@ def examine(
         return Examination(now=clock(), settings=Refused(str(error)))
     settings = read.functions
     with ThreadPoolExecutor(max_workers=THREADS) as threads:
-        store = threads.submit(_store, settings, probes)
-        cluster = threads.submit(_cluster, settings, probes)
-        flinks = {name: threads.submit(_flink, flink) for name, flink in probes.flinks(settings).items()}
         functions = {
             name: threads.submit(_is_ready, url, read.client, probes)
             for name, url in read.client.urls.items()
         }
         schedules = threads.submit(_schedules, read.schedules, probes)
+        own = tuple(read.schedules.own.values()) if read.schedules else ()
+        if isinstance(settings, Refused):
+            return Examination(
+                now=clock(),
+                settings=settings,
+                functions={name: told.result() for name, told in functions.items()},
+                own=own,
+                schedules=schedules.result(),
+            )
+        store = threads.submit(_store, settings, probes)
+        cluster = threads.submit(_cluster, settings, probes)
+        flinks = {name: threads.submit(_flink, flink) for name, flink in probes.flinks(settings).items()}
         stored, kubernetes = store.result(), cluster.result()
         records = _records(stored, kubernetes, threads, clock())
         return Examination(
@@ -115,7 +128,7 @@ def examine(
             flink={name: told.result()[0] for name, told in flinks.items()},
             history=_histories(flinks),
             functions={name: told.result() for name, told in functions.items()},
-            own=tuple(read.schedules.own.values()) if read.schedules else (),
+            own=own,
             schedules=schedules.result(),
             sync=stored.sync,
             cleanup=stored.cleanup,

@@ -100,6 +100,21 @@ def test_as_a_process_with_nothing_but_json_on_standard_output(system: System, t
     assert "s3cret" not in done.stdout
 
 
+def test_the_libraries_are_whole_before_threads_ask_with_them() -> None:
+    """Imported by threads beside each other, `requests` was met half made now and then."""
+    program = (
+        "import sys\n"
+        "from flinkjobs import bootstrap\n"
+        "wanted = {'httpx', 'kubernetes.client', 'pymongo', 'google.cloud.scheduler_v1', 'requests'}\n"
+        "with bootstrap.probes():\n"
+        "    print(*sorted(wanted - set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=SECONDS
+    )
+    assert done.stdout == "\n"
+
+
 def test_nothing_is_changed(system: System, doctor: Doctor) -> None:
     system.kubernetes.control.add(PodFault(effect="image-pull"))
     system.submit()
@@ -140,6 +155,21 @@ def test_settings_that_are_missing_are_a_finding(system: System, doctor: Doctor)
     result = doctor()
     assert result.exit_code == 1
     assert result.stdout.splitlines()[0].endswith("SETTINGS: MONGODB_URI is required and not set")
+
+
+def test_without_the_settings_of_the_functions_their_outside_is_checked_all_the_same(
+    system: System, doctor: Doctor
+) -> None:
+    """Who has only URLs still learns whether the functions answer and the schedules ring."""
+    del system.environ["MONGODB_URI"]
+    with system.schedules() as schedules:
+        schedules.pause("flinkjobs-sync")
+    told = findings(doctor("--json").stdout)
+    assert next(iter(told)) == "settings"
+    assert told["mongodb"]["verdict"] == "skipped"
+    assert (told["function.sync"]["verdict"], told["function.cleanup"]["verdict"]) == ("ok", "ok")
+    assert told["schedule.sync"]["code"] == "SCHEDULE_PAUSED"
+    assert told["schedule.cleanup"]["verdict"] == "ok"
 
 
 def test_one_of_two_clusters_is_down(system: System, doctor: Doctor) -> None:

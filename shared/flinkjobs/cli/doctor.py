@@ -15,8 +15,10 @@ from flinkjobs import bootstrap
 from flinkjobs.cli.exits import Exit
 from flinkjobs.cli.output import Output, clean
 from flinkjobs.cli.session import JsonOption, Session, session_of
-from flinkjobs.doctor import Finding, Verdict, first_failing, is_healthy, judge
+from flinkjobs.doctor import Finding, Refused, Verdict, first_failing, is_healthy, judge
+from flinkjobs.errors import SettingsError
 from flinkjobs.examine import AllSettings, examine
+from flinkjobs.settings import Settings
 
 STYLES: Final[Mapping[Verdict, str]] = {
     Verdict.OK: "green",
@@ -56,8 +58,13 @@ def doctor(context: typer.Context, json: JsonOption = False) -> None:
 def _settings(session: Session) -> AllSettings:
     connection = session.connection
     is_scheduled = bool(session.environ.get("SCHEDULER_PARENT", "").strip())
+    functions: Settings | Refused
+    try:
+        functions = connection.settings()
+    except SettingsError as error:
+        functions = Refused(str(error))
     return AllSettings(
-        functions=connection.settings(),
+        functions=functions,
         client=connection.client,
         schedules=connection.schedule_settings if is_scheduled else None,
     )

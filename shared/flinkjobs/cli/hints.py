@@ -55,6 +55,7 @@ OPTION_OF: Final[Mapping[str, str]] = {
     "query:to": "--until",
     "query:limit": "--limit",
     "query:cursor": "--cursor",
+    "/cron": "CRON",
 }
 """The option by which a person gives what a fault points at; an entry of a list counts as the list."""
 
