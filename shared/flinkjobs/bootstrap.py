@@ -346,12 +346,18 @@ def _sync_caller(url: str) -> Callable[[str], Mapping[str, Any]]:
     return sync
 
 
+SWITCH_INTERVAL_SECONDS: Final = 0.001
+"""How long a thread that has received something waits for the one that computes. Answers arrive in many
+pieces, and after each Python's default of five milliseconds would hold up MongoDB and the pass in turn."""
+
+
 def _sync(settings: Settings, cluster: Cluster) -> Sync:
     """What a pass works with. The cluster connects to nobody: if that fails, nothing is left open."""
     from flinkjobs.adapters.flink import HttpFlink, new_client
     from flinkjobs.model import Policy
     from flinkjobs.sync import Sync
 
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     client = new_client(settings.flink_clusters.values())
     return Sync(
         cluster=cluster,

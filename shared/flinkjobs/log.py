@@ -21,6 +21,12 @@ _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, default=str)
 """Made once: a pass may log a thousand lines."""
 
 
+def fields_of(record: logging.LogRecord) -> Sequence[Mapping[str, Any]]:
+    """The fields of each event that a log record stands for: as a rule of one."""
+    each: Sequence[Mapping[str, Any]] = getattr(record, "each", ({},))
+    return each
+
+
 class _JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -32,8 +38,7 @@ class _JsonLines(logging.Formatter):
             line["logger"] = record.name
         if record.exc_info:
             line["stack"] = self.formatException(record.exc_info)
-        each: Sequence[Mapping[str, Any]] = getattr(record, "each", ({},))
-        text = "\n".join([_ENCODER.encode({**line, **fields}) for fields in each])
+        text = "\n".join([_ENCODER.encode({**line, **fields}) for fields in fields_of(record)])
         return text.encode(errors="backslashreplace").decode()  # half a surrogate pair becomes its escape
 
 

@@ -69,7 +69,7 @@ RECORDS_PER_STEP: Final = 1_000
 RECORDS_PER_WRITE: Final = 250
 """Of the records that only moved in Flink, so many are written at once, while the next ones are decided."""
 
-WRITES_AT_ONCE: Final = 2
+WRITES_AT_ONCE: Final = 3
 """So many writes are under way beside the deciding."""
 
 REQUEST_GRACE_SECONDS: Final = 10.0

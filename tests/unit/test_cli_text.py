@@ -170,6 +170,12 @@ def test_events_of_the_functions_are_lines_beside_the_result(capsys: pytest.Capt
         "flinkjobs: warning: indexes.not_ensured code=X detail=a b",
         "flinkjobs: error: job.not_decided job_id=a_1 exception=ValueError('boom')",
     ]
+    _log_to_standard_error("INFO")
+    log.info_each("job.moved", [{"job_id": "a_1"}, {"job_id": "a_2"}])
+    assert capsys.readouterr().err.splitlines() == [
+        "flinkjobs: info: job.moved job_id=a_1",
+        "flinkjobs: info: job.moved job_id=a_2",
+    ]
     _log_to_standard_error("DEBUG")
     log.error("job.not_decided", exception=error)
     assert "ValueError: boom" in capsys.readouterr().err.splitlines()

@@ -29,6 +29,7 @@ from pymongo.errors import (
     WTimeoutError,
 )
 from pymongo.errors import ConnectionFailure as MongoConnectionFailure
+from pymongo.write_concern import WriteConcern
 
 from flinkjobs.adapters import at_rest
 from flinkjobs.errors import (
@@ -146,7 +147,9 @@ class MongoJobStore:
         self._runs: MongoCollection[dict[str, Any]] = client[database]["sync_runs"]
         self._cleanup_runs: MongoCollection[dict[str, Any]] = client[database]["cleanup_runs"]
         self._templates: MongoCollection[dict[str, Any]] = client[database]["job_templates"]
-        self._leases: MongoCollection[dict[str, Any]] = client[database]["leases"]
+        self._leases: MongoCollection[dict[str, Any]] = client[database].get_collection(
+            "leases", write_concern=_without_journal(client.write_concern)
+        )
         self._client = client
 
     def insert(self, record: JobRecord, details: Mapping[str, Any]) -> None:
@@ -633,7 +636,12 @@ def _conditional(update: Update, now: datetime, run_id: str) -> UpdateOne:
         "status": before.status.value,
         "revision": before.revision,
     }
-    return UpdateOne(unchanged, {"$set": changed})
+    return UpdateOne(unchanged, {"$set": changed}, hint="_id_")  # else it weighs the other indexes as well
+
+
+def _without_journal(concern: WriteConcern) -> WriteConcern:
+    """Of a lease: if a server that crashes forgets it, its holder finds it gone before the next write."""
+    return WriteConcern(**{name: value for name, value in concern.document.items() if name != "j"})
 
 
 def _from_now(seconds: float) -> dict[str, Any]:

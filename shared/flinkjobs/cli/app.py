@@ -7,10 +7,11 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
 from typer.exceptions import Abort, TyperException
@@ -152,19 +153,25 @@ def _wants_json(arguments: list[str]) -> bool:
 
 class _Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        fields = getattr(record, "fields", {}).items()
-        told = " ".join(f"{name}={value}" for name, value in fields)
-        text = clean(f"{record.levelname.lower()}: {record.getMessage()} {told}")
-        if record.exc_info and log.LOGGER.isEnabledFor(logging.DEBUG):
-            return f"flinkjobs: {text}\n{self.formatException(record.exc_info)}"
-        raised = clean(f"exception={record.exc_info[1]!r}") if record.exc_info else ""
-        return f"flinkjobs: {text} {raised}".rstrip()
+        return "\n".join([_line(record, fields) for fields in log.fields_of(record)])
+
+
+def _line(record: logging.LogRecord, fields: Mapping[str, Any]) -> str:
+    told = " ".join(f"{name}={value}" for name, value in fields.items())
+    text = clean(f"{record.levelname.lower()}: {record.getMessage()} {told}")
+    if record.exc_info and log.LOGGER.isEnabledFor(logging.DEBUG):
+        return f"flinkjobs: {text}\n{_LINES.formatException(record.exc_info)}"
+    raised = clean(f"exception={record.exc_info[1]!r}") if record.exc_info else ""
+    return f"flinkjobs: {text} {raised}".rstrip()
+
+
+_LINES: Final = _Lines()
 
 
 def _log_to_standard_error(level: str) -> None:
     """The functions' events are no result: they go beside it, those that matter only when asked for."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Lines())
+    handler.setFormatter(_LINES)
     log.LOGGER.handlers = [handler]
     log.LOGGER.propagate = False
     log.LOGGER.setLevel(level)
