@@ -14,9 +14,10 @@ Nothing here does I/O or reads a clock. A result equal to the record means that 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
+
+from msgspec.structs import replace
 
 from flinkjobs.errors import cut
 from flinkjobs.model import (

@@ -2,15 +2,19 @@
 
 All of them are frozen: a new state is a new value. Times are aware UTC datetimes, durations are
 seconds unless a name says otherwise. Enums keep the spelling that MongoDB, Flink or Kubernetes use.
+Those of which a pass makes some for every record that moves are `msgspec.Struct`s, which are made, copied
+and compared several times as fast as dataclasses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final, NamedTuple, Protocol, TypeAlias
+
+import msgspec
 
 
 class Status(StrEnum):
@@ -71,8 +75,7 @@ class Reason:
     since: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class FlinkJobRef:
+class FlinkJobRef(msgspec.Struct, frozen=True, gc=False):
     """One Flink job that a record's script submitted, and the last that Flink said of it.
 
     Attributes:
@@ -99,8 +102,26 @@ class FlinkJobRef:
     missing_passes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class JobRecord:
+class DocumentId:
+    """The store's own name of a document: no part of what a record says, so each is equal to every other.
+
+    Attributes:
+        value: for the store alone.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        self.value: Final = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DocumentId)
+
+    def __hash__(self) -> int:
+        return hash(DocumentId)
+
+
+class JobRecord(msgspec.Struct, frozen=True, gc=False):
     """What a synchronisation pass needs of one document of `flink_jobs`.
 
     Attributes:
@@ -120,7 +141,7 @@ class JobRecord:
             once that is there.
         revision: counts the writes; every write is conditional on it being as read.
         document_id: the store's own name of the document that was read, by which it is written: a job id of
-            the old platform may occur twice. No part of what the record says.
+            the old platform may occur twice.
     """
 
     job_id: str
@@ -139,7 +160,7 @@ class JobRecord:
     missing_since: datetime | None = None
     in_flight_until: datetime | None = None
     revision: int | None = None
-    document_id: object = field(default=None, compare=False, repr=False)
+    document_id: DocumentId = DocumentId(None)
 
     @property
     def flink_job_id(self) -> str | None:
@@ -211,8 +232,7 @@ class Unreachable:
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class FlinkJob:
+class FlinkJob(msgspec.Struct, frozen=True, gc=False):
     """One Flink job as a cluster or a History Server described it.
 
     Attributes:
@@ -375,8 +395,7 @@ class NoKubernetesJob:
 SubmitterObservation: TypeAlias = Submitter | NoKubernetesJob | Unreachable
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(msgspec.Struct, frozen=True):
     """All that one pass saw of one record.
 
     Attributes:
@@ -385,7 +404,7 @@ class Observation:
     """
 
     submitter: SubmitterObservation | None = None
-    flink: Mapping[str, FlinkObservation] = field(default_factory=dict)
+    flink: Mapping[str, FlinkObservation] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,8 +428,7 @@ class Keep:
     """Nothing is to be written."""
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(msgspec.Struct, frozen=True):
     """The record is to become `after`, provided it still is `before`."""
 
     before: JobRecord

@@ -6,10 +6,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from threading import Lock
 from typing import Any, Final, TypeAlias, TypeVar
+
+from msgspec.structs import replace
 
 from flinkjobs.errors import FlinkjobsError
 from flinkjobs.harvest import find_by_name

@@ -6,12 +6,12 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import pytest
 from bson.datetime_ms import DatetimeMS
+from msgspec.structs import replace
 from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.database import Database

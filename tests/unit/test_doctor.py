@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from flinkjobs.doctor import (
@@ -97,7 +98,7 @@ def record(code: ReasonCode | None = None, message: str = "why", **fields: objec
         job_id="etl_1", status=Status.CREATED, submitted_at=NOW - HOUR, k8s_job_name="flink-py-etl-1"
     )
     reason = Reason(code=code, message=message, since=NOW - HOUR) if code else None
-    return replace(made, reason=reason, **fields)  # type: ignore[arg-type]
+    return msgspec.structs.replace(made, reason=reason, **fields)
 
 
 def healthy() -> Examination:

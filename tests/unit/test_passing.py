@@ -3,9 +3,11 @@
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import cast
+
+from msgspec.structs import replace
 
 from flinkjobs import sync
 from flinkjobs.model import Policy, Skipped, Update

@@ -9,13 +9,13 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import Any, Final
 
 import bson
 from bson.codec_options import DatetimeConversion
+from msgspec.structs import replace
 from pymongo import ASCENDING, DESCENDING, IndexModel, MongoClient, ReturnDocument, UpdateOne
 from pymongo.collection import Collection as MongoCollection
 from pymongo.errors import (
@@ -42,6 +42,7 @@ from flinkjobs.errors import (
 )
 from flinkjobs.model import (
     AtRest,
+    DocumentId,
     FlinkJobRef,
     IdSource,
     JobRecord,
@@ -451,7 +452,7 @@ def read_record(document: _JobDocument) -> JobRecord | UnreadableRecord:
             missing_since=read_time(document.get("missing_since")),
             in_flight_until=read_time(document.get("in_flight_until")),
             revision=_revision(document),
-            document_id=document.get("_id"),
+            document_id=DocumentId(document.get("_id")),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         return UnreadableRecord(
@@ -631,7 +632,7 @@ def _conditional(update: Update, now: datetime, run_id: str) -> UpdateOne:
     changed["revision"] = (before.revision or 0) + 1
     changed["synced_by"] = run_id
     unchanged = {
-        "_id": before.document_id,
+        "_id": before.document_id.value,
         "job_id": before.job_id,
         "status": before.status.value,
         "revision": before.revision,
