@@ -43,9 +43,11 @@ from flinkjobs.retention import (
     clock_skew,
     is_doubtful,
     judge,
+    record_of,
     settled,
 )
 from flinkjobs.sync import KUBERNETES_UNAVAILABLE, LOG_UNREACHABLE, RUN_NOT_SAVED, Sync, harvest
+from flinkjobs.turns import Age, Candidate, Line, Marks, in_turn
 
 T = TypeVar("T")
 
@@ -100,55 +102,18 @@ class Cleanup:
 
 
 @dataclass(frozen=True, slots=True)
-class _Candidate:
-    """An object that may go, as the plan saw it."""
-
-    leftover: Leftover
-    has_record: bool
-
-    @property
-    def order(self) -> tuple[datetime, str, str]:
-        """The oldest goes first."""
-        leftover = self.leftover
-        assert leftover.over_since is not None  # noqa: S101 - the rule lets nothing go without it
-        return leftover.over_since, leftover.name, leftover.uid
-
-
-class _Candidates:
-    """The oldest of the candidates, however many are offered."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._found: list[_Candidate] = []
-
-    def offer(self, candidate: _Candidate) -> list[_Candidate]:
-        """Takes one more; returns those for which there is no room."""
-        self._found.append(candidate)
-        return self._cut() if len(self._found) >= 2 * self._most else []
-
-    def _cut(self) -> list[_Candidate]:
-        self._found.sort(key=lambda candidate: candidate.order)
-        dropped = self._found[self._most :]
-        del self._found[self._most :]
-        return dropped
-
-    def close(self) -> tuple[list[_Candidate], list[_Candidate]]:
-        """The oldest ones in their order, and the last for which there is no room."""
-        dropped = self._cut()
-        return self._found, dropped
-
-
-@dataclass(frozen=True, slots=True)
 class _Plan:
-    """What may go, oldest first.
+    """What may go, in the order of its turn.
 
     Attributes:
         certain: what needs no look.
         unsettled: what goes if a look settles its record, or if it is given up.
+        lines: the two lines in which they stand.
     """
 
-    certain: Sequence[_Candidate]
-    unsettled: Sequence[_Candidate]
+    certain: Sequence[Candidate]
+    unsettled: Sequence[Candidate]
+    lines: tuple[Line, Line]
 
 
 @dataclass(slots=True)
@@ -169,8 +134,11 @@ class _Work:
     Attributes:
         now: the API server's time.
         lease: None in a dry run.
-        settled_by_look: records that a dry run's look would have settled.
+        marks: of the run before.
+        settled_by_look: records as a dry run's look would have left them, by job id and document.
         given_up: uids of what goes although its record is not settled.
+        untried: uids of the candidates that the run did not come to.
+        stayed: uids of those that it tried in vain.
         stopped: the lease, the store or the API server is gone.
     """
 
@@ -181,13 +149,16 @@ class _Work:
     pace: Pace
     threads: ThreadPoolExecutor
     lease: Held | None
+    marks: Marks
     jobs: _Tally = field(default_factory=_Tally)
     orphans: _Tally = field(default_factory=_Tally)
     oldest_kept: datetime | None = None
     errors: list[Mapping[str, Any]] = field(default_factory=list)
     harvested: int = 0
-    settled_by_look: dict[str, Settled] = field(default_factory=dict)
+    settled_by_look: dict[tuple[str, Any], Settled] = field(default_factory=dict)
     given_up: set[str] = field(default_factory=set)
+    untried: set[str] = field(default_factory=set)
+    stayed: set[str] = field(default_factory=set)
     logs_saved: int = 0
     stopped: bool = False
 
@@ -198,6 +169,16 @@ class _Work:
         self.tally(leftover).kept[reason] += 1
         if leftover.kind is Kind.JOB and leftover.over_since is not None:
             self.oldest_kept = min(self.oldest_kept or leftover.over_since, leftover.over_since)
+
+    def put_off(self, candidate: Candidate, reason: Kept = Kept.OVER_LIMIT) -> None:
+        """Keeps a candidate that the run does not come to."""
+        self.untried.add(candidate.leftover.uid)
+        self.keep(candidate.leftover, reason)
+
+    def stay(self, candidate: Candidate, reason: Kept) -> None:
+        """Keeps a candidate that the run has tried to settle or to delete."""
+        self.stayed.add(candidate.leftover.uid)
+        self.keep(candidate.leftover, reason)
 
     def error(self, job_id: str | None, error: FlinkjobsError) -> None:
         """Notes an error; one of a peer, with no job id, once."""
@@ -245,14 +226,18 @@ def run(cleanup: Cleanup, *, dry_run: bool = False) -> dict[str, Any]:
             monotonic=time.monotonic,
             sleep=time.sleep,
         )
+        cursor = holding.cursor if holding is not None else cleanup.store.cursor_of_lease(LEASE)
+        marks = Marks.from_text(cursor)
 
         def begin() -> tuple[_Work, _Plan]:
             now = _server_time(cleanup)
-            work = _Work(cleanup, run_id, dry_run, now, pace, threads, holding)
+            work = _Work(cleanup, run_id, dry_run, now, pace, threads, holding, marks)
             return work, _plan(work)
 
         work, plan = _patiently(pace, begin)
-        _work_through(work, plan)
+        left = _work_through(work, plan)
+        if holding is not None:
+            holding.cursor = left.to_text()
         report = _report(run_id, started_at, began, work, dry_run=dry_run)
         if not dry_run:
             try:
@@ -294,8 +279,8 @@ def _server_time(cleanup: Cleanup) -> datetime:
 def _plan(work: _Work) -> _Plan:
     """Judges everything there is."""
     cleanup = work.cleanup
-    certain = _Candidates(2 * cleanup.max_deletions)  # some of them may turn out to have to stay
-    unsettled = _Candidates(cleanup.max_deletions)
+    certain = Line(2 * cleanup.max_deletions, work.marks.certain)  # some of them may turn out to stay
+    unsettled = Line(cleanup.max_deletions, work.marks.unsettled)
     listed = known = 0
     for leftover, record in _with_records(cleanup.store, _leftovers(work)):
         work.tally(leftover).found += 1
@@ -305,14 +290,14 @@ def _plan(work: _Work) -> _Plan:
         if isinstance(verdict, Kept):
             work.keep(leftover, verdict)
             continue
-        candidates = certain if verdict is Next.DELETE else unsettled
-        for dropped in candidates.offer(_Candidate(leftover, record is not None)):
+        line = certain if verdict is Next.DELETE else unsettled
+        for dropped in line.offer(Candidate(leftover, record is not None)):
             work.keep(dropped.leftover, Kept.OVER_LIMIT)
     (first, over), (first_unsettled, over_unsettled) = certain.close(), unsettled.close()
     for dropped in over + over_unsettled:
         work.keep(dropped.leftover, Kept.OVER_LIMIT)
     if not is_doubtful(listed=listed, known=known):
-        return _Plan(first, first_unsettled)
+        return _Plan(first, first_unsettled, (certain, unsettled))
     if listed > 1:
         raise SelectorOrDatabaseError(
             f"selector_or_database: of {listed} objects with our label only {known} have a record: the "
@@ -320,7 +305,7 @@ def _plan(work: _Work) -> _Plan:
         )
     for candidate in first:  # a single one without a record says nothing about the settings: it stays
         work.keep(candidate.leftover, Kept.NO_RECORD)
-    return _Plan((), ())
+    return _Plan((), (), (certain, unsettled))
 
 
 def _leftovers(work: _Work) -> Iterator[Leftover]:
@@ -372,28 +357,37 @@ def _with_records(
 def _looked_up(store: JobStore, portion: Sequence[Leftover]) -> list[tuple[Leftover, Settled | None]]:
     job_ids = {leftover.job_id for leftover in portion if leftover.job_id}
     known = store.settled(job_ids) if job_ids else {}
-    return [(leftover, known.get(leftover.job_id)) for leftover in portion]
+    return [(leftover, record_of(leftover, known.get(leftover.job_id, ()))) for leftover in portion]
 
 
 # --- carrying it out --------------------------------------------------------------------------------
 
 
-def _work_through(work: _Work, plan: _Plan) -> None:
-    """Looks at what is unsettled, for half of the time at most; then deletes up to the limits of the run."""
+def _work_through(work: _Work, plan: _Plan) -> Marks:
+    """Looks at what is unsettled, for half of the time at most; then deletes up to the limits of the run.
+
+    Returns:
+        The marks for the next run.
+    """
     ready = list(plan.certain)
     least_seconds_left = work.pace.seconds_left() / 2
-    for chunk in _chunks(plan.unsettled, RECORDS_PER_LOOKUP):
-        budget_seconds = work.pace.seconds_left() - least_seconds_left
+    for chunk in _growing_chunks(plan.unsettled, THREADS, RECORDS_PER_LOOKUP):
+        budget_seconds = max(0.0, work.pace.seconds_left() - least_seconds_left)
         ready += _unless_over(work, chunk, partial(_look, budget_seconds=budget_seconds))
-    ready.sort(key=lambda candidate: candidate.order)
+    ready = in_turn(ready, work.marks.certain)
     for portion in _chunks(ready, PORTION):
         _unless_over(work, portion, _delete)
+    marks: list[Age | None] = [
+        line.next_mark(candidates, untried=work.untried, stayed=work.stayed)
+        for line, candidates in zip(plan.lines, (ready, plan.unsettled), strict=True)
+    ]
+    return Marks(*marks)
 
 
-_Step: TypeAlias = Callable[[_Work, Sequence[_Candidate]], Sequence[_Candidate]]
+_Step: TypeAlias = Callable[[_Work, Sequence[Candidate]], Sequence[Candidate]]
 
 
-def _unless_over(work: _Work, candidates: Sequence[_Candidate], step: _Step) -> Sequence[_Candidate]:
+def _unless_over(work: _Work, candidates: Sequence[Candidate], step: _Step) -> Sequence[Candidate]:
     """Takes a step with these candidates. Once the run is over, or when the store goes, they are kept."""
     reason = Kept.OVER_LIMIT
     try:
@@ -403,18 +397,20 @@ def _unless_over(work: _Work, candidates: Sequence[_Candidate], step: _Step) -> 
         work.error(None, error)
         work.stopped, reason = True, Kept.ERROR
     for candidate in candidates:
-        work.keep(candidate.leftover, reason)
+        work.put_off(candidate, reason)
     return []
 
 
-def _look(work: _Work, candidates: Sequence[_Candidate], *, budget_seconds: float) -> list[_Candidate]:
+def _look(work: _Work, candidates: Sequence[Candidate], *, budget_seconds: float) -> list[Candidate]:
     """Looks at the unsettled as a pass does; returns those that may go now."""
     sync = replace(work.cleanup.sync, budget_seconds=budget_seconds)
-    job_ids = {candidate.leftover.job_id for candidate in candidates}
+    job_ids = list(dict.fromkeys(candidate.leftover.job_id for candidate in candidates))
     look = harvest(sync, job_ids, run_id=work.run_id, write=not work.dry_run)
     work.errors += look.errors
     if work.dry_run:
-        work.settled_by_look |= {job_id: settled(record) for job_id, record in look.records.items()}
+        work.settled_by_look |= {
+            (record.job_id, record.document_id): settled(record) for record in look.records
+        }
     unseen = {error["job_id"] for error in look.errors if error["code"] in _NOT_LOOKED_AT}
     ready, hopeless = [], []
     for candidate, record in _fresh(work, candidates):
@@ -424,11 +420,13 @@ def _look(work: _Work, candidates: Sequence[_Candidate], *, budget_seconds: floa
             work.harvested += 1
             ready.append(candidate)
         elif isinstance(verdict, Kept):
-            work.keep(leftover, verdict)
+            work.stay(candidate, verdict)
         elif leftover.job_id in look.passed_over:
-            work.keep(leftover, Kept.OVER_LIMIT)
+            work.put_off(candidate)
         elif verdict is Next.HARVEST or {leftover.job_id, None} & unseen:
-            work.keep(leftover, Kept.UNSETTLED)
+            work.stay(candidate, Kept.UNSETTLED)
+        elif leftover.job_id in look.conflicts:  # what was found is not written
+            work.stay(candidate, Kept.CHANGED)
         else:
             hopeless.append(candidate)
     return ready + _give_up(work, hopeless)
@@ -438,30 +436,35 @@ _NOT_LOOKED_AT: Final = (KUBERNETES_UNAVAILABLE, LOG_UNREACHABLE)
 """Errors of a look after which the log may still hold an id: nothing is given up then."""
 
 
-def _fresh(work: _Work, candidates: Sequence[_Candidate]) -> Iterator[tuple[_Candidate, Settled | None]]:
+def _fresh(work: _Work, candidates: Sequence[Candidate]) -> Iterator[tuple[Candidate, Settled | None]]:
     """The candidates with their records as they are now; one whose record came or went is kept."""
-    found = _looked_up(work.cleanup.store, [candidate.leftover for candidate in candidates])
-    for candidate, (leftover, stored) in zip(candidates, found, strict=True):
-        record = work.settled_by_look.get(leftover.job_id, stored)
+    stored = work.cleanup.store.settled({candidate.leftover.job_id for candidate in candidates})
+    for candidate in candidates:
+        leftover = candidate.leftover
+        found = [
+            work.settled_by_look.get((each.job_id, each.document_id), each)
+            for each in stored.get(leftover.job_id, ())
+        ]
+        record = record_of(leftover, found)
         if candidate.has_record == (record is not None):
             yield candidate, record
         else:
-            work.keep(leftover, Kept.CHANGED)
+            work.stay(candidate, Kept.CHANGED)
 
 
-def _give_up(work: _Work, candidates: Sequence[_Candidate]) -> list[_Candidate]:
+def _give_up(work: _Work, candidates: Sequence[Candidate]) -> list[Candidate]:
     """Keeps the end of each log on its record; returns those for which that is done."""
     done = []
     logs = work.threads.map(lambda candidate: _log_of(work, candidate.leftover), candidates)
     for candidate, found in zip(candidates, logs, strict=True):
         leftover = candidate.leftover
         if isinstance(found, FlinkjobsError):
-            work.keep(leftover, Kept.ERROR)
+            work.stay(candidate, Kept.ERROR)
             work.error(leftover.job_id, found)
             continue
         if found is not None and not work.dry_run:
             if (refused := _save_log(work, leftover, found)) is not None:
-                work.keep(leftover, refused)
+                work.stay(candidate, refused)
                 continue
             log.warning("job.given_up", job_id=leftover.job_id, k8s_job_name=leftover.job_name, pod=found.pod)
         work.logs_saved += found is not None
@@ -475,11 +478,12 @@ def _save_log(work: _Work, leftover: Leftover, found: SubmitterLog) -> Kept | No
     if work.stopped:
         return Kept.ERROR
     try:
-        return None if work.cleanup.store.save_submitter_log(leftover.job_id, found) else Kept.CHANGED
+        is_saved = work.cleanup.store.save_submitter_log(leftover.job_id, leftover.job_name, found)
     except FlinkjobsError as error:
         work.error(None, error)
         work.stopped = True
         return Kept.ERROR
+    return None if is_saved else Kept.CHANGED
 
 
 def _log_of(work: _Work, leftover: Leftover) -> SubmitterLog | FlinkjobsError | None:
@@ -505,7 +509,7 @@ def _output_of(cluster: Housekeeping, pod: Pod) -> str:
     return container.state.message if container and isinstance(container.state, Terminated) else ""
 
 
-def _delete(work: _Work, candidates: Sequence[_Candidate]) -> Sequence[_Candidate]:
+def _delete(work: _Work, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
     """Deletes those about which a fresh read of the records agrees, as long as there are places."""
     may_go = []
     for candidate, record in _fresh(work, candidates):
@@ -513,45 +517,53 @@ def _delete(work: _Work, candidates: Sequence[_Candidate]) -> Sequence[_Candidat
         if verdict is Next.DELETE or (verdict is Next.GIVE_UP and candidate.leftover.uid in work.given_up):
             may_go.append(candidate)
         else:
-            work.keep(candidate.leftover, verdict if isinstance(verdict, Kept) else Kept.CHANGED)
+            work.stay(candidate, verdict if isinstance(verdict, Kept) else Kept.CHANGED)
     while may_go and work.places > 0 and not work.stopped:
         now_going = may_go[: work.places]
         del may_go[: work.places]
         _delete_all(work, now_going)
     for candidate in may_go:
-        work.keep(candidate.leftover, Kept.OVER_LIMIT)
+        work.put_off(candidate)
     return []
 
 
 _Outcome: TypeAlias = Deletion | Kept | FlinkjobsError
 
 
-def _delete_all(work: _Work, candidates: Sequence[_Candidate]) -> None:
+def _delete_all(work: _Work, candidates: Sequence[Candidate]) -> None:
     """Deletes these, several at once, and counts what came of it."""
     outcomes = list(work.threads.map(lambda candidate: _delete_one(work, candidate.leftover), candidates))
     for candidate, outcome in zip(candidates, outcomes, strict=True):
-        leftover, tally = candidate.leftover, work.tally(candidate.leftover)
         if isinstance(outcome, KubernetesUnavailableError):
-            work.keep(leftover, Kept.UNCONFIRMED if _is_unanswered(outcome) else Kept.OVER_LIMIT)
+            work.stay(candidate, Kept.UNCONFIRMED if _is_unanswered(outcome) else Kept.OVER_LIMIT)
             work.error(None, outcome)
         elif isinstance(outcome, FlinkjobsError):
-            work.keep(leftover, Kept.ERROR)
-            work.error(leftover.job_id, outcome)
+            work.stay(candidate, Kept.ERROR)
+            work.error(candidate.leftover.job_id, outcome)
+        elif outcome is Kept.OVER_LIMIT:
+            work.put_off(candidate)
         elif isinstance(outcome, Kept):
-            work.keep(leftover, outcome)
-        elif outcome is Deletion.GONE:
-            tally.gone += 1
+            work.stay(candidate, outcome)
         elif outcome is Deletion.BEGUN:
-            work.keep(leftover, Kept.DELETING)
+            work.stay(candidate, Kept.DELETING)
         else:
-            tally.deleted += 1
-            if len(tally.names) < NAMES_REPORTED:
-                tally.names.append(leftover.name)
-            if not candidate.has_record and not work.dry_run:
-                what = {"kind": leftover.kind.value, "name": leftover.name, "job_id": leftover.job_id}
-                log.warning("cleanup.without_record", **what)
+            _count(work, candidate, outcome)
     if all(map(_is_unanswered, outcomes)):
         work.stopped = True  # nobody is there: the next run finds out more cheaply
+
+
+def _count(work: _Work, candidate: Candidate, outcome: Deletion) -> None:
+    """Counts an object that is not there any more."""
+    leftover, tally = candidate.leftover, work.tally(candidate.leftover)
+    if outcome is Deletion.GONE:
+        tally.gone += 1
+        return
+    tally.deleted += 1
+    if len(tally.names) < NAMES_REPORTED:
+        tally.names.append(leftover.name)
+    if not candidate.has_record and not work.dry_run:
+        what = {"kind": leftover.kind.value, "name": leftover.name, "job_id": leftover.job_id}
+        log.warning("cleanup.without_record", **what)
 
 
 def _is_unanswered(outcome: _Outcome) -> bool:
@@ -638,6 +650,14 @@ _LEFT: Final = (Kept.OVER_LIMIT, Kept.CHANGED, Kept.UNCONFIRMED, Kept.ERROR)
 
 def _counts(kept: Counter[Kept]) -> dict[str, int]:
     return {reason.value: count for reason, count in sorted(kept.items()) if count}
+
+
+def _growing_chunks(items: Sequence[T], first: int, most: int) -> Iterator[Sequence[T]]:
+    """Each twice as long as the one before: the first ones are through however long the others take."""
+    start, size = 0, first
+    while start < len(items):
+        yield items[start : start + size]
+        start, size = start + size, min(2 * size, most)
 
 
 def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -72,12 +72,14 @@ class Settled:
         is_settled: nothing more will be needed of the Kubernetes Job: every id was read, or the
             failure was recorded.
         k8s_job_name: of the record's Job; None in documents of the old platform.
+        document_id: tells it from others of its job id.
     """
 
     job_id: str
     status: Status | None
     is_settled: bool
     k8s_job_name: str | None = None
+    document_id: Any = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,9 @@ class LeaseStore(Protocol):
     def release_lease(self, lease: Lease, *, cursor: str | None) -> bool:
         """Gives a lease back with a note for the next holder; False when it is not ours any more."""
 
+    def cursor_of_lease(self, name: str) -> str | None:
+        """What the last holder left, for one who only looks."""
+
 
 class JobStore(LeaseStore, Protocol):
     """The collection `flink_jobs` and its companions."""
@@ -183,14 +188,17 @@ class JobStore(LeaseStore, Protocol):
     def fail_submission(self, job_id: str, *, code: str, message: str, now: datetime) -> bool:
         """Marks a record that is still CREATED as FAILED. Returns whether it was."""
 
-    def settled(self, job_ids: Collection[str]) -> Mapping[str, Settled]:
-        """The records of these job ids that exist, by job id."""
+    def settled(self, job_ids: Collection[str]) -> Mapping[str, Sequence[Settled]]:
+        """All records of these job ids that exist, by job id; as a rule one of each."""
 
     def save_run(self, report: Mapping[str, Any]) -> None:
         """Keeps the report of a pass in `sync_runs`."""
 
-    def save_submitter_log(self, job_id: str, log: SubmitterLog) -> bool:
-        """Keeps the end of a submitter's log on its record; False when there is no such record."""
+    def save_submitter_log(self, job_id: str, k8s_job_name: str, log: SubmitterLog) -> bool:
+        """Keeps the end of a submitter's log on the record that names its Job, or none.
+
+        False when there is no such record.
+        """
 
     def save_cleanup_run(self, report: Mapping[str, Any]) -> None:
         """Keeps the report of a cleanup run in `cleanup_runs`."""

@@ -6,7 +6,7 @@ is made and again right before the deletion.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -68,6 +68,25 @@ class RetentionPolicy:
     unharvested: timedelta
 
 
+def record_of(leftover: Leftover, records: Sequence[Settled]) -> Settled | None:
+    """The record that counts for an object; None when there is none.
+
+    A collection that came without a unique index may hold several of one job id. The object has to stay as
+    long as one of them still needs it, so that one counts; one that follows another Job counts last.
+
+    Args:
+        leftover: the object.
+        records: all of its job id.
+    """
+    return min(
+        records, key=lambda record: (_follows_another(leftover, record), record.is_settled), default=None
+    )
+
+
+def _follows_another(leftover: Leftover, record: Settled) -> bool:
+    return record.k8s_job_name not in (None, leftover.job_name)
+
+
 def judge(leftover: Leftover, record: Settled | None, now: datetime, policy: RetentionPolicy) -> Verdict:
     """What becomes of one object.
 
@@ -77,8 +96,8 @@ def judge(leftover: Leftover, record: Settled | None, now: datetime, policy: Ret
         now: the API server's time, because ages are told by its clock.
         policy: see `RetentionPolicy`.
     """
-    if record is not None and record.k8s_job_name not in (None, leftover.job_name):
-        record = None  # the record follows another Job: what it knows, it does not know from this one
+    if record is not None and _follows_another(leftover, record):
+        record = None  # what it knows, it does not know from this Job
     age = timedelta(0) if leftover.over_since is None else now - leftover.over_since
     for verdict, holds in _RULES:
         if holds(leftover, record, age, policy):
@@ -106,7 +125,7 @@ _RULES: Final[tuple[tuple[Verdict, _Rule], ...]] = (
 def settled(record: JobRecord) -> Settled:
     """What cleanup needs of a record that was read whole."""
     is_settled = record.status in FINAL or (bool(record.flink_jobs) and record.submitter_done)
-    return Settled(record.job_id, record.status, is_settled, record.k8s_job_name)
+    return Settled(record.job_id, record.status, is_settled, record.k8s_job_name, record.document_id)
 
 
 def clock_skew(server: datetime, *, before: datetime, after: datetime) -> timedelta:

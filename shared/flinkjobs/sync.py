@@ -208,22 +208,24 @@ class Harvest:
     """What a look at a few records came to.
 
     Attributes:
-        records: by job id, as they are after it, or would be; only those that are open and could be read.
+        records: as they are after it, or would be; only those that are open and could be read.
         passed_over: job ids that the time did not suffice for.
+        conflicts: job ids of which somebody else wrote a record meanwhile: what was found is not on it.
         errors: as in the report of a pass.
     """
 
-    records: Mapping[str, JobRecord]
+    records: Sequence[JobRecord]
     passed_over: Collection[str]
+    conflicts: Collection[str]
     errors: Sequence[Mapping[str, str | None]]
 
 
-def harvest(sync: Sync, job_ids: Collection[str], *, run_id: str, write: bool) -> Harvest:
+def harvest(sync: Sync, job_ids: Sequence[str], *, run_id: str, write: bool) -> Harvest:
     """Looks at these records just as a pass does: for whoever is about to delete what a pass reads.
 
     Args:
         sync: as of a pass.
-        job_ids: the records.
+        job_ids: the records, in the order in which they are looked at as long as there is time.
         run_id: of the caller.
         write: whether what was decided is written; else nothing is changed anywhere.
 
@@ -238,19 +240,20 @@ def harvest(sync: Sync, job_ids: Collection[str], *, run_id: str, write: bool) -
     ):
         passing = _Pass(sync, threads, snapshots, None, run_id, deadline, may_take_back=write)
         found = sync.store.records_to_follow(lost_since=now - LOST_WATCHED_FOR, job_ids=job_ids)
-        actions = _actions(passing, _readable(found, passing), now)
+        turn = {job_id: number for number, job_id in enumerate(job_ids)}
+        records = sorted(_readable(found, passing), key=lambda record: turn[record.job_id])
+        actions = _actions(passing, records, now)
         updates = [action for _, action in actions if isinstance(action, Update)]
-        after = {record.job_id: record for record, _ in actions}
-        after |= {update.after.job_id: update.after for update in updates}
+        after = [action.after if isinstance(action, Update) else record for record, action in actions]
+        conflicts: Collection[str] = ()
         if write:
             applied = sync.store.apply(updates, now=now, run_id=run_id)
             for job_id, message in applied.refused.items():
                 raise StoreRefusedError(f"{job_id}: {message}")  # whoever deletes next must not go on
-            for update in updates:
-                if update.after.job_id not in applied.job_ids:
-                    del after[update.after.job_id]  # somebody else wrote it: it is not known as it is now
+            conflicts = applied.conflicts  # these are not known as they are now
+            after = [record for record in after if record.job_id not in conflicts]
             _log_moves([update for update in updates if update.after.job_id in applied.job_ids])
-    return Harvest(after, frozenset(passing.passed_over), _told(passing.errors))
+    return Harvest(after, frozenset(passing.passed_over), conflicts, _told(passing.errors))
 
 
 def _until(deadline: float, flinks: Mapping[str, Flink]) -> dict[str, Flink]:

@@ -1024,12 +1024,25 @@ def test_a_record_is_settled_when_nothing_more_is_needed_of_its_kubernetes_job(
 ) -> None:
     jobs.insert_one(old_document() | fields)
     expected = Settled(job_id="template_id_timestamp", status=status, is_settled=is_settled)
-    assert store.settled(["template_id_timestamp", "unknown"]) == {"template_id_timestamp": expected}
+    assert store.settled(["template_id_timestamp", "unknown"]) == {"template_id_timestamp": [expected]}
 
 
 def test_what_is_settled_names_its_kubernetes_job(store: MongoJobStore) -> None:
     store.insert(record(k8s_job_name="flink-py-etl-1"), {})
-    assert store.settled(["etl_1"]) == {"etl_1": Settled("etl_1", Status.CREATED, False, "flink-py-etl-1")}
+    expected = Settled("etl_1", Status.CREATED, False, "flink-py-etl-1")
+    assert store.settled(["etl_1"]) == {"etl_1": [expected]}
+
+
+def test_of_a_job_id_that_several_documents_have_all_are_told(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    twins = [{"job_id": "twin", "status": status} for status in ("FINISHED", "CREATED")]
+    jobs.insert_many(twins)
+    found = store.settled(["twin"])["twin"]
+    assert {(each.document_id, each.is_settled) for each in found} == {
+        (twins[0]["_id"], True),
+        (twins[1]["_id"], False),
+    }
 
 
 def test_the_end_of_a_log_is_kept_on_its_record_and_disturbs_nobody(
@@ -1038,7 +1051,7 @@ def test_the_end_of_a_log_is_kept_on_its_record_and_disturbs_nobody(
     store.insert(record(), {})
     before = only(store)
     told = SubmitterLog(text="the ünd\n", truncated=True, pod="etl-1-x7k2p", saved_at=LATER)
-    assert store.save_submitter_log("etl_1", told)
+    assert store.save_submitter_log("etl_1", before.k8s_job_name or "", told)
     [document] = jobs.find()
     expected = {"text": "the ünd\n", "truncated": True, "pod": "etl-1-x7k2p", "saved_at": LATER}
     assert document["submitter_log"] == expected
@@ -1047,9 +1060,30 @@ def test_the_end_of_a_log_is_kept_on_its_record_and_disturbs_nobody(
     assert jobs.find_one({"submitter_log": expected}) is not None
 
 
+def test_a_lease_tells_its_cursor_to_one_who_only_looks(store: MongoJobStore) -> None:
+    assert store.cursor_of_lease("cleanup") is None
+    lease = store.take_lease("cleanup", holder="a", ttl_seconds=60)
+    assert lease is not None
+    assert store.cursor_of_lease("cleanup") is None
+    assert store.release_lease(lease, cursor="$here")
+    assert store.cursor_of_lease("cleanup") == "$here"
+
+
 def test_a_log_without_its_record_is_not_kept(store: MongoJobStore, jobs: Collection[Document]) -> None:
-    assert not store.save_submitter_log("etl_1", SubmitterLog("x", False, "pod", LATER))
+    assert not store.save_submitter_log("etl_1", "flink-py-etl-1", SubmitterLog("x", False, "pod", LATER))
     assert jobs.count_documents({}) == 0
+
+
+def test_a_log_is_kept_on_every_document_that_it_belongs_to_and_on_no_other(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    names = ("mine", None, "another")
+    jobs.insert_many({"job_id": "twin", "status": "LOST", "k8s_job_name": name} for name in names)
+    jobs.insert_one({"job_id": "twin", "status": "LOST"})
+    assert store.save_submitter_log("twin", "mine", SubmitterLog("x", False, "pod", LATER))
+    kept = [each.get("k8s_job_name") for each in jobs.find({"submitter_log": {"$exists": True}})]
+    assert kept == ["mine", None, None]
+    assert not store.save_submitter_log("other", "mine", SubmitterLog("x", False, "pod", LATER))
 
 
 def test_a_cleanup_run_is_kept_and_runs_out_like_a_pass(
@@ -1079,8 +1113,9 @@ CALLS: Mapping[str, Call] = {
     "settled": lambda store: store.settled(["etl_1"]),
     "save_run": lambda store: store.save_run({"run_id": "r"}),
     "save_submitter_log": lambda store: store.save_submitter_log(
-        "etl_1", SubmitterLog("x", False, "pod", NOON)
+        "etl_1", "flink-py-etl-1", SubmitterLog("x", False, "pod", NOON)
     ),
+    "cursor_of_lease": lambda store: store.cursor_of_lease("sync"),
     "save_cleanup_run": lambda store: store.save_cleanup_run({"run_id": "r"}),
     "ensure_indexes": lambda store: store.ensure_indexes(),
     "ping": lambda store: store.ping(),

@@ -393,6 +393,44 @@ def test_an_id_that_nobody_has_read_is_read_and_then_the_job_goes(
     assert "submitter_log" not in record
 
 
+@pytest.fixture
+def twins(world: World) -> Iterator[World]:
+    """A collection of the old platform, in which two documents may have one job id."""
+    had_unique = "job_id_1" in world.jobs.index_information()
+    if had_unique:
+        world.jobs.drop_index("job_id_1")
+    yield world
+    world.jobs.delete_many({})
+    if had_unique:
+        world.jobs.create_index("job_id", unique=True)
+
+
+@pytest.mark.parametrize("statuses", [("FINISHED", "CREATED"), ("CREATED", "FINISHED")])
+def test_of_two_documents_of_one_job_id_the_one_that_still_lacks_its_id_gets_it_first(
+    statuses: tuple[str, str], cleanup: FunctionServer, twins: World
+) -> None:
+    add_finished(twins, "twin", hours=48, log=f"{SUBMITTED} {FLINK_JOB_ID}\n")
+    for status in statuses:
+        twins.add_record("twin", status=status, k8s_job_name="twin")
+    plan = run_cleanup(cleanup, json={"dry_run": True})
+    report = run_cleanup(cleanup)
+    assert (report["names"], report["harvested"], report["kept"]) == (["twin"], 1, {})
+    assert steady(plan) == steady(report)
+    found = {each["status"]: each.get("flink_job_id") for each in twins.jobs.find({"job_id": "twin"})}
+    assert found == {"FINISHED": None, "CREATED": FLINK_JOB_ID}
+
+
+def test_two_documents_of_one_job_id_keep_the_job_until_both_are_settled(
+    cleanup: FunctionServer, twins: World
+) -> None:
+    add_finished(twins, "twin", hours=48)
+    twins.add_record("twin", status="FINISHED", k8s_job_name="twin")
+    twins.add_record("twin", k8s_job_name=None)  # it names no Job, so that no look can settle it
+    assert run_cleanup(cleanup, json={"dry_run": True})["kept"] == {"unsettled": 1}
+    assert run_cleanup(cleanup)["kept"] == {"unsettled": 1}
+    assert twins.kubernetes.names("jobs") == {"twin"}
+
+
 @pytest.mark.parametrize("configured", [True, False], ids=["away", "not configured"])
 def test_without_flink_the_id_is_stored_and_the_status_stays(
     configured: bool, settings: Mapping[str, str], world: World

@@ -43,6 +43,8 @@ class Known(StrEnum):
     """Nothing, and the log does not exist any more; no Flink can be asked by name."""
     LOG_BROKEN = "log broken"
     """Nothing yet: the log holds an id, but cannot be read for now."""
+    LOG_UNREADABLE = "log unreadable"
+    """As `LOG_BROKEN`, for ever."""
     NAMELESS = "nameless"
     """Nothing: the record does not even say which Job is its own."""
     GARBLED = "garbled"
@@ -59,7 +61,12 @@ HOPELESS = (Known.LOG_GONE, Known.NAMELESS, Known.GARBLED)
 
 @dataclass(slots=True)
 class TrueObject:
-    """A Job with its pod, or something that a Job has left behind."""
+    """A Job with its pod, or something that a Job has left behind.
+
+    Attributes:
+        has_job: the Job is there that it belongs to, which only shows when that is asked for.
+        is_refused: the API refuses to delete it, whoever asks and however often.
+    """
 
     name: str
     known: Known
@@ -69,7 +76,8 @@ class TrueObject:
     is_ours: bool = True
     deleting: bool = False
     has_job: bool = False
-    uid: str = "first"
+    is_refused: bool = False
+    uid: str = ""
     version: int = 1
 
     @property
@@ -79,7 +87,8 @@ class TrueObject:
     @property
     def log(self) -> str:
         ids = f"Job has been submitted with JobID {self.flink_job_id}\n"
-        return ids if self.known in (Known.ID_IN_LOG, Known.LOG_BROKEN) else f"the log of {self.name}\n"
+        with_id = (Known.ID_IN_LOG, Known.LOG_BROKEN, Known.LOG_UNREADABLE)
+        return ids if self.known in with_id else f"the log of {self.name}\n"
 
     def document(self, now: datetime) -> Document | None:
         """The record, as it is at first."""
@@ -109,6 +118,8 @@ class TrueObject:
         """Whether no rule lets it go, whatever its record has learned."""
         age = now - self.over_since
         if not self.is_ours or self.deleting or self.phase not in OVER or self.has_job or age <= RETENTION:
+            return True
+        if self.is_refused or self.known is Known.LOG_UNREADABLE:
             return True
         if self.known in WITHOUT_RECORD or self.known in HOPELESS:
             return age <= HARD_LIMIT
@@ -157,7 +168,7 @@ class LeftoverWorld:
             resource_version=str(each.version),
             job_id=each.name if each.is_ours else "",
             job_name=each.name,
-            job_uid="first" if each.kind is Kind.POD else "",
+            job_uid=each.uid if each.kind is Kind.POD else "",
             phase=each.phase,
             over_since=each.over_since if each.phase in OVER else None,
             deleting=each.deleting,
@@ -179,6 +190,8 @@ class LeftoverWorld:
                 return Deletion.GONE
             if (there.uid, str(there.version)) != (leftover.uid, leftover.resource_version):
                 raise KubernetesConflictError("DELETE: 409", reason="Conflict", status=409)
+            if there.is_refused:
+                raise KubernetesRefusedError("DELETE: 403: denied the request", reason="x", status=403)
             self._check(there)
             del self.objects[leftover.kind, leftover.name]
             self.deleted += 1
@@ -248,7 +261,7 @@ class LeftoverWorld:
         each = self.objects[Kind.JOB, pod.removesuffix("-pod")]
         if each.known is Known.LOG_GONE:
             return Missing()
-        if each.known is Known.LOG_BROKEN and self.is_log_broken:
+        if each.known is Known.LOG_UNREADABLE or (each.known is Known.LOG_BROKEN and self.is_log_broken):
             raise KubernetesUnavailableError("GET log: 500")
         return each.log
 

@@ -58,6 +58,7 @@ objects = st.builds(
     is_ours=st.sampled_from((True, True, True, False)),
     deleting=st.sampled_from((False, False, False, True)),
     has_job=st.booleans(),
+    is_refused=st.sampled_from((False, False, False, True)),
 )
 nights = st.builds(
     Night,
@@ -74,7 +75,7 @@ nights = st.builds(
 def arranged(drawn: list[TrueObject]) -> dict[tuple[Kind, str], TrueObject]:
     """The objects by kind and name, each made to be one that can exist."""
     for number, each in enumerate(drawn):
-        each.name = f"{each.kind.value.lower()}-{number}"
+        each.name = each.uid = f"{each.kind.value.lower()}-{number}"
         each.has_job = each.has_job and each.kind is not Kind.JOB
         if each.kind is not Kind.JOB and each.known not in (Known.FINAL, Known.NOTHING):
             each.known = Known.FOLLOWED
@@ -93,8 +94,6 @@ def bench(mongo_server: MongoServer) -> Iterator[Bench]:
 def begin(bench: Bench, drawn: list[TrueObject], most: int) -> tuple[LeftoverWorld, Cleanup]:
     bench.clear()
     world = LeftoverWorld(BEGIN, arranged(drawn), lambda job_id: bench.jobs.find_one({"job_id": job_id}))
-    for each in world.objects.values():  # what only turns out to have a Job takes a place of the plan
-        each.has_job = each.has_job and most >= len(world.objects)
     documents = [each.document(BEGIN) for each in world.objects.values() if each.is_ours]
     if found := [document for document in documents if document is not None]:
         bench.jobs.insert_many(found)
@@ -152,8 +151,10 @@ def spend(world: LeftoverWorld, cleaning: Cleanup, night: Night, bench: Bench) -
 def finish(world: LeftoverWorld, cleaning: Cleanup, bench: Bench) -> None:
     """Calm nights, until there is nothing more to do."""
     calm = Night(None, (), (), is_log_broken=False, is_dry=False, hours_later=0)
-    while spend(world, cleaning, calm, bench):
-        pass
+    round_ = len(world.objects) // cleaning.max_deletions + 1
+    in_vain = 0
+    while in_vain <= round_:  # every night comes to as many as it may delete, at least
+        in_vain = 0 if spend(world, cleaning, calm, bench) else in_vain + 1
     assert [each for each in world.objects.values() if not each.is_bound_to_stay(world.now)] == []
 
 
@@ -185,7 +186,49 @@ def test_nothing_goes_that_must_stay_and_all_goes_that_may(
         world.now += timedelta(hours=200)
         finish(world, cleaning, bench)
         left = [each for each in world.objects.values() if each.is_ours and each.phase in OVER]
-        assert all(each.deleting or each.has_job for each in left)
+        assert all(
+            each.deleting or each.has_job or each.is_refused or each.known is Known.LOG_UNREADABLE
+            for each in left
+        )
+
+
+IN_VAIN = {
+    "refused": {"known": Known.FINAL, "is_refused": True},
+    "with its Job": {"known": Known.FINAL, "kind": Kind.POD, "has_job": True},
+    "log unreadable": {"known": Known.LOG_UNREADABLE},
+}
+
+
+@pytest.mark.parametrize("young", [Known.FINAL, Known.NAMELESS, Known.ID_IN_LOG])
+@pytest.mark.parametrize("old", IN_VAIN.values(), ids=IN_VAIN.keys())
+def test_what_cannot_go_keeps_nothing_younger_from_its_turn(
+    old: Document, young: Known, bench: Bench
+) -> None:
+    """More of them than a run takes up, older than all others, and each of them tried in vain."""
+    wanted: Document = {"name": "", "phase": JobPhase.COMPLETE}
+    drawn = [TrueObject(over_since=BEGIN - timedelta(hours=400 - n), **wanted, **old) for n in range(9)]
+    drawn += [TrueObject(over_since=BEGIN - timedelta(hours=200), known=young, **wanted)]
+    world, cleaning = begin(bench, drawn, 2)
+    nights = 0
+    while (Kind.JOB, "job-9") in world.objects:
+        assert (nights := nights + 1) <= 6, "two are looked at a night, or four deleted"
+        plan = cleanup.run(cleaning, dry_run=True)
+        report = cleanup.run(cleaning)
+        if "is_refused" not in old:  # that shows only when it is tried
+            assert (report["deleted"], report["names"]) == (plan["deleted"], plan["names"])
+    assert len(world.objects) == 9
+    assert world.wrongs == []
+
+
+def test_without_anything_in_the_way_the_oldest_always_goes_first(bench: Bench) -> None:
+    """Even one that may go only since the run before, which has come to younger ones."""
+    ages = (100, 90, 80, 70, 60, 50)
+    drawn = [TrueObject("", Known.FINAL, JobPhase.COMPLETE, BEGIN - timedelta(hours=hours)) for hours in ages]
+    world, cleaning = begin(bench, drawn, 2)
+    world.objects[Kind.JOB, "job-0"].phase = JobPhase.ACTIVE
+    assert cleanup.run(cleaning)["names"] == ["job-1", "job-2"]
+    world.objects[Kind.JOB, "job-0"].phase = JobPhase.COMPLETE
+    assert cleanup.run(cleaning)["names"] == ["job-0", "job-3"]
 
 
 def test_the_examples_would_see_a_job_that_must_stay_go(bench: Bench) -> None:

@@ -63,12 +63,15 @@ class Records:
     def release_lease(self, lease: Lease, *, cursor: str | None) -> bool:
         return lease.fence == 1 and cursor is None
 
+    def cursor_of_lease(self, name: str) -> None:
+        assert name == "cleanup"
+
     def apply(self, updates: Sequence[Update], *, now: datetime, run_id: str) -> Applied:
         assert (len(updates), now, bool(run_id)) == (0, NOON, True)
         return Applied(job_ids=frozenset(), conflicts=frozenset())
 
-    def save_submitter_log(self, job_id: str, log: SubmitterLog) -> bool:
-        assert log.text
+    def save_submitter_log(self, job_id: str, k8s_job_name: str, log: SubmitterLog) -> bool:
+        assert (k8s_job_name, bool(log.text)) == (JOB, True)
         self.tried.append(job_id)
         if len(self.tried) == 1:
             return False  # somebody removed the record
@@ -81,11 +84,11 @@ class Records:
         assert lost_since < NOON
         return iter([record for record in self.records if record.job_id in job_ids])
 
-    def settled(self, job_ids: Collection[str]) -> dict[str, Settled]:
+    def settled(self, job_ids: Collection[str]) -> dict[str, list[Settled]]:
         return {
-            record.job_id: Settled(
-                record.job_id, record.status, record.job_id in self.settled_ids, record.k8s_job_name
-            )
+            record.job_id: [
+                Settled(record.job_id, record.status, record.job_id in self.settled_ids, record.k8s_job_name)
+            ]
             for record in self.records
             if record.job_id in job_ids
         }
@@ -124,7 +127,7 @@ def succeeded(message: str = "") -> Pod:
     ids=["message", "log", "failed", "running"],
 )
 def test_the_id_that_a_pod_tells_is_found_although_its_job_is_gone(left: Pod, logs: dict[str, Log]) -> None:
-    after = look(Alone([left], logs)).records["etl_1"]
+    [after] = look(Alone([left], logs)).records
     assert after.flink_job_ids == (A,)
     assert after.submitter_done is left.is_over, "one that runs may print another one"
 
@@ -132,19 +135,19 @@ def test_the_id_that_a_pod_tells_is_found_although_its_job_is_gone(left: Pod, lo
 def test_a_record_is_not_given_up_while_a_pod_of_it_cannot_be_read() -> None:
     found = look(Alone([succeeded()], {"pod-1": KubernetesUnavailableError("GET log: 500")}))
     assert [(error["job_id"], error["code"]) for error in found.errors] == [("etl_1", "LOG_UNREACHABLE")]
-    assert found.records["etl_1"] == record()
+    assert found.records == [record()]
 
 
 def test_an_id_that_is_known_does_not_keep_the_others_from_being_read() -> None:
     known = record(flink_job_id="b" * 32, submitter_done=False)
-    after = look(Alone([succeeded()], {"pod-1": LINE}), of=known).records["etl_1"]
+    [after] = look(Alone([succeeded()], {"pod-1": LINE}), of=known).records
     assert after.flink_job_ids == ("b" * 32, A)
 
 
 def test_a_pod_of_another_job_tells_nothing() -> None:
     other = pod("Succeeded", container(ended(message=LINE)), job_name="another")
     found = look(Alone([other], {}))
-    assert found.records["etl_1"] == record(), "Flink cannot be asked for its name"
+    assert found.records == [record()], "Flink cannot be asked for its name"
     assert found.errors == []
 
 

@@ -17,6 +17,7 @@ from flinkjobs.retention import (
     clock_skew,
     is_doubtful,
     judge,
+    record_of,
     settled,
 )
 from tests.unit.kube_objects import NOON
@@ -88,6 +89,33 @@ def test_a_limit_is_exact(record: Settled | None, limit: int, before: Verdict, a
     at_the_limit = NOON + timedelta(hours=limit)
     assert judge(finished(0), record, at_the_limit, POLICY) == before
     assert judge(finished(0), record, at_the_limit + timedelta(microseconds=1), POLICY) == after
+
+
+MINE, ANOTHER = "etl-1", "etl-2"
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        pytest.param([(True, MINE)], Next.DELETE, id="one"),
+        pytest.param([(True, MINE), (True, None)], Next.DELETE, id="both settled"),
+        pytest.param([(True, MINE), (False, MINE)], Next.HARVEST, id="one unsettled"),
+        pytest.param([(True, MINE), (False, None)], Next.HARVEST, id="one unsettled that may follow it"),
+        pytest.param([(True, MINE), (False, ANOTHER)], Next.DELETE, id="the unsettled one follows another"),
+        pytest.param([(False, MINE), (True, ANOTHER)], Next.HARVEST, id="the settled one follows another"),
+        pytest.param([(True, ANOTHER), (False, ANOTHER)], Kept.NO_RECORD, id="both follow another"),
+    ],
+)
+def test_every_document_of_a_job_id_that_may_need_the_job_has_to_let_it_go(
+    records: list[tuple[bool, str | None]], expected: Verdict
+) -> None:
+    known = [Settled("etl_1", Status.CREATED, is_settled, name) for is_settled, name in records]
+    for ordered in (known, known[::-1]):
+        assert judge(finished(25), record_of(finished(25), ordered), NOON, POLICY) == expected
+
+
+def test_without_documents_there_is_no_record() -> None:
+    assert record_of(finished(25), []) is None
 
 
 def test_a_retention_beyond_the_hard_limit_still_holds_for_unsettled_jobs() -> None:

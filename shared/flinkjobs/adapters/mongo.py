@@ -260,22 +260,24 @@ class MongoJobStore:
             )
         return result.matched_count == 1
 
-    def settled(self, job_ids: Collection[str]) -> Mapping[str, Settled]:
+    def settled(self, job_ids: Collection[str]) -> Mapping[str, Sequence[Settled]]:
         names = ("job_id", "status", "flink_job_id", "submitter_done", "k8s_job_name")
-        fields = dict.fromkeys(names, 1) | {"_id": 0}
+        found: dict[str, list[Settled]] = {}
         with translated():
-            found = list(self._jobs.find({"job_id": {"$in": sorted(job_ids)}}, fields))
-        return {document["job_id"]: _settled(document) for document in found}
+            for document in self._jobs.find({"job_id": {"$in": sorted(job_ids)}}, dict.fromkeys(names, 1)):
+                found.setdefault(document["job_id"], []).append(_settled(document))
+        return found
 
     def save_run(self, report: Mapping[str, Any]) -> None:
         with translated():
             self._runs.insert_one(dict(report))
 
-    def save_submitter_log(self, job_id: str, log: SubmitterLog) -> bool:
+    def save_submitter_log(self, job_id: str, k8s_job_name: str, log: SubmitterLog) -> bool:
         kept = {"text": log.text, "truncated": log.truncated, "pod": log.pod, "saved_at": log.saved_at}
         with translated():
-            result = self._jobs.update_one({"job_id": job_id}, {"$set": {"submitter_log": kept}})
-        return result.matched_count == 1
+            of_the_job = {"job_id": job_id, "k8s_job_name": {"$in": [k8s_job_name, None]}}
+            result = self._jobs.update_many(of_the_job, {"$set": {"submitter_log": kept}})
+        return result.matched_count > 0
 
     def save_cleanup_run(self, report: Mapping[str, Any]) -> None:
         with translated():
@@ -314,6 +316,11 @@ class MongoJobStore:
         return self._change_lease(
             lease, {"holder": None, "expires_at": _LONG_AGO, "cursor": {"$literal": cursor}}
         )
+
+    def cursor_of_lease(self, name: str) -> str | None:
+        with translated():
+            found = self._leases.find_one({"_id": name}, {"cursor": 1})
+        return found.get("cursor") if found else None
 
     def _change_lease(self, lease: Lease, fields: Mapping[str, Any]) -> bool:
         ours = {"_id": lease.name, "holder": lease.holder, "fence": lease.fence}
@@ -543,16 +550,18 @@ def _required_time(document: _JobDocument, name: str) -> datetime:
 
 
 def _settled(document: _JobDocument) -> Settled:
-    name = document.get("k8s_job_name")
+    status: Status | None
     try:
         status = Status(document["status"])
     except (KeyError, ValueError):
-        return Settled(job_id=document["job_id"], status=None, is_settled=False, k8s_job_name=name)
+        status = None
+    has_every_id = bool(document.get("flink_job_id") and _is_submitter_done(document))
     return Settled(
         job_id=document["job_id"],
         status=status,
-        is_settled=status in FINAL or bool(document.get("flink_job_id") and _is_submitter_done(document)),
-        k8s_job_name=name,
+        is_settled=status is not None and (status in FINAL or has_every_id),
+        k8s_job_name=document.get("k8s_job_name"),
+        document_id=document.get("_id"),
     )
 
 
