@@ -281,11 +281,13 @@ def _plan(work: _Work) -> _Plan:
     cleanup = work.cleanup
     certain = Line(2 * cleanup.max_deletions, work.marks.certain)  # some of them may turn out to stay
     unsettled = Line(cleanup.max_deletions, work.marks.unsettled)
-    listed = known = 0
+    listed: Counter[str] = Counter()
+    known: Counter[str] = Counter()
     for leftover, record in _with_records(cleanup.store, _leftovers(work)):
         work.tally(leftover).found += 1
-        listed += bool(leftover.job_id)
-        known += record is not None
+        for those in (_EVERYTHING, leftover.kind.value):
+            listed[those] += bool(leftover.job_id)
+            known[those] += record is not None
         verdict = judge(leftover, record, work.now, cleanup.policy)
         if isinstance(verdict, Kept):
             work.keep(leftover, verdict)
@@ -296,16 +298,21 @@ def _plan(work: _Work) -> _Plan:
     (first, over), (first_unsettled, over_unsettled) = certain.close(), unsettled.close()
     for dropped in over + over_unsettled:
         work.keep(dropped.leftover, Kept.OVER_LIMIT)
-    if not is_doubtful(listed=listed, known=known):
+    for those in (_EVERYTHING, Kind.JOB.value):
+        if listed[those] > 1 and is_doubtful(listed=listed[those], known=known[those]):
+            raise SelectorOrDatabaseError(
+                f"selector_or_database: of {listed[those]} {those}s with our label only {known[those]} have "
+                "a record: the database or the namespace is the wrong one, or records were lost: nothing was "
+                "deleted"
+            )
+    if not is_doubtful(listed=listed[_EVERYTHING], known=known[_EVERYTHING]):
         return _Plan(first, first_unsettled, (certain, unsettled))
-    if listed > 1:
-        raise SelectorOrDatabaseError(
-            f"selector_or_database: of {listed} objects with our label only {known} have a record: the "
-            "database or the namespace is the wrong one, or records were lost: nothing was deleted"
-        )
     for candidate in first:  # a single one without a record says nothing about the settings: it stays
         work.keep(candidate.leftover, Kept.NO_RECORD)
     return _Plan((), (), (certain, unsettled))
+
+
+_EVERYTHING: Final = "object"
 
 
 def _leftovers(work: _Work) -> Iterator[Leftover]:

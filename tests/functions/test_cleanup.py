@@ -611,6 +611,19 @@ def test_records_of_fewer_than_half_of_the_jobs_delete_nothing(
     assert run_cleanup(cleanup)["deleted"] == 5
 
 
+def test_scripts_with_a_record_do_not_make_up_for_jobs_without(cleanup: FunctionServer, world: World) -> None:
+    for number in range(3):
+        add_finished(world, f"old-{number}", hours=200)
+    world.add_record("old-0", status="FINISHED")
+    for number in range(5):
+        add_script(world, f"etl_{number}", f"etl-{number}", None)
+        world.add_record(f"etl_{number}", status="FINISHED")
+    answer = call(cleanup)
+    assert answer.status_code == 503
+    assert "of 3 Jobs with our label only 1 have a record" in problem(answer)["detail"]
+    assert len(world.kubernetes.names("jobs")) == 3
+
+
 @pytest.mark.parametrize("hours", [48, 500])
 def test_a_single_job_without_a_record_stays(hours: float, cleanup: FunctionServer, world: World) -> None:
     add_finished(world, "alone", hours=hours)

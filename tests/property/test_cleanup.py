@@ -116,9 +116,13 @@ def begin(bench: Bench, drawn: list[TrueObject], most: int) -> tuple[LeftoverWor
 
 
 def is_doubtful(world: LeftoverWorld) -> bool:
-    """Whether fewer than half of what cleanup looks at has a record."""
+    """Whether fewer than half of what cleanup looks at has a record, or of the Jobs if there are several."""
     listed = [each for each in world.objects.values() if each.is_ours]
-    return 2 * sum(each.known is not Known.NOTHING for each in listed) < len(listed)
+    jobs = [each for each in listed if each.kind is Kind.JOB]
+    return any(
+        2 * sum(each.known is not Known.NOTHING for each in those) < len(those)
+        for those in (listed, jobs if len(jobs) > 1 else [])
+    )
 
 
 def spend(world: LeftoverWorld, cleaning: Cleanup, night: Night, bench: Bench) -> int:

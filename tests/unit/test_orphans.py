@@ -47,10 +47,15 @@ class Alone(ClusterDouble):
 
 @dataclass(slots=True)
 class Records:
-    """Records that a look reads, and what cleanup asks of them; gone when a second log is to be kept."""
+    """Records that a look reads, and what cleanup asks of them; gone when a second log is to be kept.
+
+    Attributes:
+        is_contested: somebody else writes each record right before it is to be written.
+    """
 
     records: list[JobRecord]
     settled_ids: Collection[str] = ()
+    is_contested: bool = False
     tried: list[str] = field(default_factory=list)
 
     def take_lease(self, name: str, *, holder: str, ttl_seconds: float) -> Lease:
@@ -67,8 +72,8 @@ class Records:
         assert name == "cleanup"
 
     def apply(self, updates: Sequence[Update], *, now: datetime, run_id: str) -> Applied:
-        assert (len(updates), now, bool(run_id)) == (0, NOON, True)
-        return Applied(job_ids=frozenset(), conflicts=frozenset())
+        assert (len(updates), now, bool(run_id)) == (int(self.is_contested), NOON, True)
+        return Applied(job_ids=frozenset(), conflicts=frozenset(update.after.job_id for update in updates))
 
     def save_submitter_log(self, job_id: str, k8s_job_name: str, log: SubmitterLog) -> bool:
         assert (k8s_job_name, bool(log.text)) == (JOB, True)
@@ -204,6 +209,15 @@ def test_what_belongs_to_a_listed_job_takes_no_place_in_the_plan() -> None:
     report = run(cleanup_with(cluster, records, max_deletions=1), dry_run=True)
     assert report["orphans"]["kept"] == {"active": 5}
     assert report["orphans"]["names"] == ["pod-of-another"]
+
+
+def test_what_a_lost_race_kept_from_being_written_is_looked_at_again() -> None:
+    """However old the Job is: the log may hold more ids than its end."""
+    cluster = Leftovers([leftover(Kind.JOB, JOB, "etl_1")], {"pod-1": LINE})
+    records = Records([record()], is_contested=True)
+    report = run(cleanup_with(cluster, records, max_deletions=10))
+    assert (report["kept"], report["logs_saved"], report["complete"]) == ({"changed": 1}, 0, False)
+    assert records.tried == []
 
 
 def test_what_is_kept_for_want_of_the_store_is_counted_once() -> None:
