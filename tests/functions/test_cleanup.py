@@ -211,6 +211,19 @@ def test_a_job_that_is_gone_already_is_done_but_not_counted_as_deleted(
     assert (report["kept"], report["complete"]) == (KEPT, True)
 
 
+def test_a_job_that_a_finalizer_holds_counts_once_it_is_gone(cleanup: FunctionServer, world: World) -> None:
+    for name in ("held", "old"):
+        add_finished(world, name, hours=25)
+        world.add_record(name, status="FINISHED")
+    world.kubernetes.patch("jobs", "held", {"metadata": {"finalizers": ["example.com/audit"]}})
+    for names in (["old"], []):
+        report = run_cleanup(cleanup)
+        assert (report["names"], report["deleted"], report["kept"]) == (names, len(names), {"deleting": 1})
+    assert world.kubernetes.names("jobs") == {"held"}
+    world.kubernetes.patch("jobs", "held", {"metadata": {"finalizers": None}})
+    until(lambda: not world.kubernetes.names("jobs"), timeout_seconds=10, what="it is gone")
+
+
 # --- between the plan and the deletion --------------------------------------------------------------
 
 
