@@ -322,7 +322,7 @@ def parse_leftover(kind: Kind, raw: JsonObject) -> Leftover:
     try:
         known |= {
             "job_id": (meta.get("annotations") or {}).get(JOB_ID_ANNOTATION) or "",
-            "job_name": labels.get("batch.kubernetes.io/job-name") or labels.get("job-name") or meta["name"],
+            "job_name": _job_name(kind, meta["name"], labels),
             "job_uid": labels.get("batch.kubernetes.io/controller-uid") or labels.get("controller-uid") or "",
             "has_owner": bool(meta.get("ownerReferences")),
             "deleting": bool(meta.get("deletionTimestamp")),
@@ -337,6 +337,13 @@ def parse_leftover(kind: Kind, raw: JsonObject) -> Leftover:
         return Leftover(**known, phase=JobPhase.COMPLETE, over_since=created_at)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         return Leftover(**known, unreadable=f"{type(error).__name__}: {error}")
+
+
+def _job_name(kind: Kind, name: str, labels: Mapping[str, str]) -> str:
+    """A copied Job may bear the label of the one that it is a copy of."""
+    if kind is Kind.JOB:
+        return name
+    return labels.get("batch.kubernetes.io/job-name") or labels.get("job-name") or name
 
 
 def _end_of_pod(status: JsonObject) -> tuple[JobPhase, datetime | None]:

@@ -1009,6 +1009,8 @@ SETTLED: Mapping[str, tuple[Document, Status | None, bool]] = {
     ),
     "lost, all ids read": ({"status": "LOST", "submitter_done": True}, Status.LOST, True),
     "old, with an id": ({}, Status.RUNNING, True),
+    "old, with something that is no id": ({"flink_job_id": "pending"}, Status.RUNNING, False),
+    "with a number for an id": ({"flink_job_id": 7, "submitter_done": True}, Status.RUNNING, False),
     "a status nobody knows": ({"status": "SLEEPING"}, None, False),
     "no status": ({"status": None}, None, False),
 }

@@ -378,6 +378,11 @@ LEFTOVERS: dict[str, tuple[Kind, dict[str, Any], dict[str, Any]]] = {
         {"metadata": META | {"labels": OF_JOB}, "status": pod_status(phase="Running")},
         {"job_name": "etl", "job_uid": "j"},
     ),
+    "a Job copied with the labels of another": (
+        Kind.JOB,
+        {"metadata": META | {"labels": OF_JOB}},
+        {"job_name": "etl-1", "job_uid": "j"},
+    ),
     "a ConfigMap": (
         Kind.CONFIG_MAP,
         {"metadata": META, "data": {"job.py": "x"}},

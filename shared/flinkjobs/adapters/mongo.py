@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import bson
 from bson.codec_options import DatetimeConversion
@@ -489,9 +489,13 @@ def _read_refs(document: _JobDocument) -> tuple[FlinkJobRef, ...]:
 
 def _flink_job_id(stored: Any) -> str:
     """An id that Flink can be asked for."""
-    if isinstance(stored, str) and _FLINK_JOB_ID.fullmatch(stored):
+    if _is_flink_job_id(stored):
         return stored
     raise ValueError(f"no Flink Job ID: {cut(str(stored), 80)!r}")
+
+
+def _is_flink_job_id(stored: Any) -> TypeGuard[str]:
+    return isinstance(stored, str) and _FLINK_JOB_ID.fullmatch(stored) is not None
 
 
 def _text_of(document: _JobDocument, name: str) -> str | None:
@@ -555,7 +559,7 @@ def _settled(document: _JobDocument) -> Settled:
         status = Status(document["status"])
     except (KeyError, ValueError):
         status = None
-    has_every_id = bool(document.get("flink_job_id") and _is_submitter_done(document))
+    has_every_id = _is_flink_job_id(document.get("flink_job_id")) and _is_submitter_done(document)
     return Settled(
         job_id=document["job_id"],
         status=status,
