@@ -46,7 +46,14 @@ from flinkjobs.retention import (
     record_of,
     settled,
 )
-from flinkjobs.sync import KUBERNETES_UNAVAILABLE, LOG_UNREACHABLE, RUN_NOT_SAVED, Sync, harvest
+from flinkjobs.sync import (
+    KUBERNETES_UNAVAILABLE,
+    LOG_UNREACHABLE,
+    REQUEST_GRACE_SECONDS,
+    RUN_NOT_SAVED,
+    Sync,
+    harvest,
+)
 from flinkjobs.turns import Age, Candidate, Line, Marks, in_turn
 
 T = TypeVar("T")
@@ -85,7 +92,7 @@ class Cleanup:
         policy: see `RetentionPolicy`.
         max_deletions: per run.
         deletions_per_second: at most.
-        budget_seconds: the run begins nothing new after this long.
+        budget_seconds: the run begins nothing new after this long, and gives up soon after what is under way.
     """
 
     sync: Sync
@@ -220,9 +227,11 @@ def run(cleanup: Cleanup, *, dry_run: bool = False) -> dict[str, Any]:
         if holding is None and not dry_run:
             log.info("cleanup.skipped", run_id=run_id)
             return _report(run_id, started_at, began, None, dry_run=False)
+        deadline = began + cleanup.budget_seconds
+        cleanup = replace(cleanup, cluster=cleanup.cluster.until(deadline + REQUEST_GRACE_SECONDS))
         pace = Pace(
             cleanup.deletions_per_second,
-            deadline=began + cleanup.budget_seconds,
+            deadline=deadline,
             monotonic=time.monotonic,
             sleep=time.sleep,
         )

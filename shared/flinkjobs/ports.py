@@ -363,6 +363,9 @@ TAIL_LINES: Final = 2_000
 class Housekeeping(Cluster, Protocol):
     """What cleanup asks of the Kubernetes API besides."""
 
+    def until(self, moment: float) -> Housekeeping:
+        """As `Cluster.until`."""
+
     def time(self) -> datetime:
         """The time by the API server's clock, aware UTC, in whole seconds."""
 

@@ -1,5 +1,6 @@
 """Pods whose Kubernetes Job is gone: what they tell still counts, and they stay while their Job is there."""
 
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -209,6 +210,33 @@ def test_what_belongs_to_a_listed_job_takes_no_place_in_the_plan() -> None:
     report = run(cleanup_with(cluster, records, max_deletions=1), dry_run=True)
     assert report["orphans"]["kept"] == {"active": 5}
     assert report["orphans"]["names"] == ["pod-of-another"]
+
+
+class Unbounded(Leftovers):
+    """Has to be told how long an answer may take, before anything is asked."""
+
+    def __init__(self, objects: list[Leftover]) -> None:
+        super().__init__(objects)
+        self.moments: list[float] = []
+
+    def until(self, moment: float) -> Leftovers:  # type: ignore[override] # it is not the same one any more
+        self.moments.append(moment)
+        return Leftovers(self.objects)
+
+    def time(self) -> datetime:
+        raise AssertionError("asked without a limit")
+
+    def leftovers(self, kind: Kind, selector: str) -> Iterator[Leftover]:
+        raise AssertionError((kind, selector))
+
+
+def test_nothing_that_is_asked_outlasts_the_run_for_long() -> None:
+    """The function has 150 seconds, of which the run takes 120: an answer may take ten more."""
+    cluster, records = Unbounded([leftover(Kind.JOB, JOB, "etl_1")]), Records([record()], ["etl_1"])
+    began = time.monotonic()
+    assert run(cleanup_with(cluster, records, max_deletions=1), dry_run=True)["names"] == [JOB]
+    [moment] = cluster.moments
+    assert began <= moment - 60 - 10 <= time.monotonic()
 
 
 def test_what_a_lost_race_kept_from_being_written_is_looked_at_again() -> None:
