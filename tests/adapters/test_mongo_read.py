@@ -250,6 +250,9 @@ FORGED_IDS = [
     "9" * 30,
     '{"a\\u0000b": 1}',
     '{"$numberDecimal": "zz"}',
+    '{"$binary": {}}',
+    '{"$regularExpression": {}}',
+    '{"$timestamp": {}}',
     '{"$regularExpression": {"pattern": "^a", "options": ""}}',
     '["an", "array"]',
 ]

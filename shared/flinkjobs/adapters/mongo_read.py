@@ -335,7 +335,7 @@ def _read_id(text: str) -> Any:
     try:
         id_ = json_util.loads(text)
         bson.encode({"_id": id_})
-    except (ValueError, TypeError, ArithmeticError, RecursionError, BSONError) as error:
+    except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError, BSONError) as error:
         raise _no_cursor(cut(str(error), 200)) from error
     if isinstance(id_, Regex | re.Pattern | list):
         raise _no_cursor(f"no document has an _id of the type {type(id_).__name__}")

@@ -181,6 +181,10 @@ class Connection:
         answer = self._remotes[url].call(method, path, query=query or {}, headers=headers or {}, body=body)
         if not isinstance(answer, dict):
             raise FunctionUnavailableError(f"{url} answered no JSON object: it is none of these functions")
+        if (member := _TELLING.get((function, path))) and member not in answer:
+            raise FunctionUnavailableError(
+                f"{url} answered JSON without a member {member!r}: it is not the function {function}"
+            )
         return answer
 
     def _handler(self, function: str) -> Callable[[Request], Answer]:
@@ -207,6 +211,14 @@ class Connection:
                 f"{error}; nor is {function.upper()}_URL, the address of the deployed function"
             ) from None
 
+
+_TELLING: Final[Mapping[tuple[str, str], str]] = {
+    ("submit", "/"): "job_id",
+    ("sync", "/"): "skipped",
+    ("cleanup", "/"): "dry_run",
+    ("jobs", "/api/jobs"): "next_cursor",
+}
+"""A member by which the answer of a function is told from that of another, or of something in between."""
 
 _BUILT_BY: Final[Mapping[str, Callable[[Settings], Handler]]] = {
     "submit": bootstrap.SubmitFunction,
