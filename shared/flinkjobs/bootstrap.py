@@ -6,6 +6,7 @@ their libraries imported, at the first request that needs them: `/health` answer
 
 from __future__ import annotations
 
+import gc
 import inspect
 import json
 import os
@@ -57,6 +58,23 @@ def settings_or_exit(required: Collection[str] = (), environ: Mapping[str, str] 
 def utc_now() -> datetime:
     """The time now, aware UTC."""
     return datetime.now(UTC)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Without garbage collection: what importing a library makes stays, and to look through it takes time.
+
+    Python would look several times, through more each time: a tenth of a cold start.
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+        gc.freeze()  # nor is it looked through later
+    finally:
+        gc.enable()
 
 
 class SubmitFunction:
@@ -306,6 +324,7 @@ class JobsFunction:
         self._jobs().store.ping()
 
 
+@_undisturbed()
 def read_side(settings: Settings) -> Jobs:
     """What `flinkjobs.jobs` works with. Nothing is sent before the first question."""
     from flinkjobs.adapters.mongo_read import connect_to_read
@@ -351,6 +370,7 @@ SWITCH_INTERVAL_SECONDS: Final = 0.001
 pieces, and after each Python's default of five milliseconds would hold up MongoDB and the pass in turn."""
 
 
+@_undisturbed()
 def _sync(settings: Settings, cluster: Cluster) -> Sync:
     """What a pass works with. The cluster connects to nobody: if that fails, nothing is left open."""
     from flinkjobs.adapters.flink import HttpFlink, new_client
@@ -369,6 +389,7 @@ def _sync(settings: Settings, cluster: Cluster) -> Sync:
     )
 
 
+@_undisturbed()
 def _store(settings: Settings) -> JobStore:
     from flinkjobs.adapters import mongo
 
@@ -397,6 +418,7 @@ class _Later:
         return getattr(self._built(), name)
 
 
+@_undisturbed()
 def _cluster(settings: Settings, **timeouts: float) -> KubernetesApi:
     from flinkjobs.adapters import kubernetes
 

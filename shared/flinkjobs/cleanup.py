@@ -425,7 +425,7 @@ def _look(work: _Work, candidates: Sequence[Candidate], *, budget_seconds: float
     work.errors += look.errors
     if work.dry_run:
         work.settled_by_look |= {
-            (record.job_id, record.document_id): settled(record) for record in look.records
+            (record.job_id, record.document_id.value): settled(record) for record in look.records
         }
     unseen = {error["job_id"] for error in look.errors if error["code"] in _NOT_LOOKED_AT}
     ready, hopeless = [], []

@@ -125,7 +125,7 @@ _RULES: Final[tuple[tuple[Verdict, _Rule], ...]] = (
 def settled(record: JobRecord) -> Settled:
     """What cleanup needs of a record that was read whole."""
     is_settled = record.status in FINAL or (bool(record.flink_jobs) and record.submitter_done)
-    return Settled(record.job_id, record.status, is_settled, record.k8s_job_name, record.document_id)
+    return Settled(record.job_id, record.status, is_settled, record.k8s_job_name, record.document_id.value)
 
 
 def clock_skew(server: datetime, *, before: datetime, after: datetime) -> timedelta:

@@ -42,7 +42,7 @@ def test_every_pin_has_hashes(name: str) -> None:
 
 
 OF_OTHERS = {
-    "submit": {"httpx", "msgspec", "prometheus-client"},
+    "submit": {"httpx", "prometheus-client"},
     "sync": {"prometheus-client", "standardwebhooks"},
     "cleanup": {"prometheus-client", "standardwebhooks"},
     "jobs": {"standardwebhooks"},

@@ -1,7 +1,7 @@
 """Tells the records at rest from the others in MongoDB's own bytes, without decoding them.
 
 Of ten thousand open records nine thousand are, in most passes, as they were. To decode a record and to make a
-`JobRecord` of it takes ten times as long as to find that its bytes are those of a record at rest, and to read
+`JobRecord` of it takes six times as long as to find that its bytes are those of a record at rest, and to read
 the five values that matter out of them. Every record that submit has inserted lies in one layout, in which
 updates keep each field in its place; a document in any other layout is decoded, as is every one that says
 anything unusual. BSON: https://bsonspec.org/spec.html
