@@ -499,6 +499,11 @@ def _sync_age(seen: Examination) -> Iterator[Finding]:
         case NotAsked(because):
             yield _skipped(check, because)
         case Runs(None, None):
+            first = _first_ring(seen.schedules.get("sync"), seen.now)
+            if first is not None:
+                told = f"there was no pass yet; the schedule rings for the first time in {_length(first)}"
+                yield _warn(check, Code.SYNC_NEVER, told)
+                return
             yield _fail(check, Code.SYNC_NEVER, "there was no pass in the last two weeks")
         case Runs(Run(started_at), None):
             told = (
@@ -515,6 +520,15 @@ def _sync_age(seen: Examination) -> Iterator[Finding]:
                 told += f" (one that was cut short {_ago(seen.now - last.started_at)})"
             told += f", and should have begun within {_length(limit)}: statuses lag"
             yield _fail(check, Code.SYNC_OLD, told)
+
+
+def _first_ring(state: object, now: datetime) -> timedelta | None:
+    """How long until a schedule that is in order rings for the first time; None for every other one."""
+    match state:
+        case ScheduleState(state=State.ENABLED, last_attempt_time=None, next_time=datetime() as first):
+            return first - now if first > now else None
+        case _:
+            return None
 
 
 def _sync_errors(seen: Examination) -> Iterator[Finding]:

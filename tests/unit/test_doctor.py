@@ -354,6 +354,16 @@ FAILS: list[tuple[str, Change, str, str, str]] = [
     ),
     ("never synchronised", change(sync=Runs(None, None)), "sync.pass", "SYNC_NEVER", "no pass"),
     (
+        "never synchronised, and the first ring is overdue",
+        lambda seen: replace(
+            sync_is(schedule(last_attempt_time=None, last_status_code=None, next_time=NOW - MINUTE))(seen),
+            sync=Runs(None, None),
+        ),
+        "sync.pass",
+        "SYNC_NEVER",
+        "no pass in the last two weeks",
+    ),
+    (
         "never through",
         change(sync=Runs(Run(NOW - MINUTE, complete=False), None)),
         "sync.pass",
@@ -486,6 +496,13 @@ WARNS: list[tuple[Change, str, str]] = [
     (change(flink={"default": FlinkFacts("1.20.5", 1, 4, 0)}), "flink.default", "FLINK_NO_FREE_SLOT"),
     (sync_is(schedule(cron="*/1 * * * *")), "schedule.sync", "SCHEDULE_CHANGED"),
     (last_pass(errors=(("etl_1", "LOG_UNREACHABLE", "500"),)), "sync.errors", "SYNC_ERRORS"),
+    (
+        lambda seen: replace(  # deployed a moment ago
+            sync_is(schedule(last_attempt_time=None, last_status_code=None))(seen), sync=Runs(None, None)
+        ),
+        "sync.pass",
+        "SYNC_NEVER",
+    ),
     (change(cleanup=Runs(None, None)), "cleanup.run", "CLEANUP_NEVER"),
     (
         change(cleanup=Runs(Run(NOW - HOUR, complete=False, errors=(("j", "K", "x"),)), None)),
