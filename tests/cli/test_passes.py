@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -84,6 +85,22 @@ def test_json_of_something_else_is_no_answer(run: Run, world: World, command: tu
     ran = run(*command, environ=urls)
     assert (ran.code, ran.out) == (5, "")
     assert f"it is not the function {command[0]}" in ran.err.splitlines()[-1]  # submit tries it again first
+
+
+@pytest.mark.parametrize("command", ["sync", "cleanup"])
+def test_what_another_run_holds_is_skipped_and_no_success(
+    run: Run, environ: Mapping[str, str], world: World, command: str
+) -> None:
+    held = {
+        "_id": command,
+        "holder": "another",
+        "fence": 1,
+        "expires_at": datetime.now(UTC) + timedelta(hours=1),
+    }
+    world.database["leases"].insert_one(held)
+    ran = run(command, environ=environ)
+    assert (ran.code, ran.err) == (1, "")
+    assert ran.out.startswith("Skipped: another ")
 
 
 # --- cleanup ----------------------------------------------------------------------------------------

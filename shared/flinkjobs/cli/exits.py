@@ -26,7 +26,7 @@ class Exit(IntEnum):
     meaning: str
 
     OK = 0, "Done; with --wait, the job is FINISHED."
-    FAILED = 1, "The job FAILED, or a check, a pass or a conversion found something that needs somebody."
+    FAILED = 1, "The job FAILED; a check, pass or conversion found what needs somebody; or it was skipped."
     USAGE = 2, "The command line or a setting is wrong or missing; nothing was sent."
     REFUSED = 3, "The request was refused, here or by the system: change it, repeating will not help."
     NOT_FOUND = 4, "There is no such job, log, schedule or template."

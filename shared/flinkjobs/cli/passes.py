@@ -129,11 +129,11 @@ def cleanup(
         out.json(report)
     else:
         _show_cleanup(out, report)
-    raise typer.Exit(Exit.FAILED if report["errors"] else Exit.OK)
+    raise typer.Exit(Exit.FAILED if report["errors"] or report["skipped"] else Exit.OK)
 
 
 def _show_cleanup(out: Output, report: Document) -> None:
-    if report.get("skipped"):
+    if report["skipped"]:
         out.line("Skipped: another cleanup is under way.")
         return
     verb = "would be deleted" if report["dry_run"] else "deleted"
