@@ -29,7 +29,11 @@ PAUSE_POLL_SECONDS = 0.001
 STOP_MARGIN_SECONDS = 15.0
 """What a tether may need beyond the grace until its last process is gone."""
 
+KEPT_SIGNS = 100
+"""So many ports are held for this process; an older one has found its server long since."""
+
 _ports_given_out: set[int] = set()
+_signs: collections.deque[socket.socket] = collections.deque()
 
 
 class ProcessError(RuntimeError):
@@ -301,12 +305,24 @@ def is_frozen(pid: int) -> bool:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 on which nothing listens; never the same one twice from one process."""
+    """A TCP port of 127.0.0.1 on which nothing listens, promised to this process alone.
+
+    A server may bind it seconds later, and another process that looks for a port in between must not find the
+    same one: the UDP port of that number, which none of these servers uses, is held as the sign, and the
+    system lets go of it when this process ends. Never the same port twice from one process.
+    """
     while True:
         port = random.choice(PORTS)  # noqa: S311 any port will do
         if port in _ports_given_out:
             continue
-        with socket.socket() as candidate, contextlib.suppress(OSError):
-            candidate.bind(("127.0.0.1", port))
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            sign = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+            sign.bind(("127.0.0.1", port))
+            with socket.socket() as candidate:
+                candidate.bind(("127.0.0.1", port))
+            stack.pop_all()
             _ports_given_out.add(port)
+            _signs.append(sign)
+            if len(_signs) > KEPT_SIGNS:
+                _signs.popleft().close()
             return port

@@ -211,7 +211,7 @@ class Stack:
             yield KubernetesAddress(kubeconfig=Path(given), namespace=namespace)
             return
         double = KubernetesDouble(
-            token=secrets.token_urlsafe(16),
+            token=secrets.token_hex(16),
             namespace=namespace,
             image_paths=address.image_paths,
             image_environment=address.image_env,

@@ -30,6 +30,7 @@ SLOTS = 8
 START_SECONDS = 120.0
 REQUEST_SECONDS = 5.0
 GRACE_SECONDS = 5.0
+SHOWN_CAUSES = 5
 IMAGE_HOME = "/opt/flink"
 """Where the official Flink images have Flink."""
 
@@ -298,14 +299,23 @@ class FlinkCluster:
         """Wait until every slot is free and, with a History Server, until that answers.
 
         Raises:
-            FlinkError: a server has ended, or the time ran out; with its last lines.
+            FlinkError: a server has ended, or the time ran out; with its last lines and its causes.
         """
+        for name, server in self._servers.items():
+            self._wait_for(name, server, timeout_seconds)
+
+    def _wait_for(self, name: str, server: Process, timeout_seconds: float) -> None:
+        ready = self._history_ready if name == "historyserver" else self._cluster_ready
         try:
-            for name, server in self._servers.items():
-                ready = self._history_ready if name == "historyserver" else self._cluster_ready
-                server.wait_ready(ready, timeout_seconds=timeout_seconds)
+            server.wait_ready(ready, timeout_seconds=timeout_seconds)
         except ProcessError as error:
-            raise FlinkError(f"Flink did not start here; {error}") from error
+            causes = "".join(f"\n    {line}" for line in self._causes(name))
+            raise FlinkError(f"Flink did not start here; {error}{causes}") from error
+
+    def _causes(self, server: str) -> list[str]:
+        """The first causes in a server's log: its last lines may be a dump of threads."""
+        lines = (self.image.logs / f"{server}.out").read_text(errors="replace").splitlines()
+        return list(dict.fromkeys(line for line in lines if line.startswith("Caused by: ")))[:SHOWN_CAUSES]
 
     def _configure(self) -> None:
         if self._given_scratch is None:

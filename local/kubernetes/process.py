@@ -42,7 +42,7 @@ class KubernetesDouble:
         self.namespace = namespace
         self.url = ""
         self.state_dir = Path()
-        self._options = ["--token", token, "--namespace", namespace, "--port", str(port)]
+        self._options = [f"--token={token}", "--namespace", namespace, "--port", str(port)]
         for path, directory in (image_paths or {}).items():
             self._options += ["--image-path", f"{path}={directory}"]
         for name, value in (image_environment or {}).items():

@@ -2,6 +2,7 @@
 
 import json
 import select
+import socket
 import subprocess
 import time
 import urllib.error
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from local.flink import FlinkCluster, FlinkError, FlinkImage, flink
-from local.processes import Scratch
+from local.processes import Scratch, free_port
 
 SECONDS = 120.0
 
@@ -104,6 +105,17 @@ def test_a_stopped_jobmanager_refuses_connections(cluster: FlinkCluster) -> None
 def test_everything_it_writes_is_in_its_directory(cluster: FlinkCluster, scratch: Scratch) -> None:
     for variable in ("JAVA_HOME", "FLINK_CONF_DIR", "FLINK_LOG_DIR", "FLINK_PID_DIR", "TMPDIR"):
         assert Path(cluster.image_env()[variable]).is_relative_to(scratch.path)
+
+
+def test_a_port_taken_since_is_named_though_the_last_lines_are_of_something_else() -> None:
+    """The last lines of this end are a dump of threads and classes that a closing loader does not find."""
+    with socket.create_server(("127.0.0.1", free_port())) as server:
+        port: int = server.getsockname()[1]
+        cluster = FlinkCluster(settings={"jobmanager.rpc.port": port})
+        with pytest.raises(FlinkError) as raised, cluster:
+            pass
+    reason = f"java.net.BindException: Could not start actor system on any port in port range {port}"
+    assert reason in str(raised.value)
 
 
 def test_a_missing_installation_is_told_what_to_do(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The double as a process: it starts, it stops, and whatever ends it leaves nothing behind."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -51,6 +52,11 @@ def start_container(double: KubernetesDouble) -> int:
     text = until("it has spoken", lambda: cluster.log(pod).text)
     cluster.close()
     return int(text)
+
+
+def test_a_token_may_begin_like_an_option() -> None:
+    with KubernetesDouble(token="-t0ken") as double, contextlib.closing(Cluster(double)) as cluster:
+        assert cluster.get(cluster.jobs)["items"] == []
 
 
 def test_stopping_ends_containers_and_removes_files() -> None:

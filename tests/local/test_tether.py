@@ -264,3 +264,15 @@ def test_a_scratch_directory_stays_while_a_process_uses_it(tmp_path: Path) -> No
 def test_free_ports_are_never_the_same() -> None:
     ports = [free_port() for _ in range(200)]
     assert len(set(ports)) == 200
+
+
+def test_a_port_found_here_is_not_found_by_another_process_before_anything_listens_on_it() -> None:
+    """The other one draws ours again and again: only its promise, not a listener, can hold it off."""
+    ours = free_port()
+    looks = (
+        "from local import processes\n"
+        f"processes.PORTS = ({ours},) * 1000 + tuple(processes.PORTS)[:100]\n"
+        "print(processes.free_port())"
+    )
+    found = subprocess.run([sys.executable, "-c", looks], capture_output=True, text=True, check=True)
+    assert int(found.stdout) != ours
