@@ -33,7 +33,8 @@ KEPT_SIGNS = 100
 """So many ports are held for this process; an older one has found its server long since."""
 
 _ports_given_out: set[int] = set()
-_signs: collections.deque[socket.socket] = collections.deque()
+_signs: collections.deque[int] = collections.deque()
+"""File descriptors, which need no closing at the end."""
 
 
 class ProcessError(RuntimeError):
@@ -322,7 +323,7 @@ def free_port() -> int:
                 candidate.bind(("127.0.0.1", port))
             stack.pop_all()
             _ports_given_out.add(port)
-            _signs.append(sign)
+            _signs.append(sign.detach())
             if len(_signs) > KEPT_SIGNS:
-                _signs.popleft().close()
+                os.close(_signs.popleft())
             return port

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -142,7 +142,7 @@ class _Work:
         now: the API server's time.
         lease: None in a dry run.
         marks: of the run before.
-        settled_by_look: records as a dry run's look would have left them, by job id and document.
+        settled_by_look: records as a dry run's look would have left them, by job id.
         given_up: uids of what goes although its record is not settled.
         untried: uids of the candidates that the run did not come to.
         stayed: uids of those that it tried in vain.
@@ -162,7 +162,7 @@ class _Work:
     oldest_kept: datetime | None = None
     errors: list[Mapping[str, Any]] = field(default_factory=list)
     harvested: int = 0
-    settled_by_look: dict[tuple[str, Any], Settled] = field(default_factory=dict)
+    settled_by_look: dict[str, list[Settled]] = field(default_factory=lambda: defaultdict(list))
     given_up: set[str] = field(default_factory=set)
     untried: set[str] = field(default_factory=set)
     stayed: set[str] = field(default_factory=set)
@@ -424,9 +424,8 @@ def _look(work: _Work, candidates: Sequence[Candidate], *, budget_seconds: float
     look = harvest(sync, job_ids, run_id=work.run_id, write=not work.dry_run)
     work.errors += look.errors
     if work.dry_run:
-        work.settled_by_look |= {
-            (record.job_id, record.document_id.value): settled(record) for record in look.records
-        }
+        for seen in look.records:
+            work.settled_by_look[seen.job_id].append(settled(seen))
     unseen = {error["job_id"] for error in look.errors if error["code"] in _NOT_LOOKED_AT}
     ready, hopeless = [], []
     for candidate, record in _fresh(work, candidates):
@@ -457,8 +456,9 @@ def _fresh(work: _Work, candidates: Sequence[Candidate]) -> Iterator[tuple[Candi
     stored = work.cleanup.store.settled({candidate.leftover.job_id for candidate in candidates})
     for candidate in candidates:
         leftover = candidate.leftover
+        looked_at = work.settled_by_look.get(leftover.job_id, ())
         found = [
-            work.settled_by_look.get((each.job_id, each.document_id), each)
+            next((look for look in looked_at if look.document_id == each.document_id), each)
             for each in stored.get(leftover.job_id, ())
         ]
         record = record_of(leftover, found)

@@ -156,9 +156,14 @@ class _Pass:
         return time.monotonic() > self.deadline
 
     @property
+    def end(self) -> float:
+        """When the requests under way are given up, by `time.monotonic`."""
+        return _end(self.deadline)
+
+    @property
     def cluster(self) -> Cluster:
         """Kubernetes, as long as there is time."""
-        return self.sync.cluster.until(self.deadline + REQUEST_GRACE_SECONDS)
+        return self.sync.cluster.until(self.end)
 
 
 def run(sync: Sync, *, job_ids: Collection[str] | None = None) -> dict[str, Any]:
@@ -256,8 +261,12 @@ def harvest(sync: Sync, job_ids: Sequence[str], *, run_id: str, write: bool) -> 
     return Harvest(after, frozenset(passing.passed_over), conflicts, _told(passing.errors))
 
 
+def _end(deadline: float) -> float:
+    return deadline + REQUEST_GRACE_SECONDS
+
+
 def _until(deadline: float, flinks: Mapping[str, Flink]) -> dict[str, Flink]:
-    return {name: flink.until(deadline + REQUEST_GRACE_SECONDS) for name, flink in flinks.items()}
+    return {name: flink.until(_end(deadline)) for name, flink in flinks.items()}
 
 
 def _readable(found: Iterator[JobRecord | UnreadableRecord | Skipped], passing: _Pass) -> list[JobRecord]:
@@ -623,7 +632,8 @@ def _observe_flink(
     """What Flink says of every id of every record, by job id and Flink Job ID.
 
     Only the ids for which a snapshot is not enough cost a request of their own: those it lacks, and
-    those that have just failed, for their root exception.
+    those that have just failed, for their root exception. What Kubernetes took all the time to say is not
+    thrown away for that: else the next pass would come no further.
     """
     observed: dict[str, dict[str, FlinkObservation]] = {}
     asked: list[tuple[JobRecord, str]] = []
@@ -639,7 +649,7 @@ def _observe_flink(
             else:
                 asked.append((record, flink_job_id))
     answers = passing.threads.map(
-        lambda pair: None if passing.is_out_of_time() else passing.snapshots.ask(*pair), asked
+        lambda pair: None if time.monotonic() > passing.end else passing.snapshots.ask(*pair), asked
     )
     for (record, flink_job_id), answer in zip(asked, answers, strict=True):
         if answer is None:

@@ -418,13 +418,16 @@ def twins(world: World) -> Iterator[World]:
         world.jobs.create_index("job_id", unique=True)
 
 
+@pytest.mark.parametrize(
+    "names", [(1, 2), ({"n": 1}, {"n": 2})], ids=["plain names", "names that are documents"]
+)
 @pytest.mark.parametrize("statuses", [("FINISHED", "CREATED"), ("CREATED", "FINISHED")])
 def test_of_two_documents_of_one_job_id_the_one_that_still_lacks_its_id_gets_it_first(
-    statuses: tuple[str, str], cleanup: FunctionServer, twins: World
+    statuses: tuple[str, str], names: tuple[Any, Any], cleanup: FunctionServer, twins: World
 ) -> None:
     add_finished(twins, "twin", hours=48, log=f"{SUBMITTED} {FLINK_JOB_ID}\n")
-    for status in statuses:
-        twins.add_record("twin", status=status, k8s_job_name="twin")
+    for name, status in zip(names, statuses, strict=True):
+        twins.add_record("twin", _id=name, status=status, k8s_job_name="twin")
     plan = run_cleanup(cleanup, json={"dry_run": True})
     report = run_cleanup(cleanup)
     assert (report["names"], report["harvested"], report["kept"]) == (["twin"], 1, {})

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import cast
 
+import pytest
 from msgspec.structs import replace
 
 from flinkjobs import sync
-from flinkjobs.model import Policy, Skipped, Update
+from flinkjobs.model import FlinkJob, Missing, Overview, Policy, Skipped, Update, time_of
 from flinkjobs.ports import Applied, Cluster, JobStore
 from flinkjobs.snapshots import taken
-from tests.unit.test_scan import B, clusters, record, shows
+from tests.unit.test_scan import START_MS, A, B, clusters, record, shows
+from tests.unit.test_scan import Cluster as Overviewed
 
 
 @dataclass(slots=True)
@@ -75,3 +77,25 @@ def test_a_pass_that_is_out_of_time_with_its_last_portion_has_written_everything
         passing = sync._Pass(working_with(store), threads, seen, None, "run", time.monotonic() - 1)
         sync._write_what_moved(passing, iter([[record("etl_1")]]))
     assert (store.job_ids, passing.complete) == (["etl_1"], True)
+
+
+class ShortSighted(Overviewed):
+    """A cluster whose overview lacks a job that it does know."""
+
+    def job(self, job_id: str) -> FlinkJob | Missing:
+        return FlinkJob(job_id, "etl_1", "RUNNING", start_time=time_of(START_MS))
+
+
+@pytest.mark.parametrize(
+    ("seconds_over", "observed", "passed_over"), [(1, [A], set()), (11, [], {"etl_1"})], ids=["late", "over"]
+)
+def test_flink_is_asked_of_what_kubernetes_took_all_the_time_to_say(
+    seconds_over: float, observed: list[str], passed_over: set[str]
+) -> None:
+    """Else each pass would read the same logs again, and come no further."""
+    shortly = time.monotonic() - seconds_over
+    cluster = ShortSighted("default", lambda: Overview({}))
+    with ThreadPoolExecutor(2) as threads, taken({"default": cluster}) as seen:
+        passing = sync._Pass(working_with(Written()), threads, seen, None, "run", shortly)
+        flinks = sync._observe_flink(passing, [record("etl_1")], {})
+    assert (list(flinks["etl_1"]), passing.passed_over) == (observed, passed_over)
