@@ -294,8 +294,19 @@ def _lost(record: JobRecord, gone: Sequence[FlinkJobRef], now: datetime) -> JobR
 
 
 def _by_states(record: JobRecord, now: datetime) -> JobRecord:
-    """Rule 3: the status that follows from the states of all the record's jobs."""
+    """Rule 3: the status that follows from the states of all the record's jobs.
+
+    What a job last did says nothing of today once it was missing in pass after pass: it counts only as long
+    as no other job goes on.
+    """
     states = [ref.state for ref in record.flink_jobs if ref.state is not None]
+    lately = [
+        ref.state
+        for ref in record.flink_jobs
+        if ref.state is not None and ref.missing_passes <= PASSES_BEFORE_LOST
+    ]
+    if not TERMINAL_STATES.issuperset(lately):
+        states = lately
     if not states:
         if record.missing_since is None:
             return _with_reason(record, None, now)
