@@ -34,6 +34,7 @@ from flinkjobs.manifest import label_safe
 from flinkjobs.model import (
     Action,
     FlinkJob,
+    FlinkJobRef,
     FlinkObservation,
     JobRecord,
     Keep,
@@ -585,7 +586,7 @@ def _look_closely(
     """
     cluster, policy = passing.cluster, passing.sync.policy
     name = record.k8s_job_name or ""
-    is_followed = any(ref.confirmed and ref.state not in TERMINAL_STATES for ref in record.flink_jobs)
+    is_followed = any(_goes_on(passing, record.cluster, ref) for ref in record.flink_jobs)
     job = (listed.jobs.get(name) if listed else None) or cluster.job(name)
     if isinstance(job, Missing):
         return observe_orphans(_pods_of(cluster, name, listed), cluster, is_followed=is_followed)
@@ -599,6 +600,14 @@ def _look_closely(
         log.warning("job.taken_back", job_id=record.job_id, k8s_job_name=job.name)
         return NoKubernetesJob()
     return submitter
+
+
+def _goes_on(passing: _Pass, cluster: str, ref: FlinkJobRef) -> bool:
+    """Whether a job of a record is known to go on: by the snapshot, or by the record where there is none."""
+    if not ref.confirmed or ref.state in TERMINAL_STATES:
+        return False
+    job = passing.snapshots.get(cluster, ref.id)
+    return isinstance(job, Unreachable) or (job is not None and job.state not in TERMINAL_STATES)
 
 
 def _pods_of(cluster: Cluster, job_name: str, listed: _Listed | None) -> Sequence[Pod]:

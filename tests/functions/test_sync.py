@@ -20,9 +20,11 @@ from tests.functions.conftest import World, call, events_after, problem
 from tests.support.flink_rest_server import FlinkServer, Job
 from tests.support.records import Document
 from tests.support.scripted_server import html
+from tests.support.waiting import until
 
 RUNNING_ID, FINISHED_ID, FAILED_ID, MISSING_ID = "1" * 32, "2" * 32, "3" * 32, "4" * 32
 NEW_ID, BATCH_ID, ARCHIVED_ID = "5" * 32, "6" * 32, "7" * 32
+SECONDS = 15.0
 START, END = 1_795_335_824_614, 1_795_335_841_979
 CAUSE = "java.lang.ArithmeticException: / by zero"
 REPORT = {
@@ -253,6 +255,35 @@ def test_the_pods_of_a_job_are_read_whoever_made_it(
     run_pass(sync)
     moved = world.record("etl_1")
     assert (moved["status"], moved["flink_job_id"], moved["reason"]) == ("RUNNING", NEW_ID, None)
+
+
+@pytest.mark.parametrize(
+    ("first", "found"),
+    [
+        ([Job(id=RUNNING_ID, state="RUNNING", start=START)], [RUNNING_ID]),
+        ([Job(id=RUNNING_ID, state="FINISHED", start=START, end=END)], [RUNNING_ID, NEW_ID]),
+        ([], [RUNNING_ID, NEW_ID]),
+    ],
+    ids=["goes on", "is over", "is missing"],
+)
+def test_a_running_submitter_is_read_again_in_the_pass_in_which_its_first_job_goes_on_no_more(
+    first: list[Job], found: list[str], sync: FunctionServer, world: World
+) -> None:
+    """A script that waits for its jobs prints the next id when one of them is over, and not before."""
+    printed = [f"Job has been submitted with JobID {flink_job_id}\n" for flink_job_id in (RUNNING_ID, NEW_ID)]
+    world.kubernetes.control.set_outcome(Outcome(seconds=600, log="".join(printed)))
+    name = world.create_job("etl_1")
+
+    def prints() -> bool:
+        [status] = world.kubernetes.wait_pod(name)["status"]["containerStatuses"]
+        return "running" in status["state"]
+
+    until(prints, timeout_seconds=SECONDS, what="a submitter that runs")
+    world.add_record("etl_1", **followed(RUNNING_ID) | {"k8s_job_name": name, "submitter_done": False})
+    world.flink.jobs += [*first, Job(id=NEW_ID, state="RUNNING", start=START)]
+    run_pass(sync)
+    record = world.record("etl_1")
+    assert (record["flink_job_ids"], record["status"]) == (found, "RUNNING")
 
 
 @pytest.fixture
