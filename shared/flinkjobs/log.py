@@ -17,7 +17,12 @@ LOGGER: Final = logging.getLogger("flinkjobs")
 _SEVERITY: Final = {"WARNING": "WARNING", "ERROR": "ERROR", "INFO": "INFO", "DEBUG": "DEBUG"}
 
 
-_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, default=str)
+def _said(value: object) -> str:
+    """Of a value that JSON has no form for: a time in ISO 8601, anything else in its own words."""
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, default=_said)
 """Made once: a pass may log a thousand lines."""
 
 
