@@ -125,8 +125,9 @@ class Snapshots:
         """One job beyond the snapshot: its root exception, or whether it is really missing.
 
         Missing means that the snapshot lacks it, that a direct request got Flink's own 404, and that
-        the History Server, where there is one, does not know it either. A LOST record's job is not
-        asked for directly: if it is back, the snapshot has it.
+        the History Server, where there is one, does not know it either. That one is believed also where
+        the direct request got no answer. A LOST record's job is not asked for directly: if it is back,
+        the snapshot has it.
         """
         job: FlinkObservation | None = self.get(record.cluster, flink_job_id)
         if isinstance(job, Unreachable):
@@ -137,15 +138,17 @@ class Snapshots:
             job = Missing() if is_lost else or_unreachable(lambda: flink.job(flink_job_id))
         if isinstance(job, FlinkJob):
             return _with_failure(job, flink.failure, *([flink.history_failure] if flink.has_history else []))
-        if isinstance(job, Missing) and flink.has_history:
-            job = self._from_history(flink, flink_job_id)
+        if flink.has_history:
+            archived = self._from_history(flink, flink_job_id)
+            if isinstance(job, Missing) or isinstance(archived, FlinkJob):  # an archived job is over for good
+                job = archived
         if isinstance(job, Missing) and record.status is not Status.LOST:
             with self._count_lock:
                 self._missing[record.cluster] += 1
         return job
 
     def _from_history(self, flink: Flink, flink_job_id: str) -> FlinkObservation:
-        with self._history_locks[flink.name]:  # asked once per pass, and only if a job is missing
+        with self._history_locks[flink.name]:  # asked once per pass, and only if a snapshot lacks a job
             if flink.name not in self._histories:
                 self._histories[flink.name] = or_unreachable(flink.history)
             history = self._histories[flink.name]

@@ -45,7 +45,8 @@ class Cluster:
         raise AssertionError(moment)
 
     def job(self, job_id: str) -> FlinkJob | Missing:
-        raise AssertionError(job_id)
+        """It is halting: what it has shown before is all that it says."""
+        raise FlinkUnavailableError(f"{job_id}: 503")
 
     def failure(self, job_id: str) -> str | None:
         return self._told("cluster", job_id)
@@ -121,3 +122,26 @@ def test_a_failed_job_comes_with_its_cause_from_whoever_can_tell_it(
         seen = snapshots.ask(record, A)
     assert isinstance(seen, FlinkJob)
     assert (seen.state, seen.failure) == ("FAILED", told)
+
+
+@pytest.mark.parametrize(
+    ("archived", "expected"),
+    [
+        ({A: Entry("etl_1", "CANCELED", START_MS, START_MS + 1)}, "CANCELED"),
+        ({}, f"{A}: 503"),
+        (None, f"{A}: 503"),
+    ],
+    ids=["archived", "not archived", "no History Server"],
+)
+def test_the_history_server_is_believed_of_a_job_for_which_its_cluster_cannot_be_asked(
+    archived: Mapping[str, Entry] | None, expected: str
+) -> None:
+    """What it has is over for good; what it lacks may be going on."""
+    cluster = Cluster(Overview({}), None if archived is None else Overview(archived))
+    record = JobRecord(job_id="etl_1", status=Status.RUNNING, submitted_at=NOON)
+    with taken({"default": cluster}) as snapshots:
+        told = snapshots.ask(record, A)
+        counted = snapshots.missing()
+    assert {"CANCELED": FlinkJob}.get(expected, Unreachable) is type(told)
+    assert expected in (getattr(told, "state", ""), getattr(told, "error", ""))
+    assert counted == {}
