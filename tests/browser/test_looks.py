@@ -88,6 +88,9 @@ def test_every_view_fits_a_phone(month: Lab, view: str) -> None:
 FIGURES_MS = 30_000
 """The figures are asked for every fifteen seconds."""
 FITS = "() => document.documentElement.scrollWidth <= innerWidth"
+CUT_OFF = """() => [...document.querySelectorAll("table.jobs td:is(.col-status, .col-actions)")]
+    .filter(cell => cell.scrollWidth > cell.clientWidth).map(cell => cell.textContent)"""
+"""Statuses and buttons that their cell is too narrow for."""
 WIDTHS = (320, 390, 600, 767, 768, 900, 1023, 1024, 1151, 1152, 1279, 1280, 1440, 2560)
 
 
@@ -100,6 +103,7 @@ def test_a_job_is_named_and_nothing_is_cut_off_at_any_width(month: Lab, language
         page.set_viewport_size({"width": width, "height": 900})
         expect(name).to_be_visible()
         assert name.evaluate("name => name.scrollWidth <= name.clientWidth"), width
+        assert page.evaluate(CUT_OFF) == [], width
         page.wait_for_function(FITS)
         page.locator("#tab-figures").click()
         expect(page.locator(".plot canvas").first).to_be_visible()
