@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Final, TypeAlias, TypeVar
 
 from flinkjobs.diagnose import MESSAGE_OF_EXIT_CODE
-from flinkjobs.errors import cut
+from flinkjobs.errors import counted, cut
 from flinkjobs.kube import AccessReview
 from flinkjobs.model import (
     JobPhase,
@@ -393,10 +393,10 @@ def _flink(seen: Examination) -> Iterator[Finding]:
                 told = f"Flink {version} has no TaskManager: no job can run"
                 yield _fail(check, Code.FLINK_NO_TASKMANAGER, told)
             case FlinkFacts(version, slots=slots, free_slots=0):
-                told = f"Flink {version}: none of {slots} slots is free; the next job has to wait"
+                told = f"Flink {version}: 0 of {counted(slots, 'slot')} free; the next job has to wait"
                 yield _warn(check, Code.FLINK_NO_FREE_SLOT, told)
             case FlinkFacts(version, taskmanagers, slots, free):
-                told = f"{free} of {slots} slots are free, TaskManagers: {taskmanagers}"
+                told = f"{free} of {counted(slots, 'slot')} free, {counted(taskmanagers, 'TaskManager')}"
                 yield _ok(check, f"Flink {version} at {_rest_url(seen, name)}; {told}")
 
 
@@ -423,7 +423,7 @@ def _history(seen: Examination) -> Iterator[Finding]:
             case NotAsked(because):
                 yield _skipped(check, because)
             case count:
-                yield _ok(check, f"the History Server knows {_count(count, 'job')}")
+                yield _ok(check, f"the History Server knows {counted(count, 'job')}")
 
 
 def _functions(seen: Examination) -> Iterator[Finding]:
@@ -546,7 +546,7 @@ def _sync_errors(seen: Examination) -> Iterator[Finding]:
             if missing:
                 yield _fail(check, Code.JOBS_MISSING, f"{when} met this: {_several(missing)}")
             if of_records:
-                told = f"{when} could not follow {_count(len(of_records), 'record')}: {_several(of_records)}"
+                told = f"{when} could not follow {counted(len(of_records), 'record')}: {_several(of_records)}"
                 yield _warn(check, Code.SYNC_ERRORS, told)
             if not deaf + missing + of_records:
                 yield _ok(check, f"{when} met none")
@@ -694,7 +694,7 @@ def _unreadable(seen: Examination) -> Iterator[Finding]:
     match seen.records:
         case Records(unreadable=unreadable) if unreadable:
             told = _several([f"{record.job_id}: {record.error}" for record in unreadable])
-            count = _count(len(unreadable), "document")
+            count = counted(len(unreadable), "document")
             yield _warn("records.unreadable", Code.UNREADABLE_RECORD, f"{count} of no record: {told}")
 
 
@@ -705,7 +705,7 @@ def _by_code(check: str, found: Sequence[tuple[str, str, str]], title: str) -> I
         sharper, telling = _sharper(code, message)
         groups[sharper].append(f"{record}: {telling}")
     for code, told in sorted(groups.items(), key=lambda group: -len(group[1])):
-        yield _fail(check, code, f"{title.format(_count(len(told), 'job'))}: {_several(told)}")
+        yield _fail(check, code, f"{title.format(counted(len(told), 'job'))}: {_several(told)}")
 
 
 def _sharper(code: str, message: str) -> tuple[str, str]:
@@ -786,10 +786,6 @@ def _several(texts: Sequence[str]) -> str:
     shown = texts[:EXAMPLES]
     told = "; ".join(cut(text, QUOTED_LENGTH // len(shown)) for text in shown)
     return told if len(texts) == len(shown) else f"{told}; and {len(texts) - len(shown)} more"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"))

@@ -20,6 +20,11 @@ def cut(text: str, limit: int = MAX_FOREIGN_TEXT) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def counted(number: int, noun: str) -> str:
+    """Returns a number of things for people: `0 jobs`, `1 job`, `2 jobs`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 class FlinkjobsError(Exception):
     """Base of all errors of this package. `code` is stable and documented, the message is for people."""
 

@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from itertools import pairwise
 
-from flinkjobs.errors import BadRequestError, Fault
+from flinkjobs.errors import BadRequestError, Fault, counted
 
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
@@ -143,7 +143,7 @@ def cron_fault(expression: str) -> str | None:
     """
     texts = expression.split()
     if len(texts) != len(_FIELDS):
-        return f"{expression!r} has {len(texts)} fields instead of {len(_FIELDS)}"
+        return f"{expression!r} has {counted(len(texts), 'field')} instead of {len(_FIELDS)}"
     values = []
     for text, kind in zip(texts, _FIELDS, strict=True):
         try:

@@ -124,7 +124,7 @@ def test_a_value_that_is_no_date_is_told_and_left(
     old.flink_jobs.insert_many([dict(document) for document in NO_DATES])
     ran = run("indexes", environ=environ)
     assert ran.code == 1
-    assert "2 values are no dates and were left as they are:" in ran.out
+    assert "2 values left as found, being no date:" in ran.out
     assert [line.split()[:3] for line in ran.out.splitlines()[-2:]] == [
         ["bad_1", "submitted_at", "yesterday"],
         ["bad_2", "submitted_at", "0001-01-01T00:00:00+23:00"],

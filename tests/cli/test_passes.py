@@ -110,7 +110,7 @@ def test_a_dry_run_deletes_nothing(run: Run, environ: Mapping[str, str], world: 
     name = finished_job(world)
     ran = run("cleanup", "--dry-run", environ=environ)
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out.splitlines()[:2] == ["1 of 1 Kubernetes Jobs would be deleted.", f"  {name}"]
+    assert ran.out.splitlines()[:2] == ["1 of 1 Kubernetes Job would be deleted.", f"  {name}"]
     assert world.kubernetes.names("jobs") == {name}
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flinkjobs import log
-from flinkjobs.cli import schedules
+from flinkjobs.cli import passes, schedules, store
 from flinkjobs.cli.app import _log_to_standard_error
-from flinkjobs.cli.output import clean, clean_lines
+from flinkjobs.cli.output import Output, clean, clean_lines
 from flinkjobs.cli.words import clock, event, moment, reason, remedy, seconds, trouble
 
 
@@ -129,6 +131,86 @@ def test_a_trouble_of_the_system_is_not_counted_in_jobs() -> None:
     assert trouble(away) == "Statuses may be old (CLUSTER_UNREACHABLE: batch GET /jobs/overview: refused)"
     newer = lag | {"trouble": "CLOCK_IS_WRONG", "code": "X", "data": {}}
     assert trouble(newer) == "CLOCK_IS_WRONG (X)"
+
+
+def _pass(count: int) -> dict[str, Any]:
+    return {
+        "skipped": False,
+        "complete": True,
+        "scanned": count,
+        "duration_seconds": 0.2,
+        "changed": {},
+        "unchanged": 0,
+        "resolved": count,
+        "unresolved": 0,
+        "conflicts": count,
+        "errors": [],
+        "clusters": {},
+    }
+
+
+def _cleanup(count: int) -> dict[str, Any]:
+    return {
+        "skipped": False,
+        "complete": True,
+        "dry_run": False,
+        "scanned": count,
+        "deleted": count,
+        "names": [f"j-{number}" for number in range(count)],
+        "kept": {},
+        "errors": [],
+    }
+
+
+def _conversion(count: int) -> dict[str, Any]:
+    unreadable = [{"job_id": "a_1", "field": "end_time", "text": "soon"}] * count
+    return {
+        "dry_run": False,
+        "created": [],
+        "records": count,
+        "converted": count,
+        "conflicts": count,
+        "unreadable_count": count,
+        "unreadable": unreadable,
+    }
+
+
+@pytest.mark.parametrize(
+    ("show", "lines"),
+    [
+        (
+            lambda out, count: passes._show_pass(out, _pass(count), None),
+            [
+                (
+                    "Looked at {1 record|2 records} in 0.2 s: nothing changed, 0 unchanged, "
+                    "{1 Flink Job ID|2 Flink Job IDs} found, 0 still without one."
+                ),
+                "{1 record|2 records} written by another pass at the same time, and left alone.",
+            ],
+        ),
+        (
+            lambda out, count: passes._show_cleanup(out, _cleanup(count)),
+            ["{1 of 1 Kubernetes Job|2 of 2 Kubernetes Jobs} deleted."],
+        ),
+        (
+            lambda out, count: store._show(out, _conversion(count)),
+            [
+                "{1 of 1 record|2 of 2 records} with dates as text converted.",
+                "{1 record|2 records} written by somebody else meanwhile; run it again.",
+                "{1 value|2 values} left as found, being no date:",
+            ],
+        ),
+    ],
+    ids=["sync", "cleanup", "indexes"],
+)
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_is_told_as_one_and_many_as_many(
+    show: Callable[[Output, int], None], lines: list[str], count: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show(Output(is_json=False), count)
+    told = capsys.readouterr().out.splitlines()
+    for line in lines:
+        assert re.sub(r"{(.*?)\|(.*?)}", lambda found: found[count], line) in told
 
 
 def test_schedules_fit_a_narrow_terminal() -> None:

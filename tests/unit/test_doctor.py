@@ -142,7 +142,7 @@ def test_a_healthy_system_fails_nowhere() -> None:
         (
             "flink.default",
             "ok",
-            "Flink 1.20.5 at http://flink.example:8081; 3 of 8 slots are free, TaskManagers: 2",
+            "Flink 1.20.5 at http://flink.example:8081; 3 of 8 slots free, 2 TaskManagers",
         ),
         ("history.default", "ok", "the History Server knows 17 jobs"),
         ("function.sync", "ok", "it says that it is ready"),

@@ -41,7 +41,7 @@ WRONG = {
     "": "'' has 0 fields instead of 5",
     "* * * *": "'* * * *' has 4 fields instead of 5",
     "0 * * * * *": "'0 * * * * *' has 6 fields instead of 5",
-    "@daily": "'@daily' has 1 fields instead of 5",
+    "@daily": "'@daily' has 1 field instead of 5",
     "60 * * * *": "minute '60': 60 is not in 0-59",
     "-1 * * * *": "minute '-1': '' is no value",
     "* 24 * * *": "hour '24': 24 is not in 0-23",

@@ -13,6 +13,7 @@ from flinkjobs.cli.exits import Exit
 from flinkjobs.cli.output import Output, status_text, table
 from flinkjobs.cli.session import JsonOption, session_of
 from flinkjobs.cli.words import seconds, trouble
+from flinkjobs.errors import counted
 from flinkjobs.model import Status
 
 RATES: Final = {
@@ -87,16 +88,15 @@ def _show_pass(out: Output, report: Document, job_ids: list[str] | None) -> None
         return
     changed = ", ".join(f"{count} became {status}" for status, count in report["changed"].items())
     out.line(
-        f"Looked at {report['scanned']} records in {seconds(report['duration_seconds'])}: "
+        f"Looked at {counted(report['scanned'], 'record')} in {seconds(report['duration_seconds'])}: "
         f"{changed or 'nothing changed'}, {report['unchanged']} unchanged, "
-        f"{report['resolved']} Flink Job IDs found, {report['unresolved']} still without one."
+        f"{counted(report['resolved'], 'Flink Job ID')} found, {report['unresolved']} still without one."
     )
     if job_ids is not None and report["scanned"] < len(set(job_ids)):
         out.note("Some of these were not looked at: they are over, or there is no such record.")
     if report["conflicts"]:
-        out.line(
-            f"{report['conflicts']} records were written by another pass at the same time and left alone."
-        )
+        conflicts = counted(report["conflicts"], "record")
+        out.line(f"{conflicts} written by another pass at the same time, and left alone.")
     if not report["complete"]:
         out.line("The time did not suffice for all of them: the next pass goes on.", style="yellow")
     _show_errors(out, report["errors"])
@@ -137,7 +137,7 @@ def _show_cleanup(out: Output, report: Document) -> None:
         out.line("Skipped: another cleanup is under way.")
         return
     verb = "would be deleted" if report["dry_run"] else "deleted"
-    out.line(f"{report['deleted']} of {report['scanned']} Kubernetes Jobs {verb}.")
+    out.line(f"{report['deleted']} of {counted(report['scanned'], 'Kubernetes Job')} {verb}.")
     for name in report["names"]:
         out.line(name, indent=2)
     if report["deleted"] > len(report["names"]):

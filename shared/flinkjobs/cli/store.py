@@ -12,7 +12,7 @@ from flinkjobs import bootstrap
 from flinkjobs.cli.exits import Exit
 from flinkjobs.cli.output import Output, table
 from flinkjobs.cli.session import JsonOption, session_of
-from flinkjobs.errors import StoreRefusedError
+from flinkjobs.errors import StoreRefusedError, counted
 from flinkjobs.ports import StoreAdmin, UnreadableDate
 
 UNREADABLE_SHOWN: Final = 100
@@ -100,10 +100,12 @@ def _show(out: Output, report: dict[str, Any]) -> None:
     if not report["created"]:
         out.line("No index is missing.")
     verb = "would be converted" if is_dry else "converted"
-    out.line(f"{report['converted']} of {report['records']} records with dates as text {verb}.")
+    out.line(f"{report['converted']} of {counted(report['records'], 'record')} with dates as text {verb}.")
     if report["conflicts"]:
-        out.line(f"{report['conflicts']} records were being written meanwhile; run it again.", style="yellow")
+        told = f"{counted(report['conflicts'], 'record')} written by somebody else meanwhile; run it again."
+        out.line(told, style="yellow")
     if report["unreadable_count"]:
-        out.line(f"{report['unreadable_count']} values are no dates and were left as they are:", style="red")
+        told = f"{counted(report['unreadable_count'], 'value')} left as found, being no date:"
+        out.line(told, style="red")
         rows = [(found["job_id"], found["field"], found["text"]) for found in report["unreadable"]]
         out.show(table(("Job", "Field", "Value"), rows))

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from flinkjobs.cli.output import NOTHING, clean
+from flinkjobs.errors import counted
 from flinkjobs.remedies import REMEDIES
 
 Data = Mapping[str, Any]
@@ -110,8 +111,7 @@ def trouble(found: Data) -> str:
     named = f": {listed}{more}" if listed else ""
     of_jobs = _TROUBLES.get(found["trouble"])
     if of_jobs is not None:
-        jobs = "1 job" if found["count"] == 1 else f"{found['count']} jobs"
-        return clean(f"{jobs} {of_jobs} ({found['code']}){named}")
+        return clean(f"{counted(found['count'], 'job')} {of_jobs} ({found['code']}){named}")
     said = " ".join(str(part) for name in ("cluster", "error") if (part := found["data"].get(name)))
     what = "Statuses may be old" if found["trouble"] == "STATUS_LAGS" else found["trouble"]
     return clean(f"{what} ({found['code']}{': ' if said else ''}{said}){named}")
