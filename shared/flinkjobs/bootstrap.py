@@ -357,10 +357,8 @@ def _sync_caller(url: str) -> Callable[[str], Mapping[str, Any]]:
         bearer = None if identity is None else partial(str, identity)
         with functions.new_client() as client:
             function = functions.HttpFunction(url, bearer=bearer, client=client)
-            answer: Mapping[str, Any] = function.call(
-                "POST", "/", query={}, headers={}, body=json.dumps({"job_ids": [job_id]})
-            )
-            return answer
+            body = json.dumps({"job_ids": [job_id]})
+            return function.call("POST", "/", query={}, headers={}, body=body, telling="clusters")
 
     return sync
 

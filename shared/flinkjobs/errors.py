@@ -275,6 +275,13 @@ class FunctionUnavailableError(TemporaryError):
     code = "FUNCTION_UNAVAILABLE"
 
 
+class NoFunctionError(FunctionUnavailableError):
+    """Something else answered in the place of a function: a login, a proxy, another service.
+
+    It may go away, as a proxy's page does; to send the same again at once is of no use.
+    """
+
+
 class FunctionRefusedError(BadRequestError):
     """A deployed function, or what stands before it, answered and refused.
 

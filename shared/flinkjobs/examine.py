@@ -28,7 +28,13 @@ from flinkjobs.doctor import (
     Waiting,
     address_of,
 )
-from flinkjobs.errors import FlinkjobsError, KubernetesRefusedError, SettingsError, TemporaryError
+from flinkjobs.errors import (
+    FlinkjobsError,
+    KubernetesRefusedError,
+    NoFunctionError,
+    SettingsError,
+    TemporaryError,
+)
 from flinkjobs.harvest import observe_submitter
 from flinkjobs.kube import PERMISSIONS, AccessReview, by_age
 from flinkjobs.manifest import selector_of
@@ -255,7 +261,10 @@ def _histories(
 
 def _is_ready(url: str, settings: ClientSettings, probes: Probes) -> Seen[None]:
     def ask() -> None:
-        probes.function(url, settings).call("GET", "/ready", query={}, headers={}, body=None)
+        function = probes.function(url, settings)
+        told = function.call("GET", "/ready", query={}, headers={}, body=None, telling="status")
+        if told["status"] != "ready":
+            raise NoFunctionError(f"{url} answers its /ready as none of these functions does")
 
     return seen(ask)
 

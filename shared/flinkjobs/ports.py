@@ -444,10 +444,12 @@ class RemoteFunction(Protocol):
         query: Mapping[str, str],
         headers: Mapping[str, str],
         body: str | None,
-    ) -> Any:
-        """Sends one request; the JSON of its answer.
+        telling: str,
+    ) -> dict[str, Any]:
+        """Sends one request; the JSON object of its answer, which is told from another's by a member.
 
-        Raises FunctionUnavailableError, NotFoundError, UnauthorizedError or FunctionRefusedError.
+        Raises FunctionUnavailableError (NoFunctionError where something else answered), NotFoundError,
+        UnauthorizedError or FunctionRefusedError.
         """
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from flinkjobs.errors import (
     FlinkjobsError,
     FunctionRefusedError,
     FunctionUnavailableError,
+    NoFunctionError,
     NotFoundError,
     SettingsError,
     UnauthorizedError,
@@ -32,7 +33,7 @@ def client() -> Iterator[httpx.Client]:
 
 def call(server: ScriptedServer, client: httpx.Client, *, token: str | None = None) -> Any:
     function = HttpFunction(server.url, bearer=None if token is None else lambda: token, client=client)
-    return function.call("POST", "/x", query={"a": "b c"}, headers={"X-Y": "z"}, body="{}")
+    return function.call("POST", "/x", query={"a": "b c"}, headers={"X-Y": "z"}, body="{}", telling="a")
 
 
 def problem(status: int, headers: Mapping[str, str] | None = None, **members: Any) -> Answer:
@@ -60,12 +61,35 @@ def test_a_request_arrives_as_it_was_meant(client: httpx.Client) -> None:
         (problem(500, detail="stack", code="INTERNAL"), FunctionUnavailableError, "500 INTERNAL: stack"),
         (html(401), UnauthorizedError, "401: Unauthorized"),
         (html(403), UnauthorizedError, "403: Forbidden"),
-        (html(404), FunctionUnavailableError, "none of these functions"),
-        (html(302), FunctionUnavailableError, "none of these functions"),
-        (html(502), FunctionUnavailableError, "502: Bad Gateway"),
-        (html(200), FunctionUnavailableError, "instead of JSON"),
-        (Answer(status=599, body=b""), FunctionUnavailableError, "599"),
-        (Answer(status=400, body=b"[", headers=PROBLEM), FunctionUnavailableError, "none of these functions"),
+        (html(404), NoFunctionError, "none of these functions"),
+        (html(302), NoFunctionError, " answered 302: it is none of these functions, or a login"),
+        (
+            Answer(status=303, headers={"Location": "https://u:p@login.example/sign-in?token=s3cret"}),
+            NoFunctionError,
+            " answered 303 and sends on to https://login.example: it is none of these functions, or a login",
+        ),
+        (Answer(status=302, headers={"Location": "/sign-in"}), NoFunctionError, " answered 302: it"),
+        (Answer(status=302, headers={"Location": "http://a:b"}), FunctionUnavailableError, "did not answer"),
+        (html(502), FunctionUnavailableError, " answered 502: Bad Gateway"),
+        (
+            html(200),
+            NoFunctionError,
+            " answered 200 with text/html instead of JSON: it is none of these functions, or a login stands",
+        ),
+        (
+            Answer(body=b"", headers={}),
+            NoFunctionError,
+            " answered 200 with nothing instead of JSON: it is none of these functions",
+        ),
+        (Answer(status=204, body=b""), NoFunctionError, " answered 204 with nothing instead of"),
+        (Answer(body=b"[1]"), NoFunctionError, " answered no JSON object: it is none of these"),
+        (
+            Answer(body=b'{"b": 1}'),
+            NoFunctionError,
+            " answered JSON without 'a': it is another function, or none of these",
+        ),
+        (Answer(status=599, body=b""), NoFunctionError, "599"),
+        (Answer(status=400, body=b"[", headers=PROBLEM), NoFunctionError, "none of these functions"),
         (Answer(body=b'{"cut": "off"}', cut_after=5), FunctionUnavailableError, "did not answer"),
     ],
 )
@@ -76,6 +100,7 @@ def test_every_other_answer_becomes_an_error_of_ours(
         call(server, client)
     assert type(raised.value) is kind
     assert told in str(raised.value)
+    assert "s3cret" not in str(raised.value)
 
 
 def test_faults_and_the_code_are_passed_on(client: httpx.Client) -> None:

@@ -13,7 +13,7 @@ from tests.functions.conftest import World
 from tests.functions.test_cleanup import add_finished
 from tests.functions.test_sync import followed
 from tests.support.flink_rest_server import Job
-from tests.support.scripted_server import Answer, html
+from tests.support.scripted_server import html
 
 RUNNING_ID, OTHER_ID = "1" * 32, "2" * 32
 START, END = 1_795_335_824_614, 1_795_335_841_979
@@ -69,22 +69,6 @@ def test_a_pass_that_nobody_can_run_is_unavailable(run: Run, nowhere: str) -> No
     ran = run("sync", environ={"SYNC_URL": nowhere})
     assert (ran.code, ran.out) == (5, "")
     assert nowhere in one_line(ran.err)
-
-
-def test_something_else_that_answers_is_no_function(run: Run, world: World) -> None:
-    world.flink.answers[""] = html(200)
-    ran = run("sync", environ={"SYNC_URL": world.flink.url})
-    assert ran.code == 5
-    assert "it is none of these functions" in one_line(ran.err)
-
-
-@pytest.mark.parametrize("command", [("sync",), ("cleanup",), ("jobs",), ("submit", "--path", "/opt/etl.py")])
-def test_json_of_something_else_is_no_answer(run: Run, world: World, command: tuple[str, ...]) -> None:
-    world.flink.answers[""] = Answer(body=b"{}", headers={"Content-Type": "application/json"})
-    urls = {f"{name}_URL": world.flink.url for name in ("SYNC", "CLEANUP", "JOBS", "SUBMIT")}
-    ran = run(*command, environ=urls)
-    assert (ran.code, ran.out) == (5, "")
-    assert f"it is not the function {command[0]}" in ran.err.splitlines()[-1]  # submit tries it again first
 
 
 @pytest.mark.parametrize("command", ["sync", "cleanup"])

@@ -18,6 +18,7 @@ from flinkjobs.errors import (
     FlinkjobsError,
     FunctionRefusedError,
     FunctionUnavailableError,
+    NoFunctionError,
     NotFoundError,
     SettingsError,
     UnauthorizedError,
@@ -61,11 +62,22 @@ class HttpFunction:
         query: Mapping[str, str],
         headers: Mapping[str, str],
         body: str | None,
-    ) -> Any:
-        """Sends one request; returns the JSON of its answer.
+        telling: str,
+    ) -> dict[str, Any]:
+        """Sends one request; returns the JSON object of its answer.
+
+        Args:
+            method: of the request, as are `path`, `query` and `headers`.
+            path: after the base URL.
+            query: parameters by name.
+            headers: by name.
+            body: JSON; None where there is none.
+            telling: a member that the answer must have: another function, or somebody in between, may
+                answer JSON too.
 
         Raises:
-            FunctionUnavailableError: no answer, none of a function, or the same request may succeed later.
+            FunctionUnavailableError: no answer, or the same request may succeed later.
+            NoFunctionError: what answered is no function, or another one.
             NotFoundError: there is nothing of this name.
             UnauthorizedError: it demands another identity, or a signature.
             FunctionRefusedError: it refused, with its faults.
@@ -85,12 +97,16 @@ class HttpFunction:
         if not answer.is_success:
             raise self._error(answer)
         try:
-            return json.loads(answer.content)
+            read = json.loads(answer.content)
         except (ValueError, RecursionError) as error:
-            kind = answer.headers.get("content-type", "nothing")
-            raise FunctionUnavailableError(
-                f"{self._url} answered {cut(kind, 80)} instead of JSON: it is none of these functions"
-            ) from error
+            told = f"{_kind(answer)} instead of JSON: {_stranger(answer)}"
+            raise NoFunctionError(f"{self._url} answered {answer.status_code} with {told}") from error
+        if not isinstance(read, dict):
+            raise NoFunctionError(f"{self._url} answered no JSON object: {_stranger(answer)}")
+        if telling not in read:
+            told = f"JSON without {telling!r}: it is another function, or none of these"
+            raise NoFunctionError(f"{self._url} answered {told}")
+        return read
 
     def close(self) -> None:
         """Closes the connections. Harmless when repeated."""
@@ -98,23 +114,44 @@ class HttpFunction:
 
     def _error(self, answer: httpx.Response) -> FlinkjobsError:
         status, problem = answer.status_code, _problem(answer)
-        detail = cut(
-            str(problem.get("detail") or HTTPStatus(status).phrase if status in _PHRASES else status)
-        )
+        phrase = HTTPStatus(status).phrase if status in _PHRASES else "no status that HTTP knows"
+        detail = cut(str(problem.get("detail") or phrase))
         told = str(problem.get("code") or status)
         crashed = status == HTTPStatus.INTERNAL_SERVER_ERROR  # something it did not expect
         if crashed or "retry-after" in answer.headers or (status in _NOT_NOW and not problem):
-            return FunctionUnavailableError(f"{self._url} answered {status} {told}: {detail}")
+            code = f" {problem['code']}" if problem.get("code") else ""
+            return FunctionUnavailableError(f"{self._url} answered {status}{code}: {detail}")
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             return UnauthorizedError(f"{self._url} answered {status}: {detail}")
         if status == HTTPStatus.NOT_FOUND and problem:
             return NotFoundError(detail)
         if not problem:
-            return FunctionUnavailableError(f"{self._url} answered {status}: it is none of these functions")
+            what = f"{status}{_elsewhere(answer)}: {_stranger(answer)}"
+            return NoFunctionError(f"{self._url} answered {what}")
         return FunctionRefusedError(detail, _faults(problem), told=told)
 
 
 _PHRASES: Final = frozenset(HTTPStatus)
+
+
+def _kind(answer: httpx.Response) -> str:
+    """What came, in a word."""
+    return cut(answer.headers.get("content-type", "a text"), 80) if answer.content else "nothing"
+
+
+def _elsewhere(answer: httpx.Response) -> str:
+    """Where a redirection leads: the host alone, since the rest may be what only a login should see."""
+    following, asked = answer.next_request, answer.request.url
+    if following is None or (following.url.scheme, following.url.netloc) == (asked.scheme, asked.netloc):
+        return ""
+    return f" and sends on to {following.url.scheme}://{cut(following.url.netloc.decode(), 80)}"
+
+
+def _stranger(answer: httpx.Response) -> str:
+    """What answers in a function's place."""
+    is_login = answer.is_redirect or "text/html" in answer.headers.get("content-type", "")
+    login = ", or a login stands before it (FLINKJOBS_AUTH, FLINKJOBS_TOKEN)" if is_login else ""
+    return f"it is none of these functions{login}"
 
 
 def _problem(answer: httpx.Response) -> Mapping[str, Any]:

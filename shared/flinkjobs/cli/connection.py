@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 from flinkjobs import bootstrap, jobs
-from flinkjobs.errors import FunctionUnavailableError, SettingsError
+from flinkjobs.errors import SettingsError
 from flinkjobs.ports import RemoteFunction
 from flinkjobs.settings import (
     ClientSettings,
@@ -88,6 +88,11 @@ class Connection:
         if self.url_of(function) is None:
             self._direct_settings(function)
 
+    def close(self) -> None:
+        """Closes the connections to the functions."""
+        for remote in self._remotes.values():
+            remote.close()
+
     # --- the functions ------------------------------------------------------------------------------
 
     def submit(self, body: Mapping[str, Any], *, key: str) -> Document:
@@ -117,7 +122,7 @@ class Connection:
     def list_jobs(self, query: Mapping[str, str]) -> Document:
         """One page of records, newest first; `query` as in `GET /api/jobs`."""
         if self.url_of("jobs"):
-            return self._http("jobs", "GET", "/api/jobs", query=query)
+            return self._http("jobs", "GET", "/api/jobs", telling="next_cursor", query=query)
         return _as_json(jobs.list_jobs(self._read_side, list(query.items())))
 
     def show(self, any_id: str) -> Document:
@@ -127,13 +132,13 @@ class Connection:
             NotFoundError: there is none.
         """
         if self.url_of("jobs"):
-            return self._http("jobs", "GET", f"/api/jobs/{quote(any_id, safe='')}")
+            return self._http("jobs", "GET", f"/api/jobs/{quote(any_id, safe='')}", telling="story")
         return _as_json(jobs.show(self._read_side, any_id))
 
     def metrics(self) -> Document:
         """The figures, and the troubles that are there now."""
         if self.url_of("jobs"):
-            return self._http("jobs", "GET", "/api/metrics")
+            return self._http("jobs", "GET", "/api/metrics", telling="windows")
         return _as_json(jobs.metrics(self._read_side))
 
     def sync_one(self, job_id: str) -> Document | None:
@@ -149,7 +154,9 @@ class Connection:
             return self.sync([job_id])
         if self.url_of("jobs"):
             path = f"/api/jobs/{quote(job_id, safe='')}/sync"
-            return self._http("jobs", "POST", path, headers={"X-Flinkjobs": "1"}, body="{}")
+            return self._http(
+                "jobs", "POST", path, telling=_TELLING["sync"], headers={"X-Flinkjobs": "1"}, body="{}"
+            )
         return None
 
     def _has(self, *names: str) -> bool:
@@ -159,7 +166,7 @@ class Connection:
 
     def _post(self, function: str, text: str, *, headers: Mapping[str, str] | None = None) -> Document:
         if self.url_of(function):
-            return self._http(function, "POST", "/", headers=headers, body=text)
+            return self._http(function, "POST", "/", telling=_TELLING[function], headers=headers, body=text)
         sent = {name.lower(): value for name, value in (headers or {}).items()}
         request = Request(headers={"content-type": "application/json", **sent}, query={}, body=text.encode())
         return _as_json(self._handler(function)(request).body)
@@ -170,22 +177,19 @@ class Connection:
         method: str,
         path: str,
         *,
+        telling: str,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         body: str | None = None,
     ) -> Document:
+        """The answer of a deployed function; see `RemoteFunction.call`."""
         url = self.url_of(function)
         assert url is not None  # noqa: S101 a caller's mistake
         if url not in self._remotes:
             self._remotes[url] = bootstrap.remote_function(url, self.client)
-        answer = self._remotes[url].call(method, path, query=query or {}, headers=headers or {}, body=body)
-        if not isinstance(answer, dict):
-            raise FunctionUnavailableError(f"{url} answered no JSON object: it is none of these functions")
-        if (member := _TELLING.get((function, path))) and member not in answer:
-            raise FunctionUnavailableError(
-                f"{url} answered JSON without a member {member!r}: it is not the function {function}"
-            )
-        return answer
+        return self._remotes[url].call(
+            method, path, query=query or {}, headers=headers or {}, body=body, telling=telling
+        )
 
     def _handler(self, function: str) -> Callable[[Request], Answer]:
         if function not in self._handlers:
@@ -212,13 +216,8 @@ class Connection:
             ) from None
 
 
-_TELLING: Final[Mapping[tuple[str, str], str]] = {
-    ("submit", "/"): "job_id",
-    ("sync", "/"): "skipped",
-    ("cleanup", "/"): "dry_run",
-    ("jobs", "/api/jobs"): "next_cursor",
-}
-"""A member by which the answer of a function is told from that of another, or of something in between."""
+_TELLING: Final[Mapping[str, str]] = {"submit": "job_id", "sync": "clusters", "cleanup": "dry_run"}
+"""A member by which the answer to a function's work is told from that of another, or of something between."""
 
 _BUILT_BY: Final[Mapping[str, Callable[[Settings], Handler]]] = {
     "submit": bootstrap.SubmitFunction,

@@ -19,7 +19,7 @@ from flinkjobs.cli.exits import OUTCOMES, Exit
 from flinkjobs.cli.output import Output, clean, status_text
 from flinkjobs.cli.passes import told_by
 from flinkjobs.cli.words import clock, reason, remedy, seconds
-from flinkjobs.errors import FlinkjobsError, FunctionUnavailableError, TemporaryError
+from flinkjobs.errors import FlinkjobsError, FunctionUnavailableError, NoFunctionError, TemporaryError
 from flinkjobs.model import Status
 
 INTERVAL_SECONDS: Final = 5.0
@@ -100,17 +100,18 @@ def _looks(
 ) -> Iterator[Document]:
     """The job as it is now, and after every interval, up to its end or the end of the time."""
     began = time.monotonic()
-    job_id, told = any_id, ""
+    job_id, told, is_known = any_id, "", False
     while True:
         found: Document | None = None
         trouble = ""
         try:
             found = connection.show(job_id)
-            job_id = found["job"]["job_id"]
+            job_id, is_known = found["job"]["job_id"], True
             if not _is_over(found):
                 trouble = _synced(connection, job_id)
                 found = connection.show(job_id)
         except TemporaryError as error:
+            _expect_function(error, is_known=is_known)
             trouble = str(error)
         if trouble != told:
             told = trouble
@@ -125,6 +126,12 @@ def _looks(
                 raise FunctionUnavailableError(f"nothing could be learned of {job_id}: {trouble}")
             return
         time.sleep(interval_seconds)
+
+
+def _expect_function(error: TemporaryError, *, is_known: bool) -> None:
+    """Lets a trouble pass that is worth waiting for: not that the address was wrong from the beginning."""
+    if isinstance(error, NoFunctionError) and not is_known:
+        raise error
 
 
 def _is_over(found: Document) -> bool:

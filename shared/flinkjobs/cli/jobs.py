@@ -19,7 +19,7 @@ from flinkjobs.cli.follow import INTERVAL_SECONDS, IntervalOption, TimeoutOption
 from flinkjobs.cli.output import Output, clean, status_text, table
 from flinkjobs.cli.session import JsonOption, session_of
 from flinkjobs.cli.words import clock, event, moment, reason, remedy, seconds
-from flinkjobs.errors import KubernetesUnavailableError, NotFoundError, TemporaryError
+from flinkjobs.errors import KubernetesUnavailableError, NoFunctionError, NotFoundError, TemporaryError
 from flinkjobs.model import Status
 
 ROWS: Final = 20
@@ -199,6 +199,8 @@ def _repeat(connection: Connection, out: Output, query: Mapping[str, str], inter
         try:
             page = connection.list_jobs(query)
         except TemporaryError as error:
+            if isinstance(error, NoFunctionError) and before is None:
+                raise
             out.note(f"{error}; going on")
         else:
             now = (page["jobs"], page["counts"])

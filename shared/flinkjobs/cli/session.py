@@ -58,8 +58,14 @@ class Session:
         """The system that the settings describe."""
         return Connection(self.environ, is_direct=self._options.is_direct)
 
+    def close(self) -> None:
+        """Closes the connections to the functions, where there are any."""
+        if "connection" in vars(self):
+            self.connection.close()
+
 
 def session_of(context: typer.Context, *, is_json: bool) -> Session:
     """The session of a command, by the context that typer gives it."""
-    options = context.find_object(GlobalOptions)
-    return Session(options or GlobalOptions(), is_json=is_json)
+    session = Session(context.find_object(GlobalOptions) or GlobalOptions(), is_json=is_json)
+    context.call_on_close(session.close)
+    return session

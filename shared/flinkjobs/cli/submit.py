@@ -17,7 +17,7 @@ from flinkjobs.cli.exits import Exit, MisuseError
 from flinkjobs.cli.follow import INTERVAL_SECONDS, IntervalOption, TimeoutOption, follow
 from flinkjobs.cli.output import Output
 from flinkjobs.cli.session import JsonOption, session_of
-from flinkjobs.errors import BadRequestError, Fault, TemporaryError
+from flinkjobs.errors import BadRequestError, Fault, NoFunctionError, TemporaryError
 
 TRIES: Final = 3
 """How often the same request is sent while the answer is that it may succeed later."""
@@ -178,6 +178,8 @@ def _send(connection: Connection, out: Output, body: Mapping[str, Any], *, key: 
         for attempt in range(1, TRIES):
             try:
                 return connection.submit(body, key=key)
+            except NoFunctionError:
+                raise
             except TemporaryError as error:
                 out.note(f"{error}; trying again")
                 time.sleep(RETRY_SECONDS * attempt)
