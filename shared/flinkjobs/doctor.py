@@ -132,6 +132,22 @@ class NotAsked:
     because: str
 
 
+@dataclass(frozen=True, slots=True)
+class NotReady:
+    """A function answered that it cannot do its work.
+
+    Attributes:
+        error: what it said, one line.
+    """
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class OnlyFunctions:
+    """None of the functions' settings is here, only where the functions are: they are asked instead."""
+
+
 Seen: TypeAlias = T | Unreachable | Refused | NotAsked
 """What was asked for, or what came instead. An error is a value here, never a default."""
 
@@ -157,6 +173,19 @@ class FlinkFacts:
     taskmanagers: int
     slots: int
     free_slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A Flink cluster as the last pass saw it.
+
+    Attributes:
+        at: when that pass began.
+        error: why it did not answer; None where it did.
+    """
+
+    at: datetime
+    error: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +242,36 @@ class Records:
     unreadable: tuple[UnreadableRecord, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Jobs with the same cause, as the function jobs tells it.
+
+    Attributes:
+        code: of the reason on their records; NO_REASON where there is none.
+        count: how many.
+        job_ids: of some of them.
+    """
+
+    code: str
+    count: int
+    job_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Troubles:
+    """The records that somebody may have to look at, as the function jobs tells of them.
+
+    Attributes:
+        created: that stay CREATED.
+        without_id: recently failed without a Flink Job ID.
+        lost: number of jobs submitted recently that are LOST.
+    """
+
+    created: tuple[Trouble, ...]
+    without_id: tuple[Trouble, ...]
+    lost: int
+
+
 _UNASKED: Final = NotAsked("the settings are wrong")
 
 
@@ -222,39 +281,41 @@ class Examination:
 
     Attributes:
         now: when it was gathered.
-        settings: those of the functions, or what is wrong with them.
+        settings: those of the functions, or what is wrong with them, or that only the functions are known.
         store: MongoDB.
         write: None when a write went well.
         indexes: the names of those that `flink_jobs` lacks.
         kubernetes: (address, version) of the API server.
         identity: who we are there.
         access: what we may do there of what the functions need.
-        flink: by cluster.
+        flink: by cluster; `Passed` where only the functions are known.
         history: number of jobs that its History Server knows, by cluster that has one.
         functions: None where its `/ready` says so, by function that has a URL in the settings.
         own: the schedules that should exist.
         schedules: by function; None where there is none of that name. Empty where no scheduler is known.
         sync: passes over all records.
         cleanup: runs of cleanup.
-        records: see `Records`.
+        records: see `Records`; `Troubles` where only the functions are known.
+        sync_period_seconds: how often a pass is due, as the function jobs tells; None where nobody asked it.
     """
 
     now: datetime
-    settings: Settings | Refused
+    settings: Settings | Refused | OnlyFunctions
     store: Seen[StoreFacts] = _UNASKED
     write: Seen[None] = _UNASKED
     indexes: Seen[tuple[str, ...]] = _UNASKED
     kubernetes: Seen[tuple[str, str]] = _UNASKED
     identity: Seen[str] = _UNASKED
     access: Seen[tuple[AccessReview, ...]] = _UNASKED
-    flink: Mapping[str, Seen[FlinkFacts]] = field(default_factory=dict)
+    flink: Mapping[str, Seen[FlinkFacts | Passed]] = field(default_factory=dict)
     history: Mapping[str, Seen[int]] = field(default_factory=dict)
-    functions: Mapping[str, Seen[None]] = field(default_factory=dict)
+    functions: Mapping[str, Seen[NotReady | None]] = field(default_factory=dict)
     own: tuple[OwnSchedule, ...] = ()
     schedules: Mapping[str, Seen[ScheduleState | None]] = field(default_factory=dict)
     sync: Seen[Runs] = _UNASKED
     cleanup: Seen[Runs] = _UNASKED
-    records: Seen[Records] = _UNASKED
+    records: Seen[Records | Troubles] = _UNASKED
+    sync_period_seconds: int | None = None
 
 
 # --- the checks -------------------------------------------------------------------------------------
@@ -270,7 +331,9 @@ def judge(seen: Examination) -> tuple[Finding, ...]:
 
 def _settings(seen: Examination) -> Iterator[Finding]:
     settings = seen.settings
-    if isinstance(settings, Refused):
+    if isinstance(settings, OnlyFunctions):
+        yield _warn("settings", Code.FUNCTIONS_ONLY, "only the functions are reachable from here")
+    elif isinstance(settings, Refused):
         yield _fail("settings", Code.SETTINGS, settings.error)
     elif not settings.flink_clusters:
         yield _fail("settings", Code.SETTING_MISSING, "sync needs FLINK_REST_URL, which is not set")
@@ -389,6 +452,11 @@ def _flink(seen: Examination) -> Iterator[Finding]:
                 yield _fail(check, Code.FLINK_UNAVAILABLE, told)
             case NotAsked(because):
                 yield _skipped(check, because)
+            case Passed(at, None):
+                yield _ok(check, f"the last pass, {_ago(seen.now - at)}, reached it")
+            case Passed(at, error):
+                told = f"the last pass, {_ago(seen.now - at)}, met this: {_bare(name, error or '')}"
+                yield _fail(check, Code.FLINK_UNAVAILABLE, told)
             case FlinkFacts(version, slots=0):
                 told = f"Flink {version} has no TaskManager: no job can run"
                 yield _fail(check, Code.FLINK_NO_TASKMANAGER, told)
@@ -410,7 +478,7 @@ def _bare(cluster: str, error: str) -> str:
 
 
 def _history(seen: Examination) -> Iterator[Finding]:
-    if seen.flink and not seen.history:
+    if seen.flink and not seen.history and isinstance(seen.settings, Settings):
         because = (
             "FLINK_HISTORY_URL is not set; a job that Flink forgets before it is seen to end will be LOST"
         )
@@ -426,10 +494,19 @@ def _history(seen: Examination) -> Iterator[Finding]:
                 yield _ok(check, f"the History Server knows {counted(count, 'job')}")
 
 
+FROM_INSIDE: Final = frozenset({"sync", "cleanup"})
+"""Functions that may be closed to everybody outside their network."""
+
+
 def _functions(seen: Examination) -> Iterator[Finding]:
     for name, ready in seen.functions.items():
         check = f"function.{name}"
         match ready:
+            case NotReady(error):
+                yield _fail(check, Code.FUNCTION_UNAVAILABLE, error)
+            case Unreachable(error) | Refused(error) if _is_outside(seen) and name in FROM_INSIDE:
+                told = "it may be closed to everybody outside its network; what it did last, stands below"
+                yield _warn(check, Code.FUNCTIONS_ONLY, f"{error}. From here, {told}")
             case Unreachable(error):
                 yield _fail(check, Code.FUNCTION_UNAVAILABLE, error)
             case Refused(error):
@@ -440,8 +517,12 @@ def _functions(seen: Examination) -> Iterator[Finding]:
                 yield _ok(check, "it says that it is ready")
 
 
+def _is_outside(seen: Examination) -> bool:
+    return isinstance(seen.settings, OnlyFunctions)
+
+
 def _schedules(seen: Examination) -> Iterator[Finding]:
-    if not seen.own and isinstance(seen.settings, Settings):
+    if not seen.own and not isinstance(seen.settings, Refused):
         yield _skipped("schedule", "SCHEDULER_PARENT is not set")
     for own in seen.own:
         check = f"schedule.{own.function}"
@@ -511,7 +592,7 @@ def _sync_age(seen: Examination) -> Iterator[Finding]:
             )
             yield _fail(check, Code.SYNC_NEVER, told)
         case Runs(last, Run(started_at)):
-            limit = PERIODS_BEFORE_OLD * _period(seen, "sync", _sync_period(seen.settings))
+            limit = PERIODS_BEFORE_OLD * _period(seen, "sync", _sync_period(seen))
             told = f"the last complete pass began {_ago(seen.now - started_at)}"
             if seen.now - started_at <= limit:
                 yield _ok(check, told)
@@ -574,9 +655,11 @@ def _cleanup(seen: Examination) -> Iterator[Finding]:
                 yield _ok(check, told)
 
 
-def _sync_period(settings: Settings | Refused) -> timedelta:
+def _sync_period(seen: Examination) -> timedelta:
     """How often a pass is due where no schedule says it."""
-    return timedelta(seconds=settings.sync_period_seconds if isinstance(settings, Settings) else 180)
+    settings = seen.settings
+    own = settings.sync_period_seconds if isinstance(settings, Settings) else seen.sync_period_seconds
+    return timedelta(seconds=own or 180)
 
 
 def _period(seen: Examination, function: str, otherwise: timedelta) -> timedelta:
@@ -607,7 +690,7 @@ def _waiting(seen: Examination) -> Iterator[Finding]:
             yield _unknown(check, Code.STORE_UNAVAILABLE, error)
         case NotAsked(because):
             yield _skipped(check, because)
-        case Records(waiting=()):
+        case Records(waiting=()) | Troubles(created=()):
             yield _ok(check, f"no job is CREATED for longer than {_length(CREATED_FOR)}")
         case Records(waiting=found):
             told = [
@@ -615,6 +698,8 @@ def _waiting(seen: Examination) -> Iterator[Finding]:
                 for each in found
             ]
             yield from _by_code(check, told, "{} CREATED for longer than " + _length(CREATED_FOR))
+        case Troubles(created=troubles):
+            yield from _by_trouble(check, troubles, "CREATED")
 
 
 def cause_of(waiting: Waiting) -> tuple[str, str]:
@@ -662,7 +747,7 @@ def _of_submitter(submitter: Submitter) -> Iterator[tuple[str, str]]:
 
 def _without_id(seen: Examination) -> Iterator[Finding]:
     match seen.records:
-        case Records(unconfirmed=(), without_id=()):
+        case Records(unconfirmed=(), without_id=()) | Troubles(without_id=()):
             told = f"no submission of the last {_length(RECENT)} ended without one"
             yield _ok("records.no-id", told)
         case Records(unconfirmed=unconfirmed, without_id=without_id):
@@ -672,11 +757,18 @@ def _without_id(seen: Examination) -> Iterator[Finding]:
                 if record.reason is not None
             ]
             yield from _by_code("records.no-id", found, "{} without a Flink Job ID that Flink knows")
+        case Troubles(without_id=troubles):
+            yield from _by_trouble("records.no-id", troubles, "without a Flink Job ID that Flink knows")
 
 
 def _lost(seen: Examination) -> Iterator[Finding]:
     match seen.records:
-        case Records(lost=()):
+        case Troubles(lost=number) if number:
+            told = (
+                f"{counted(number, 'job')} of the last {_length(RECENT)} LOST: `flinkjobs jobs --status LOST`"
+            )
+            yield _fail("records.lost", ReasonCode.OUTCOME_UNKNOWN, told)
+        case Records(lost=()) | Troubles():
             yield _ok("records.lost", f"no job was LOST in the last {_length(RECENT)}")
         case Records(lost=lost):
             found = [
@@ -706,6 +798,16 @@ def _by_code(check: str, found: Sequence[tuple[str, str, str]], title: str) -> I
         groups[sharper].append(f"{record}: {telling}")
     for code, told in sorted(groups.items(), key=lambda group: -len(group[1])):
         yield _fail(check, code, f"{title.format(counted(len(told), 'job'))}: {_several(told)}")
+
+
+def _by_trouble(check: str, troubles: Sequence[Trouble], title: str) -> Iterator[Finding]:
+    """One finding per cause, as the function jobs orders them; a newer cause than ours is told as it came."""
+    for trouble in troubles:
+        code = trouble.code if trouble.code in REMEDIES else Code.CAUSE_UNKNOWN
+        cause = "" if code == trouble.code else f" ({trouble.code})"
+        listed = f": {_several(trouble.job_ids)}" if trouble.job_ids else ""
+        told = f"{counted(trouble.count, 'job')} {title}{cause}{listed}; `flinkjobs show ID` tells more"
+        yield _fail(check, code, told)
 
 
 def _sharper(code: str, message: str) -> tuple[str, str]:

@@ -274,6 +274,14 @@ class FunctionUnavailableError(TemporaryError):
 
     code = "FUNCTION_UNAVAILABLE"
 
+    def __init__(self, message: str, *, is_own: bool = False) -> None:
+        """Args:
+        message: for people.
+        is_own: the function itself said that it cannot; else nobody knows whether it was reached.
+        """
+        super().__init__(message)
+        self.is_own = is_own
+
 
 class NoFunctionError(FunctionUnavailableError):
     """Something else answered in the place of a function: a login, a proxy, another service.

@@ -19,22 +19,29 @@ from flinkjobs.doctor import (
     Examination,
     FlinkFacts,
     NotAsked,
+    NotReady,
+    OnlyFunctions,
+    Passed,
     Records,
     Refused,
     Run,
     Runs,
     Seen,
     StoreFacts,
+    Trouble,
+    Troubles,
     Waiting,
     address_of,
 )
 from flinkjobs.errors import (
     FlinkjobsError,
+    FunctionUnavailableError,
     KubernetesRefusedError,
     NoFunctionError,
     SettingsError,
     TemporaryError,
 )
+from flinkjobs.figures import NO_FLINK_JOB_ID, STAYS_CREATED
 from flinkjobs.harvest import observe_submitter
 from flinkjobs.kube import PERMISSIONS, AccessReview, by_age
 from flinkjobs.manifest import selector_of
@@ -79,10 +86,11 @@ class AllSettings:
     """The settings of every part; of the schedules None where no scheduler is named.
 
     Attributes:
-        functions: or what is wrong with them: what is outside the functions can be asked all the same.
+        functions: or what is wrong with them: what is outside the functions can be asked all the same; or
+            that only their URLs are known, that of jobs among them.
     """
 
-    functions: Settings | Refused
+    functions: Settings | Refused | OnlyFunctions
     client: ClientSettings
     schedules: ScheduleSettings | None
 
@@ -109,6 +117,10 @@ def examine(
         }
         schedules = threads.submit(_schedules, read.schedules, probes)
         own = tuple(read.schedules.own.values()) if read.schedules else ()
+        if isinstance(settings, OnlyFunctions):
+            told = threads.submit(_figures, read.client, probes)
+            ready = {name: asked.result() for name, asked in functions.items()}
+            return _from_outside(clock(), ready, told.result(), own, schedules.result())
         if isinstance(settings, Refused):
             return Examination(
                 now=clock(),
@@ -259,14 +271,132 @@ def _histories(
     return {name: history for name, history in told.items() if history is not None}
 
 
-def _is_ready(url: str, settings: ClientSettings, probes: Probes) -> Seen[None]:
+def _is_ready(url: str, settings: ClientSettings, probes: Probes) -> Seen[NotReady | None]:
     def ask() -> None:
         function = probes.function(url, settings)
         told = function.call("GET", "/ready", query={}, headers={}, body=None, telling="status")
         if told["status"] != "ready":
             raise NoFunctionError(f"{url} answers its /ready as none of these functions does")
 
-    return seen(ask)
+    return _asked(ask)
+
+
+def _asked(ask: Callable[[], T]) -> Seen[T | NotReady]:
+    """What a function answers, or that it says itself that it cannot."""
+
+    def answer() -> T | NotReady:
+        try:
+            return ask()
+        except FunctionUnavailableError as error:
+            if error.is_own:
+                return NotReady(str(error))
+            raise
+
+    return seen(answer)
+
+
+def _figures(settings: ClientSettings, probes: Probes) -> Seen[Figures | NotReady]:
+    url = settings.urls["jobs"]
+
+    def ask() -> Figures:
+        function = probes.function(url, settings)
+        told = function.call("GET", "/api/metrics", query={}, headers={}, body=None, telling="windows")
+        try:
+            return _read_figures(told)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise NoFunctionError(
+                f"{url} answers figures that this version cannot read: {error!r}"
+            ) from error
+
+    return _asked(ask)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the function jobs tells of the system."""
+
+    flink: Mapping[str, Seen[FlinkFacts | Passed]]
+    sync: Runs
+    cleanup: Runs
+    records: Troubles
+    sync_period_seconds: int
+
+
+def _read_figures(told: Mapping[str, Any]) -> Figures:
+    """Reads `GET /api/metrics`."""
+    sync, last = told["sync"], _told_run(told["sync"]["last_pass"])
+    complete_at = sync["last_complete_at"]
+    old = NotAsked("the last pass is too old to tell") if sync["stale"] else None
+    by_kind = {
+        kind: tuple(
+            Trouble(str(found["code"]), int(found["count"]), tuple(map(str, found["job_ids"])))
+            for found in told["troubles"]
+            if found["trouble"] == kind
+        )
+        for kind in (STAYS_CREATED, NO_FLINK_JOB_ID)
+    }
+    return Figures(
+        flink={
+            name: old or Passed(last.started_at, None if found["reachable"] else str(found["error"]))
+            for name, found in sync["clusters"].items()
+            if last is not None
+        },
+        sync=Runs(
+            last=last,
+            last_complete=Run(datetime.fromisoformat(complete_at), complete=True) if complete_at else None,
+        ),
+        cleanup=Runs(last=_told_run(told["cleanup"]["last_run"]), last_complete=None),
+        records=Troubles(
+            created=by_kind[STAYS_CREATED],
+            without_id=by_kind[NO_FLINK_JOB_ID],
+            lost=int(told["windows"]["24h"]["lost"]),
+        ),
+        sync_period_seconds=int(sync["period_seconds"]),
+    )
+
+
+def _told_run(report: Mapping[str, Any] | None) -> Run | None:
+    """A report as JSON tells it."""
+    if report is None:
+        return None
+    return _run({**report, "started_at": datetime.fromisoformat(report["started_at"])})
+
+
+def _from_outside(
+    now: datetime,
+    functions: dict[str, Seen[NotReady | None]],
+    told: Seen[Figures | NotReady],
+    own: tuple[OwnSchedule, ...],
+    schedules: dict[str, Seen[ScheduleState | None]],
+) -> Examination:
+    """What can be known where only the functions can be reached."""
+    unasked = NotAsked("only the functions are reachable from here")
+    found = Examination(
+        now=now,
+        settings=OnlyFunctions(),
+        store=unasked,
+        write=unasked,
+        indexes=unasked,
+        kubernetes=unasked,
+        identity=unasked,
+        access=unasked,
+        functions=functions,
+        own=own,
+        schedules=schedules,
+    )
+    if isinstance(told, Figures):
+        return replace(
+            found,
+            flink=told.flink,
+            sync=told.sync,
+            cleanup=told.cleanup,
+            records=told.records,
+            sync_period_seconds=told.sync_period_seconds,
+        )
+    if functions["jobs"] is None:  # it is ready, and does not answer all the same
+        found = replace(found, functions={**functions, "jobs": told})
+    away = NotAsked("the function jobs does not answer as it should")
+    return replace(found, sync=away, cleanup=away, records=away)
 
 
 def _schedules(scheduling: ScheduleSettings | None, probes: Probes) -> dict[str, Seen[ScheduleState | None]]:

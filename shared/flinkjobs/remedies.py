@@ -15,6 +15,7 @@ class Code(StrEnum):
 
     SETTINGS = "SETTINGS"
     SETTING_MISSING = "SETTING_MISSING"
+    FUNCTIONS_ONLY = "FUNCTIONS_ONLY"
     STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
     STORE_REFUSED = "STORE_REFUSED"
     STORE_NOT_WRITABLE = "STORE_NOT_WRITABLE"
@@ -60,6 +61,8 @@ REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
         Code.SETTINGS: "Set this variable as the README's table of settings says, for doctor and for the "
         "functions.",
         Code.SETTING_MISSING: "Set it: the function that needs it does not start without.",
+        Code.FUNCTIONS_ONLY: "Where the other lines do not say enough, run doctor inside the functions' "
+        "network, with their settings.",
         # MongoDB
         Code.STORE_UNAVAILABLE: "Start MongoDB, or correct the host and port in MONGODB_URI; then look at "
         "the network between.",

@@ -139,6 +139,19 @@ def read_settings(environ: Mapping[str, str], *, required: Collection[str] = ())
 AUTH_MODES: Final = ("auto", "none", "token", "google")
 
 
+_OF_FUNCTIONS: Final = (
+    *("MONGODB_URI", "MONGODB_DATABASE"),
+    *("FLINK_REST_URL", "FLINK_HISTORY_URL", "FLINK_CLUSTERS", "FLINK_UI_URL", "FLINK_JOBMANAGER"),
+    *("FLINK_IMAGE", "K8S_NAMESPACE", "K8S_AUTH", "GKE_CLUSTER"),
+)
+"""Settings that lead the functions to their peers. KUBECONFIG is not one of them: kubectl reads it too."""
+
+
+def has_function_settings(environ: Mapping[str, str]) -> bool:
+    """Whether somebody has begun to set what the functions need, so that what is missing is a mistake."""
+    return not _set_values(environ).keys().isdisjoint(_OF_FUNCTIONS)
+
+
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
     """Where the functions are, for who calls them from outside.

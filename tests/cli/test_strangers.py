@@ -14,7 +14,7 @@ from flinkjobs import log
 from flinkjobs.cli import app
 from tests.cli.conftest import Ran, Run, one_line
 from tests.doctor.system import env_file
-from tests.support.scripted_server import HTML, Answer, ScriptedServer, html
+from tests.support.scripted_server import Answer, ScriptedServer, html
 
 JSON: Final = MappingProxyType({"Content-Type": "application/json"})
 

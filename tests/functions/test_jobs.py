@@ -519,7 +519,9 @@ def test_a_remote_sync_function_is_called_with_googles_identity_where_there_is_o
     authority = tmp_path / "authority.pem"
     authority.write_bytes(certificate.certificate)
     with (
-        ScriptedServer(lambda _: Answer(body=b'{"clusters": {}}'), tls=server_context(certificate, tmp_path)) as sync,
+        ScriptedServer(
+            lambda _: Answer(body=b'{"clusters": {}}'), tls=server_context(certificate, tmp_path)
+        ) as sync,
         ScriptedServer(metadata) as google,
     ):
         known = {**settings, "SYNC_URL": sync.url, "SSL_CERT_FILE": str(authority)}

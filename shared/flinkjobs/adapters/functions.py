@@ -120,7 +120,8 @@ class HttpFunction:
         crashed = status == HTTPStatus.INTERNAL_SERVER_ERROR  # something it did not expect
         if crashed or "retry-after" in answer.headers or (status in _NOT_NOW and not problem):
             code = f" {problem['code']}" if problem.get("code") else ""
-            return FunctionUnavailableError(f"{self._url} answered {status}{code}: {detail}")
+            told = f"{self._url} answered {status}{code}: {detail}"
+            return FunctionUnavailableError(told, is_own=bool(problem))
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             return UnauthorizedError(f"{self._url} answered {status}: {detail}")
         if status == HTTPStatus.NOT_FOUND and problem:

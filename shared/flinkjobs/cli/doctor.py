@@ -15,10 +15,10 @@ from flinkjobs import bootstrap
 from flinkjobs.cli.exits import Exit
 from flinkjobs.cli.output import Output, clean
 from flinkjobs.cli.session import JsonOption, Session, session_of
-from flinkjobs.doctor import Finding, Refused, Verdict, first_failing, is_healthy, judge
+from flinkjobs.doctor import Finding, OnlyFunctions, Refused, Verdict, first_failing, is_healthy, judge
 from flinkjobs.errors import SettingsError
 from flinkjobs.examine import AllSettings, examine
-from flinkjobs.settings import Settings
+from flinkjobs.settings import Settings, has_function_settings
 
 STYLES: Final[Mapping[Verdict, str]] = {
     Verdict.OK: "green",
@@ -37,8 +37,9 @@ def register(app: typer.Typer) -> None:
 def doctor(context: typer.Context, json: JsonOption = False) -> None:
     """Check every part of the system, and name the cause of what is wrong in the first line that fails.
 
-    It looks at each part itself, so it needs the settings and the rights of the functions. Exits with 0 when
-    all is well, with 1 when something is not.
+    It looks at each part itself, with the settings and the rights of the functions. Where JOBS_URL is set and
+    none of these settings is, it asks through the functions. Exits with 0 when all is well, with 1 when
+    something is not.
     """
     session = session_of(context, is_json=json)
     out = session.out
@@ -58,11 +59,13 @@ def doctor(context: typer.Context, json: JsonOption = False) -> None:
 def _settings(session: Session) -> AllSettings:
     connection = session.connection
     is_scheduled = bool(session.environ.get("SCHEDULER_PARENT", "").strip())
-    functions: Settings | Refused
+    functions: Settings | Refused | OnlyFunctions
     try:
         functions = connection.settings()
     except SettingsError as error:
         functions = Refused(str(error))
+        if connection.url_of("jobs") and not has_function_settings(session.environ):
+            functions = OnlyFunctions()
     return AllSettings(
         functions=functions,
         client=connection.client,
