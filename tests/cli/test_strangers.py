@@ -166,3 +166,22 @@ def test_the_page_s_way_to_synchronise_is_told_from_a_stranger(here: Run, strang
     ran = here("wait", "etl_1", "--timeout", "0", environ={"JOBS_URL": stranger.url})
     assert ran.code == 6
     assert f"no synchronisation: {stranger.url} answered JSON without 'clusters'" in ran.err
+
+
+@pytest.mark.parametrize("closed", [html(404), html(403)], ids=["internal ingress", "not invited"])
+def test_where_sync_is_closed_the_page_s_way_is_taken(
+    here: Run, stranger: ScriptedServer, closed: Answer
+) -> None:
+    """As Terraform deploys it: only submit and jobs can be called from outside."""
+    job = {"job_id": "etl_1", "status": "RUNNING", "flink_job_id": None, "reason": None}
+    shown = {"job": job, "story": [], "now": "2026-11-01T12:00:00Z"}
+    report: dict[str, object] = {"clusters": {}, "errors": []}
+    stranger.answer = lambda asked: Answer(
+        body=json.dumps(shown if asked.method == "GET" else report).encode(), headers=JSON
+    )
+    with ScriptedServer(lambda _: closed) as sync:
+        urls = {"JOBS_URL": stranger.url, "SYNC_URL": sync.url}
+        ran = here("wait", "etl_1", "--timeout", "0", environ=urls)
+    assert ran.code == 6
+    assert "no synchronisation" not in ran.err
+    assert stranger.asked[-2].path == "/api/jobs/etl_1/sync"

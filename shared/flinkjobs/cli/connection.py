@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 from flinkjobs import bootstrap, jobs
-from flinkjobs.errors import SettingsError
+from flinkjobs.errors import NoFunctionError, SettingsError, UnauthorizedError
 from flinkjobs.ports import RemoteFunction
 from flinkjobs.settings import (
     ClientSettings,
@@ -144,14 +144,19 @@ class Connection:
     def sync_one(self, job_id: str) -> Document | None:
         """Synchronises one record where there is a way to; None where there is none.
 
-        The sync function, in whichever place it is, else what the page's own button asks for.
+        The sync function, in whichever place it is, else what the page's own button asks for: that also where
+        sync is closed to whoever is outside its network.
         """
         if (
             self.url_of("sync")
             or self._has("MONGODB_URI", "FLINK_REST_URL")
             or self._has("MONGODB_URI", "FLINK_CLUSTERS")
         ):
-            return self.sync([job_id])
+            try:
+                return self.sync([job_id])
+            except (NoFunctionError, UnauthorizedError):
+                if not (self.url_of("sync") and self.url_of("jobs")):
+                    raise
         if self.url_of("jobs"):
             path = f"/api/jobs/{quote(job_id, safe='')}/sync"
             return self._http(
