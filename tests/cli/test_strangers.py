@@ -49,6 +49,10 @@ COMMANDS: Final = (
 """Every command that calls a function once and is done; `sync` looks another id up at the jobs function."""
 
 
+INSIDE: Final = MappingProxyType({"MONGODB_DATABASE": "lemo_recommender"})
+"""A setting of the functions: without any, doctor expects that sync and cleanup may be closed to it."""
+
+
 @pytest.fixture(scope="module")
 def stranger() -> Iterator[ScriptedServer]:
     """Stands where the functions should."""
@@ -126,7 +130,7 @@ def test_doctor_takes_no_stranger_for_a_ready_function(
     here: Run, urls: Mapping[str, str], stranger: ScriptedServer, answer: Answer, told: str
 ) -> None:
     stranger.answer = lambda _: answer
-    ran = here("doctor", "--json", environ=urls)
+    ran = here("doctor", "--json", environ={**urls, **INSIDE})
     found = {finding["check"]: finding for finding in ran.json["findings"]}
     assert ran.code == 1
     for name in ("submit", "sync", "cleanup", "jobs"):
@@ -139,7 +143,7 @@ def test_doctor_takes_another_health_page_for_no_ready_function(
     here: Run, urls: Mapping[str, str], stranger: ScriptedServer
 ) -> None:
     stranger.answer = lambda _: Answer(body=b'{"status": "UP"}', headers=JSON)
-    ran = here("doctor", "--json", environ=urls)
+    ran = here("doctor", "--json", environ={**urls, **INSIDE})
     found = {finding["check"]: finding for finding in ran.json["findings"]}
     assert found["function.sync"]["evidence"] == (
         f"{stranger.url} answers its /ready as none of these functions does"
