@@ -505,8 +505,8 @@ def _functions(seen: Examination) -> Iterator[Finding]:
             case NotReady(error):
                 yield _fail(check, Code.FUNCTION_UNAVAILABLE, error)
             case Unreachable(error) | Refused(error) if _is_outside(seen) and name in FROM_INSIDE:
-                told = "it may be closed to everybody outside its network; what it did last, stands below"
-                yield _warn(check, Code.FUNCTIONS_ONLY, f"{error}. From here, {told}")
+                told = "It may be closed to everybody outside its network: its last run stands below"
+                yield _warn(check, Code.FUNCTIONS_ONLY, f"{error}. {told}")
             case Unreachable(error):
                 yield _fail(check, Code.FUNCTION_UNAVAILABLE, error)
             case Refused(error):
