@@ -42,7 +42,7 @@ from flinkjobs.errors import (
     TemporaryError,
 )
 from flinkjobs.figures import NO_FLINK_JOB_ID, STAYS_CREATED
-from flinkjobs.harvest import observe_submitter
+from flinkjobs.harvest import has_not_started, observe_submitter
 from flinkjobs.kube import PERMISSIONS, AccessReview, by_age
 from flinkjobs.manifest import selector_of
 from flinkjobs.model import (
@@ -459,7 +459,8 @@ def _look(kubernetes: _Kubernetes, record: JobRecord, now: datetime) -> Submitte
             return NoKubernetesJob()
         pods = by_age(pod for pod in cluster.pods(selector_of(record.job_id)) if pod.job_name == name)
         look = observe_submitter(job, pods, cluster, is_followed=False, now=now)
-        if look.trouble is None and not look.ids and look.phase in (JobPhase.ACTIVE, JobPhase.SUSPENDED):
+        is_open = look.phase in (JobPhase.ACTIVE, JobPhase.SUSPENDED)
+        if is_open and look.trouble is None and not look.ids and has_not_started(pods):
             events = cluster.events(pods[-1].name if pods else name)
             look = replace(look, trouble=diagnose(job, pods, events))
     except FlinkjobsError as error:

@@ -207,8 +207,11 @@ def _worst(states: Sequence[LogState]) -> LogState:
 
 def _is_stuck(job: KubernetesJob, pods: Sequence[Pod], now: datetime) -> bool:
     """Nothing has started a while after the Job was created."""
-    if job.created_at is None or now - job.created_at < EVENTS_AFTER:
-        return False
+    return job.created_at is not None and now - job.created_at >= EVENTS_AFTER and has_not_started(pods)
+
+
+def has_not_started(pods: Sequence[Pod]) -> bool:
+    """Whether no submitter of these pods has run yet. Once one has, old events tell of what was overcome."""
     return all(
         not pod.is_over and (pod.submit is None or isinstance(pod.submit.state, Waiting)) for pod in pods
     )

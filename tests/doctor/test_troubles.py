@@ -181,6 +181,25 @@ def id_was_printed_and_nobody_read_it(system: System) -> None:
     system.kubernetes.wait_finished(system.k8s_job_of(system.submit()))
 
 
+def submitter_hangs_that_had_to_wait_for_a_node(system: System) -> None:
+    """The event that tells of the node stays for an hour."""
+    system.kubernetes.control.set_outcome(Outcome(seconds=600, log="reading the orders\n"))
+    fault = system.kubernetes.control.add(PodFault(effect="unschedulable"))
+    name = system.k8s_job_of(system.submit())
+    pod = until(lambda: system.kubernetes.pod_of(name), timeout_seconds=SECONDS, what="a pod")
+    until(
+        lambda: "FailedScheduling" in system.kubernetes.event_reasons(pod["metadata"]["name"]),
+        timeout_seconds=SECONDS,
+        what="an event of the pod",
+    )
+    system.kubernetes.control.remove(fault)
+    until(
+        lambda: system.kubernetes.wait_pod(name)["status"]["phase"] == "Running",
+        timeout_seconds=SECONDS,
+        what="a running pod",
+    )
+
+
 def script_submits_nothing(system: System) -> None:
     system.submit_and_end(Outcome(log=printed("submits_nothing.detached")))
 
@@ -327,6 +346,15 @@ TROUBLES: list[tuple[Trouble, Line]] = [
             "NOT_SYNCHRONISED",
             f"has printed the Flink Job ID {FLINK_ID}",
             "flinkjobs sync ID",
+        ),
+    ),
+    (
+        submitter_hangs_that_had_to_wait_for_a_node,
+        Line(
+            "records.created",
+            "STILL_SUBMITTING",
+            "its submitter is still at it: reading the orders$",
+            "SUBMIT_TIMEOUT_SECONDS",
         ),
     ),
     (
