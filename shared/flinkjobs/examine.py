@@ -35,6 +35,7 @@ from flinkjobs.doctor import (
 )
 from flinkjobs.errors import (
     FlinkjobsError,
+    FunctionRefusedError,
     FunctionUnavailableError,
     KubernetesRefusedError,
     NoFunctionError,
@@ -274,7 +275,11 @@ def _histories(
 def _is_ready(url: str, settings: ClientSettings, probes: Probes) -> Seen[NotReady | None]:
     def ask() -> None:
         function = probes.function(url, settings)
-        told = function.call("GET", "/ready", query={}, headers={}, body=None, telling="status")
+        try:
+            told = function.call("GET", "/ready", query={}, headers={}, body=None, telling="status")
+        except FunctionRefusedError as error:  # it has let us in, and tells what refuses it
+            message = f"{url} is not ready: {error.told}: {error}"
+            raise FunctionUnavailableError(message, is_own=True) from error
         if told["status"] != "ready":
             raise NoFunctionError(f"{url} answers its /ready as none of these functions does")
 

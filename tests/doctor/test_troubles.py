@@ -163,6 +163,13 @@ def function_is_not_ready(system: System) -> None:
     system.function.answer = lambda _: Answer(503, json.dumps(problem).encode(), headers)
 
 
+def function_has_a_wrong_token(system: System) -> None:
+    """Doctor's own is right."""
+    problem = {"status": 502, "code": "KUBERNETES_REFUSED", "detail": "GET /jobs: 401 Unauthorized"}
+    headers = {"Content-Type": "application/problem+json"}
+    system.function.answer = lambda _: Answer(502, json.dumps(problem).encode(), headers)
+
+
 def nobody_calls_sync(system: System) -> None:
     system.environ.pop("SCHEDULER_PARENT")
     an_hour_passes(system)
@@ -332,6 +339,15 @@ TROUBLES: list[tuple[Trouble, Line]] = [
             "FUNCTION_UNAVAILABLE",
             "503 STORE_UNAVAILABLE: MongoDB did not",
             "function's log",
+        ),
+    ),
+    (
+        function_has_a_wrong_token,
+        Line(
+            "function.sync",
+            "FUNCTION_UNAVAILABLE",
+            r"^http://127\.0\.0\.1:\d+ is not ready: KUBERNETES_REFUSED: GET /jobs: 401 Unauthorized$",
+            "lacks what it says here",
         ),
     ),
     (nobody_calls_sync, Line("sync.pass", "SYNC_OLD", "began 60 min ago", "flinkjobs sync")),
