@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -1132,6 +1133,17 @@ def test_a_server_that_is_not_there_is_unavailable(call: Call, connect: Connect)
         call(nobody)
     assert "s3cret" not in str(caught.value)
     assert len(str(caught.value)) < 400
+
+
+def test_an_error_names_each_server_with_its_cause_and_nothing_else(connect: Connect) -> None:
+    ports = free_port(), free_port()
+    servers = ",".join(f"127.0.0.1:{port}" for port in ports)
+    nobody = connect(f"mongodb://{servers}/?replicaSet=rs", "db", server_selection_timeout_ms=500)
+    with pytest.raises(StoreUnavailableError) as caught:
+        nobody.ping()
+    beginning, *causes = re.split("[:,] ?(?=127)", str(caught.value))
+    assert beginning == "MongoDB did not answer"
+    assert sorted(causes) == sorted(f"127.0.0.1:{port}: [Errno 111] Connection refused" for port in ports)
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())

@@ -723,5 +723,9 @@ def _write_errors(error: BulkWriteError) -> Iterable[Mapping[str, Any]]:
     yield from details.get("writeConcernErrors", ())
 
 
+_ASIDE: Final = re.compile(r" \(configured timeouts: [^)]*\)|, Timeout: [\d.]+s, Topology Description: .*")
+"""What pymongo adds to the error of each server: its own settings, and all of it once more as an object."""
+
+
 def _text(error: PyMongoError) -> str:
-    return cut(" ".join(str(error).split()), 300)
+    return cut(_ASIDE.sub("", " ".join(str(error).split())), 300)
