@@ -676,8 +676,10 @@ def _period(seen: Examination, function: str, otherwise: timedelta) -> timedelta
 _UNREACHABLE_JOBMANAGER: Final = re.compile(
     r"AnnotatedConnectException|AnnotatedNoRouteToHostException|ConnectTimeoutException"
     r"|java\.net\.(?:UnknownHost|NoRouteToHost|Connect)Exception"
+    r"|runtime\.rest\.ConnectionClosedException"
 )
-"""What Flink's client prints when nothing answers at `-m`. The errors of Python have other names."""
+"""What Flink's client prints when nothing answers at `-m`, or when what is there hangs up, as other ports of
+the JobManager do. The errors of Python have other names."""
 
 _JAVA_PACKAGE: Final = re.compile(r"\b(?:[a-z]\w*\.)+(?:[A-Z]\w*\$)*(?=[A-Z]\w*Exception\b)")
 """What stands before the name of a Java exception, and tells a person nothing."""

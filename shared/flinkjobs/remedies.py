@@ -135,8 +135,8 @@ REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
         # records: why there is no Flink Job ID
         ReasonCode.SUBMIT_FAILED: "Correct the script, and submit again. `flinkjobs logs ID` shows all "
         "that it printed.",
-        Code.JOBMANAGER_UNREACHABLE: "Correct FLINK_JOBMANAGER, to which pods submit, or let the pods' "
-        "network reach it; then submit again.",
+        Code.JOBMANAGER_UNREACHABLE: "Correct FLINK_JOBMANAGER, the host and REST port (8081) to which pods "
+        "submit, or let the pods' network reach it; then submit again.",
         Code.SUBMIT_TIMED_OUT: "Either the script does not come to its submission, or the pod cannot reach "
         "FLINK_JOBMANAGER: `flinkjobs logs ID`.",
         ReasonCode.NO_JOB_SUBMITTED: "The script has to execute a Flink job: `flinkjobs logs ID`.",

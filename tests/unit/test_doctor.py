@@ -75,6 +75,8 @@ REFUSED_CONNECTION = (
     "Connection refused: localhost/127.0.0.1:1"
 )
 
+CLOSED_CONNECTION = "org.apache.flink.runtime.rest.ConnectionClosedException: Channel became inactive."
+
 
 def schedule(own: OwnSchedule = SYNC, **changed: object) -> ScheduleState:
     """A schedule as it should be, that rang two minutes ago; but for what is given."""
@@ -443,6 +445,17 @@ FAILS: list[tuple[str, Change, str, str, str]] = [
         "records.no-id",
         "JOBMANAGER_UNREACHABLE",
         "etl_1: AnnotatedConnectException: Connection refused: localhost/127.0.0.1:1",
+    ),
+    (
+        "a pod that is sent to a port of the JobManager at which its REST API is not",
+        change(
+            records=Records(
+                without_id=(record(ReasonCode.SUBMIT_FAILED, f"TableException: x\n{CLOSED_CONNECTION}"),)
+            )
+        ),
+        "records.no-id",
+        "JOBMANAGER_UNREACHABLE",
+        "etl_1: ConnectionClosedException: Channel became inactive.",
     ),
     (
         "a submitter that was stopped",
