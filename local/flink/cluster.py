@@ -207,6 +207,11 @@ class FlinkCluster:
         return f"127.0.0.1:{self._rest_port}"
 
     @property
+    def rpc_port(self) -> int:
+        """The JobManager's port for its TaskManagers."""
+        return self._rpc_port
+
+    @property
     def history_url(self) -> str | None:
         """Base URL of the History Server; None without one."""
         return None if self._history_port is None else f"http://127.0.0.1:{self._history_port}"

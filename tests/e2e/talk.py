@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import subprocess
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx
 
+from local.functions import FunctionServer
 from local.stack import Stack
+from tests.cli.conftest import COMMAND, Ran
 
 Document = dict[str, Any]
 
 REQUEST_SECONDS = 60.0
+COMMAND_SECONDS = 200.0
 JOBS = "/apis/batch/v1/namespaces/lemo-dev/jobs"
 PODS = "/api/v1/namespaces/lemo-dev/pods"
 
 
 def submit(stack: Stack, **request: Any) -> Document:
     """Submits a job; returns the answer."""
-    answer = httpx.post(
-        f"{stack.functions['submit'].url}/", json=request, timeout=REQUEST_SECONDS, trust_env=False
-    )
+    return submit_to(stack.functions["submit"], **request)
+
+
+def submit_to(function: FunctionServer, **request: Any) -> Document:
+    """Submits a job to this function; returns the answer."""
+    answer = httpx.post(f"{function.url}/", json=request, timeout=REQUEST_SECONDS, trust_env=False)
     assert answer.status_code == 202, answer.text
     accepted: Document = answer.json()
     return accepted
@@ -58,6 +66,21 @@ def ended(stack: Stack, k8s_job_name: str) -> str | None:
         if condition["type"] in ("Complete", "Failed") and condition["status"] == "True":
             return str(condition["type"])
     return None
+
+
+def run_command(*arguments: str | Path, environ: Mapping[str, str], directory: Path) -> Ran:
+    """Runs the command `flinkjobs` to its end."""
+    done = subprocess.run(
+        [*COMMAND, *arguments],
+        env=environ,
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=COMMAND_SECONDS,
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
 
 
 def flink_job(stack: Stack, flink_job_id: str) -> Document:

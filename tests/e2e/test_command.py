@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from local.functions import ROOT
 from local.stack import Stack
 from tests.cli.conftest import COMMAND, Ran, own_environment
 from tests.e2e.record_jobs import COLUMNS, PICTURE, ROWS, TITLE
-from tests.e2e.talk import flink_job
+from tests.e2e.talk import flink_job, run_command
 from tests.support.picture import svg
 from tests.support.terminal import CTRL_C, Terminal
 from tests.support.waiting import until
@@ -32,16 +31,7 @@ def environ(stack: Stack, tmp_path: Path) -> Mapping[str, str]:
 
 
 def run(*arguments: str | Path, environ: Mapping[str, str]) -> Ran:
-    done = subprocess.run(
-        [*COMMAND, *arguments],
-        env=environ,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=SECONDS,
-    )
-    return Ran(done.returncode, done.stdout, done.stderr)
+    return run_command(*arguments, environ=environ, directory=ROOT)
 
 
 def test_a_job_is_followed_to_its_end(stack: Stack, environ: Mapping[str, str]) -> None:
