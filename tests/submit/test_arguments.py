@@ -197,7 +197,7 @@ ARGUMENTS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(ARGUMENTS)
 @example(NASTY)
 @example(["x" * 8192, "中" * 8192])
@@ -223,7 +223,7 @@ LINES = st.one_of(
 )
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.dictionaries(st.from_regex(r"[a-z][a-z.-]{0,20}", fullmatch=True).map("t.".__add__), LINES), LINES)
 def test_the_process_receives_options_and_paths_as_they_are_or_they_are_refused(
     teller: Teller, conf: dict[str, str], path: str

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flinkjobs import joblog
@@ -190,7 +190,6 @@ def test_several_ids_keep_their_order_and_lose_their_repeats() -> None:
     assert joblog.job_ids(text) == (OTHER, ID, "0" * 32)
 
 
-@settings(deadline=None)  # a busy machine is no fault
 @given(st.lists(st.one_of(st.text(st.characters(exclude_characters="\r\n")), st.just(LINE)), max_size=8))
 def test_an_id_is_found_when_and_only_when_a_line_is_the_clis(lines: list[str]) -> None:
     assert joblog.job_ids("\n".join(lines)) == ((ID,) if LINE in lines else ())

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flinkjobs.manifest import (
@@ -169,7 +169,6 @@ def test_an_inline_script_runs_from_where_it_is_mounted() -> None:
     assert command[-2:] == ("-py", "/opt/flinkjobs/job.py")
 
 
-@settings(deadline=None)  # a busy machine is no fault
 @given(st.lists(st.text(), min_size=1))
 def test_arguments_stand_behind_two_double_dashes_as_they_are(arguments: list[str]) -> None:
     command = flink_command(replace(PLAIN, args=tuple(arguments)), JOB_ID, TARGET)
@@ -239,7 +238,6 @@ def test_kubernetes_hands_over_every_argument_as_it_was_sent(argument: str) -> N
     assert received(command[-1]) == argument.encode()
 
 
-@settings(deadline=None)  # a busy machine is no fault
 @given(st.text(st.sampled_from("$(){}A中é\n"), max_size=12))
 def test_kubernetes_hands_over_any_mixture_of_dollars_and_brackets(argument: str) -> None:
     command = container_of(job_manifest(replace(PLAIN, args=(argument,)), JOB_ID, TARGET))["command"]

@@ -89,7 +89,6 @@ expressions = st.lists(st.lists(terms, min_size=1, max_size=2).map(",".join), mi
 )
 
 
-@settings(deadline=None)
 @given(expression=expressions)
 def test_the_check_agrees_with_an_independent_cron(expression: str) -> None:
     """The scheduler double reads expressions with another implementation."""
@@ -125,7 +124,7 @@ def test_the_longest_time_between_two_times(expression: str, gap: timedelta | No
     assert longest_gap(expression) == gap
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(expression=expressions, minutes=st.integers(0, 2 * 525_600))
 def test_no_gap_is_longer_than_the_longest(expression: str, minutes: int) -> None:
     """Measured with another implementation, anywhere in two years."""
