@@ -31,7 +31,8 @@ from flinkjobs.adapters.flink import CONNECT_TIMEOUT_SECONDS
 
 RESULTS = Path(__file__).parent / "results.json"
 RUNS = 7
-COLD_RUNS = 5
+COLD_RUNS = {True: 11, False: 5}
+"""With bytecode, where a bound hangs on it, and without."""
 FLOOR, BARE, POLLING, OURS, CLEANUP = "floor", "bare floor", "polling", "sync", "cleanup"
 OURS_WITH_A_DEAD_CLUSTER = "sync, one cluster dead"
 
@@ -145,7 +146,9 @@ def _cold_starts(arena: Arena, console: Console) -> dict[bool, dict[str, list[co
     found = {}
     for with_bytecode in (True, False):
         console.print(f"[dim]cold starts {'with' if with_bytecode else 'without'} bytecode[/dim]")
-        found[with_bytecode] = cold.measure(settings, with_bytecode=with_bytecode, runs=COLD_RUNS)
+        found[with_bytecode] = cold.measure(
+            settings, with_bytecode=with_bytecode, runs=COLD_RUNS[with_bytecode]
+        )
     return found
 
 

@@ -20,6 +20,8 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
+from msgspec import structs
+
 from flinkjobs import joblog, log
 from flinkjobs.errors import (
     FlinkjobsError,
@@ -31,8 +33,8 @@ from flinkjobs.errors import (
 )
 from flinkjobs.kube import SELECTOR, SUBMIT_CONTAINER, Kind, Leftover, Pod, Terminated, by_age
 from flinkjobs.lease import Held, held
-from flinkjobs.manifest import selector_of
 from flinkjobs.model import JobPhase, Missing
+from flinkjobs.names import selector_of
 from flinkjobs.pace import Pace
 from flinkjobs.ports import TAIL_LINES, Deletion, Housekeeping, JobStore, Settled, SubmitterLog
 from flinkjobs.retention import (
@@ -350,11 +352,11 @@ def _orphans(cluster: Housekeeping, uid_of_job: Mapping[str, str]) -> Iterator[L
         if pod.job_id and not pod.has_owner:
             if pod.phase is JobPhase.ACTIVE:
                 busy.add(pod.job_id)
-            yield replace(pod, phase=JobPhase.ACTIVE) if is_in_use(pod) else pod
+            yield structs.replace(pod, phase=JobPhase.ACTIVE) if is_in_use(pod) else pod
     for script in cluster.leftovers(Kind.CONFIG_MAP, SELECTOR):
         if script.job_id and not script.has_owner:
             in_use = script.job_id in busy or is_in_use(script)
-            yield replace(script, phase=JobPhase.ACTIVE) if in_use else script
+            yield structs.replace(script, phase=JobPhase.ACTIVE) if in_use else script
 
 
 def _with_records(

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
+from msgspec import structs
+
 from flinkjobs.diagnose import diagnose
 from flinkjobs.doctor import (
     CREATED_FOR,
@@ -45,7 +47,6 @@ from flinkjobs.errors import (
 from flinkjobs.figures import NO_FLINK_JOB_ID, STAYS_CREATED
 from flinkjobs.harvest import has_not_started, observe_submitter
 from flinkjobs.kube import PERMISSIONS, AccessReview, by_age
-from flinkjobs.manifest import selector_of
 from flinkjobs.model import (
     JobPhase,
     JobRecord,
@@ -56,6 +57,7 @@ from flinkjobs.model import (
     Unreachable,
     UnreadableRecord,
 )
+from flinkjobs.names import selector_of
 from flinkjobs.ports import ClusterProbe, FlinkProbe, RemoteFunction, Schedules, StoreProbe
 from flinkjobs.schedules import ScheduleState
 from flinkjobs.settings import ClientSettings, OwnSchedule, ScheduleSettings, Settings
@@ -467,7 +469,7 @@ def _look(kubernetes: _Kubernetes, record: JobRecord, now: datetime) -> Submitte
         is_open = look.phase in (JobPhase.ACTIVE, JobPhase.SUSPENDED)
         if is_open and look.trouble is None and not look.ids and has_not_started(pods):
             events = cluster.events(pods[-1].name if pods else name)
-            look = replace(look, trouble=diagnose(job, pods, events))
+            look = structs.replace(look, trouble=diagnose(job, pods, events))
     except FlinkjobsError as error:
         return Unreachable(str(error))
     return look

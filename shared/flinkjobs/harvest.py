@@ -9,9 +9,10 @@ raises afterwards.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
+
+import msgspec
 
 from flinkjobs import joblog
 from flinkjobs.diagnose import diagnose
@@ -50,8 +51,7 @@ CLOCK_SKEW: Final = timedelta(seconds=60)
 after it. Its name, which holds the millisecond of the submission, tells it from every other."""
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(msgspec.Struct, frozen=True):
     """What one pod printed, as far as it can be known.
 
     Attributes:

@@ -23,8 +23,8 @@ from flinkjobs.errors import (
 from flinkjobs.joblog import KEPT_BYTES, lines_of, tail
 from flinkjobs.kube import KubernetesJob, Pod, Waiting, by_age
 from flinkjobs.listing import Row, merge, parse_query, write_cursor
-from flinkjobs.manifest import selector_of
 from flinkjobs.model import JobRecord, Missing, Status
+from flinkjobs.names import selector_of
 from flinkjobs.ports import TAIL_LINES, Cluster, ReadStore
 from flinkjobs.view import flink_job_view, job_view, kubectl_lines, story, without_secrets
 

@@ -9,10 +9,11 @@ API reference: https://kubernetes.io/docs/reference/kubernetes-api/workload-reso
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
+
+import msgspec
 
 from flinkjobs.model import JobPhase
 
@@ -34,16 +35,14 @@ SUBMIT_CONTAINER: Final = "submit"
 JsonObject = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(msgspec.Struct, frozen=True):
     """A container that does not run yet."""
 
     reason: str
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Terminated:
+class Terminated(msgspec.Struct, frozen=True):
     """A container that has ended.
 
     Attributes:
@@ -56,8 +55,7 @@ class Terminated:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
+class Container(msgspec.Struct, frozen=True):
     """Status of one container; `state` is None while it runs."""
 
     name: str
@@ -65,8 +63,7 @@ class Container:
     is_init: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Pod:
+class Pod(msgspec.Struct, frozen=True):
     """One pod of a submitter's Job.
 
     Attributes:
@@ -100,8 +97,7 @@ class Pod:
         return self.phase in ("Succeeded", "Failed")
 
 
-@dataclass(frozen=True, slots=True)
-class KubernetesJob:
+class KubernetesJob(msgspec.Struct, frozen=True):
     """One Job.
 
     Attributes:
@@ -130,8 +126,7 @@ class Kind(StrEnum):
     CONFIG_MAP = "ConfigMap"
 
 
-@dataclass(frozen=True, slots=True)
-class Leftover:
+class Leftover(msgspec.Struct, frozen=True):
     """An object of a submission as cleanup sees it: whose it is, and since when it is over.
 
     Attributes:
@@ -160,8 +155,7 @@ class Leftover:
     unreadable: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """One event about a Job or a pod."""
 
     about_kind: str
@@ -171,8 +165,7 @@ class Event:
     last_seen: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Permission:
+class Permission(msgspec.Struct, frozen=True):
     """One thing that a Role has to allow.
 
     Attributes:
@@ -190,8 +183,7 @@ class Permission:
         return f"{self.verb} {self.resource}"
 
 
-@dataclass(frozen=True, slots=True)
-class AccessReview:
+class AccessReview(msgspec.Struct, frozen=True):
     """What the API server says of one permission of ours."""
 
     permission: Permission

@@ -5,17 +5,14 @@ Job API: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from flinkjobs.joblog import SUBMITTED_LINE
-from flinkjobs.kube import APP, APP_LABEL, JOB_ID_ANNOTATION, JOB_ID_LABEL, SELECTOR, SUBMIT_CONTAINER
-
-MAX_JOB_NAME: Final = 57
-"""A Job's name goes into label values (63), and its pods add `-` and five characters."""
+from flinkjobs.kube import APP, APP_LABEL, JOB_ID_ANNOTATION, JOB_ID_LABEL, SUBMIT_CONTAINER
+from flinkjobs.names import kubernetes_job_name, label_safe, short_hash
 
 SCRIPT_DIRECTORY: Final = "/opt/flinkjobs"
 SCRIPT_FILE: Final = "job.py"
@@ -139,35 +136,6 @@ class Target:
     fetch_program: str = ""
     image_pull_secrets: tuple[str, ...] = ()
     service_account: str | None = None
-
-
-def short_hash(text: str, digits: int = 8) -> str:
-    """First hex digits of the SHA-256 of `text`."""
-    return hashlib.sha256(text.encode()).hexdigest()[:digits]
-
-
-def slug(text: str, limit: int) -> str:
-    """`text` as lower-case letters, digits and single dashes, at most `limit` characters; may be empty."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:limit].rstrip("-")
-
-
-def kubernetes_job_name(template_id: str, job_id: str) -> str:
-    """The deterministic name of a job's Kubernetes Job: a repeated creation meets itself."""
-    suffix = f"-{short_hash(job_id)}"
-    middle = slug(template_id, MAX_JOB_NAME - len("flink-py-") - len(suffix)) or "job"
-    return f"flink-py-{middle}{suffix}"
-
-
-def label_safe(job_id: str) -> str:
-    """The job id itself where it is a valid label value, else a readable, unique stand-in."""
-    if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?", job_id):
-        return job_id
-    return f"{slug(job_id, 50) or 'job'}-{short_hash(job_id, 12)}"
-
-
-def selector_of(job_id: str) -> str:
-    """Selects the Job and the pods of one job id."""
-    return f"{SELECTOR},{JOB_ID_LABEL}={label_safe(job_id)}"
 
 
 def flink_command(submission: Submission, job_id: str, target: Target) -> tuple[str, ...]:

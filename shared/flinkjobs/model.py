@@ -2,14 +2,13 @@
 
 All of them are frozen: a new state is a new value. Times are aware UTC datetimes, durations are
 seconds unless a name says otherwise. Enums keep the spelling that MongoDB, Flink or Kubernetes use.
-Those of which a pass makes some for every record that moves are `msgspec.Struct`s, which are made, copied
-and compared several times as fast as dataclasses.
+They are `msgspec.Struct`s, which are made, copied and compared several times as fast as dataclasses; to
+define one takes next to no time, where a dataclass is compiled in every cold start.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final, NamedTuple, Protocol, TypeAlias
@@ -62,8 +61,7 @@ class ReasonCode(StrEnum):
     OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(msgspec.Struct, frozen=True):
     """A cause, for programs (`code`) and for people (`message`, cut to a stated length).
 
     Attributes:
@@ -194,15 +192,13 @@ class AtRest(NamedTuple):
     start_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
+class Skipped(msgspec.Struct, frozen=True):
     """So many records at rest were passed over without being read whole."""
 
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class UnreadableRecord:
+class UnreadableRecord(msgspec.Struct, frozen=True):
     """A document that is no record; it costs itself only.
 
     Attributes:
@@ -216,13 +212,11 @@ class UnreadableRecord:
 # --- observations ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
+class Missing(msgspec.Struct, frozen=True):
     """The peer is there, and says that it does not know the thing asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unreachable:
+class Unreachable(msgspec.Struct, frozen=True):
     """The peer could not be asked, or its answer was not one. Decides nothing.
 
     Attributes:
@@ -339,16 +333,14 @@ class LogState(StrEnum):
     """The API server could not be asked for it this time."""
 
 
-@dataclass(frozen=True, slots=True)
-class FoundId:
+class FoundId(msgspec.Struct, frozen=True):
     """A Flink Job ID in a submitter's output."""
 
     id: str
     source: IdSource
 
 
-@dataclass(frozen=True, slots=True)
-class Submitter:
+class Submitter(msgspec.Struct, frozen=True):
     """The Kubernetes Job of a record, its pods and their output, boiled down.
 
     Attributes:
@@ -373,8 +365,7 @@ class Submitter:
     unread: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class NoKubernetesJob:
+class NoKubernetesJob(msgspec.Struct, frozen=True):
     """The API server answered that the record's Job does not exist.
 
     Its pods may be there without it: somebody deleted the Job alone. What they say counts as ever, but not
@@ -407,8 +398,7 @@ class Observation(msgspec.Struct, frozen=True):
     flink: Mapping[str, FlinkObservation] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(msgspec.Struct, frozen=True):
     """The numbers that `decide` needs.
 
     Attributes:
@@ -423,8 +413,7 @@ class Policy:
 # --- actions --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Keep:
+class Keep(msgspec.Struct, frozen=True):
     """Nothing is to be written."""
 
 

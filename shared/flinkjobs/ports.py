@@ -10,10 +10,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+
+import msgspec
 
 from flinkjobs.kube import AccessReview, Event, Kind, KubernetesJob, Leftover, Permission, Pod
-from flinkjobs.listing import Filter, Form, Place, Row
 from flinkjobs.model import (
     AtRest,
     FlinkJob,
@@ -25,8 +26,11 @@ from flinkjobs.model import (
     UnreadableRecord,
     Update,
 )
-from flinkjobs.schedules import Applied as ScheduleApplied
-from flinkjobs.schedules import Schedule, ScheduleState
+
+if TYPE_CHECKING:  # of the read side and of the command: a pass needs neither
+    from flinkjobs.listing import Filter, Form, Place, Row
+    from flinkjobs.schedules import Applied as ScheduleApplied
+    from flinkjobs.schedules import Schedule, ScheduleState
 
 
 def reads_all(_: AtRest) -> bool:
@@ -34,8 +38,7 @@ def reads_all(_: AtRest) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(msgspec.Struct, frozen=True):
     """What became of a batch of conditional writes.
 
     Attributes:
@@ -46,11 +49,10 @@ class Applied:
 
     job_ids: frozenset[str]
     conflicts: frozenset[str]
-    refused: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Submitted:
+class Submitted(msgspec.Struct, frozen=True):
     """A submission as its record tells it to a repeated request.
 
     Attributes:
@@ -82,8 +84,7 @@ class Settled:
     document_id: Any = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class SubmitterLog:
+class SubmitterLog(msgspec.Struct, frozen=True):
     """The end of a submitter's log, kept on the record of a Job that goes without its ids.
 
     Attributes:
@@ -109,8 +110,7 @@ class Deletion(StrEnum):
     """Accepted; somebody's finalizer still holds the object."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(msgspec.Struct, frozen=True):
     """A lease that was taken.
 
     Attributes:
@@ -210,8 +210,7 @@ class JobStore(LeaseStore, Protocol):
         """Asks whether the store answers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(msgspec.Struct, frozen=True):
     """The records that have the same values of all these, counted by the store.
 
     Attributes:
@@ -234,8 +233,7 @@ class Tally:
     durations: Sequence[float]
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(msgspec.Struct, frozen=True):
     """Records that are not moving, or have ended, for the same reason.
 
     Attributes:
@@ -475,8 +473,7 @@ class Schedules(Protocol):
         """Sends a schedule's request now."""
 
 
-@dataclass(frozen=True, slots=True)
-class UnreadableDate:
+class UnreadableDate(msgspec.Struct, frozen=True):
     """A text that stands where a date belongs, and is none.
 
     Attributes:
@@ -488,8 +485,7 @@ class UnreadableDate:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Converted:
+class Converted(msgspec.Struct, frozen=True):
     """What became of a batch of records that hold dates as text.
 
     Attributes:

@@ -50,9 +50,9 @@ from flinkjobs.manifest import (
     UrlScript,
     config_map_manifest,
     job_manifest,
-    kubernetes_job_name,
 )
 from flinkjobs.model import JobRecord, Missing, ReasonCode, Status
+from flinkjobs.names import kubernetes_job_name
 from flinkjobs.ports import Cluster, JobStore, Submitted
 
 ID_ATTEMPTS: Final = 20

@@ -20,17 +20,19 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
+
+import msgspec
+from msgspec.structs import replace
 
 from flinkjobs import log
 from flinkjobs.decide import decide
 from flinkjobs.errors import FlinkjobsError, KubernetesUnreadableError, StoreRefusedError, TemporaryError
 from flinkjobs.harvest import observe_orphans, observe_submitter
-from flinkjobs.kube import JOB_ID_LABEL, JOB_NAME_LABEL, SELECTOR, KubernetesJob, Pod
+from flinkjobs.kube import JOB_NAME_LABEL, KubernetesJob, Pod
 from flinkjobs.lease import Held, held
-from flinkjobs.manifest import label_safe
 from flinkjobs.model import (
     Action,
     FlinkJob,
@@ -52,6 +54,7 @@ from flinkjobs.model import (
     UnreadableRecord,
     Update,
 )
+from flinkjobs.names import selector_of_all
 from flinkjobs.ports import Applied, Cluster, Flink, JobStore
 from flinkjobs.scan import Scan
 from flinkjobs.snapshots import Snapshots, taken
@@ -209,8 +212,7 @@ def run(sync: Sync, *, job_ids: Collection[str] | None = None) -> dict[str, Any]
     return report
 
 
-@dataclass(frozen=True, slots=True)
-class Harvest:
+class Harvest(msgspec.Struct, frozen=True):
     """What a look at a few records came to.
 
     Attributes:
@@ -360,8 +362,7 @@ def _ask_for_the_rest(passing: _Pass, records: list[JobRecord]) -> None:
         lease.cursor = None if passing.complete else last
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
+class _Step(msgspec.Struct, frozen=True):
     """What was decided of a portion of the records.
 
     Attributes:
@@ -480,8 +481,7 @@ def _log_moves(written: Sequence[Update]) -> None:
 # --- Kubernetes -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Listed:
+class _Listed(msgspec.Struct, frozen=True):
     """The Jobs by name, and the pods by their Job's name."""
 
     jobs: Mapping[str, KubernetesJob]
@@ -556,8 +556,7 @@ def _needs_name(record: JobRecord, look: Submitter | NoKubernetesJob, now: datet
 
 def _jobs_and_pods(cluster: Cluster, records: Sequence[JobRecord]) -> _Listed:
     """The Jobs and pods of these records, or the error of the cluster."""
-    values = ",".join(label_safe(record.job_id) for record in records)
-    selector = f"{SELECTOR},{JOB_ID_LABEL} in ({values})"
+    selector = selector_of_all(record.job_id for record in records)
     jobs = {job.name: job for job in cluster.jobs(selector)}
     pods: dict[str, list[Pod]] = defaultdict(list)
     for pod in cluster.pods(selector):

@@ -12,8 +12,8 @@ from typing import Any, Final
 from flinkjobs.errors import cut
 from flinkjobs.kube import KubernetesJob, Pod
 from flinkjobs.listing import Row
-from flinkjobs.manifest import selector_of
 from flinkjobs.model import FlinkJobRef, JobRecord, ReasonCode, Status, UnreadableRecord
+from flinkjobs.names import selector_of
 from flinkjobs.states import FINAL, OPEN, TERMINAL_STATES
 
 JOB_FIELDS: Final = (

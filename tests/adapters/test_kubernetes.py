@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from flinkjobs.adapters import kubernetes
 from flinkjobs.adapters.kubernetes import KubernetesApi
@@ -115,7 +116,7 @@ def test_a_job_is_followed_to_its_end(api: KubernetesApi, world: KubernetesWorld
     created = api.create_job(job_manifest(ETL, "etl_1", TARGET))
     ended_at = world.wait_finished(created.name)["status"]["completionTime"]
     seen = api.job(created.name)
-    assert seen == replace(
+    assert seen == structs.replace(
         created, phase=JobPhase.COMPLETE, finished_at=datetime.fromisoformat(ended_at).astimezone(UTC)
     )
     assert list(api.jobs(SELECTOR)) == [seen]
@@ -453,9 +454,9 @@ def test_what_was_listed_is_deleted_as_it_was_listed(
     [listed] = api.leftovers(kind, SELECTOR)
     assert (listed.kind, listed.job_name, listed.phase) == (kind, "done", JobPhase.COMPLETE)
     with pytest.raises(KubernetesConflictError, match="the UID in the precondition"):
-        api.delete(replace(listed, uid="11111111-2222-3333-4444-555555555555"))
+        api.delete(structs.replace(listed, uid="11111111-2222-3333-4444-555555555555"))
     with pytest.raises(KubernetesConflictError, match="the ResourceVersion in the precondition"):
-        api.delete(replace(listed, resource_version="1"))
+        api.delete(structs.replace(listed, resource_version="1"))
     assert list(api.leftovers(kind, SELECTOR)) == [listed]
     assert api.delete(listed) is Deletion.DONE
     assert api.delete(listed) is Deletion.GONE

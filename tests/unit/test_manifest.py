@@ -19,11 +19,8 @@ from flinkjobs.manifest import (
     fixed_flink_job_id,
     flink_command,
     job_manifest,
-    kubernetes_job_name,
-    label_safe,
-    short_hash,
-    slug,
 )
+from flinkjobs.names import kubernetes_job_name, label_safe, short_hash, slug
 
 TARGET = Target(
     namespace="lemo-dev",

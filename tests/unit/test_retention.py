@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from flinkjobs.kube import Kind, Leftover
 from flinkjobs.model import FlinkJobRef, IdSource, JobPhase, JobRecord, Status
@@ -29,7 +30,7 @@ JOB = Leftover(Kind.JOB, "etl-1", "u", "7", job_id="etl_1", job_name="etl-1")
 
 
 def finished(hours_ago: float, phase: JobPhase = JobPhase.COMPLETE, **fields: Any) -> Leftover:
-    return replace(JOB, phase=phase, over_since=NOON - timedelta(hours=hours_ago), **fields)
+    return structs.replace(JOB, phase=phase, over_since=NOON - timedelta(hours=hours_ago), **fields)
 
 
 @pytest.mark.parametrize(
@@ -55,17 +56,22 @@ def finished(hours_ago: float, phase: JobPhase = JobPhase.COMPLETE, **fields: An
         pytest.param(
             finished(25), replace(SETTLED, k8s_job_name="etl-2"), Kept.NO_RECORD, id="the record has another"
         ),
-        pytest.param(replace(JOB, phase=JobPhase.ACTIVE), SETTLED, Kept.ACTIVE, id="active"),
+        pytest.param(structs.replace(JOB, phase=JobPhase.ACTIVE), SETTLED, Kept.ACTIVE, id="active"),
         pytest.param(
             finished(999, JobPhase.ACTIVE), SETTLED, Kept.ACTIVE, id="active, whatever else it may say"
         ),
-        pytest.param(replace(JOB, phase=JobPhase.SUSPENDED), SETTLED, Kept.SUSPENDED, id="suspended"),
+        pytest.param(structs.replace(JOB, phase=JobPhase.SUSPENDED), SETTLED, Kept.SUSPENDED, id="suspended"),
         pytest.param(
-            replace(JOB, phase=JobPhase.COMPLETE), SETTLED, Kept.NO_END_TIME, id="over, nobody knows when"
+            structs.replace(JOB, phase=JobPhase.COMPLETE),
+            SETTLED,
+            Kept.NO_END_TIME,
+            id="over, nobody knows when",
         ),
         pytest.param(finished(999, job_id=""), SETTLED, Kept.FOREIGN, id="our label without our annotation"),
         pytest.param(finished(999, deleting=True), SETTLED, Kept.DELETING, id="under deletion already"),
-        pytest.param(replace(JOB, deleting=True), SETTLED, Kept.DELETING, id="active and under deletion"),
+        pytest.param(
+            structs.replace(JOB, deleting=True), SETTLED, Kept.DELETING, id="active and under deletion"
+        ),
         pytest.param(finished(999, unreadable="KeyError"), None, Kept.UNREADABLE, id="unreadable"),
         pytest.param(finished(25, kind=Kind.POD), SETTLED, Next.DELETE, id="a pod goes by the same rule"),
         pytest.param(finished(25, kind=Kind.CONFIG_MAP), None, Kept.NO_RECORD, id="a ConfigMap stays by it"),
