@@ -111,7 +111,7 @@ def _looks(
                 trouble = _synced(connection, job_id)
                 found = connection.show(job_id)
         except TemporaryError as error:
-            _expect_function(error, is_known=is_known)
+            expect_function(error, is_known=is_known)
             trouble = str(error)
         if trouble != told:
             told = trouble
@@ -128,8 +128,13 @@ def _looks(
         time.sleep(interval_seconds)
 
 
-def _expect_function(error: TemporaryError, *, is_known: bool) -> None:
-    """Lets a trouble pass that is worth waiting for: not that the address was wrong from the beginning."""
+def expect_function(error: TemporaryError, *, is_known: bool) -> None:
+    """Lets a trouble pass that is worth waiting for: not that the address was wrong from the beginning.
+
+    Args:
+        error: the trouble.
+        is_known: whether a function has answered at this address before.
+    """
     if isinstance(error, NoFunctionError) and not is_known:
         raise error
 

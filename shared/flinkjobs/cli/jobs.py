@@ -15,11 +15,11 @@ from rich.text import Text
 
 from flinkjobs.cli.connection import Connection, Document
 from flinkjobs.cli.exits import Exit
-from flinkjobs.cli.follow import INTERVAL_SECONDS, IntervalOption, TimeoutOption, follow
+from flinkjobs.cli.follow import INTERVAL_SECONDS, IntervalOption, TimeoutOption, expect_function, follow
 from flinkjobs.cli.output import Output, clean, status_text, table
 from flinkjobs.cli.session import JsonOption, session_of
 from flinkjobs.cli.words import clock, event, moment, reason, remedy, seconds
-from flinkjobs.errors import KubernetesUnavailableError, NoFunctionError, NotFoundError, TemporaryError
+from flinkjobs.errors import KubernetesUnavailableError, NotFoundError, TemporaryError
 from flinkjobs.model import Status
 
 ROWS: Final = 20
@@ -199,8 +199,7 @@ def _repeat(connection: Connection, out: Output, query: Mapping[str, str], inter
         try:
             page = connection.list_jobs(query)
         except TemporaryError as error:
-            if isinstance(error, NoFunctionError) and before is None:
-                raise
+            expect_function(error, is_known=before is not None)
             out.note(f"{error}; going on")
         else:
             now = (page["jobs"], page["counts"])
