@@ -6,18 +6,14 @@ their libraries imported, at the first request that needs them: `/health` answer
 
 from __future__ import annotations
 
-import gc
 import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
-from importlib.machinery import ModuleSpec, PathFinder
-from importlib.util import LazyLoader
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from flinkjobs import log
@@ -26,6 +22,7 @@ from flinkjobs.errors import (
     SettingsError,
     TemporaryError,
 )
+from flinkjobs.imports import spared, undisturbed
 from flinkjobs.settings import ClientSettings, ScheduleSettings, Settings, read_settings
 from flinkjobs.web import Answer, Request, Route
 
@@ -63,51 +60,14 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Without garbage collection: what importing a library makes stays, and to look through it takes time.
-
-    Python would look several times, through more each time: a tenth of a cold start.
-    """
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-        gc.freeze()  # nor is it looked through later
-    finally:
-        gc.enable()
-
-
-_UNUSED: Final = tuple(
-    f"kubernetes.{part}" for part in ("dynamic", "informer", "leaderelection", "stream", "watch")
-)
-"""Parts of the official client that it always imports, and nobody uses here: a sixth of its import."""
-
-
-@contextmanager
-def _imported_when_used(*modules: str) -> Iterator[None]:
-    """Puts off the import of these modules until somebody asks anything of them.
-
-    https://docs.python.org/3/library/importlib.html#importlib.util.LazyLoader
-    """
-
-    class Finder:
-        def find_spec(
-            self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-        ) -> ModuleSpec | None:
-            spec = PathFinder.find_spec(fullname, path, target) if fullname in modules else None
-            if spec is not None and spec.loader is not None:
-                spec.loader = LazyLoader(spec.loader)
-            return spec
-
-    finder = Finder()
-    sys.meta_path.insert(0, finder)
-    try:
-        yield
-    finally:
-        sys.meta_path.remove(finder)
+_SPARED: Final[Mapping[str, Collection[str]]] = {
+    "later": [f"kubernetes.{part}" for part in ("dynamic", "informer", "leaderelection", "stream", "watch")]
+    + ["oauthlib.oauth2"],
+    "absent": ["google.auth"],
+    "hollow": ["requests_oauthlib"],
+}
+"""What the official Kubernetes client always imports and nobody uses here, a third of its import: other ways
+to talk to the API server, and logins by auth-provider, which `adapters/kubernetes_auth.py` refuses."""
 
 
 class SubmitFunction:
@@ -357,7 +317,7 @@ class JobsFunction:
         self._jobs().store.ping()
 
 
-@_undisturbed()
+@undisturbed()
 def read_side(settings: Settings) -> Jobs:
     """What `flinkjobs.jobs` works with. Nothing is sent before the first question."""
     from flinkjobs.adapters.mongo_read import connect_to_read
@@ -401,7 +361,7 @@ SWITCH_INTERVAL_SECONDS: Final = 0.001
 pieces, and after each Python's default of five milliseconds would hold up MongoDB and the pass in turn."""
 
 
-@_undisturbed()
+@undisturbed()
 def _sync(settings: Settings, cluster: Cluster) -> Sync:
     """What a pass works with. The cluster connects to nobody: if that fails, nothing is left open."""
     from flinkjobs.adapters.flink import HttpFlink, new_client
@@ -420,7 +380,7 @@ def _sync(settings: Settings, cluster: Cluster) -> Sync:
     )
 
 
-@_undisturbed()
+@undisturbed()
 def _store(settings: Settings) -> JobStore:
     from flinkjobs.adapters import mongo
 
@@ -449,11 +409,11 @@ class _Later:
         return getattr(self._built(), name)
 
 
-@_undisturbed()
+@undisturbed()
 def _cluster(settings: Settings, **timeouts: float) -> KubernetesApi:
     # The client defines values of pydantic, which would look through every installed package for plugins.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "true")
-    with _imported_when_used(*_UNUSED):
+    with spared(**_SPARED):
         from flinkjobs.adapters import kubernetes
 
     return kubernetes.connect(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import base64
+import inspect
 import json
 import os
 import ssl
@@ -16,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from kubernetes.config.kube_config import KubeConfigLoader
 
 from flinkjobs.adapters import kubernetes, kubernetes_auth
 from flinkjobs.errors import KubernetesUnavailableError, SettingsError
@@ -464,6 +467,59 @@ def test_every_other_way_does_without_google_auth(kubeconfig: Path, server: Scri
     )
     subprocess.run([sys.executable, "-c", program, str(kubeconfig)], check=True, timeout=60)
     assert headers(server) == ["Bearer static-token"]
+
+
+def test_nothing_that_nobody_uses_is_imported_with_the_client(
+    kubeconfig: Path, server: ScriptedServer
+) -> None:
+    """A third of what the client imports at once: logins that are refused, other ways to ask."""
+    describe_user(kubeconfig, {"token": "static-token"})
+    program = (
+        "import sys\n"
+        "from flinkjobs import bootstrap\n"
+        "settings = bootstrap.settings_or_exit(environ={\n"
+        "    'MONGODB_URI': 'mongodb://127.0.0.1', 'K8S_AUTH': 'kubeconfig', 'KUBECONFIG': sys.argv[1]})\n"
+        "bootstrap._cluster(settings).ping()\n"
+        "unused = ['oauthlib.oauth1', 'oauthlib.oauth2.rfc6749', 'requests', 'requests_oauthlib']\n"
+        "unused += ['google.auth', 'kubernetes.dynamic.client', 'kubernetes.watch.watch']\n"
+        "print(*[name for name in unused if name in sys.modules])\n"
+        "import google.auth.transport.requests, requests_oauthlib, kubernetes\n"
+        "print(google.auth.transport.requests.Request.__name__, requests_oauthlib.OAuth2Session.__name__)\n"
+        "print(kubernetes.watch.Watch.__name__)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(kubeconfig)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("\nRequest OAuth2Session\nWatch\n", "")
+    assert headers(server) == ["Bearer static-token"]
+
+
+def _functions_that_name(tree: ast.AST, names: set[str]) -> set[str]:
+    return {
+        function.name
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function)
+        if (isinstance(node, ast.Name) and node.id in names)
+        or (isinstance(node, ast.Attribute) and node.attr in names)
+    }
+
+
+def test_only_logins_that_are_refused_need_the_libraries_that_are_spared() -> None:
+    """A version of the client that needs them elsewhere is noticed here."""
+    tree = ast.parse(Path(inspect.getfile(KubeConfigLoader)).read_text(encoding="utf-8"))
+    users = _functions_that_name(tree, {"OAuth2Session", "oauthlib", "google"})
+    assert users == {"__init__", "_refresh_credentials", "_refresh_oidc"}
+    callers = _functions_that_name(tree, {"_get_google_credentials", "_refresh_oidc"})
+    assert callers == {"__init__", "_refresh_gcp_token", "_load_oid_token"}
+    assert _functions_that_name(tree, {"_refresh_gcp_token", "_load_oid_token"}) == {
+        "_load_gcp_token",
+        "_load_auth_provider_token",
+    }
 
 
 # --- which way --------------------------------------------------------------------------------------

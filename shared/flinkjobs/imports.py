@@ -1,0 +1,101 @@
+"""Imports that a cold start can afford: nothing is looked through meanwhile, what nobody uses stays out."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import LazyLoader
+from types import ModuleType
+from typing import Any
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Without garbage collection: what importing a library makes stays, and to look through it takes time.
+
+    Python would look several times, through more each time: a tenth of a cold start.
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+        gc.freeze()  # nor is it looked through later
+    finally:
+        gc.enable()
+
+
+@contextmanager
+def spared(
+    *, later: Collection[str] = (), absent: Collection[str] = (), hollow: Collection[str] = ()
+) -> Iterator[None]:
+    """Spares this thread modules that a library imports at once, and that are not used.
+
+    Only what nobody has imported yet is spared, and no other thread notices.
+
+    Args:
+        later: read when somebody first asks anything of them, so that `import` is all that may be done with
+            them: https://docs.python.org/3/library/importlib.html#importlib.util.LazyLoader
+        absent: optional ones; to the library they are not installed. They can be imported afterwards.
+        hollow: ones that the library insists on, and takes names from. It gets names that raise
+            `NotImplementedError` when they are called; the modules can be imported afterwards.
+    """
+    finder = _Finder(later, absent, hollow)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+        for module in finder.hollowed:
+            sys.modules.pop(module, None)
+
+
+class _Finder:
+    """Finds modules in their spared form, for the thread that made it."""
+
+    def __init__(self, later: Collection[str], absent: Collection[str], hollow: Collection[str]) -> None:
+        self._later, self._absent, self._hollow = later, absent, hollow
+        self._thread = threading.get_ident()
+        self.hollowed: list[str] = []
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if threading.get_ident() != self._thread:
+            return None
+        if fullname in self._absent:
+            raise ModuleNotFoundError(f"{fullname} is spared", name=fullname)
+        if fullname in self._hollow:
+            self.hollowed.append(fullname)
+            return ModuleSpec(fullname, _Hollow())
+        if fullname not in self._later:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = LazyLoader(spec.loader)
+        return spec
+
+
+class _Hollow(Loader):
+    """Makes a module in which every name is found, and none can be called."""
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """As Python makes modules."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        def named(name: str) -> Callable[..., Any]:
+            if name.startswith("__"):
+                raise AttributeError(name)
+
+            def spared_name(*_args: object, **_kwargs: object) -> Any:
+                raise NotImplementedError(f"{module.__name__}.{name} is spared, and was called")
+
+            return spared_name
+
+        module.__dict__["__getattr__"] = named
