@@ -189,3 +189,35 @@ def test_where_sync_is_closed_the_page_s_way_is_taken(
     assert ran.code == 6
     assert "no synchronisation" not in ran.err
     assert stranger.asked[-2].path == "/api/jobs/etl_1/sync"
+
+
+@pytest.mark.parametrize(
+    ("closed", "code"), [(html(404), 5), (html(403), 3)], ids=["internal ingress", "not invited"]
+)
+def test_a_pass_over_one_job_takes_it_too_and_one_over_more_says_that_sync_is_closed(
+    here: Run, stranger: ScriptedServer, closed: Answer, code: int
+) -> None:
+    report = {
+        "skipped": False,
+        "complete": True,
+        "duration_seconds": 0.1,
+        "scanned": 1,
+        "changed": {"FINISHED": 1},
+        "unchanged": 0,
+        "resolved": 0,
+        "unresolved": 0,
+        "conflicts": 0,
+        "clusters": {},
+        "errors": [],
+    }
+    stranger.answer = lambda _: Answer(body=json.dumps(report).encode(), headers=JSON)
+    with ScriptedServer(lambda _: closed) as sync:
+        urls = {"JOBS_URL": stranger.url, "SYNC_URL": sync.url}
+        one = here("sync", "etl_1", environ=urls)
+        alone = here("sync", "etl_1", environ={"JOBS_URL": stranger.url})
+        two = here("sync", "etl_1", "etl_2", environ=urls)
+    assert [ran.code for ran in (one, alone)] == [0, 0]
+    assert one.out == alone.out
+    assert one.out.startswith("Looked at 1 record in 0.1 s: 1 became FINISHED, ")
+    assert [asked.path for asked in stranger.asked[-2:]] == ["/api/jobs/etl_1/sync"] * 2
+    assert two.code == code
