@@ -223,13 +223,13 @@ def run(cleanup: Cleanup, *, dry_run: bool = False) -> dict[str, Any]:
         StoreUnavailableError: the records could not be read.
             After any of these nothing was deleted.
     """
-    started_at, began, run_id = cleanup.sync.clock(), time.monotonic(), uuid.uuid4().hex
+    run_id, deadline = uuid.uuid4().hex, time.monotonic() + cleanup.budget_seconds
     lease = nullcontext() if dry_run else held(cleanup.store, LEASE, holder=run_id)
     with ThreadPoolExecutor(max_workers=THREADS) as threads, lease as holding:
+        started_at, began = cleanup.sync.clock(), time.monotonic()  # not before: another may still be at work
         if holding is None and not dry_run:
             log.info("cleanup.skipped", run_id=run_id)
             return _report(run_id, started_at, began, None, dry_run=False)
-        deadline = began + cleanup.budget_seconds
         cleanup = replace(cleanup, cluster=cleanup.cluster.until(deadline + REQUEST_GRACE_SECONDS))
         pace = Pace(
             cleanup.deletions_per_second,

@@ -183,14 +183,13 @@ def run(sync: Sync, *, job_ids: Collection[str] | None = None) -> dict[str, Any]
         StoreUnavailableError: the records could not be read or written.
         NothingReachableError: there was work, but nobody could be asked.
     """
-    started_at, began = sync.clock(), time.monotonic()
-    run_id = uuid.uuid4().hex
+    run_id, deadline = uuid.uuid4().hex, time.monotonic() + sync.budget_seconds
     lease = nullcontext() if job_ids is not None else held(sync.store, LEASE, holder=run_id)
     with lease as holding:
+        started_at, began = sync.clock(), time.monotonic()  # not before: another may still be at work
         if holding is None and job_ids is None:
             log.info("sync.skipped", run_id=run_id)
             return _report(run_id, started_at, began, None, {})
-        deadline = began + sync.budget_seconds
         with (
             ThreadPoolExecutor(max_workers=THREADS) as threads,
             taken(_until(deadline, sync.flinks)) as snapshots,

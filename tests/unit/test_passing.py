@@ -1,10 +1,10 @@
 """One pass over records of which the snapshots say something new."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import pytest
@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from flinkjobs import sync
 from flinkjobs.model import FlinkJob, Missing, Overview, Policy, Skipped, Update, time_of
-from flinkjobs.ports import Applied, Cluster, JobStore
+from flinkjobs.ports import Applied, Cluster, JobStore, Lease
 from flinkjobs.snapshots import taken
 from tests.unit.test_scan import START_MS, A, B, clusters, record, shows
 from tests.unit.test_scan import Cluster as Overviewed
@@ -30,14 +30,14 @@ class Written:
         return Applied(frozenset(self.job_ids), frozenset())
 
 
-def working_with(store: Written) -> sync.Sync:
+def working_with(store: object, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> sync.Sync:
     return sync.Sync(
         store=cast("JobStore", store),
         cluster=cast("Cluster", None),
         flinks={},
         policy=Policy(),
         budget_seconds=60,
-        clock=lambda: datetime.now(UTC),
+        clock=clock,
     )
 
 
@@ -99,3 +99,42 @@ def test_flink_is_asked_of_what_kubernetes_took_all_the_time_to_say(
         passing = sync._Pass(working_with(Written()), threads, seen, None, "run", shortly)
         flinks = sync._observe_flink(passing, [record("etl_1")], {})
     assert (list(flinks["etl_1"]), passing.passed_over) == (observed, passed_over)
+
+
+ASKED = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
+TAKING = timedelta(seconds=3)
+
+
+@dataclass(slots=True)
+class Contended:
+    """A store whose lease another pass gives back three seconds after it was asked for; no record is open."""
+
+    now: datetime = ASKED
+    is_given_back: bool = True
+    runs: list[Mapping[str, object]] = field(default_factory=list)
+
+    def take_lease(self, name: str, *, holder: str, ttl_seconds: float) -> Lease | None:
+        assert ttl_seconds > 0
+        self.now += TAKING
+        return Lease(name=name, holder=holder, fence=1, cursor=None) if self.is_given_back else None
+
+    def release_lease(self, lease: Lease, *, cursor: str | None) -> bool:
+        return lease.fence == 1 and cursor is None
+
+    def records_to_follow(
+        self, *, lost_since: datetime, job_ids: Collection[str] | None, skip: object, run_id: str
+    ) -> Iterator[Skipped]:
+        assert (lost_since < ASKED, job_ids, callable(skip), bool(run_id)) == (True, None, True, True)
+        return iter([])
+
+    def save_run(self, report: Mapping[str, object]) -> None:
+        self.runs.append(report)
+
+
+@pytest.mark.parametrize("is_given_back", [True, False])
+def test_a_pass_begins_when_it_has_its_lease(is_given_back: bool) -> None:
+    """Else its time would reach back into that of the pass before it, as if both had been at work."""
+    store = Contended(is_given_back=is_given_back)
+    report = sync.run(working_with(store, lambda: store.now))
+    assert (report["started_at"], report["skipped"]) == (ASKED + TAKING, not is_given_back)
+    assert [run["started_at"] for run in store.runs] == [ASKED + TAKING] * is_given_back
