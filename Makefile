@@ -20,7 +20,7 @@ up: env-flink
 # Run every check: formatting, lint, types, layers and all tests
 .PHONY: test
 test: env-flink lint
-	$(RUN) -m pytest -n 2 --dist loadfile
+	$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # Test the page in the system's Chromium (Debian's package chromium); pictures go to build/screenshots
 .PHONY: test-browser

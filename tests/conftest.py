@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -14,6 +15,9 @@ from pymongo.database import Database
 from local.kubernetes.process import KubernetesDouble
 from local.mongodb import MongoServer
 from tests.support.kubernetes_world import KubernetesWorld
+
+BEGIN_WITH: Final = ("e2e", "property", "local")
+"""The folders with the files that take minutes: when they run last, one of them is waited for alone."""
 
 # A busy machine is no fault of what is tested.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -26,6 +30,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write the recordings in docs/ anew instead of checking them",
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {Path(__file__).parent / name: place for place, name in enumerate(BEGIN_WITH)}
+    items.sort(key=lambda item: order.get(item.path.parent, len(order)))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The whole stack, once for all end-to-end tests: real MongoDB, real Flink, pods that run `flink run`."""
+"""The whole stack, once for each file of tests: real MongoDB, real Flink, pods that run `flink run`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SPEED = 60.0
 """`*/3 * * * *` ticks every three seconds."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """Its schedules run; a finished Kubernetes Job may be deleted at once."""
     settings = {"CLEANUP_RETENTION_HOURS": "0", "LOST_AFTER_SECONDS": "5"}
@@ -24,7 +24,7 @@ def stack() -> Iterator[Stack]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def database(stack: Stack) -> Iterator[Database[dict[str, Any]]]:
     """The database that the functions of the stack write to."""
     client: MongoClient[dict[str, Any]] = MongoClient(stack.mongodb_uri, tz_aware=True)
