@@ -61,8 +61,14 @@ def utc_now() -> datetime:
 
 
 _SPARED: Final[Mapping[str, Collection[str]]] = {
-    "later": [f"kubernetes.{part}" for part in ("dynamic", "informer", "leaderelection", "stream", "watch")]
-    + ["oauthlib.oauth2"],
+    "later": [
+        "kubernetes.dynamic",
+        "kubernetes.informer",
+        "kubernetes.leaderelection",
+        "kubernetes.stream",
+        "kubernetes.watch",
+        "oauthlib.oauth2",
+    ],
     "absent": ["google.auth"],
     "hollow": ["requests_oauthlib"],
 }

@@ -10,9 +10,10 @@ from typing import cast
 import pytest
 from msgspec.structs import replace
 
-from flinkjobs import sync
+from flinkjobs import cleanup, sync
 from flinkjobs.model import FlinkJob, Missing, Overview, Policy, Skipped, Update, time_of
-from flinkjobs.ports import Applied, Cluster, JobStore, Lease
+from flinkjobs.ports import Applied, Cluster, Housekeeping, JobStore, Lease
+from flinkjobs.retention import RetentionPolicy
 from flinkjobs.snapshots import taken
 from tests.unit.test_scan import START_MS, A, B, clusters, record, shows
 from tests.unit.test_scan import Cluster as Overviewed
@@ -138,3 +139,17 @@ def test_a_pass_begins_when_it_has_its_lease(is_given_back: bool) -> None:
     report = sync.run(working_with(store, lambda: store.now))
     assert (report["started_at"], report["skipped"]) == (ASKED + TAKING, not is_given_back)
     assert [run["started_at"] for run in store.runs] == [ASKED + TAKING] * is_given_back
+
+
+def test_a_cleanup_that_waited_in_vain_for_its_lease_begins_after_that() -> None:
+    store = Contended(is_given_back=False)
+    work = cleanup.Cleanup(
+        sync=working_with(store, lambda: store.now),
+        cluster=cast("Housekeeping", None),
+        policy=RetentionPolicy(retention=TAKING, unharvested=TAKING),
+        max_deletions=1,
+        deletions_per_second=1.0,
+        budget_seconds=60,
+    )
+    report = cleanup.run(work)
+    assert (report["started_at"], report["skipped"]) == (ASKED + TAKING, True)
