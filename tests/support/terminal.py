@@ -21,11 +21,13 @@ from tests.support.waiting import until
 CTRL_C: Final = b"\x03"
 
 TAKE_TERMINAL: Final = """
-import fcntl, os, sys, termios
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execvp(sys.argv[1], sys.argv[1:])
 """
-"""Makes standard input the controlling terminal, so that Ctrl-C reaches the command."""
+"""Makes standard input the controlling terminal, so that Ctrl-C reaches the command, which heeds it: what
+a shell starts in the background ignores it, and so does all that descends from it."""
 
 
 class Terminal:
