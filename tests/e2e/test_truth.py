@@ -180,23 +180,30 @@ def test_a_sync_killed_at_any_moment_leaves_every_record_right(
 ) -> None:
     source = random.Random(1)  # noqa: S311 moments, no secrets
     leases = records.database.leases
-    killed_in_mid_pass = 0
+
+    dead: set[str | None] = {None}
+
+    def is_held() -> bool:
+        return leases.find_one({"_id": "sync"})["holder"] not in dead
+
     # Every list takes a moment, and each of the copies makes the pass ask for its Kubernetes Job.
     slow = RequestFault(effect="delay", seconds=0.1, verb="list")
     with quiet_stack.kubernetes.control() as control, control.fault(slow):
-        for _ in range(KILLS):
+        for kill in range(KILLS):
             again = {"status": "CREATED", "submitter_done": False}
             records.update_many({"job_id": {"$regex": "^copy_"}}, {"$set": again})
             with FunctionServer("sync", quiet_stack.function_settings) as server:
                 asking = threading.Thread(target=_post_and_forget, args=[server.url])
                 asking.start()
-                asking.join(source.uniform(0.0, 2.0))
+                if kill % 2:  # on a slow machine too, half of the passes have begun
+                    until(is_held, timeout_seconds=30, what="the pass has begun")
+                asking.join(source.uniform(0.0, 2.0 - kill % 2))
                 server.process.kill()
                 asking.join()
-            killed_in_mid_pass += leases.find_one({"_id": "sync"})["holder"] is not None
+            dead.add(leases.find_one({"_id": "sync"})["holder"])
             # What time does to the lease of a dead holder.
             leases.update_one({"_id": "sync"}, {"$set": {"expires_at": datetime(1970, 1, 1, tzinfo=UTC)}})
-    assert killed_in_mid_pass > 0
+    assert len(dead) > 1, "some were killed in mid pass"
 
     report = sync(quiet_stack)
 

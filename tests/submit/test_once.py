@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import md5
+from itertools import product
 from pathlib import Path
 
 import httpx
@@ -18,17 +18,22 @@ import pytest
 from local.functions import FunctionServer
 from local.kubernetes.faults import Outcome, RequestFault
 from local.kubernetes.process import KubernetesDouble
+from local.mongodb import MongoServer
 from tests.submit.conftest import Document, Traces, post, synchronise
-from tests.submit.proxy import SlowRoad
+from tests.submit.roads import ARRIVED, SECONDS, Fate, Gate, KubernetesRoad, MongoRoad
 from tests.support.flink_rest_server import Job
 from tests.support.waiting import until
 
 INLINE: Document = {"template_id": "once", "script": {"inline": "print('ü')\n"}, "args": ["a", "b"]}
 AT_ONCE = 50
-KILLS = 30
-KILLS_WITHOUT_REPETITION = 8
-ROAD_SECONDS = 0.04
-"""Four times this is a submission's time on the road; MongoDB takes the rest."""
+MESSAGES = [
+    "find flink_jobs",
+    "insert flink_jobs",
+    "create jobs",
+    "create configmaps",
+    "update flink_jobs",
+]
+"""Of one submission with an idempotency key and a script, in their order."""
 
 
 # --- one key, many requests -------------------------------------------------------------------------
@@ -116,35 +121,36 @@ def test_another_request_with_the_same_key_is_refused(
     assert len(traces.kubernetes.names("jobs")) == 1
 
 
-# --- killed at any moment ---------------------------------------------------------------------------
+# --- killed at every moment -------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
 class Mortal:
-    """A submit function on the slow road, that is killed and comes back.
+    """A submit function whose messages pass a gate, that is killed there and comes back.
 
     Attributes:
         server: the one that lives.
     """
 
     start: Callable[[], FunctionServer]
-    road: SlowRoad
+    gate: Gate
     server: FunctionServer
     next_server: Future[FunctionServer]
     threads: ThreadPoolExecutor
 
-    def kill_after(self, seconds: float, body: Document, key: str) -> httpx.Response | None:
-        """Sends a request and kills the function so long after; returns the answer if there was one."""
-        self.road.seconds = ROAD_SECONDS
+    def kill_at(self, number: int, fate: Fate, body: Document, key: str) -> None:
+        """Sends a request and kills the function over its message of this number, that meets this fate."""
+        self.gate.expect(number, fate)
         sent = self.threads.submit(_answer_of, self.server, body, key)
-        threading.Event().wait(seconds)
+        assert self.gate.reached.wait(SECONDS), f"no message {number}: {self.gate.passed}"
         self.server.process.kill()
-        answer = sent.result()
+        assert sent.result() is None
+        self.gate.died.set()
+        if fate is not Fate.OVERTAKEN:
+            assert self.gate.settled.wait(SECONDS)
         self.server.close()
-        self.road.seconds = 0.0
         self.server = self.next_server.result()
         self.next_server = self.threads.submit(self.start)
-        return answer
 
 
 def _answer_of(server: FunctionServer, body: Document, key: str) -> httpx.Response | None:
@@ -157,64 +163,72 @@ def _answer_of(server: FunctionServer, body: Document, key: str) -> httpx.Respon
 @pytest.fixture
 def mortal(
     settings: Mapping[str, str],
+    mongo_server: MongoServer,
     kubernetes_double: KubernetesDouble,
     traces: Traces,
     scratch_file: Callable[[str], Path],
 ) -> Iterator[Mortal]:
-    with SlowRoad(kubernetes_double) as road, ThreadPoolExecutor(3) as threads:
+    gate = Gate()
+    with (
+        MongoRoad(gate, mongo_server.port, traces.jobs.name) as to_mongo,
+        KubernetesRoad(gate, kubernetes_double) as to_kubernetes,
+        ThreadPoolExecutor(2) as threads,
+    ):
         kubeconfig = traces.kubernetes.kubeconfig(
-            scratch_file("kubeconfig"), token=kubernetes_double.token, server=road.url
+            scratch_file("kubeconfig"), token=kubernetes_double.token, server=to_kubernetes.url
         )
+        roads = {"MONGODB_URI": to_mongo.uri, "KUBECONFIG": str(kubeconfig)}
 
         def start() -> FunctionServer:
-            server = FunctionServer("submit", {**settings, "KUBECONFIG": str(kubeconfig)})
+            server = FunctionServer("submit", {**settings, **roads})
             httpx.get(f"{server.url}/ready", timeout=60, trust_env=False).raise_for_status()
             return server
 
-        new = Mortal(start, road, start(), threads.submit(start), threads)
+        new = Mortal(start, gate, start(), threads.submit(start), threads)
         yield new
         new.server.close()
         new.next_server.result().close()
 
 
-def test_a_function_killed_at_any_moment_of_a_submission_makes_one_job_of_it(
+def test_a_submission_is_five_messages(mortal: Mortal) -> None:
+    """Which is where it can be cut off: the tests below know no other moments."""
+    mortal.gate.expect(None, Fate.LOST)
+    assert post(mortal.server, INLINE, "undisturbed").status_code == 202
+    assert mortal.gate.passed == MESSAGES
+
+
+def test_a_function_killed_at_every_moment_of_a_submission_makes_one_job_of_it(
     mortal: Mortal, sync: FunctionServer, traces: Traces
 ) -> None:
     """The request is repeated until it is answered, as a client does."""
     message = "Job has been submitted with JobID {hex}\n"
     traces.kubernetes.control.set_outcome(Outcome(message=message))
-    chance = random.Random(4)  # noqa: S311 - when to kill is no secret
-    cut_off_with: Counter[tuple[bool, bool, bool]] = Counter()
     answers = {}
-    for kill in range(KILLS):
-        key = f"killed {kill}"
+    for number, fate in product(range(len(MESSAGES)), Fate):
+        key = f"{MESSAGES[number]} {fate.value}"
         body = {**INLINE, "args": [key]}
-        first = mortal.kill_after(chance.uniform(0, 5.5 * ROAD_SECONDS), body, key)
-        left = traces.jobs.find_one({"idempotency_key": key})
-        name = left["k8s_job_name"] if left else ""
-        cut_off_with[
-            bool(left), name in traces.kubernetes.names("jobs"), name in traces.kubernetes.names("configmaps")
-        ] += 1
+        mortal.kill_at(number, fate, body, key)
+        assert left_behind(traces, key) == has_arrived(number, fate), key
         repeated = post(mortal.server, body, key)
         if repeated.status_code == 409:
             assert repeated.json()["code"] == "IN_FLIGHT"
             traces.let_repeat()
             repeated = post(mortal.server, body, key)
         assert repeated.status_code in (200, 202), repeated.text
-        assert first is None or first.json() == repeated.json()
+        mortal.gate.repeated.set()
+        assert mortal.gate.settled.wait(SECONDS)
         answers[key] = repeated.json()
-    assert len(cut_off_with) > 2, f"the kills struck at the same moment: {cut_off_with}"
     records = traces.records()
     assert {record["idempotency_key"]: record["job_id"] for record in records} == {
         key: answer["job_id"] for key, answer in answers.items()
     }
-    assert len(records) == KILLS
+    assert len(records) == len(answers)
     names = {answer["k8s_job_name"] for answer in answers.values()}
-    assert len(names) == KILLS
+    assert len(names) == len(answers)
     assert traces.kubernetes.names("jobs") == traces.kubernetes.names("configmaps") == names
     for name in names:
         traces.kubernetes.wait_finished(name)
-    assert len(traces.kubernetes.items("pods")) == KILLS
+    assert len(traces.kubernetes.items("pods")) == len(answers)
     ids = {name: md5(name.encode(), usedforsecurity=False).hexdigest() for name in names}
     traces.flink.jobs = [Job(flink_id, "RUNNING") for flink_id in ids.values()]
     synchronise(sync)
@@ -228,10 +242,13 @@ def test_what_was_cut_off_and_is_never_repeated_is_settled_by_sync(
     mortal: Mortal, sync: FunctionServer, traces: Traces
 ) -> None:
     """A record without a Job is given up; a pod without its script has a deadline."""
-    chance = random.Random(9)  # noqa: S311 - when to kill is no secret
-    for kill in range(KILLS_WITHOUT_REPETITION):
-        key = f"killed {kill}"
-        mortal.kill_after(chance.uniform(0, 4 * ROAD_SECONDS), {**INLINE, "args": [key]}, key)
+    with_record, with_job = set(), set()
+    for number, fate in product(range(len(MESSAGES)), [Fate.LOST, Fate.LATE, Fate.UNANSWERED]):
+        key = f"{MESSAGES[number]} {fate.value}"
+        mortal.kill_at(number, fate, {**INLINE, "args": [key]}, key)
+        has_record, has_job, _ = has_arrived(number, fate)
+        with_record |= {key} if has_record else set()
+        with_job |= {key} if has_job else set()
     traces.grow_old()
     for name in traces.kubernetes.names("jobs") - traces.kubernetes.names("configmaps"):
         traces.kubernetes.patch("jobs", name, {"spec": {"activeDeadlineSeconds": 1}})
@@ -243,10 +260,27 @@ def test_what_was_cut_off_and_is_never_repeated_is_settled_by_sync(
         return {record["status"] for record in traces.records()} <= {"FAILED"}
 
     until(all_settled, timeout_seconds=15, what="every record is settled")
-    with_job = traces.kubernetes.names("jobs")
+    assert {record["idempotency_key"] for record in traces.records()} == with_record
     for record in traces.records():
         code = record["reason"]["code"]
-        assert (code == "K8S_JOB_MISSING") == (record["k8s_job_name"] not in with_job), record
+        assert (code == "K8S_JOB_MISSING") == (record["idempotency_key"] not in with_job), record
+
+
+def left_behind(traces: Traces, key: str) -> tuple[bool, bool, bool]:
+    """Whether there are a record, its Job and its ConfigMap."""
+    record = traces.jobs.find_one({"idempotency_key": key})
+    name = record["k8s_job_name"] if record else ""
+    return (
+        bool(record),
+        name in traces.kubernetes.names("jobs"),
+        name in traces.kubernetes.names("configmaps"),
+    )
+
+
+def has_arrived(number: int, fate: Fate) -> tuple[bool, bool, bool]:
+    """Whether the messages that create the record, its Job and its ConfigMap have arrived."""
+    arrived = MESSAGES[: number + (fate in ARRIVED)]
+    return "insert flink_jobs" in arrived, "create jobs" in arrived, "create configmaps" in arrived
 
 
 def test_a_repetition_that_comes_after_the_record_was_given_up_is_told_so(
