@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from flinkjobs import log
@@ -60,7 +61,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-_SPARED: Final[Mapping[str, Collection[str]]] = {
+_SPARED_BY_KUBERNETES: Final[Mapping[str, Collection[str]]] = {
     "later": [
         "kubernetes.dynamic",
         "kubernetes.informer",
@@ -74,6 +75,13 @@ _SPARED: Final[Mapping[str, Collection[str]]] = {
 }
 """What the official Kubernetes client always imports and nobody uses here, a third of its import: other ways
 to talk to the API server, and logins by auth-provider, which `adapters/kubernetes_auth.py` refuses."""
+
+_SPARED_BY_PYMONGO: Final[Mapping[str, Collection[str]]] = {
+    "absent": [] if find_spec("OpenSSL") else ["pymongo.pyopenssl_context"],
+    "hollow": ["pymongo.asynchronous.mongo_client"],
+}
+"""The same of the MongoDB driver, two fifths: its asynchronous half, and another library for TLS, on whose
+way it imports all of cryptography's certificates before it finds that the library is not installed."""
 
 
 class SubmitFunction:
@@ -326,8 +334,10 @@ class JobsFunction:
 @undisturbed()
 def read_side(settings: Settings) -> Jobs:
     """What `flinkjobs.jobs` works with. Nothing is sent before the first question."""
-    from flinkjobs.adapters.mongo_read import connect_to_read
     from flinkjobs.jobs import Jobs
+
+    with spared(**_SPARED_BY_PYMONGO):
+        from flinkjobs.adapters.mongo_read import connect_to_read
 
     return Jobs(
         store=connect_to_read(settings.mongodb_uri, settings.mongodb_database),
@@ -388,7 +398,8 @@ def _sync(settings: Settings, cluster: Cluster) -> Sync:
 
 @undisturbed()
 def _store(settings: Settings) -> JobStore:
-    from flinkjobs.adapters import mongo
+    with spared(**_SPARED_BY_PYMONGO):
+        from flinkjobs.adapters import mongo
 
     store = mongo.connect(settings.mongodb_uri, settings.mongodb_database)
     try:
@@ -419,7 +430,7 @@ class _Later:
 def _cluster(settings: Settings, **timeouts: float) -> KubernetesApi:
     # The client defines values of pydantic, which would look through every installed package for plugins.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "true")
-    with spared(**_SPARED):
+    with spared(**_SPARED_BY_KUBERNETES):
         from flinkjobs.adapters import kubernetes
 
     return kubernetes.connect(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -1231,3 +1233,33 @@ def test_a_write_that_the_database_forbids_costs_only_its_record(
     assert applied.conflicts == {"etl_2"}
     assert dict(applied.refused) == {"etl_1": "MongoDB refused the write: Document failed validation"}
     assert [found.status for found in followed(store)] == ["RUNNING", "CREATED", "CREATED", "RUNNING"]
+
+
+# --- the driver's import ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "build", ["_store(settings).submitted_with('none')", "read_side(settings).store.ping()"]
+)
+def test_nothing_that_nobody_uses_is_imported_with_the_driver(build: str, mongo_server: MongoServer) -> None:
+    """Two fifths of what it imports at once: its asynchronous half, and certificates for a library that is
+    not there."""
+    program = (
+        "import sys\n"
+        "from flinkjobs import bootstrap\n"
+        "settings = bootstrap.settings_or_exit(environ={'MONGODB_URI': sys.argv[1]})\n"
+        f"bootstrap.{build}\n"
+        "unused = ['cryptography', 'OpenSSL', 'pymongo.asynchronous.collection']\n"
+        "print(*[name for name in unused if name in sys.modules])\n"
+        "from pymongo import ssl_support\n"
+        "from pymongo.asynchronous.mongo_client import AsyncMongoClient\n"
+        "print(ssl_support.get_ssl_context.__name__, ssl_support.HAVE_SSL, AsyncMongoClient.__name__)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, mongo_server.uri],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("\nget_ssl_context True AsyncMongoClient\n", "")
