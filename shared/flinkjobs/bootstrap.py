@@ -71,10 +71,11 @@ _SPARED_BY_KUBERNETES: Final[Mapping[str, Collection[str]]] = {
         "oauthlib.oauth2",
     ],
     "absent": ["google.auth"],
-    "hollow": ["requests_oauthlib"],
+    "hollow": ["kubernetes.client.api_response", "pydantic", "requests_oauthlib"],
 }
-"""What the official Kubernetes client always imports and nobody uses here, a third of its import: other ways
-to talk to the API server, and logins by auth-provider, which `adapters/kubernetes_auth.py` refuses."""
+"""What the official Kubernetes client always imports and nobody uses here, most of its import: other ways
+to talk to the API server, its models of answers, which `adapters/kubernetes.py` reads itself, and logins by
+auth-provider, which `adapters/kubernetes_auth.py` refuses."""
 
 _SPARED_BY_PYMONGO: Final[Mapping[str, Collection[str]]] = {
     "absent": [] if find_spec("OpenSSL") else ["pymongo.pyopenssl_context"],
@@ -118,6 +119,7 @@ class SubmitFunction:
 
     def post(self, request: Request) -> Answer:
         """Accepts the job that the body describes, or answers a repeated request as the first time."""
+        _import_checks()
         from flinkjobs import submit
         from flinkjobs.request import Limits, check_request, parse_submission, template_defaults
 
@@ -428,8 +430,6 @@ class _Later:
 
 @undisturbed()
 def _cluster(settings: Settings, **timeouts: float) -> KubernetesApi:
-    # The client defines values of pydantic, which would look through every installed package for plugins.
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "true")
     with spared(**_SPARED_BY_KUBERNETES):
         from flinkjobs.adapters import kubernetes
 
@@ -441,6 +441,14 @@ def _cluster(settings: Settings, **timeouts: float) -> KubernetesApi:
         in_cluster="KUBERNETES_SERVICE_HOST" in os.environ,
         **timeouts,
     )
+
+
+@cache
+@undisturbed()
+def _import_checks() -> None:
+    # Or pydantic would look through every installed package for plugins.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "true")
+    import flinkjobs.request  # noqa: F401 - pydantic comes with it
 
 
 @cache

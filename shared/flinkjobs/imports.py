@@ -5,13 +5,13 @@ from __future__ import annotations
 import gc
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.abc import Loader
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import LazyLoader
 from types import ModuleType
-from typing import Any
+from typing import Self
 
 
 @contextmanager
@@ -43,8 +43,9 @@ def spared(
         later: read when somebody first asks anything of them, so that `import` is all that may be done with
             them: https://docs.python.org/3/library/importlib.html#importlib.util.LazyLoader
         absent: optional ones; to the library they are not installed. They can be imported afterwards.
-        hollow: ones that the library insists on, and takes names from. It gets names that raise
-            `NotImplementedError` when they are called; the modules can be imported afterwards.
+        hollow: ones that the library insists on, and takes names from. It gets classes that nothing is an
+            instance of, and that raise `NotImplementedError` when they are called; the modules can be
+            imported afterwards.
     """
     finder = _Finder(later, absent, hollow)
     sys.meta_path.insert(0, finder)
@@ -89,13 +90,19 @@ class _Hollow(Loader):
         """As Python makes modules."""
 
     def exec_module(self, module: ModuleType) -> None:
-        def named(name: str) -> Callable[..., Any]:
+        def named(name: str) -> type:
             if name.startswith("__"):
                 raise AttributeError(name)
-
-            def spared_name(*_args: object, **_kwargs: object) -> Any:
-                raise NotImplementedError(f"{module.__name__}.{name} is spared, and was called")
-
-            return spared_name
+            return type(name, (_Spared,), {"__module__": module.__name__})
 
         module.__dict__["__getattr__"] = named
+
+
+class _Spared:
+    """What stands for any class or function of a hollow module, in annotations too."""
+
+    def __new__(cls, *_args: object, **_kwargs: object) -> Self:
+        raise NotImplementedError(f"{cls.__module__}.{cls.__name__} is spared, and was called")
+
+    def __class_getitem__(cls, _item: object) -> type:
+        return cls

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from kubernetes.client import ApiClient
 from kubernetes.config.kube_config import KubeConfigLoader
 
 from flinkjobs.adapters import kubernetes, kubernetes_auth
@@ -472,7 +473,7 @@ def test_every_other_way_does_without_google_auth(kubeconfig: Path, server: Scri
 def test_nothing_that_nobody_uses_is_imported_with_the_client(
     kubeconfig: Path, server: ScriptedServer
 ) -> None:
-    """A third of what the client imports at once: logins that are refused, other ways to ask."""
+    """Most of what the client imports: logins that are refused, models of answers, other ways to ask."""
     describe_user(kubeconfig, {"token": "static-token"})
     program = (
         "import sys\n"
@@ -481,11 +482,11 @@ def test_nothing_that_nobody_uses_is_imported_with_the_client(
         "    'MONGODB_URI': 'mongodb://127.0.0.1', 'K8S_AUTH': 'kubeconfig', 'KUBECONFIG': sys.argv[1]})\n"
         "bootstrap._cluster(settings).ping()\n"
         "unused = ['oauthlib.oauth1', 'oauthlib.oauth2.rfc6749', 'requests', 'requests_oauthlib']\n"
-        "unused += ['google.auth', 'kubernetes.dynamic.client', 'kubernetes.watch.watch']\n"
+        "unused += ['google.auth', 'kubernetes.dynamic.client', 'kubernetes.watch.watch', 'pydantic']\n"
         "print(*[name for name in unused if name in sys.modules])\n"
         "import google.auth.transport.requests, requests_oauthlib, kubernetes\n"
         "print(google.auth.transport.requests.Request.__name__, requests_oauthlib.OAuth2Session.__name__)\n"
-        "print(kubernetes.watch.Watch.__name__)\n"
+        "print(kubernetes.watch.Watch.__name__, *kubernetes.client.ApiResponse.model_fields)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(kubeconfig)],
@@ -494,7 +495,10 @@ def test_nothing_that_nobody_uses_is_imported_with_the_client(
         timeout=60,
         check=False,
     )
-    assert (done.stdout, done.stderr) == ("\nRequest OAuth2Session\nWatch\n", "")
+    assert (done.stdout, done.stderr) == (
+        "\nRequest OAuth2Session\nWatch status_code headers data raw_data\n",
+        "",
+    )
     assert headers(server) == ["Bearer static-token"]
 
 
@@ -520,6 +524,21 @@ def test_only_logins_that_are_refused_need_the_libraries_that_are_spared() -> No
         "_load_gcp_token",
         "_load_auth_provider_token",
     }
+
+
+def test_no_request_of_ours_needs_the_models_that_are_spared() -> None:
+    """A version of the client that needs them elsewhere is noticed here."""
+    tree = ast.parse(Path(inspect.getfile(ApiClient)).read_text(encoding="utf-8"))
+    assert _functions_that_name(tree, {"ApiResponse"}) == {"response_deserialize"}
+    assert _functions_that_name(tree, {"SecretStr"}) == {"sanitize_for_serialization"}
+    adapter = ast.parse(Path(inspect.getfile(kubernetes)).read_text(encoding="utf-8"))
+    attributes = [node for node in ast.walk(adapter) if isinstance(node, ast.Attribute)]
+    used = {
+        node.attr
+        for node in attributes
+        if isinstance(node.value, ast.Attribute) and node.value.attr == "_api"
+    }
+    assert used == {"call_api", "configuration", "param_serialize", "rest_client"}
 
 
 # --- which way --------------------------------------------------------------------------------------

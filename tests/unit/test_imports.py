@@ -117,6 +117,14 @@ def test_a_name_of_a_hollow_module_says_so_when_it_is_called(library: Callable[[
     assert importlib.import_module("flinkjobs_test_needed").Session() == "a session"
 
 
+def test_a_name_of_a_hollow_module_is_a_class_of_which_nothing_is_an_instance(
+    library: Callable[[], Any],
+) -> None:
+    spared_class = _import_spared(library).Session
+    assert not isinstance("a session", spared_class)
+    assert spared_class[int] is spared_class
+
+
 def test_what_was_imported_before_is_not_spared(library: Callable[[], Any]) -> None:
     importlib.import_module("flinkjobs_test_optional")
     needed = importlib.import_module("flinkjobs_test_needed")
