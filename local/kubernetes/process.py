@@ -79,7 +79,7 @@ class KubernetesDouble:
 
     @property
     def output(self) -> str:
-        """The last lines that the double has printed, errors included."""
+        """The last lines that the double has printed, errors included; all of them once it is stopped."""
         return "\n".join(self._process.output) if self._process else ""
 
     def start(self) -> None:
@@ -114,7 +114,6 @@ class KubernetesDouble:
             self._control = None
         if self._process is not None:
             self._process.stop()
-            self._process = None
         if self._scratch is not None:
             self._scratch.close()
             self._scratch = None

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -34,10 +35,12 @@ from local.processes import Process, Scratch, free_port, stop_all
 from tests.deploy import manifests
 from tests.support.flink_rest_server import FlinkServer, Job
 from tests.support.kubernetes_world import KubernetesWorld
+from tests.support.waiting import until
 from tests.terraform.module import read_module
 
 FLINK_JOB_ID = "fee40d868f8485130cc716bcec2801e0"
 START_SECONDS = 60.0
+SECONDS = 10.0
 IMPORTED = re.compile(r"^import time:.*\| +(flinkjobs\S*)$", re.MULTILINE)
 """A line that Python prints for every module that it imports, when asked to."""
 
@@ -97,6 +100,17 @@ class Running:
             return self.call(name, "GET", "/health").is_success
         except httpx.HTTPError:
             return False
+
+    def log(self, name: str) -> str:
+        """All that a function has printed so far; an answer may be here before what was printed first."""
+        mark = f"/nowhere/{uuid4()}"
+        assert self.call(name, "GET", mark).status_code == 404
+
+        def look() -> str | None:
+            text = self.logs[name].read_text(encoding="utf-8")
+            return text if f'"{mark}"' in text else None
+
+        return until(look, timeout_seconds=SECONDS, what=f"the log of {name}")
 
 
 def command(name: str, installed: Installed, url: str) -> list[str]:
@@ -293,15 +307,14 @@ def counted(metric: str, lines: list[dict[str, Any]], **instead: str) -> int:
     )
 
 
-def logged(path: Path) -> list[dict[str, Any]]:
+def logged(running: Running, name: str) -> list[dict[str, Any]]:
     """The JSON lines of a function's log, between what Python says of its imports."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines if line.startswith("{")]
+    return [json.loads(line) for line in running.log(name).splitlines() if line.startswith("{")]
 
 
 @pytest.mark.usefixtures("journey")
 def test_the_alerts_count_what_the_functions_print(running: Running) -> None:
-    lines = {name: logged(running.logs[name]) for name in FUNCTIONS}
+    lines = {name: logged(running, name) for name in FUNCTIONS}
     assert counted("submissions", lines["submit"]) == 1
     assert counted("complete_passes", lines["sync"]) == 1  # the page's button looked at one record only
     assert counted("cleanups", lines["cleanup"]) == 1
@@ -334,11 +347,12 @@ def test_the_alerts_count_a_run_that_fails(
             remove=[scratch.path],
         )
         try:
-            world = replace(running, urls={"cleanup": url})
+            world = replace(running, urls={"cleanup": url}, logs={"cleanup": log})
             process.wait_ready(partial(world.is_healthy, "cleanup"), timeout_seconds=START_SECONDS)
             assert world.call("cleanup").status_code == 503
-            assert counted("failed_runs", logged(log)) == 1
-            assert counted("cleanups", logged(log)) == 0
+            lines = logged(world, "cleanup")
+            assert counted("failed_runs", lines) == 1
+            assert counted("cleanups", lines) == 0
         finally:
             stop_all([process])
 
@@ -349,7 +363,7 @@ def test_a_bundle_holds_exactly_the_modules_that_its_function_imports(
     name: str, running: Running, installed: Mapping[str, Installed]
 ) -> None:
     """After the job went through, as Python itself has printed them."""
-    imported = set(IMPORTED.findall(running.logs[name].read_text(encoding="utf-8")))
+    imported = set(IMPORTED.findall(running.log(name)))
     staged = {
         path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         for path in installed[name].bundle.files
