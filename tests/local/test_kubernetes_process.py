@@ -59,6 +59,12 @@ def test_a_token_may_begin_like_an_option() -> None:
         assert cluster.get(cluster.jobs)["items"] == []
 
 
+def test_what_it_printed_can_be_read_when_it_has_ended() -> None:
+    with KubernetesDouble() as double:
+        pass
+    assert READY_LINE.search(double.output)
+
+
 def test_stopping_ends_containers_and_removes_files() -> None:
     with KubernetesDouble() as double:
         pid = start_container(double)
