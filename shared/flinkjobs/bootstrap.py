@@ -73,16 +73,16 @@ _SPARED_BY_KUBERNETES: Final[Mapping[str, Collection[str]]] = {
     "absent": ["google.auth"],
     "hollow": ["kubernetes.client.api_response", "pydantic", "requests_oauthlib"],
 }
-"""What the official Kubernetes client always imports and nobody uses here, most of its import: other ways
-to talk to the API server, its models of answers, which `adapters/kubernetes.py` reads itself, and logins by
-auth-provider, which `adapters/kubernetes_auth.py` refuses."""
+"""What the official Kubernetes client always imports and does not use here, most of its import: other ways
+to talk to the API server; pydantic, for an envelope around answers, which `adapters/kubernetes.py` takes as
+they came; and logins by auth-provider, which `adapters/kubernetes_auth.py` refuses."""
 
 _SPARED_BY_PYMONGO: Final[Mapping[str, Collection[str]]] = {
     "absent": [] if find_spec("OpenSSL") else ["pymongo.pyopenssl_context"],
     "hollow": ["pymongo.asynchronous.mongo_client"],
 }
-"""The same of the MongoDB driver, two fifths: its asynchronous half, and another library for TLS, on whose
-way it imports all of cryptography's certificates before it finds that the library is not installed."""
+"""The same of the MongoDB driver, two fifths: its asynchronous half, and TLS by pyOpenSSL, for which it
+imports cryptography before it finds that pyOpenSSL is not installed."""
 
 
 class SubmitFunction:
@@ -93,6 +93,7 @@ class SubmitFunction:
         self._submit = cache(self._build)
 
     def _build(self) -> Submit:
+        _import_checks()  # pydantic is then not spared: another thread may use it
         from flinkjobs.submit import Submit
 
         return Submit(

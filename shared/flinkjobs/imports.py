@@ -37,15 +37,15 @@ def spared(
 ) -> Iterator[None]:
     """Spares this thread modules that a library imports at once, and that are not used.
 
-    Only what nobody has imported yet is spared, and no other thread notices.
+    Only what nobody has imported yet is spared. The modules can be imported afterwards.
 
     Args:
         later: read when somebody first asks anything of them, so that `import` is all that may be done with
             them: https://docs.python.org/3/library/importlib.html#importlib.util.LazyLoader
-        absent: optional ones; to the library they are not installed. They can be imported afterwards.
-        hollow: ones that the library insists on, and takes names from. It gets classes that nothing is an
-            instance of, and that raise `NotImplementedError` when they are called; the modules can be
-            imported afterwards.
+        absent: optional ones; to this thread they are not installed.
+        hollow: ones that the library insists on, and takes names from. It gets, and keeps, classes that
+            nothing is an instance of, and that raise `NotImplementedError` when they are called. Meanwhile
+            another thread gets them too: what anybody else uses must have been imported before.
     """
     finder = _Finder(later, absent, hollow)
     sys.meta_path.insert(0, finder)
@@ -53,8 +53,17 @@ def spared(
         yield
     finally:
         sys.meta_path.remove(finder)
-        for module in finder.hollowed:
-            sys.modules.pop(module, None)
+        for name, module in finder.hollowed.items():
+            _forget(name, module)
+
+
+def _forget(name: str, module: ModuleType) -> None:
+    """As if the module had not been imported: its package knows it, too."""
+    if sys.modules.get(name) is module:
+        del sys.modules[name]
+    package, _, attribute = name.rpartition(".")
+    if package in sys.modules and vars(sys.modules[package]).get(attribute) is module:
+        delattr(sys.modules[package], attribute)
 
 
 class _Finder:
@@ -63,7 +72,7 @@ class _Finder:
     def __init__(self, later: Collection[str], absent: Collection[str], hollow: Collection[str]) -> None:
         self._later, self._absent, self._hollow = later, absent, hollow
         self._thread = threading.get_ident()
-        self.hollowed: list[str] = []
+        self.hollowed: dict[str, ModuleType] = {}
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -73,8 +82,7 @@ class _Finder:
         if fullname in self._absent:
             raise ModuleNotFoundError(f"{fullname} is spared", name=fullname)
         if fullname in self._hollow:
-            self.hollowed.append(fullname)
-            return ModuleSpec(fullname, _Hollow())
+            return ModuleSpec(fullname, _Hollow(self.hollowed))
         if fullname not in self._later:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
@@ -86,6 +94,9 @@ class _Finder:
 class _Hollow(Loader):
     """Makes a module in which every name is found, and none can be called."""
 
+    def __init__(self, made: dict[str, ModuleType]) -> None:
+        self._made = made
+
     def create_module(self, spec: ModuleSpec) -> None:
         """As Python makes modules."""
 
@@ -96,6 +107,7 @@ class _Hollow(Loader):
             return type(name, (_Spared,), {"__module__": module.__name__})
 
         module.__dict__["__getattr__"] = named
+        self._made[module.__name__] = module
 
 
 class _Spared:

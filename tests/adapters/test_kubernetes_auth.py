@@ -502,6 +502,32 @@ def test_nothing_that_nobody_uses_is_imported_with_the_client(
     assert headers(server) == ["Bearer static-token"]
 
 
+def test_submit_imports_its_checks_before_what_they_need_is_spared(kubeconfig: Path) -> None:
+    """Or a submission that comes meanwhile, in another thread, would find its checks without pydantic."""
+    describe_user(kubeconfig, {"token": "static-token"})
+    program = (
+        "import sys\n"
+        "from flinkjobs import bootstrap\n"
+        "settings = bootstrap.settings_or_exit(environ={\n"
+        "    'MONGODB_URI': 'mongodb://', 'FLINK_IMAGE': 'flink:1.20',\n"
+        "    'K8S_AUTH': 'kubeconfig', 'KUBECONFIG': sys.argv[1]})\n"
+        "try:\n"
+        "    bootstrap.SubmitFunction(settings).ready()\n"
+        "except Exception as error:\n"
+        "    print(error)\n"
+        "print(*[name for name in sys.modules if name in {'flinkjobs.request', 'kubernetes'}])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(kubeconfig)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    imported = "flinkjobs.request kubernetes"
+    assert (done.stdout, done.stderr) == (f"MONGODB_URI cannot be used: InvalidURI\n{imported}\n", "")
+
+
 def _functions_that_name(tree: ast.AST, names: set[str]) -> set[str]:
     return {
         function.name
@@ -530,7 +556,14 @@ def test_no_request_of_ours_needs_the_models_that_are_spared() -> None:
     """A version of the client that needs them elsewhere is noticed here."""
     tree = ast.parse(Path(inspect.getfile(ApiClient)).read_text(encoding="utf-8"))
     assert _functions_that_name(tree, {"ApiResponse"}) == {"response_deserialize"}
+    callers = _functions_that_name(tree, {"response_deserialize"})
+    assert callers == {"_call_with_legacy_options", "call"}
+    assert _functions_that_name(tree, callers) == {"_call_with_legacy_options"}
     assert _functions_that_name(tree, {"SecretStr"}) == {"sanitize_for_serialization"}
+    folder = Path(inspect.getfile(ApiClient)).parent
+    modules = (*folder.glob("*.py"), *(folder.parent / "config").glob("*.py"))
+    naming = {path.name for path in modules if "pydantic" in path.read_text(encoding="utf-8")}
+    assert naming == {"api_client.py", "api_response.py"}
     adapter = ast.parse(Path(inspect.getfile(kubernetes)).read_text(encoding="utf-8"))
     attributes = [node for node in ast.walk(adapter) if isinstance(node, ast.Attribute)]
     used = {

@@ -11,7 +11,6 @@ import socketserver
 import struct
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import PurePosixPath
 from types import TracebackType
@@ -26,13 +25,13 @@ from tests.support.scripted_server import Answer, Asked, ScriptedServer
 
 T = TypeVar("T")
 
-WRITES_AND_READS: Final = frozenset({"find", "insert", "update"})
-"""The commands to a collection of records; handshakes and pings come whenever the driver likes."""
+BESIDES: Final = frozenset({"createIndexes", "endSessions", "hello", "ismaster", "ping"})
+"""Commands that come when a client is made or ends, or whenever the driver likes; all others are counted."""
 HEADER: Final = struct.Struct("<iiii")
 """Length, request, response to, kind: https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/"""
 OP_MSG: Final = 2013
-MORE_TO_COME: Final = 2
-SECONDS: Final = 60.0
+PATIENCE_SECONDS: Final = 60.0
+"""How long a message may be held."""
 
 
 class Fate(Enum):
@@ -72,6 +71,11 @@ class Gate:
             self.reached, self.died = threading.Event(), threading.Event()
             self.repeated, self.settled = threading.Event(), threading.Event()
 
+    def open(self) -> None:
+        """Holds nothing any more, whatever a test has forgotten."""
+        self.died.set()
+        self.repeated.set()
+
     def pass_on(self, message: str, send: Callable[[], T]) -> T | None:
         """Sends a message when it may arrive; returns the answer, or None where nobody is to hear it."""
         with self._lock:
@@ -92,11 +96,11 @@ class Gate:
 
 
 def _await(event: threading.Event) -> None:
-    assert event.wait(SECONDS), "the test has forgotten a message that it holds"
+    assert event.wait(PATIENCE_SECONDS), "the test has forgotten a message that it holds"
 
 
 class KubernetesRoad(ScriptedServer):
-    """Passes requests on to the double; what creates objects goes through the gate."""
+    """Passes requests on to the double through the gate, all but that for its version."""
 
     def __init__(self, gate: Gate, double: KubernetesDouble) -> None:
         """Listens at once."""
@@ -114,28 +118,25 @@ class KubernetesRoad(ScriptedServer):
             answer = self._client.request(asked.method, asked.path, content=asked.body, headers=headers)
             return Answer(answer.status_code, answer.content)
 
-        if asked.method != "POST":
+        path = PurePosixPath(urlsplit(asked.path).path)
+        if path.name == "version":  # what a probe of readiness asks
             return send()
-        answer = self._gate.pass_on(f"create {PurePosixPath(urlsplit(asked.path).path).name}", send)
-        return answer or Answer(status=500, cut_after=0)
+        return self._gate.pass_on(f"{asked.method} {path.name}", send) or Answer(cut_after=0)
 
 
 class MongoRoad:
-    """Passes messages on to a MongoDB server; commands on a collection go through the gate.
+    """Passes messages on to a MongoDB server, commands through the gate; a context manager."""
 
-    A context manager.
-    """
-
-    def __init__(self, gate: Gate, port: int, collection: str) -> None:
+    def __init__(self, gate: Gate, port: int) -> None:
         """Listens at once, for the server on this port of 127.0.0.1."""
-        self._server = _Relay(gate, port, collection)
+        self._server = _Relay(gate, port)
         self._thread = threading.Thread(target=self._server.serve_forever, args=[0.02], daemon=True)
         self._thread.start()
 
     @property
     def uri(self) -> str:
-        """Connection string, without a database."""
-        return f"mongodb://127.0.0.1:{self._server.server_address[1]}/?directConnection=true"
+        """Connection string, without a database; for a client that is answered once each time it asks."""
+        return f"mongodb://127.0.0.1:{self._server.server_address[1]}/?serverMonitoringMode=poll"
 
     def __enter__(self) -> Self:
         return self
@@ -148,85 +149,62 @@ class MongoRoad:
         self._server.server_close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Message:
-    """One message of the wire protocol, as it came."""
-
-    kind: int
-    raw: bytes
-
-    @property
-    def flags(self) -> int:
-        return int.from_bytes(self.raw[16:20], "little") if self.kind == OP_MSG else 0
-
-    @property
-    def command(self) -> tuple[str, object]:
-        """The command and what it is about; its document is the first section."""
-        if self.kind != OP_MSG:
-            return "", None
-        length = int.from_bytes(self.raw[21:25], "little")
-        [first, *_] = bson.decode(self.raw[21 : 21 + length]).items()
-        return first
-
-
 class _Relay(socketserver.ThreadingTCPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, gate: Gate, port: int, collection: str) -> None:
-        self.gate, self.port, self.collection = gate, port, collection
+    def __init__(self, gate: Gate, port: int) -> None:
+        self.gate, self.port = gate, port
         super().__init__(("127.0.0.1", 0), _Connection)
 
 
 class _Connection(socketserver.BaseRequestHandler):
+    """Ends when the client does, as every message is answered by one."""
+
     server: _Relay
 
     def handle(self) -> None:
         with socket.create_connection(("127.0.0.1", self.server.port)) as upstream:
             try:
                 while message := _receive(self.request):
-                    self._exchange(upstream, message)
+                    if (answer := self._answer(upstream, message)) is not None:
+                        self.request.sendall(answer)
             except OSError:  # either end has gone
                 return
 
-    def _exchange(self, upstream: socket.socket, message: _Message) -> None:
-        """One message and all that is answered; the server has worked on it when this returns."""
-
-        def send() -> _Message | None:
-            upstream.sendall(message.raw)
+    def _answer(self, upstream: socket.socket, message: bytes) -> bytes | None:
+        def send() -> bytes:
+            upstream.sendall(message)
             return _receive(upstream)
 
-        command, subject = message.command
-        if command in WRITES_AND_READS and subject == self.server.collection:
-            answer = self.server.gate.pass_on(f"{command} {subject}", send)
-        else:
-            answer = send()
-        while answer:
-            self.request.sendall(answer.raw)
-            answer = _receive(upstream) if answer.flags & MORE_TO_COME else None
+        command, subject = _command(message)
+        return send() if command in BESIDES else self.server.gate.pass_on(f"{command} {subject}", send)
 
 
-def _receive(connection: socket.socket) -> _Message | None:
-    """The next message; None at the end."""
-    header = _receive_exactly(connection, HEADER.size)
-    if not header:
-        return None
-    length, _, _, kind = HEADER.unpack(header)
-    return _Message(kind, header + _receive_exactly(connection, length - HEADER.size))
+def _command(message: bytes) -> tuple[str, object]:
+    """The command and what it is about: the first field of the first section."""
+    if HEADER.unpack(message[: HEADER.size])[3] != OP_MSG:
+        return "hello", None  # the first message of a connection, in the old kind
+    length = int.from_bytes(message[21:25], "little")
+    [first, *_] = bson.decode(message[21 : 21 + length]).items()
+    return first
 
 
-def _receive_exactly(connection: socket.socket, length: int) -> bytes:
-    """So many bytes; none at the end of the connection.
+def _receive(connection: socket.socket) -> bytes:
+    """The next message; none at the end of the connection.
 
     Raises:
-        ConnectionError: it ended in the middle.
+        ConnectionError: it ended in the middle of a message.
     """
     received = bytearray()
-    while len(received) < length:
-        part = connection.recv(length - len(received))
+    wanted = HEADER.size
+    while len(received) < wanted:
+        part = connection.recv(wanted - len(received))
         if not part:
             if not received:
                 return b""
             raise ConnectionError("the connection ended in the middle of a message")
         received += part
+        if len(received) == HEADER.size:
+            wanted, *_ = HEADER.unpack(received)
     return bytes(received)

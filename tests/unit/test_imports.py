@@ -117,6 +117,16 @@ def test_a_name_of_a_hollow_module_says_so_when_it_is_called(library: Callable[[
     assert importlib.import_module("flinkjobs_test_needed").Session() == "a session"
 
 
+def test_a_package_does_not_keep_its_hollow_module(library: Callable[[], Any]) -> None:
+    with spared(hollow=["flinkjobs_test_package.later"]):
+        package = library()
+        assert package.later.value is not package.later.value
+    with pytest.raises(AttributeError):
+        _ = package.later
+    assert importlib.import_module("flinkjobs_test_package.later").value == 3
+    assert package.later.value == 3
+
+
 def test_a_name_of_a_hollow_module_is_a_class_of_which_nothing_is_an_instance(
     library: Callable[[], Any],
 ) -> None:
