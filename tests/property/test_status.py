@@ -24,6 +24,7 @@ def bench(mongo_server: MongoServer) -> Iterator[Bench]:
     bench.close()
 
 
+@pytest.mark.timeout(900)  # one test, and more than two thousand passes
 def test_no_history_makes_a_record_wrong(bench: Bench) -> None:
     run_state_machine_as_test(
         StatusMachine.on(bench),
