@@ -91,7 +91,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measures and tells; 1 when a bound is missed."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure a pass beside its peers.")
     parser.add_argument("--quick", action="store_true", help="a few worlds, three runs each, no cold starts")
-    parser.add_argument("--only", action="append", help="the case of this name; may be repeated")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=[case.name for case in CASES],
+        help="the case of this name; may be repeated",
+    )
     parser.add_argument(
         "--output", type=Path, help="where the results go; a whole run writes bench/results.json"
     )
