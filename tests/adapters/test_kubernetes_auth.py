@@ -470,6 +470,13 @@ def test_every_other_way_does_without_google_auth(kubeconfig: Path, server: Scri
     assert headers(server) == ["Bearer static-token"]
 
 
+def what_prints(program: str, argument: Path) -> tuple[str, str]:
+    """What a program prints in a process of its own, where nothing has been imported yet; and its errors."""
+    command = [sys.executable, "-c", program, str(argument)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return done.stdout, done.stderr
+
+
 def test_nothing_that_nobody_uses_is_imported_with_the_client(
     kubeconfig: Path, server: ScriptedServer
 ) -> None:
@@ -488,14 +495,7 @@ def test_nothing_that_nobody_uses_is_imported_with_the_client(
         "print(google.auth.transport.requests.Request.__name__, requests_oauthlib.OAuth2Session.__name__)\n"
         "print(kubernetes.watch.Watch.__name__, *kubernetes.client.ApiResponse.model_fields)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(kubeconfig)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.stdout, done.stderr) == (
+    assert what_prints(program, kubeconfig) == (
         "\nRequest OAuth2Session\nWatch status_code headers data raw_data\n",
         "",
     )
@@ -517,15 +517,8 @@ def test_submit_imports_its_checks_before_what_they_need_is_spared(kubeconfig: P
         "    print(error)\n"
         "print(*[name for name in sys.modules if name in {'flinkjobs.request', 'kubernetes'}])\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(kubeconfig)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
     imported = "flinkjobs.request kubernetes"
-    assert (done.stdout, done.stderr) == (f"MONGODB_URI cannot be used: InvalidURI\n{imported}\n", "")
+    assert what_prints(program, kubeconfig) == (f"MONGODB_URI cannot be used: InvalidURI\n{imported}\n", "")
 
 
 def _functions_that_name(tree: ast.AST, names: set[str]) -> set[str]:
