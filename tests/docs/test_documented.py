@@ -24,7 +24,7 @@ from tests.docs import api_page
 ROOT: Final = Path(__file__).resolve().parents[2]
 PACKAGE: Final = ROOT / "shared" / "flinkjobs"
 READMES: Final = sorted(ROOT.glob("README*.md"))
-PAGES: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("docs/**/*.md")])
+PAGES: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("[!.]*/*.md"), *ROOT.glob("docs/**/*.md")])
 LINK: Final = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 FIRST_CELL: Final = re.compile(r"^\| `([A-Za-z0-9_]+)` \|", re.MULTILINE)
 
