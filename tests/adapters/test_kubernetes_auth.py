@@ -24,6 +24,7 @@ from kubernetes.config.kube_config import KubeConfigLoader
 from flinkjobs.adapters import kubernetes, kubernetes_auth
 from flinkjobs.errors import KubernetesUnavailableError, SettingsError
 from local.kubernetes.listener import Certificate, make_certificate, server_context
+from tests.support.fresh_process import what_prints
 from tests.support.scripted_server import Answer, Asked, ScriptedServer
 
 ROOT = Path(__file__).parents[2]
@@ -466,21 +467,14 @@ def test_every_other_way_does_without_google_auth(kubeconfig: Path, server: Scri
         "from flinkjobs.adapters import kubernetes\n"
         "kubernetes.connect('lemo-dev', auth='kubeconfig', kubeconfig=sys.argv[1]).ping()\n"
     )
-    subprocess.run([sys.executable, "-c", program, str(kubeconfig)], check=True, timeout=60)
+    assert what_prints(program, kubeconfig) == ("", "")
     assert headers(server) == ["Bearer static-token"]
-
-
-def what_prints(program: str, argument: Path) -> tuple[str, str]:
-    """What a program prints in a process of its own, where nothing has been imported yet; and its errors."""
-    command = [sys.executable, "-c", program, str(argument)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    return done.stdout, done.stderr
 
 
 def test_nothing_that_nobody_uses_is_imported_with_the_client(
     kubeconfig: Path, server: ScriptedServer
 ) -> None:
-    """Most of what the client imports: logins that are refused, models of answers, other ways to ask."""
+    """Most of what the client imports: logins that are refused, pydantic, other ways to ask."""
     describe_user(kubeconfig, {"token": "static-token"})
     program = (
         "import sys\n"
@@ -545,7 +539,7 @@ def test_only_logins_that_are_refused_need_the_libraries_that_are_spared() -> No
     }
 
 
-def test_no_request_of_ours_needs_the_models_that_are_spared() -> None:
+def test_no_request_of_ours_needs_the_envelope_that_is_spared() -> None:
     """A version of the client that needs them elsewhere is noticed here."""
     tree = ast.parse(Path(inspect.getfile(ApiClient)).read_text(encoding="utf-8"))
     assert _functions_that_name(tree, {"ApiResponse"}) == {"response_deserialize"}

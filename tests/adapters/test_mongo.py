@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -38,6 +36,7 @@ from flinkjobs.model import (
 from flinkjobs.ports import Applied, Settled, SubmitterLog
 from local.mongodb import MongoServer
 from local.processes import free_port
+from tests.support.fresh_process import what_prints
 
 NOON = datetime(2025, 11, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(minutes=3)
@@ -1258,11 +1257,4 @@ def test_nothing_that_nobody_uses_is_imported_with_the_driver(
         "from pymongo.asynchronous.mongo_client import AsyncMongoClient\n"
         "print(pymongo.ssl_support.HAVE_PYSSL, callable(AsyncMongoClient.start_session))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, mongo_server.uri, mongo_database.name],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.stdout, done.stderr) == ("\nFalse True\n", "")
+    assert what_prints(program, mongo_server.uri, mongo_database.name) == ("\nFalse True\n", "")

@@ -181,7 +181,6 @@ def test_a_sync_killed_at_any_moment_leaves_every_record_right(
 ) -> None:
     source = random.Random(1)  # noqa: S311 moments, no secrets
     leases = records.database.leases
-
     dead: set[str | None] = {None}  # who has held the lease; None is nobody
 
     def has_begun(asking: threading.Thread) -> bool:
