@@ -30,7 +30,7 @@ test-browser: env-flink
 # Try ever new random histories of the world for SECONDS (600), and stop at a wrong status
 .PHONY: soak
 soak: env
-	$(RUN) -m tests.property.soak --seconds $(or $(SECONDS),600)
+	$(RUN) -m tests.integration.property.soak --seconds $(or $(SECONDS),600)
 
 # Measure a pass beside the way it replaces and the least there is to do; about ten minutes
 .PHONY: bench
@@ -47,18 +47,18 @@ lint: env
 # Make .venv, once: the pinned tools and this project; needs only python3 (3.11 or newer)
 .PHONY: env
 env:
-	@$(PYTHON) -m local.prepare env
+	@$(PYTHON) -m local.environments env
 
 # Make .venv-flink, once: Flink 1.20, PyFlink and Java for the local stack
 .PHONY: env-flink
 env-flink: env
-	@$(RUN) -m local.prepare flink
+	@$(RUN) -m local.environments flink
 
 # Check the Terraform files: format, policies, checkov, and the module's own tests where terraform is installed
 .PHONY: test-terraform
 CHECKOV := .venv-checkov/bin/checkov --skip-download --framework terraform --compact --quiet
 test-terraform: env
-	@$(RUN) -m local.prepare checkov
+	@$(RUN) -m local.environments checkov
 	@if command -v terraform >/dev/null; \
 	  then terraform fmt -check -diff -recursive terraform && $(RUN) -m tests.terraform.run; \
 	  else echo "terraform is not installed: the policies and checkov are all that is checked"; fi

@@ -27,7 +27,7 @@ from bench.arena import Arena
 from bench.checks import Check
 from bench.measure import Figures, middle
 from bench.worlds import World
-from flinkjobs.adapters.flink import CONNECT_TIMEOUT_SECONDS
+from flinkjobs.adapters.flink.client import CONNECT_TIMEOUT_SECONDS
 
 RESULTS = Path(__file__).parent / "results.json"
 RUNS = 7

@@ -17,9 +17,9 @@ from pymongo import MongoClient, WriteConcern
 from bench.flink_double import FlinkDouble
 from bench.measure import Figures, Probe, commands
 from bench.worlds import World, cluster_name, finished_jobs
-from flinkjobs.adapters import mongo
+from doubles.kubernetes.process import KubernetesDouble
+from flinkjobs.adapters.mongo import job_store
 from local.functions import FunctionServer
-from local.kubernetes.process import KubernetesDouble
 from local.mongodb import MongoServer
 
 DATABASE = "bench"
@@ -76,7 +76,7 @@ class Arena:
         self.world = world
         for name in ("flink_jobs", "before", "leases", "sync_runs"):
             self.database.drop_collection(name)
-        store = mongo.connect(self.mongodb.uri, DATABASE)
+        store = job_store.connect(self.mongodb.uri, DATABASE)
         try:
             store.ensure_indexes()
         finally:

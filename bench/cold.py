@@ -19,8 +19,8 @@ from statistics import median
 from bench.arena import PEERS
 from deploy.bundle import PACKAGE, stage
 from deploy.lock import ROOT
+from doubles.processes import Process, free_port
 from local.functions import ENVIRONMENT_OF_A_FUNCTION
-from local.processes import Process, free_port
 
 EMPTY = "empty"
 FUNCTIONS = (EMPTY, "submit", "sync", "cleanup", "jobs")

@@ -19,7 +19,7 @@ from typing import Any, Self
 import httpx
 import msgspec
 
-from local.processes import Process
+from doubles.processes import Process
 
 HOST = "127.0.0.1"
 START_SECONDS = 30.0

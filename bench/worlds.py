@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flinkjobs.kube import APP, APP_LABEL, JOB_ID_ANNOTATION, JOB_ID_LABEL
-from local.kubernetes.faults import FinishedJobs
+from doubles.kubernetes.faults import FinishedJobs
+from flinkjobs.domain.naming import APP, APP_LABEL, JOB_ID_ANNOTATION, JOB_ID_LABEL
 
 TEMPLATES = 20
 BASE_MS = 1_795_000_000_000

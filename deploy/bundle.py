@@ -26,7 +26,7 @@ from deploy.lock import FUNCTIONS, ROOT
 SHARED = ROOT / "shared"
 PACKAGE = "flinkjobs"
 MAIN = "main"
-DATA = {"flinkjobs.page": "flinkjobs/page"}
+DATA = {"flinkjobs.web.server.ui": "flinkjobs/page"}
 """Folders of files that are no modules, and the module that reads them."""
 TIME_OF_FILES = 315_532_800
 """1980-01-01, the first day that a zip archive can hold, in seconds since 1970."""

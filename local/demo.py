@@ -16,11 +16,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from doubles.processes import ProcessError
 from flinkjobs.cli.output import STATUS_STYLES
 from local.flink import FlinkError
 from local.functions import ROOT
 from local.mongodb import MongoError
-from local.processes import ProcessError
 from local.stack import DATABASE, Interrupted, Stack, interruptible
 
 SPEED = 36.0

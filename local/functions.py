@@ -12,7 +12,7 @@ from typing import Self
 
 import httpx
 
-from local.processes import Process, Scratch, free_port
+from doubles.processes import Process, Scratch, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 30.0

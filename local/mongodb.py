@@ -13,7 +13,7 @@ from typing import Any, Self
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
-from local.processes import Process, ProcessError, Scratch, free_port
+from doubles.processes import Process, ProcessError, Scratch, free_port
 
 WHEEL = "fiftyone"
 """The package whose ``db/bin`` holds mongod; never imported, because importing it configures a database."""

@@ -18,16 +18,16 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
-from flinkjobs.adapters.scheduler import CloudSchedules
-from flinkjobs.schedules import Schedule
+from doubles.kubernetes.control import ControlClient
+from doubles.kubernetes.process import KubernetesDouble
+from doubles.processes import Scratch
+from doubles.scheduler.dispatcher import DeadlineClock
+from doubles.scheduler.process import SchedulerDouble
+from flinkjobs.adapters.cloud_scheduler import CloudSchedules
+from flinkjobs.domain.schedule import Schedule
 from local.flink import FlinkAddress, FlinkCluster, flink
 from local.functions import FunctionServer
-from local.kubernetes.control import ControlClient
-from local.kubernetes.process import KubernetesDouble
 from local.mongodb import mongodb
-from local.processes import Scratch
-from local.scheduler.dispatcher import DeadlineClock
-from local.scheduler.process import SchedulerDouble
 
 NAMESPACE = "lemo-dev"
 DATABASE = "lemo_recommender"

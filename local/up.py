@@ -10,9 +10,9 @@ from typing import Any
 from pymongo import MongoClient
 from rich.console import Console
 
+from doubles.processes import ProcessError
 from local.flink import FlinkError
 from local.mongodb import MongoError
-from local.processes import ProcessError
 from local.stack import DATABASE, Interrupted, Stack, interruptible
 
 POLL_SECONDS = 1.0

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, settings
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from local.kubernetes.process import KubernetesDouble
+from doubles.kubernetes.process import KubernetesDouble
 from local.mongodb import MongoServer
 from tests.support.kubernetes_world import KubernetesWorld
 
-BEGIN_WITH: Final = ("e2e", "property", "local")
+BEGIN_WITH: Final = ("tests/e2e", "tests/integration/property", "doubles/tests")
 """The folders with the files that take minutes: when they run last, one of them is waited for alone."""
 
 # A busy machine is no fault of what is tested.
@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    order = {Path(__file__).parent / name: place for place, name in enumerate(BEGIN_WITH)}
+    order = {Path(__file__).parents[1] / name: place for place, name in enumerate(BEGIN_WITH)}
     items.sort(key=lambda item: order.get(item.path.parent, len(order)))
 
 

@@ -3,12 +3,13 @@
 import flask
 import functions_framework
 
-from flinkjobs import bootstrap, web
+from flinkjobs.entrypoints import clients
+from flinkjobs.web import server
 
-FUNCTION = bootstrap.CleanupFunction(bootstrap.settings_or_exit([]))
+FUNCTION = clients.CleanupFunction(clients.settings_or_exit([]))
 
 
 @functions_framework.http
 def cleanup(request: flask.Request) -> flask.Response:
     """Answers `POST /`, `GET /health` and `GET /ready`."""
-    return web.serve(request, post=FUNCTION.post, ready=FUNCTION.ready)
+    return server.serve(request, post=FUNCTION.post, ready=FUNCTION.ready)

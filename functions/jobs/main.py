@@ -3,12 +3,13 @@
 import flask
 import functions_framework
 
-from flinkjobs import bootstrap, web
+from flinkjobs.entrypoints import clients
+from flinkjobs.web import server
 
-FUNCTION = bootstrap.JobsFunction(bootstrap.settings_or_exit([]))
+FUNCTION = clients.JobsFunction(clients.settings_or_exit([]))
 
 
 @functions_framework.http
 def jobs(request: flask.Request) -> flask.Response:
     """Answers the paths of `FUNCTION.routes`, `GET /health` and `GET /ready`."""
-    return web.serve_routes(request, FUNCTION.routes, ready=FUNCTION.ready, headers=FUNCTION.headers)
+    return server.serve_routes(request, FUNCTION.routes, ready=FUNCTION.ready, headers=FUNCTION.headers)

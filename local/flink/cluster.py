@@ -22,8 +22,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from local.prepare import FLINK_ENVIRONMENT, MARKER
-from local.processes import Process, ProcessError, Scratch, free_port, stop_all
+from doubles.processes import Process, ProcessError, Scratch, free_port, stop_all
+from local.environments import FLINK_ENVIRONMENT, MARKER
 
 SERVERS = ("jobmanager", "taskmanager")
 SLOTS = 8

@@ -12,8 +12,8 @@ from threading import Event, Thread
 from typing import Final
 
 from flinkjobs import log
-from flinkjobs.errors import FlinkjobsError
-from flinkjobs.ports import Lease, LeaseStore
+from flinkjobs.domain.errors import FlinkjobsError
+from flinkjobs.ports.lease import Lease, LeaseStore
 
 TTL_SECONDS: Final = 20.0
 """How long a lease holds without a heartbeat: after so long a dead holder is taken over."""

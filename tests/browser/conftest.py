@@ -14,8 +14,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from pymongo import MongoClient
 from pymongo.database import Database
 
+from doubles.kubernetes.process import KubernetesDouble
 from local.functions import ROOT, FunctionServer
-from local.kubernetes.process import KubernetesDouble
 from local.mongodb import MongoServer
 from tests.browser.records import cast, cleanup_run, sync_run
 from tests.browser.watch import Watch

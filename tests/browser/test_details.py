@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
-from flinkjobs.adapters.functions import READ_TIMEOUT_SECONDS
-from flinkjobs.manifest import PathScript, Submission, Target, job_manifest
-from local.kubernetes.faults import PodFault, RequestFault
+from doubles.kubernetes.faults import PodFault, RequestFault
+from flinkjobs.adapters.function_client import READ_TIMEOUT_SECONDS
+from flinkjobs.submit.manifest import job_manifest
+from flinkjobs.submit.submission import PathScript, Submission, Target
 from tests.browser.conftest import HISTORY, NOWHERE
 from tests.browser.records import FLINK_IDS, SCRIPT_NAME, TRACE, because, in_flink, old_platform, record
 from tests.browser.test_list import row

@@ -11,8 +11,8 @@ import pytest
 from playwright.sync_api import Page, expect
 from pymongo import MongoClient
 
+from doubles.kubernetes.process import KubernetesDouble
 from local.functions import FunctionServer
-from local.kubernetes.process import KubernetesDouble
 from local.mongodb import MongoServer
 from tests.browser.conftest import NOWHERE, OpenPage
 from tests.browser.records import many, sync_run

@@ -165,7 +165,7 @@ def test_a_filter_that_the_server_refuses_is_told_in_its_words(lab: Lab) -> None
 
 def test_a_page_that_could_not_load_its_words_says_so(lab: Lab) -> None:
     page = lab.open(may_fail_to_load=True)
-    page.context.route("**/words.en.json", lambda route: route.abort())
+    page.context.route("**/messages.en.json", lambda route: route.abort())
     page.reload()
     expect(page.get_by_text("The page could not be loaded completely: load it again.")).to_be_visible()
 

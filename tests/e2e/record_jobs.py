@@ -15,7 +15,7 @@ import httpx
 from local.demo import STORIES
 from local.functions import ROOT
 from local.stack import Stack
-from tests.cli.conftest import COMMAND, own_environment
+from tests.integration.cli.conftest import COMMAND, own_environment
 from tests.support.picture import svg
 from tests.support.terminal import CTRL_C, Terminal
 from tests.support.waiting import until

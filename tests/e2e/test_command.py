@@ -13,9 +13,9 @@ from pymongo.database import Database
 
 from local.functions import ROOT
 from local.stack import Stack
-from tests.cli.conftest import COMMAND, Ran, own_environment
+from tests.e2e.console import flink_job, run_command
 from tests.e2e.record_jobs import COLUMNS, PICTURE, ROWS, TITLE
-from tests.e2e.talk import flink_job, run_command
+from tests.integration.cli.conftest import COMMAND, Ran, own_environment
 from tests.support.picture import svg
 from tests.support.terminal import CTRL_C, Terminal
 from tests.support.waiting import until

@@ -9,10 +9,10 @@ import httpx
 import pytest
 from pymongo import MongoClient
 
-from local.kubernetes.control import ControlClient
-from local.kubernetes.faults import PodFault
+from doubles.kubernetes.control import ControlClient
+from doubles.kubernetes.faults import PodFault
 from local.stack import Stack
-from tests.e2e.talk import PODS, Document, kubernetes, pods_of, submit, sync
+from tests.e2e.console import PODS, Document, kubernetes, pods_of, submit, sync
 from tests.support.waiting import until
 
 SUBMIT_SECONDS = 120.0

@@ -11,7 +11,7 @@ import pytest
 from pymongo.database import Database
 
 from local.stack import Stack
-from tests.e2e.talk import JOBS, PODS, Document, flink_job, kubernetes, pods_of, submit
+from tests.e2e.console import JOBS, PODS, Document, flink_job, kubernetes, pods_of, submit
 from tests.support.waiting import until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -19,16 +19,16 @@ import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from flinkjobs.kube import PERMISSIONS
+from doubles.kubernetes.authorization import Rule
+from doubles.kubernetes.faults import PodEffect, PodFault
+from doubles.processes import free_port
+from flinkjobs.domain.permissions import PERMISSIONS
 from local.functions import FunctionServer
-from local.kubernetes.authorization import Rule
-from local.kubernetes.faults import PodEffect, PodFault
 from local.mongodb import MongoServer
-from local.processes import free_port
 from local.stack import DATABASE, Stack
-from tests.cli.conftest import Ran, own_environment
 from tests.e2e.conftest import SPEED
-from tests.e2e.talk import Document, kubernetes, run_command, submit_to
+from tests.e2e.console import Document, kubernetes, run_command, submit_to
+from tests.integration.cli.conftest import Ran, own_environment
 from tests.support.waiting import until
 
 SECONDS = 120.0

@@ -16,11 +16,11 @@ import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from flinkjobs.schedules import Schedule
+from doubles.kubernetes.faults import RequestFault
+from flinkjobs.domain.schedule import Schedule
 from local.functions import FunctionServer
-from local.kubernetes.faults import RequestFault
 from local.stack import Stack
-from tests.e2e.talk import Document, ended, flink_job, submit, sync
+from tests.e2e.console import Document, ended, flink_job, submit, sync
 from tests.support.waiting import until
 
 SUBMIT_SECONDS = 90.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from local.kubernetes.process import KubernetesDouble
+from doubles.kubernetes.process import KubernetesDouble
 
 
 def main(script: str) -> int:

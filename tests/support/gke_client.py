@@ -10,8 +10,9 @@ import json
 import sys
 from collections.abc import Callable
 
-from flinkjobs.adapters import kubernetes, kubernetes_auth
-from flinkjobs.errors import FlinkjobsError
+from flinkjobs.adapters.kubernetes import auth
+from flinkjobs.adapters.kubernetes import client as kubernetes_client
+from flinkjobs.domain.errors import FlinkjobsError
 
 
 def outcome(call: Callable[[], object]) -> str:
@@ -28,11 +29,11 @@ def main(container_api: str, calls: str, *clusters: str) -> None:
     for cluster in clusters:
         outcomes = []
         try:
-            found = kubernetes_auth.gke(cluster, container_api=container_api)
+            found = auth.gke(cluster, container_api=container_api)
         except FlinkjobsError as error:
             outcomes.append(f"{type(error).__name__}: {error}")
         else:
-            api = kubernetes.client(found, "lemo-dev", read_timeout_seconds=10)
+            api = kubernetes_client.client(found, "lemo-dev", read_timeout_seconds=10)
             outcomes += ["ok"] + [outcome(api.ping) for _ in range(int(calls))]
         print(json.dumps(outcomes))  # noqa: T201 - the program's answer
 

@@ -9,9 +9,9 @@ from typing import Any, Self
 import httpx
 import yaml
 
-from local.kubernetes.control import ControlClient
-from local.kubernetes.faults import Outcome
-from local.kubernetes.process import KubernetesDouble
+from doubles.kubernetes.control import ControlClient
+from doubles.kubernetes.faults import Outcome
+from doubles.kubernetes.process import KubernetesDouble
 from tests.support.waiting import until
 
 SECONDS = 15.0

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from flinkjobs.model import FlinkJob, Overview
+from flinkjobs.domain.observations import FlinkJob, Overview
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NO_TIME = -1
@@ -14,7 +14,7 @@ NO_TIME = -1
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`flinkjobs.model.OverviewEntry`."""
+    """`flinkjobs.domain.records.OverviewEntry`."""
 
     name: str
     state: str

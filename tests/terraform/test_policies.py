@@ -17,7 +17,7 @@ import pytest
 from packaging.specifiers import SpecifierSet
 
 from flinkjobs.cli.schedules import DESCRIPTIONS
-from flinkjobs.schedules import cron_fault
+from flinkjobs.domain.cron import cron_fault
 from tests.terraform.module import (
     MODULE,
     ROOT,

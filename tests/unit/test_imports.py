@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from flinkjobs.imports import spared, undisturbed
+from flinkjobs.entrypoints.cold_start import spared, undisturbed
 
 
 @pytest.fixture(autouse=True)

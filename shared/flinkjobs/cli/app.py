@@ -18,12 +18,12 @@ from typer.exceptions import Abort, TyperException
 from typer.main import get_command
 
 from flinkjobs import log
-from flinkjobs.cli import doctor, jobs, passes, schedules, store, submit
-from flinkjobs.cli.exits import Exit, exit_for
-from flinkjobs.cli.hints import hint_for
+from flinkjobs.cli import doctor, indexes, jobs, maintenance, schedules, submit
+from flinkjobs.cli.error_hints import hint_for
+from flinkjobs.cli.exit_codes import Exit, exit_for
 from flinkjobs.cli.output import Output, ReaderGone, clean
 from flinkjobs.cli.session import GlobalOptions
-from flinkjobs.errors import FlinkjobsError
+from flinkjobs.domain.errors import FlinkjobsError
 
 DEBUG_VARIABLE: Final = "FLINKJOBS_DEBUG"
 
@@ -36,9 +36,9 @@ app = typer.Typer(
 )
 submit.register(app)
 jobs.register(app)
-passes.register(app)
+maintenance.register(app)
 schedules.register(app)
-store.register(app)
+indexes.register(app)
 doctor.register(app)
 
 

@@ -11,14 +11,16 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from flinkjobs import bootstrap
-from flinkjobs.cli.exits import Exit
+from flinkjobs.cli.exit_codes import Exit
 from flinkjobs.cli.output import Output, clean
 from flinkjobs.cli.session import JsonOption, Session, session_of
-from flinkjobs.doctor import Finding, OnlyFunctions, Refused, Verdict, first_failing, is_healthy, judge
-from flinkjobs.errors import SettingsError
-from flinkjobs.examine import AllSettings, examine
-from flinkjobs.settings import Settings, has_function_settings
+from flinkjobs.doctor.checks import judge
+from flinkjobs.doctor.facts import OnlyFunctions, Refused
+from flinkjobs.doctor.findings import Finding, Verdict, first_failing, is_healthy
+from flinkjobs.doctor.probes import AllSettings, examine
+from flinkjobs.domain.errors import SettingsError
+from flinkjobs.entrypoints import clients
+from flinkjobs.settings.functions import Settings, has_function_settings
 
 STYLES: Final[Mapping[Verdict, str]] = {
     Verdict.OK: "green",
@@ -44,8 +46,8 @@ def doctor(context: typer.Context, json: JsonOption = False) -> None:
     session = session_of(context, is_json=json)
     out = session.out
     status = out.errors.status("asking every part of the system") if out.is_live else nullcontext()
-    with status, bootstrap.probes() as probes:
-        seen = examine(lambda: _settings(session), probes, bootstrap.utc_now)
+    with status, clients.probes() as probes:
+        seen = examine(lambda: _settings(session), probes, clients.utc_now)
     findings = judge(seen)
     healthy = is_healthy(findings)
     if out.is_json:

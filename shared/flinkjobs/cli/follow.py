@@ -14,13 +14,13 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from flinkjobs.cli.connection import Connection, Document
-from flinkjobs.cli.exits import OUTCOMES, Exit
+from flinkjobs.cli.client import Connection, Document
+from flinkjobs.cli.exit_codes import OUTCOMES, Exit
+from flinkjobs.cli.formatting import clock, reason, remedy, seconds
+from flinkjobs.cli.maintenance import told_by
 from flinkjobs.cli.output import Output, clean, status_text
-from flinkjobs.cli.passes import told_by
-from flinkjobs.cli.words import clock, reason, remedy, seconds
-from flinkjobs.errors import FlinkjobsError, FunctionUnavailableError, NoFunctionError, TemporaryError
-from flinkjobs.model import Status
+from flinkjobs.domain.errors import FlinkjobsError, FunctionUnavailableError, NoFunctionError, TemporaryError
+from flinkjobs.domain.records import Status
 
 INTERVAL_SECONDS: Final = 5.0
 REDRAWS_PER_SECOND: Final = 4

@@ -13,14 +13,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from flinkjobs.cli.connection import Connection, Document
-from flinkjobs.cli.exits import Exit
+from flinkjobs.cli.client import Connection, Document
+from flinkjobs.cli.exit_codes import Exit
 from flinkjobs.cli.follow import INTERVAL_SECONDS, IntervalOption, TimeoutOption, expect_function, follow
+from flinkjobs.cli.formatting import clock, event, moment, reason, remedy, seconds
 from flinkjobs.cli.output import Output, clean, status_text, table
 from flinkjobs.cli.session import JsonOption, session_of
-from flinkjobs.cli.words import clock, event, moment, reason, remedy, seconds
-from flinkjobs.errors import KubernetesUnavailableError, NotFoundError, TemporaryError
-from flinkjobs.model import Status
+from flinkjobs.domain.errors import KubernetesUnavailableError, NotFoundError, TemporaryError
+from flinkjobs.domain.records import Status
 
 ROWS: Final = 20
 SHORT_ID: Final = 12

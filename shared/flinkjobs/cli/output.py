@@ -18,8 +18,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from flinkjobs.joblog import without_escapes
-from flinkjobs.web import to_json
+from flinkjobs.domain.submitter_log import without_escapes
+from flinkjobs.web.messages import to_json
 
 Cell: TypeAlias = str | Text | int | float | None
 

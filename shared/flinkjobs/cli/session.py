@@ -10,9 +10,9 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from flinkjobs.cli.connection import Connection
+from flinkjobs.cli.client import Connection
+from flinkjobs.cli.config import environment
 from flinkjobs.cli.output import Output
-from flinkjobs.cli.profile import environment
 
 JsonOption: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON, and nothing else on standard output.")

@@ -12,12 +12,12 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperCommand
 
-from flinkjobs.cli.connection import Connection, Document
-from flinkjobs.cli.exits import Exit, MisuseError
+from flinkjobs.cli.client import Connection, Document
+from flinkjobs.cli.exit_codes import Exit, MisuseError
 from flinkjobs.cli.follow import INTERVAL_SECONDS, IntervalOption, TimeoutOption, follow
 from flinkjobs.cli.output import Output
 from flinkjobs.cli.session import JsonOption, session_of
-from flinkjobs.errors import BadRequestError, Fault, NoFunctionError, TemporaryError
+from flinkjobs.domain.errors import BadRequestError, Fault, NoFunctionError, TemporaryError
 
 TRIES: Final = 3
 """How often the same request is sent while the answer is that it may succeed later."""

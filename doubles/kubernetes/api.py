@@ -1,0 +1,524 @@
+"""The HTTP surface: from a request to an answer over the store."""
+
+import random
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from doubles.kubernetes import log_endpoint
+from doubles.kubernetes.authorization import ADMIN, ANONYMOUS, Attributes, Authorizer
+from doubles.kubernetes.container_log import LogBook
+from doubles.kubernetes.controllers import new_pod_status
+from doubles.kubernetes.deletion import delete
+from doubles.kubernetes.discovery import document
+from doubles.kubernetes.errors import (
+    ApiError,
+    Cause,
+    already_exists,
+    bad_request,
+    conflict,
+    forbidden,
+    invalid,
+    method_not_allowed,
+    not_found,
+    unauthorized,
+    unsupported_media_type,
+)
+from doubles.kubernetes.objects import (
+    JOBS,
+    NAMESPACES,
+    PODS,
+    Obj,
+    Resource,
+    clone,
+    key_of,
+    random_suffix,
+    stamp,
+    with_kind,
+)
+from doubles.kubernetes.patches import apply_patch
+from doubles.kubernetes.requests import Answer, Target, error_answer, flag, integer, json_answer, parse_json
+from doubles.kubernetes.schema import decode
+from doubles.kubernetes.selectors import Selector, parse_selector
+from doubles.kubernetes.store import Store
+from doubles.kubernetes.tables import table
+from doubles.kubernetes.validation import apply_defaults, label_pods_of_job, validate_change, validate_new
+from doubles.kubernetes.watches import Scope, Watches
+
+DEFAULT_WATCH_SECONDS = 1800
+MAX_BODY_BYTES = 3 * 1024 * 1024
+MAX_GENERATED_PREFIX = 58
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+"""What some kubectl commands send bodies in; this server reads JSON only."""
+ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+SUBJECT_REVIEWS = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+_OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version"})
+"""Answered to everybody."""
+_SERVER_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
+"""Metadata that only the server writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, with its body read."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    target: Target
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether nothing may be stored."""
+        return self.query.get("dryRun") == "All"
+
+    @property
+    def as_table(self) -> bool:
+        """Whether the client prefers a Table (kubectl get)."""
+        return "as=Table" in self.headers.get("Accept", "").partition(",")[0]
+
+    @property
+    def content_type(self) -> str:
+        """The body's media type without parameters."""
+        return self.headers.get("Content-Type", "").partition(";")[0].strip()
+
+
+@dataclass(slots=True)
+class Api:
+    """Answers calls."""
+
+    store: Store
+    logs: LogBook
+    authorizer: Authorizer
+    tokens: dict[str, str]
+    """The user of each token."""
+    source: random.Random
+    """Where generated names get their chance from."""
+    watches: Watches
+
+    def answer(self, call: Call) -> Answer:
+        """The answer to a call; errors become Status objects."""
+        try:
+            return self._answer(call)
+        except ApiError as error:
+            return error_answer(error)
+
+    def user_of(self, headers: Mapping[str, str]) -> str:
+        """Who calls.
+
+        Raises:
+            ApiError: 401 for credentials that are not known.
+        """
+        header = headers.get("Authorization", "")
+        if not header:
+            return ANONYMOUS
+        scheme, _, token = header.partition(" ")
+        if scheme.lower() != "bearer" or token.strip() not in self.tokens:
+            raise unauthorized()
+        return self.tokens[token.strip()]
+
+    # --- from path to operation ---------------------------------------------------------------------------
+
+    def _answer(self, call: Call) -> Answer:
+        user = self.user_of(call.headers)
+        path = call.path.rstrip("/")
+        if path in ("/healthz", "/livez", "/readyz"):
+            return Answer(b"ok", content_type="text/plain")
+        if call.content_type == PROTOBUF:
+            raise unsupported_media_type("application/json")
+        target = call.target
+        if target.resource is None:
+            return self._answer_other(call, user, path)
+        self._authorize(user, target)
+        if len(call.body) > MAX_BODY_BYTES:
+            message = f"Request entity too large: limit is {MAX_BODY_BYTES}"
+            raise ApiError(413, "RequestEntityTooLarge", message)
+        if target.subresource:
+            return self._subresource(call, target.resource)
+        if target.verb not in target.resource.verbs:
+            raise method_not_allowed()
+        operations = {
+            "get": self._get,
+            "list": self._list,
+            "watch": self._watch,
+            "create": self._create,
+            "update": self._update,
+            "patch": self._patch,
+            "delete": self._delete,
+            "deletecollection": self._delete_collection,
+        }
+        return operations[target.verb](call, target.resource)
+
+    def _answer_other(self, call: Call, user: str, path: str) -> Answer:
+        if user == ANONYMOUS and path in (ACCESS_REVIEWS, SUBJECT_REVIEWS):
+            _, _, group, _, plural = path.split("/")
+            raise forbidden(
+                f'{plural}.{group} is forbidden: User "{user}" cannot create resource "{plural}" '
+                f'in API group "{group}" at the cluster scope'
+            )
+        if user == ANONYMOUS and path not in _OPEN_PATHS:
+            verb = call.method.lower()
+            raise forbidden(f'forbidden: User "{user}" cannot {verb} path "{call.path}"')
+        reviews = {ACCESS_REVIEWS: self._review_access, SUBJECT_REVIEWS: self._review_subject}
+        if path in reviews:
+            if call.method != "POST":
+                raise method_not_allowed()
+            return reviews[path](call, user)
+        found = document(path)
+        if found is None or call.method not in ("GET", "HEAD"):
+            return Answer(b"404 page not found\n", 404, "text/plain")
+        return json_answer(found)
+
+    def _authorize(self, user: str, target: Target) -> None:
+        attributes = Attributes(
+            user=user,
+            verb=target.verb,
+            group=target.group,
+            resource=target.plural,
+            subresource=target.subresource,
+            namespace=target.namespace or "",
+            name=target.name,
+        )
+        if self.authorizer.allows(attributes):
+            return
+        resource = target.resource
+        if resource is None:
+            raise unauthorized()
+        name = f'"{target.name}" ' if target.name else ""
+        where = f'in the namespace "{target.namespace}"' if target.namespace else "at the cluster scope"
+        qualified = resource.qualified
+        raise forbidden(
+            f'{qualified} {name}is forbidden: User "{user}" cannot {target.verb} resource '
+            f'"{target.label}" in API group "{target.group}" {where}',
+            resource=resource,
+        )
+
+    def _review_access(self, call: Call, user: str) -> Answer:
+        """https://kubernetes.io/docs/reference/kubernetes-api/authorization-resources/self-subject-access-review-v1/"""
+        spec = parse_json(call.body).get("spec") or {}
+        asked = spec.get("resourceAttributes")
+        if asked is None and spec.get("nonResourceAttributes") is None:
+            message = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+            cause = Cause("spec.resourceAttributes", f"Required value: {message}")
+            raise ApiError(
+                422, "Invalid", f'SelfSubjectAccessReview.authorization.k8s.io "" is invalid: {cause}'
+            )
+        asked = asked or {}
+        attributes = Attributes(
+            user=user,
+            verb=asked.get("verb", ""),
+            group=asked.get("group", ""),
+            resource=asked.get("resource", ""),
+            subresource=asked.get("subresource", ""),
+            namespace=asked.get("namespace", ""),
+            name=asked.get("name", ""),
+        )
+        allowed = self.authorizer.allows(attributes)
+        return json_answer(
+            {
+                "kind": "SelfSubjectAccessReview",
+                "apiVersion": "authorization.k8s.io/v1",
+                "metadata": {},
+                "spec": spec,
+                "status": {"allowed": True, "reason": "RBAC: allowed"} if allowed else {"allowed": False},
+            },
+            201,
+        )
+
+    def _review_subject(self, call: Call, user: str) -> Answer:
+        """https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/self-subject-review-v1/"""
+        parse_json(call.body)
+        return json_answer(
+            {
+                "kind": "SelfSubjectReview",
+                "apiVersion": "authentication.k8s.io/v1",
+                "metadata": {"creationTimestamp": stamp(self.store.now())},
+                "status": {"userInfo": {"username": user, "groups": ["system:authenticated"]}},
+            },
+            201,
+        )
+
+    def _subresource(self, call: Call, resource: Resource) -> Answer:
+        target = call.target
+        if resource is PODS and target.subresource == "log":
+            if target.verb != "get":
+                raise method_not_allowed()
+            return self._log(call)
+        if target.subresource != "status" or resource not in (JOBS, PODS):
+            return Answer(b"404 page not found\n", 404, "text/plain")
+        if target.verb == "get":
+            return self._get(call, resource)
+        if target.verb == "patch":
+            return self._patch(call, resource)
+        if target.verb == "update":
+            return self._update(call, resource)
+        raise method_not_allowed()
+
+    # --- reading ------------------------------------------------------------------------------------------
+
+    def _existing(self, call: Call, resource: Resource) -> Obj:
+        obj = self.store.get(resource, (call.target.namespace or "", call.target.name))
+        if obj is None:
+            raise not_found(resource, call.target.name)
+        return obj
+
+    def _get(self, call: Call, resource: Resource) -> Answer:
+        obj = self._existing(call, resource)
+        if call.as_table:
+            metadata = {"resourceVersion": obj["metadata"]["resourceVersion"]}
+            return json_answer(self._table(call, resource, [obj], metadata))
+        return json_answer(with_kind(resource, obj))
+
+    def _list(self, call: Call, resource: Resource) -> Answer:
+        query = call.query
+        limit, token = integer(query, "limit") or 0, query.get("continue") or None
+        version = query.get("resourceVersion", "")
+        if token and version not in ("", "0"):
+            raise bad_request("specifying resource version is not allowed when using continue")
+        if version == "0":
+            limit = 0
+        selector = _selector(resource, query)
+        page = self.store.page(resource, call.target.namespace, selector, limit=limit, token=token)
+        metadata: Obj = {"resourceVersion": str(page.version)}
+        if page.next_token:
+            metadata["continue"] = page.next_token
+        if page.remaining is not None:
+            metadata["remainingItemCount"] = page.remaining
+        if call.as_table:
+            return json_answer(self._table(call, resource, page.items, metadata))
+        return json_answer(
+            {
+                "kind": f"{resource.kind}List",
+                "apiVersion": resource.api_version,
+                "metadata": metadata,
+                "items": page.items,
+            }
+        )
+
+    def _table(self, call: Call, resource: Resource, objects: list[Obj], metadata: Obj) -> Obj:
+        full = call.query.get("includeObject") == "Object"
+        return table(resource, objects, now=self.store.now(), metadata=metadata, full=full)
+
+    def _watch(self, call: Call, resource: Resource) -> Answer:
+        version = call.query.get("resourceVersion", "")
+        if version and not version.isdigit():
+            raise bad_request(
+                f'Invalid value: "{version}": strconv.ParseUint: parsing "{version}": invalid syntax'
+            )
+        scope = Scope(resource, call.target.namespace, _selector(resource, call.query))
+
+        def render(obj: Obj) -> Obj:
+            if not call.as_table:
+                return with_kind(resource, obj)
+            return self._table(call, resource, [obj], {"resourceVersion": obj["metadata"]["resourceVersion"]})
+
+        return Answer(
+            self.watches.events(
+                scope,
+                render,
+                version=version,
+                initial=flag(call.query, "sendInitialEvents"),
+                seconds=integer(call.query, "timeoutSeconds") or DEFAULT_WATCH_SECONDS,
+            )
+        )
+
+    def _log(self, call: Call) -> Answer:
+        pod = self._existing(call, PODS)
+        options = log_endpoint.log_options(call.query)
+        container = log_endpoint.choose_container(pod, call.query.get("container", ""))
+        log = log_endpoint.find_log(pod, container, self.logs, previous=flag(call.query, "previous"))
+        body = log.read(options) if log is not None else b""
+        return Answer(body, content_type="text/plain")
+
+    # --- writing ------------------------------------------------------------------------------------------
+
+    def _create(self, call: Call, resource: Resource) -> Answer:
+        if call.target.name or call.target.namespace is None:
+            raise method_not_allowed()
+        obj, warnings = self._decode(call, resource, parse_json(call.body))
+        metadata = self._new_metadata(obj, call.target.namespace)
+        obj.pop("status", None)
+        apply_defaults(resource, obj)
+        if causes := validate_new(resource, obj):
+            raise invalid(resource, metadata.get("name", ""), causes)
+        metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": stamp(self.store.now())}
+        if resource is JOBS:
+            metadata["generation"] = 1
+            label_pods_of_job(obj)
+            obj["status"] = {}
+        elif resource is PODS:
+            obj["status"] = new_pod_status(obj["spec"])
+        if self.store.get(resource, key_of(obj)):
+            raise already_exists(resource, metadata["name"])
+        if not call.dry_run:
+            obj = self.store.create(resource, obj)
+        return _written(resource, obj, warnings, 201)
+
+    def _new_metadata(self, obj: Obj, namespace: str) -> Obj:
+        """Check and complete what a client says about a new object; what only the server says is dropped."""
+        metadata: Obj = obj.setdefault("metadata", {})
+        if metadata.setdefault("namespace", namespace) != namespace:
+            raise bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request"
+            )
+        if self.store.get(NAMESPACES, ("", namespace)) is None:
+            raise not_found(NAMESPACES, namespace)
+        if metadata.pop("resourceVersion", ""):
+            raise bad_request("resourceVersion should not be set on objects to be created")
+        if not metadata.get("name") and metadata.get("generateName"):
+            metadata["name"] = metadata["generateName"][:MAX_GENERATED_PREFIX] + random_suffix(self.source)
+        for name in _SERVER_FIELDS:
+            metadata.pop(name, None)
+        return metadata
+
+    def _update(self, call: Call, resource: Resource) -> Answer:
+        old = self._existing(call, resource)
+        new, warnings = self._decode(call, resource, parse_json(call.body))
+        return self._change(call, resource, old, new, warnings)
+
+    def _patch(self, call: Call, resource: Resource) -> Answer:
+        old = self._existing(call, resource)
+        patched = apply_patch(call.content_type, clone(old), parse_json(call.body))
+        new, warnings = self._decode(call, resource, patched)
+        return self._change(call, resource, old, new, warnings)
+
+    def _change(self, call: Call, resource: Resource, old: Obj, new: Obj, warnings: list[str]) -> Answer:
+        metadata, before = new.setdefault("metadata", {}), old["metadata"]
+        name = before["name"]
+        if metadata.get("name", name) != name:
+            raise bad_request("the name of the object does not match the name on the URL")
+        if metadata.get("uid", before["uid"]) != before["uid"]:
+            why = (
+                f"Precondition failed: UID in precondition: {metadata['uid']}, "
+                f"UID in object meta: {before['uid']}"
+            )
+            raise conflict(resource, name, why)
+        metadata |= {"name": name}
+        for field_name in ("namespace", *_SERVER_FIELDS):
+            metadata.pop(field_name, None)
+            if field_name in before:
+                metadata[field_name] = before[field_name]
+        if call.target.subresource == "status":
+            version = metadata.get("resourceVersion", "")
+            new = {**clone(old), "status": new.get("status", {})}
+            if version:
+                new["metadata"]["resourceVersion"] = version
+        else:
+            new.pop("status", None)
+            if "status" in old:
+                new["status"] = clone(old["status"])
+            apply_defaults(resource, new)
+            if causes := validate_change(resource, old, new):
+                raise invalid(resource, name, causes)
+            if resource is JOBS and new["spec"] != old["spec"]:
+                new["metadata"]["generation"] = before.get("generation", 1) + 1
+        stored = new if call.dry_run else (self.store.replace(resource, new) or new)
+        return _written(resource, stored, warnings, 200)
+
+    def _decode(self, call: Call, resource: Resource, value: Obj) -> tuple[Obj, list[str]]:
+        """Check the object's kind and shape; the warnings name what was dropped."""
+        kind, version = value.get("kind", resource.kind), value.get("apiVersion", resource.api_version)
+        if (kind, version) != (resource.kind, resource.api_version):
+            raise bad_request(
+                f"the API version in the data ({version}, Kind={kind}) does not match the expected API "
+                f"version ({resource.api_version}, Kind={resource.kind})"
+            )
+        decoded = decode(resource, value)
+        problems = [f'unknown field "{path}"' for path in decoded.unknown]
+        validation = call.query.get("fieldValidation") or "Warn"
+        if problems and validation == "Strict":
+            text = ", ".join(problems)
+            raise bad_request(
+                f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '
+                f"strict decoding error: {text}"
+            )
+        decoded.value.pop("kind", None)
+        decoded.value.pop("apiVersion", None)
+        decoded.value.get("metadata", {}).pop("managedFields", None)
+        return decoded.value, problems if validation == "Warn" else []
+
+    def _delete(self, call: Call, resource: Resource) -> Answer:
+        obj = self._existing(call, resource)
+        remaining = self._delete_one(call, resource, obj, _delete_options(call))
+        if remaining is not None or resource is PODS:
+            return json_answer(with_kind(resource, remaining or obj))
+        details = {"name": call.target.name, "kind": resource.plural, "uid": obj["metadata"]["uid"]}
+        if resource.group:
+            details["group"] = resource.group
+        return json_answer(
+            {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+        )
+
+    def _delete_collection(self, call: Call, resource: Resource) -> Answer:
+        if call.target.namespace is None:
+            raise method_not_allowed()
+        options = _delete_options(call)
+        found = list(self.store.select(resource, call.target.namespace, _selector(resource, call.query)))
+        for obj in found:
+            self._delete_one(call, resource, obj, options)
+        metadata = {"resourceVersion": str(self.store.version)}
+        kind = f"{resource.kind}List"
+        return json_answer(
+            {"kind": kind, "apiVersion": resource.api_version, "metadata": metadata, "items": found}
+        )
+
+    def _delete_one(self, call: Call, resource: Resource, obj: Obj, options: Obj) -> Obj | None:
+        metadata, wanted = obj["metadata"], options.get("preconditions") or {}
+        if wanted.get("uid") not in (None, metadata["uid"]):
+            raise conflict(
+                resource,
+                metadata["name"],
+                f"the UID in the precondition ({wanted['uid']}) does not match the UID in record "
+                f"({metadata['uid']}). The object might have been deleted and then recreated",
+            )
+        if wanted.get("resourceVersion") not in (None, metadata["resourceVersion"]):
+            raise conflict(
+                resource,
+                metadata["name"],
+                f"the ResourceVersion in the precondition ({wanted['resourceVersion']}) does not match the "
+                f"ResourceVersion in record ({metadata['resourceVersion']}). "
+                "The object might have been modified",
+            )
+        if call.dry_run or "All" in (options.get("dryRun") or ()):
+            return None
+        policy, grace = options.get("propagationPolicy"), options.get("gracePeriodSeconds")
+        return delete(self.store, resource, obj, policy=policy, grace_seconds=grace)
+
+
+def _delete_options(call: Call) -> Obj:
+    options = parse_json(call.body) if call.body.strip() else {}
+    if policy := call.query.get("propagationPolicy"):
+        options.setdefault("propagationPolicy", policy)
+    if (grace := integer(call.query, "gracePeriodSeconds")) is not None:
+        options.setdefault("gracePeriodSeconds", grace)
+    if "orphanDependents" in options and "propagationPolicy" not in options:
+        options["propagationPolicy"] = "Orphan" if options["orphanDependents"] else "Background"
+    policy = options.get("propagationPolicy")
+    if policy not in (None, "Background", "Foreground", "Orphan"):
+        message = (
+            f'DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: Unsupported value: "{policy}": '
+            'supported values: "Foreground", "Background", "Orphan", "nil"'
+        )
+        raise ApiError(422, "Invalid", message)
+    return options
+
+
+def _selector(resource: Resource, query: Mapping[str, str]) -> Selector:
+    return parse_selector(resource, query.get("labelSelector", ""), query.get("fieldSelector", ""))
+
+
+def _written(resource: Resource, obj: Obj, warnings: list[str], code: int) -> Answer:
+    answer = json_answer(with_kind(resource, obj), code)
+    if warnings:
+        answer.headers["Warning"] = ", ".join(
+            f'299 - "{text.replace(chr(34), chr(92) + chr(34))}"' for text in warnings
+        )
+    return answer
+
+
+def admin_only(user: str) -> None:
+    """Raises 403 unless the user is the admin."""
+    if user != ADMIN:
+        raise forbidden(f'forbidden: User "{user}" may not control the double')

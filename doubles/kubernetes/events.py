@@ -1,0 +1,94 @@
+"""Events: what happened to an object, for people to read. Repetitions are counted in one event."""
+
+from collections import deque
+
+from doubles.kubernetes.objects import EVENTS, Key, Obj, Resource, stamp
+from doubles.kubernetes.store import Store
+
+TIME_TO_LIVE_SECONDS = 3600.0
+"""How long the API server keeps an event."""
+
+
+class EventRecorder:
+    """Writes events into the store and takes old ones out."""
+
+    def __init__(self, store: Store) -> None:
+        """Args: where the events go."""
+        self._store = store
+        self._last_number = 0  # nanoseconds: names end in it, so that a list is in the order of time
+        self._known: dict[tuple[str, str, str, str], Key] = {}
+        self._by_age: deque[tuple[float, tuple[str, str, str, str], Key]] = deque()
+
+    def normal(self, resource: Resource, obj: Obj, reason: str, message: str, *, container: str = "") -> None:
+        """Something that is as it should be."""
+        self._record(resource, obj, "Normal", reason, message, container)
+
+    def warning(
+        self, resource: Resource, obj: Obj, reason: str, message: str, *, container: str = ""
+    ) -> None:
+        """Something that is not."""
+        self._record(resource, obj, "Warning", reason, message, container)
+
+    def expire(self) -> None:
+        """Remove the events whose time is over."""
+        horizon = self._store.now().timestamp() - TIME_TO_LIVE_SECONDS
+        while self._by_age and self._by_age[0][0] < horizon:
+            _, identity, key = self._by_age.popleft()
+            self._known.pop(identity, None)
+            self._store.remove(EVENTS, key)
+
+    def _record(
+        self, resource: Resource, obj: Obj, kind: str, reason: str, message: str, container: str
+    ) -> None:
+        now = stamp(self._store.now())
+        identity = obj["metadata"]["uid"], reason, message, container
+
+        def repeat(event: Obj) -> None:
+            event["count"] += 1
+            event["lastTimestamp"] = now
+
+        known = self._known.get(identity)
+        if known and self._store.modify(EVENTS, known, repeat):
+            return
+        component = _component(resource, reason)
+        involved = {
+            "kind": resource.kind,
+            "namespace": obj["metadata"]["namespace"],
+            "name": obj["metadata"]["name"],
+            "uid": obj["metadata"]["uid"],
+            "apiVersion": resource.api_version,
+            "resourceVersion": obj["metadata"]["resourceVersion"],
+        }
+        if container:
+            involved["fieldPath"] = container
+        self._last_number = max(self._last_number + 1, int(self._store.now().timestamp() * 1e9))
+        name = f"{obj['metadata']['name']}.{self._last_number:x}"
+        source = {"component": component}
+        if component == "kubelet":
+            source["host"] = obj["spec"].get("nodeName", "")
+        event = self._store.create(
+            EVENTS,
+            {
+                "metadata": {"name": name, "namespace": obj["metadata"]["namespace"]},
+                "involvedObject": involved,
+                "reason": reason,
+                "message": message,
+                "source": source,
+                "firstTimestamp": now,
+                "lastTimestamp": now,
+                "count": 1,
+                "type": kind,
+                "eventTime": None,
+                "reportingComponent": component,
+                "reportingInstance": source.get("host", ""),
+            },
+        )
+        key = event["metadata"]["namespace"], name
+        self._known[identity] = key
+        self._by_age.append((self._store.now().timestamp(), identity, key))
+
+
+def _component(resource: Resource, reason: str) -> str:
+    if resource.kind == "Job":
+        return "job-controller"
+    return "default-scheduler" if reason in ("Scheduled", "FailedScheduling") else "kubelet"

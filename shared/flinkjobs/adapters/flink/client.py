@@ -1,0 +1,132 @@
+"""The Flink REST API over HTTP: a cluster's jobs and its History Server's."""
+
+from __future__ import annotations
+
+import math
+import ssl
+import time
+from collections.abc import Iterable
+from typing import Final
+
+import httpx
+
+from flinkjobs import log
+from flinkjobs.adapters.flink import rest_api
+from flinkjobs.domain.errors import FlinkUnavailableError
+from flinkjobs.domain.observations import FlinkJob, Missing, Overview
+from flinkjobs.domain.text import cut
+from flinkjobs.settings.functions import FlinkCluster
+
+CONNECT_TIMEOUT_SECONDS: Final = 3.0
+READ_TIMEOUT_SECONDS: Final = 20.0
+"""Longest silence in the middle of an answer."""
+ANSWER_TIMEOUT_SECONDS: Final = 60.0
+"""How long one answer may take in all, however steadily it trickles in."""
+
+
+def new_client(
+    clusters: Iterable[FlinkCluster],
+    *,
+    read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
+    connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
+) -> httpx.Client:
+    """A connection pool for these clusters; it may be shared by threads.
+
+    To load the certificates of all authorities takes a fifth of a function's cold start. Where no cluster
+    speaks TLS they stay away, and the client trusts no server's certificate.
+    """
+    timeout = httpx.Timeout(read_timeout_seconds, connect=connect_timeout_seconds)
+    urls = [url for cluster in clusters for url in (cluster.rest_url, cluster.history_url) if url]
+    speaks_tls = any(httpx.URL(url).scheme == "https" for url in urls)
+    return httpx.Client(
+        timeout=timeout,
+        verify=True if speaks_tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+        headers={"Accept": "application/json"},
+        follow_redirects=False,
+    )
+
+
+class HttpFlink:
+    """`flinkjobs.ports.store.Flink` for one cluster."""
+
+    def __init__(
+        self,
+        cluster: FlinkCluster,
+        client: httpx.Client,
+        *,
+        answer_timeout_seconds: float = ANSWER_TIMEOUT_SECONDS,
+        until: float = math.inf,
+    ) -> None:
+        self._cluster = cluster
+        self._client = client
+        self._answer_timeout_seconds = answer_timeout_seconds
+        self._until = until
+
+    def until(self, moment: float) -> HttpFlink:
+        patience = self._answer_timeout_seconds
+        return HttpFlink(self._cluster, self._client, answer_timeout_seconds=patience, until=moment)
+
+    @property
+    def name(self) -> str:
+        return self._cluster.name
+
+    @property
+    def has_history(self) -> bool:
+        return self._cluster.history_url is not None
+
+    def overview(self) -> Overview:
+        return self._overview_of(self._cluster.rest_url)
+
+    def job(self, job_id: str) -> FlinkJob | Missing:
+        status, body = self._get(self._cluster.rest_url, rest_api.job_path(job_id))
+        return rest_api.parse_job(status, body, job_id)
+
+    def failure(self, job_id: str) -> str | None:
+        return self._failure_at(self._cluster.rest_url, job_id)
+
+    def history(self) -> Overview:
+        return self._overview_of(self._history_url())
+
+    def history_failure(self, job_id: str) -> str | None:
+        return self._failure_at(self._history_url(), job_id)
+
+    def cluster_overview(self) -> tuple[str, int, int, int]:
+        status, body = self._get(self._cluster.rest_url, rest_api.CLUSTER_OVERVIEW)
+        return rest_api.parse_cluster_overview(status, body)
+
+    def _history_url(self) -> str:
+        if self._cluster.history_url is None:
+            raise FlinkUnavailableError(f"cluster {self.name} has no History Server")
+        return self._cluster.history_url
+
+    def _overview_of(self, base_url: str) -> Overview:
+        status, body = self._get(base_url, rest_api.JOBS_OVERVIEW)
+        jobs = rest_api.parse_overview(status, body)
+        if jobs.unreadable:
+            log.warning("flink.unreadable_jobs", cluster=self.name, count=len(jobs.unreadable))
+        return jobs
+
+    def _failure_at(self, base_url: str, job_id: str) -> str | None:
+        status, body = self._get(base_url, rest_api.exceptions_path(job_id))
+        return rest_api.parse_exceptions(status, body)
+
+    def _get(self, base_url: str, path: str) -> tuple[int, bytearray]:
+        began = time.monotonic()
+        left = min(self._until - began, self._answer_timeout_seconds)
+        if left <= 0:
+            raise FlinkUnavailableError(f"cluster {self.name}: GET {path}: there was no time left to ask")
+        timeouts = self._client.timeout.as_dict()
+        shorter = {
+            name: left if seconds is None else min(seconds, left) for name, seconds in timeouts.items()
+        }
+        body = bytearray()
+        try:
+            with self._client.stream("GET", base_url + path, timeout=httpx.Timeout(**shorter)) as response:
+                for part in response.iter_bytes():
+                    body += part
+                    if time.monotonic() > began + left:
+                        raise httpx.ReadTimeout("the answer did not end in time")
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            what = cut(f"{type(error).__name__}: {error}".strip(": "), 200)
+            raise FlinkUnavailableError(f"cluster {self.name}: GET {path}: {what}") from error
+        return response.status_code, body

@@ -1,0 +1,257 @@
+"""The Flink REST API as bytes: which path to ask, and what an answer means. No I/O.
+
+An answer is only believed when it is Flink's: the expected JSON under status 200, or Flink's own 404
+for a job. Everything else (a proxy's page, 5xx, an empty object) raises `FlinkUnavailableError`, because
+it says nothing about any job.
+
+Endpoints, the same in 1.17 to 2.3:
+https://nightlies.apache.org/flink/flink-docs-stable/docs/ops/rest_api/#jobs-overview
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Final, TypeAlias
+
+import msgspec
+
+from flinkjobs.domain.errors import FlinkUnavailableError
+from flinkjobs.domain.flink_states import TERMINAL_STATES
+from flinkjobs.domain.observations import FlinkJob, Missing, Overview, time_of
+from flinkjobs.domain.submitter_log import telling_lines
+from flinkjobs.domain.text import cut
+
+JOBS_OVERVIEW: Final = "/jobs/overview"
+"""Every job the cluster knows, in one answer, finished ones included. Fresher than `/jobs/{id}`, which
+the JobManager caches for three seconds."""
+
+CLUSTER_OVERVIEW: Final = "/overview"
+"""Flink's version, task managers and slots."""
+
+Body: TypeAlias = bytes | bytearray
+"""An answer as it was received; decoded where it lies, as it may be tens of MiB long."""
+
+_OK: Final = 200
+_NOT_FOUND: Final = 404
+_JOB_ID: Final = re.compile(r"[0-9a-f]{32}")
+
+
+def job_path(job_id: str) -> str:
+    """Path of one job. Raises ValueError for anything but 32 lower-case hex digits."""
+    if not _JOB_ID.fullmatch(job_id):
+        raise ValueError(f"no Flink Job ID: {cut(job_id, 80)!r}")
+    return f"/jobs/{job_id}"
+
+
+def exceptions_path(job_id: str) -> str:
+    """Path of one job's exceptions."""
+    return f"{job_path(job_id)}/exceptions"
+
+
+_Milliseconds = Annotated[int, msgspec.Meta(le=253_402_300_799_999)]
+"""Since 1970, up to the end of the year 9999, where datetimes end."""
+
+
+_NAMES: Final = {"start_ms": "start-time", "end_ms": "end-time"}
+
+
+class _WireJob(msgspec.Struct, frozen=True, gc=False, rename=_NAMES):
+    """An `OverviewEntry`, and the beginning of the answer about one job."""
+
+    jid: str
+    name: str
+    state: str
+    start_ms: _Milliseconds
+    end_ms: _Milliseconds
+
+
+class _WireNamed(msgspec.Struct):
+    name: str
+
+
+class _WireOverview(msgspec.Struct, gc=False):
+    jobs: list[_WireJob]
+
+
+class _WireOverviewOfRaw(msgspec.Struct):
+    jobs: list[msgspec.Raw]
+
+
+class _WireError(msgspec.Struct):
+    errors: list[str]
+
+
+class _WireEntry(msgspec.Struct):
+    stacktrace: str = ""
+
+
+class _WireHistory(msgspec.Struct):
+    entries: list[_WireEntry]
+
+
+class _WireExceptions(
+    msgspec.Struct, rename={"root_exception": "root-exception", "exception_history": "exceptionHistory"}
+):
+    exception_history: _WireHistory
+    root_exception: str | None = None
+
+
+class _WireClusterOverview(msgspec.Struct, rename="kebab"):
+    flink_version: str
+    taskmanagers: int
+    slots_total: int
+    slots_available: int
+
+
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What a decoder raises: no JSON or not of the expected shape, not UTF-8, nested too deeply."""
+
+_OVERVIEW: Final = msgspec.json.Decoder(_WireOverview)
+_OVERVIEW_OF_RAW: Final = msgspec.json.Decoder(_WireOverviewOfRaw)
+_JOB: Final = msgspec.json.Decoder(_WireJob)
+_NAMED: Final = msgspec.json.Decoder(_WireNamed)
+_ERROR: Final = msgspec.json.Decoder(_WireError)
+_EXCEPTIONS: Final = msgspec.json.Decoder(_WireExceptions)
+_CLUSTER_OVERVIEW: Final = msgspec.json.Decoder(_WireClusterOverview)
+
+
+def parse_overview(status: int, body: Body) -> Overview:
+    """Reads the answer to `JOBS_OVERVIEW`, of a cluster or a History Server.
+
+    Returns:
+        The jobs by id, and the names of those that cannot be read. An unreadable entry costs itself only.
+
+    Raises:
+        FlinkUnavailableError: this is no answer of Flink's.
+    """
+    _expect_ok(status, body)
+    try:
+        jobs = _OVERVIEW.decode(body).jobs
+    except _UNREADABLE:
+        return _entry_by_entry(body)
+    return Overview(_by_id(jobs))
+
+
+def _entry_by_entry(body: Body) -> Overview:
+    try:
+        entries = _OVERVIEW_OF_RAW.decode(body).jobs
+    except _UNREADABLE as error:
+        raise _not_flinks(_OK, body) from error
+    jobs: list[_WireJob] = []
+    unreadable: list[str | None] = []
+    for entry in entries:
+        try:
+            job = _JOB.decode(entry)
+        except _UNREADABLE:
+            unreadable.append(_name_of(entry))
+        else:
+            jobs.append(job)
+    return Overview(_by_id(jobs), unreadable)
+
+
+def _by_id(jobs: Sequence[_WireJob]) -> dict[str, _WireJob]:
+    """The jobs by id. Of one that is there twice, the entry counts that is not over.
+
+    A job that ends at that moment stands among the running and the archived jobs of a Dispatcher; where that
+    takes out one of the two, it is the archived one: the job is over once it is no longer among the running.
+    """
+    by_id = {job.jid: job for job in jobs}
+    if len(by_id) < len(jobs):
+        by_id |= {job.jid: job for job in jobs if job.state not in TERMINAL_STATES}
+    return by_id
+
+
+def _name_of(entry: msgspec.Raw) -> str | None:
+    try:
+        return _NAMED.decode(entry).name
+    except _UNREADABLE:
+        return None
+
+
+def parse_job(status: int, body: Body, job_id: str) -> FlinkJob | Missing:
+    """Reads the answer to `job_path`, of a cluster or a History Server.
+
+    Returns:
+        The job; `Missing` only for Flink's own 404, which names the job (a History Server's says that
+        there is no such file). A wrong path or a proxy answers 404 too, with another body.
+
+    Raises:
+        FlinkUnavailableError: this is no answer of Flink's.
+    """
+    if status == _NOT_FOUND and _is_flinks_not_found(body, job_id):
+        return Missing()
+    _expect_ok(status, body)
+    try:
+        job = _JOB.decode(body)
+    except _UNREADABLE as error:
+        raise _not_flinks(status, body) from error
+    if job.jid != job_id:
+        raise FlinkUnavailableError(f"asked for job {job_id}, the answer is about {cut(job.jid, 64)!r}")
+    return _job(job)
+
+
+def _is_flinks_not_found(body: Body, job_id: str) -> bool:
+    try:
+        errors = _ERROR.decode(body).errors
+    except _UNREADABLE:
+        return False
+    return any(f"Job {job_id} not found" in error or error.strip() == "File not found." for error in errors)
+
+
+def parse_exceptions(status: int, body: Body) -> str | None:
+    """Reads the answer to `exceptions_path`: what a person wants to know of the root exception.
+
+    1.x has `root-exception`; 2.x only `exceptionHistory`, whose first entry is the latest.
+
+    Returns:
+        The telling lines, or None where Flink names no exception.
+
+    Raises:
+        FlinkUnavailableError: this is no answer of Flink's.
+    """
+    _expect_ok(status, body)
+    try:
+        wire = _EXCEPTIONS.decode(body)
+    except _UNREADABLE as error:
+        raise _not_flinks(status, body) from error
+    entries = wire.exception_history.entries
+    trace = wire.root_exception or (entries[0].stacktrace if entries else "")
+    return telling_lines(trace) or None
+
+
+def parse_cluster_overview(status: int, body: Body) -> tuple[str, int, int, int]:
+    """Reads the answer to `CLUSTER_OVERVIEW`: (version, task managers, slots, free slots)."""
+    _expect_ok(status, body)
+    try:
+        wire = _CLUSTER_OVERVIEW.decode(body)
+    except _UNREADABLE as error:
+        raise _not_flinks(status, body) from error
+    return wire.flink_version, wire.taskmanagers, wire.slots_total, wire.slots_available
+
+
+def _job(wire: _WireJob) -> FlinkJob:
+    return FlinkJob(
+        id=wire.jid,
+        name=wire.name,
+        state=wire.state,
+        start_time=time_of(wire.start_ms),
+        end_time=time_of(wire.end_ms),
+    )
+
+
+def _expect_ok(status: int, body: Body) -> None:
+    if status != _OK:
+        raise FlinkUnavailableError(f"Flink answered {status}: {_first_line(body)}")
+
+
+def _not_flinks(status: int, body: Body) -> FlinkUnavailableError:
+    return FlinkUnavailableError(f"an answer {status} that is not Flink's: {_first_line(body)}")
+
+
+def _first_line(body: Body) -> str:
+    try:
+        text = " ".join(_ERROR.decode(body).errors)
+    except _UNREADABLE:
+        text = body[:500].decode(errors="replace")
+    return cut(" ".join(text.split()), 200) or "(empty)"

@@ -1,0 +1,266 @@
+"""Documents of `flink_jobs` to records, and records to updates."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from operator import attrgetter
+from typing import Any, Final, TypeGuard
+
+from pymongo import UpdateOne
+
+from flinkjobs.domain.flink_states import FINAL
+from flinkjobs.domain.records import (
+    DocumentId,
+    FlinkJobRef,
+    IdSource,
+    JobRecord,
+    Reason,
+    ReasonCode,
+    Status,
+    UnreadableRecord,
+)
+from flinkjobs.domain.text import cut
+from flinkjobs.domain.transition import Update
+from flinkjobs.ports.store import Settled
+
+_JobDocument = Mapping[str, Any]
+_FLINK_JOB_ID: Final = re.compile(r"[0-9a-f]{32}")
+
+FOLLOWED_FIELDS: Final = (
+    "job_id",
+    "status",
+    "submitted_at",
+    "k8s_job_name",
+    "cluster",
+    "flink_job_id",
+    "flink_state",
+    "flink_jobs",
+    "submitter_done",
+    "dropped_ids",
+    "start_time",
+    "end_time",
+    "duration",
+    "reason",
+    "missing_since",
+    "in_flight_until",
+    "revision",
+)
+
+
+# --- documents --------------------------------------------------------------------------------------
+
+
+def read_record(document: _JobDocument) -> JobRecord | UnreadableRecord:
+    """The record that a document holds; a document that cannot be read says why and costs only itself."""
+    try:
+        return JobRecord(
+            job_id=_required_text(document, "job_id"),
+            status=Status(document["status"]),
+            submitted_at=_required_time(document, "submitted_at"),
+            k8s_job_name=_text_of(document, "k8s_job_name"),
+            cluster=_text_of(document, "cluster") or "default",
+            flink_state=_text_of(document, "flink_state"),
+            flink_jobs=_read_refs(document),
+            submitter_done=_is_submitter_done(document),
+            dropped_ids=tuple(document.get("dropped_ids") or ()),
+            start_time=read_time(document.get("start_time")),
+            end_time=read_time(document.get("end_time")),
+            duration=document.get("duration"),
+            reason=_read_reason(document.get("reason")),
+            missing_since=read_time(document.get("missing_since")),
+            in_flight_until=read_time(document.get("in_flight_until")),
+            revision=_revision(document),
+            document_id=DocumentId(document.get("_id")),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        return UnreadableRecord(
+            job_id=str(document.get("job_id")), error=cut(f"{type(error).__name__}: {error}", 200)
+        )
+
+
+def _read_refs(document: _JobDocument) -> tuple[FlinkJobRef, ...]:
+    if (stored := document.get("flink_jobs")) is not None:
+        return tuple(
+            FlinkJobRef(
+                id=_flink_job_id(ref["id"]),
+                source=IdSource(ref["source"]),
+                confirmed=ref["confirmed"],
+                state=_text_of(ref, "state"),
+                start_time=read_time(ref.get("start_time")),
+                end_time=read_time(ref.get("end_time")),
+                failure=ref.get("failure"),
+                missing_since=read_time(ref.get("missing_since")),
+                missing_passes=ref.get("missing_passes", 0),
+            )
+            for ref in stored
+        )
+    flink_job_id = document.get("flink_job_id")
+    return (FlinkJobRef(id=_flink_job_id(flink_job_id), source=IdSource.RECORD),) if flink_job_id else ()
+
+
+def _flink_job_id(stored: Any) -> str:
+    """An id that Flink can be asked for."""
+    if _is_flink_job_id(stored):
+        return stored
+    raise ValueError(f"no Flink Job ID: {cut(str(stored), 80)!r}")
+
+
+def _is_flink_job_id(stored: Any) -> TypeGuard[str]:
+    return isinstance(stored, str) and _FLINK_JOB_ID.fullmatch(stored) is not None
+
+
+def _text_of(document: _JobDocument, name: str) -> str | None:
+    stored = document.get(name)
+    if stored is None or isinstance(stored, str):
+        return stored
+    raise TypeError(f"{name} is no text but {type(stored).__name__}")
+
+
+def _required_text(document: _JobDocument, name: str) -> str:
+    text = _text_of(document, name)
+    if not text:
+        raise ValueError(f"{name} is missing")
+    return text
+
+
+def _revision(document: _JobDocument) -> int | None:
+    revision = document.get("revision")
+    if revision is None or isinstance(revision, int):
+        return revision
+    raise TypeError(f"revision is no whole number but {type(revision).__name__}")
+
+
+def _is_submitter_done(document: _JobDocument) -> bool:
+    """Of an old record with an id nothing more is known of its submitter: it counts as done."""
+    if "submitter_done" in document:
+        return bool(document["submitter_done"])
+    return bool(document.get("flink_job_id"))
+
+
+def _read_reason(stored: _JobDocument | None) -> Reason | None:
+    if stored is None:
+        return None
+    return Reason(
+        code=ReasonCode(stored["code"]), message=stored["message"], since=_required_time(stored, "since")
+    )
+
+
+def read_time(stored: Any) -> datetime | None:
+    """A BSON date, or one of the old platform's ISO strings, which are UTC without saying so.
+
+    Of a string only the milliseconds count, as in a BSON date: converting it changes nothing that is read.
+    """
+    if stored is None or isinstance(stored, datetime):
+        return stored
+    read = datetime.fromisoformat(stored)
+    read = read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+    return read.replace(microsecond=read.microsecond // 1000 * 1000)
+
+
+def _required_time(document: _JobDocument, name: str) -> datetime:
+    time = read_time(document.get(name))
+    if time is None:
+        raise ValueError(f"{name} is missing")
+    return time
+
+
+def _settled(document: _JobDocument) -> Settled:
+    status: Status | None
+    try:
+        status = Status(document["status"])
+    except (KeyError, ValueError):
+        status = None
+    has_every_id = _is_flink_job_id(document.get("flink_job_id")) and _is_submitter_done(document)
+    return Settled(
+        job_id=document["job_id"],
+        status=status,
+        is_settled=status is not None and (status in FINAL or has_every_id),
+        k8s_job_name=document.get("k8s_job_name"),
+        document_id=document.get("_id"),
+    )
+
+
+def _new_document(record: JobRecord, details: Mapping[str, Any]) -> dict[str, Any]:
+    """The document of a new record."""
+    return {
+        "job_id": record.job_id,
+        **details,
+        **_fields(record),
+        "submitted_at": record.submitted_at,
+        "k8s_job_name": record.k8s_job_name,
+        "cluster": record.cluster,
+        "in_flight_until": record.in_flight_until,
+        "updated_at": record.submitted_at,
+        "revision": 0,
+    }
+
+
+def _fields(record: JobRecord) -> dict[str, Any]:
+    """The fields of a document that a pass may change."""
+    return {name: write(record) for name, _, write in _CHANGEABLE}
+
+
+def _ref_document(ref: FlinkJobRef) -> dict[str, Any]:
+    return {
+        "id": ref.id,
+        "source": ref.source.value,
+        "confirmed": ref.confirmed,
+        "state": ref.state,
+        "start_time": ref.start_time,
+        "end_time": ref.end_time,
+        "failure": ref.failure,
+        "missing_since": ref.missing_since,
+        "missing_passes": ref.missing_passes,
+    }
+
+
+def _reason_document(reason: Reason | None) -> dict[str, Any] | None:
+    if reason is None:
+        return None
+    return {"code": reason.code.value, "message": reason.message, "since": reason.since}
+
+
+_CHANGEABLE: Final[Sequence[tuple[str, Callable[[JobRecord], Any], Callable[[JobRecord], Any]]]] = (
+    ("flink_job_id", attrgetter("flink_job_id"), attrgetter("flink_job_id")),
+    ("flink_job_ids", attrgetter("flink_job_ids"), lambda record: list(record.flink_job_ids)),
+    ("flink_jobs", attrgetter("flink_jobs"), lambda record: list(map(_ref_document, record.flink_jobs))),
+    ("submitter_done", attrgetter("submitter_done"), attrgetter("submitter_done")),
+    ("dropped_ids", attrgetter("dropped_ids"), lambda record: list(record.dropped_ids)),
+    ("status", attrgetter("status"), attrgetter("status.value")),
+    ("flink_state", attrgetter("flink_state"), attrgetter("flink_state")),
+    ("start_time", attrgetter("start_time"), attrgetter("start_time")),
+    ("end_time", attrgetter("end_time"), attrgetter("end_time")),
+    ("duration", attrgetter("duration"), attrgetter("duration")),
+    ("reason", attrgetter("reason"), lambda record: _reason_document(record.reason)),
+    ("missing_since", attrgetter("missing_since"), attrgetter("missing_since")),
+)
+"""Every field that a pass may change: its name, what tells whether it changed, and how it is written."""
+
+_ONCE: Final = ("flink_jobs", "flink_job_ids", "submitter_done")
+"""What a pass derives from the older fields of a document that it has not written yet."""
+
+
+def _conditional(update: Update, now: datetime, run_id: str) -> UpdateOne:
+    """The write of one record: only what changed, and only if the record still is as it was read.
+
+    A document that was never written by a pass lacks fields, or holds them in the old platform's form: it
+    gets them once. MongoDB looks at every index of a field that is set, changed or not.
+    """
+    before, after = update.before, update.after
+    changed: dict[str, Any] = {
+        name: write(after)
+        for name, same, write in _CHANGEABLE
+        if same(after) != same(before) or (before.revision is None and name in _ONCE)
+    }
+    changed["updated_at"] = now
+    changed["revision"] = (before.revision or 0) + 1
+    changed["synced_by"] = run_id
+    unchanged = {
+        "_id": before.document_id.value,
+        "job_id": before.job_id,
+        "status": before.status.value,
+        "revision": before.revision,
+    }
+    return UpdateOne(unchanged, {"$set": changed}, hint="_id_")  # else it weighs the other indexes as well

@@ -1,0 +1,93 @@
+"""The driver's errors as errors of flinkjobs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from pymongo.errors import (
+    BulkWriteError,
+    ExecutionTimeout,
+    NotPrimaryError,
+    OperationFailure,
+    PyMongoError,
+    WTimeoutError,
+)
+from pymongo.errors import ConnectionFailure as MongoConnectionFailure
+
+from flinkjobs.domain.errors import (
+    FlinkjobsError,
+    StoreRefusedError,
+    StoreUnavailableError,
+)
+from flinkjobs.domain.text import cut
+from flinkjobs.domain.transition import Update
+
+# --- errors -----------------------------------------------------------------------------------------
+
+_INDEX_EXISTS: Final = (85, 86)
+"""IndexOptionsConflict and IndexKeySpecsConflict: an index of these fields, or of this name, exists."""
+_DUPLICATE_KEY: Final = 11000
+
+_RETRYABLE_CODES: Final = frozenset({6, 7, 50, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
+"""Server codes that mean "not now": https://github.com/mongodb/specifications, retryable reads."""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns pymongo's exceptions into StoreUnavailableError, what may go away, or StoreRefusedError."""
+    try:
+        yield
+    except FlinkjobsError:
+        raise
+    except BulkWriteError as error:
+        codes = {entry.get("code") for entry in _write_errors(error)}
+        if codes and codes <= _RETRYABLE_CODES:
+            raise StoreUnavailableError(
+                f"MongoDB stopped in the middle of a write: {_text(error)}"
+            ) from error
+        raise StoreRefusedError(f"MongoDB refused a write: {_text(error)}") from error
+    except (MongoConnectionFailure, NotPrimaryError, ExecutionTimeout, WTimeoutError) as error:
+        raise StoreUnavailableError(f"MongoDB did not answer: {_text(error)}") from error
+    except OperationFailure as error:
+        if error.code in _RETRYABLE_CODES:
+            raise StoreUnavailableError(f"MongoDB did not answer: {_text(error)}") from error
+        raise StoreRefusedError(f"MongoDB refused: {_text(error)}") from error
+    except PyMongoError as error:
+        if error.timeout:
+            raise StoreUnavailableError(f"MongoDB did not answer in time: {_text(error)}") from error
+        raise StoreRefusedError(f"MongoDB refused: {_text(error)}") from error
+
+
+def _refused(error: BulkWriteError, updates: Sequence[Update]) -> dict[str, str]:
+    """The records that MongoDB did not take, and why: a validator, a unique index, a document too large.
+
+    Raises:
+        BulkWriteError: what went wrong is not the fault of single documents.
+    """
+    details = error.details or {}
+    entries = details.get("writeErrors", ())
+    if details.get("writeConcernErrors") or any(entry.get("code") in _RETRYABLE_CODES for entry in entries):
+        raise error
+    return {
+        updates[
+            entry["index"]
+        ].after.job_id: f"MongoDB refused the write: {cut(str(entry.get('errmsg')), 300)}"
+        for entry in entries
+    }
+
+
+def _write_errors(error: BulkWriteError) -> Iterable[Mapping[str, Any]]:
+    details = error.details or {}
+    yield from details.get("writeErrors", ())
+    yield from details.get("writeConcernErrors", ())
+
+
+_ASIDE: Final = re.compile(r" \(configured timeouts: [^)]*\)|, Timeout: [\d.]+s, Topology Description: .*")
+"""What pymongo adds to the error of each server: its own settings, and all of it once more as an object."""
+
+
+def _text(error: PyMongoError) -> str:
+    return cut(_ASIDE.sub("", " ".join(str(error).split())), 300)

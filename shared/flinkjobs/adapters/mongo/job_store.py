@@ -1,0 +1,327 @@
+"""MongoDB: the collection `flink_jobs` and its companions, through pymongo.
+
+Documents of the old platform are read too: ISO strings where dates belong, and without the newer fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any, Final
+
+import bson
+from msgspec.structs import replace
+from pymongo import DESCENDING, IndexModel, MongoClient, ReturnDocument
+from pymongo.collection import Collection as MongoCollection
+from pymongo.errors import (
+    BulkWriteError,
+    DuplicateKeyError,
+    OperationFailure,
+)
+
+from flinkjobs.adapters.mongo import unchanged_filter
+from flinkjobs.adapters.mongo.client import SERVER_SELECTION_TIMEOUT_MS, TIMEOUT_MS, new_client
+from flinkjobs.adapters.mongo.documents import (
+    FOLLOWED_FIELDS,
+    _conditional,
+    _new_document,
+    _settled,
+    read_record,
+)
+from flinkjobs.adapters.mongo.errors import _DUPLICATE_KEY, _INDEX_EXISTS, _refused, translated
+from flinkjobs.adapters.mongo.indexes import JOB_INDEXES, RUNS_KEPT, UNIQUE_SUFFIX
+from flinkjobs.adapters.mongo.lease_store import _LONG_AGO, _from_now, _without_journal
+from flinkjobs.domain.errors import (
+    DuplicateJobIdError,
+    InFlightError,
+    StoreRefusedError,
+)
+from flinkjobs.domain.flink_states import FINAL, OPEN
+from flinkjobs.domain.records import (
+    AtRest,
+    JobRecord,
+    ReasonCode,
+    Skipped,
+    Status,
+    UnreadableRecord,
+)
+from flinkjobs.domain.transition import Update
+from flinkjobs.ports.lease import Lease
+from flinkjobs.ports.store import Applied, Settled, Submitted, SubmitterLog, reads_all
+
+RECORDS_PER_BATCH: Final = 1_000
+"""So many are worked on while MongoDB looks for the next ones."""
+
+
+class MongoJobStore:
+    """`flinkjobs.ports.store.JobStore` on one MongoDB database."""
+
+    def __init__(self, client: MongoClient[dict[str, Any]], database: str) -> None:
+        self._jobs: MongoCollection[dict[str, Any]] = client[database]["flink_jobs"]
+        self._runs: MongoCollection[dict[str, Any]] = client[database]["sync_runs"]
+        self._cleanup_runs: MongoCollection[dict[str, Any]] = client[database]["cleanup_runs"]
+        self._templates: MongoCollection[dict[str, Any]] = client[database]["job_templates"]
+        self._leases: MongoCollection[dict[str, Any]] = client[database].get_collection(
+            "leases", write_concern=_without_journal(client.write_concern)
+        )
+        self._client = client
+
+    def insert(self, record: JobRecord, details: Mapping[str, Any]) -> None:
+        with translated():
+            try:
+                self._jobs.insert_one(_new_document(record, details))
+            except DuplicateKeyError as error:
+                if "idempotency_key" in ((error.details or {}).get("keyPattern") or {}):
+                    raise InFlightError("another request with this idempotency key came first") from error
+                raise DuplicateJobIdError(f"a record {record.job_id} exists already") from error
+
+    def submitted_with(self, idempotency_key: str) -> Submitted | None:
+        with translated():
+            found = self._jobs.find_one({"idempotency_key": idempotency_key})
+        if found is None:
+            return None
+        record = read_record(found)
+        if isinstance(record, UnreadableRecord):
+            raise StoreRefusedError(f"the record {record.job_id} cannot be read: {record.error}")
+        return Submitted(record=record, request_hash=found.get("request_hash", ""), details=found)
+
+    def take_up(self, record: JobRecord, *, until: datetime) -> JobRecord | None:
+        unchanged = {"job_id": record.job_id, "status": Status.CREATED.value, "revision": record.revision}
+        revision = (record.revision or 0) + 1
+        with translated():
+            result = self._jobs.update_one(
+                unchanged, {"$set": {"in_flight_until": until, "revision": revision}}
+            )
+        return replace(record, in_flight_until=until, revision=revision) if result.matched_count else None
+
+    def accept(self, job_id: str, *, now: datetime) -> bool:
+        given_up = {"status": Status.FAILED.value, "reason.code": ReasonCode.K8S_JOB_MISSING.value}
+        with translated():
+            result = self._jobs.update_one(
+                {"job_id": job_id, "status": {"$nin": sorted(FINAL)}},
+                {"$set": {"in_flight_until": None, "updated_at": now}, "$inc": {"revision": 1}},
+            )
+            if result.matched_count:
+                return True
+            return self._jobs.find_one({"job_id": job_id, **given_up}, {"_id": 1}) is None
+
+    def template(self, template_id: str) -> Mapping[str, Any] | None:
+        with translated():
+            return self._templates.find_one({"template_id": template_id}, {"_id": 0})
+
+    def records_to_follow(
+        self,
+        *,
+        lost_since: datetime,
+        job_ids: Collection[str] | None = None,
+        skip: Callable[[AtRest], bool] = reads_all,
+        run_id: str | None = None,
+    ) -> Iterator[JobRecord | UnreadableRecord | Skipped]:
+        query: dict[str, Any] = {
+            "status": {"$in": sorted({*OPEN, Status.LOST})},
+            "$or": [{"status": {"$ne": Status.LOST.value}}, {"missing_since": {"$gte": lost_since}}],
+        }
+        if job_ids is not None:
+            query["job_id"] = {"$in": sorted(job_ids)}
+        if run_id is not None:  # a new status moves a record along in the index that is being read
+            query["synced_by"] = {"$ne": run_id}
+        with translated(), ThreadPoolExecutor(1, thread_name_prefix="records") as thread:
+            batches: Iterator[Any] = self._jobs.find_raw_batches(
+                query, dict.fromkeys(FOLLOWED_FIELDS, 1), batch_size=RECORDS_PER_BATCH
+            )
+            upcoming = thread.submit(next, batches, b"")
+            while batch := upcoming.result():
+                upcoming = thread.submit(next, batches, b"")  # while this one is worked on
+                wanted, skipped = unchanged_filter.sift(batch, skip)
+                if skipped:
+                    yield Skipped(skipped)
+                yield from map(read_record, bson.decode_all(wanted, self._jobs.codec_options))
+
+    def apply(self, updates: Sequence[Update], *, now: datetime, run_id: str) -> Applied:
+        if not updates:
+            return Applied(job_ids=frozenset(), conflicts=frozenset())
+        wanted = frozenset(update.after.job_id for update in updates)
+        refused: dict[str, str] = {}
+        with translated():
+            try:
+                result = self._jobs.bulk_write(
+                    [_conditional(update, now, run_id) for update in updates], ordered=False
+                )
+            except BulkWriteError as error:
+                refused = _refused(error, updates)
+            else:
+                if result.matched_count == len(updates):
+                    return Applied(job_ids=wanted, conflicts=frozenset())
+            ours = {"job_id": {"$in": sorted(wanted)}, "synced_by": run_id}
+            written = frozenset(document["job_id"] for document in self._jobs.find(ours, {"job_id": 1}))
+        return Applied(job_ids=written, conflicts=wanted - written - refused.keys(), refused=refused)
+
+    def fail_submission(self, job_id: str, *, code: str, message: str, now: datetime) -> bool:
+        with translated():
+            result = self._jobs.update_one(
+                {"job_id": job_id, "status": Status.CREATED.value, "flink_job_id": None},
+                {
+                    "$set": {
+                        "status": Status.FAILED.value,
+                        "reason": {"code": code, "message": message, "since": now},
+                        "submitter_done": True,
+                        "in_flight_until": None,
+                        "updated_at": now,
+                    },
+                    "$inc": {"revision": 1},
+                },
+            )
+        return result.matched_count == 1
+
+    def settled(self, job_ids: Collection[str]) -> Mapping[str, Sequence[Settled]]:
+        names = ("job_id", "status", "flink_job_id", "submitter_done", "k8s_job_name")
+        found: dict[str, list[Settled]] = {}
+        with translated():
+            for document in self._jobs.find({"job_id": {"$in": sorted(job_ids)}}, dict.fromkeys(names, 1)):
+                found.setdefault(document["job_id"], []).append(_settled(document))
+        return found
+
+    def save_run(self, report: Mapping[str, Any]) -> None:
+        with translated():
+            self._runs.insert_one(dict(report))
+
+    def save_submitter_log(self, job_id: str, k8s_job_name: str, log: SubmitterLog) -> bool:
+        kept = {"text": log.text, "truncated": log.truncated, "pod": log.pod, "saved_at": log.saved_at}
+        with translated():
+            of_the_job = {"job_id": job_id, "k8s_job_name": {"$in": [k8s_job_name, None]}}
+            result = self._jobs.update_many(of_the_job, {"$set": {"submitter_log": kept}})
+        return result.matched_count > 0
+
+    def save_cleanup_run(self, report: Mapping[str, Any]) -> None:
+        with translated():
+            self._cleanup_runs.insert_one(dict(report))
+
+    def take_lease(self, name: str, *, holder: str, ttl_seconds: float) -> Lease | None:
+        taken = {"holder": holder, "expires_at": _from_now(ttl_seconds)}
+        with translated():
+            found = self._leases.find_one_and_update(
+                {"_id": name, "$expr": {"$lte": ["$expires_at", "$$NOW"]}},
+                [{"$set": {**taken, "fence": {"$add": ["$fence", 1]}}}],
+                return_document=ReturnDocument.AFTER,
+            )
+            if found is None:
+                found = self._first_lease(name, taken)
+        if found is None:
+            return None
+        return Lease(name=name, holder=holder, fence=found["fence"], cursor=found.get("cursor"))
+
+    def _first_lease(self, name: str, taken: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Makes the lease where there is none yet, already run out, and takes it; None when it is held."""
+        try:
+            self._leases.insert_one({"_id": name, "holder": None, "expires_at": _LONG_AGO, "fence": 0})
+        except DuplicateKeyError:
+            return None
+        return self._leases.find_one_and_update(
+            {"_id": name, "fence": 0},
+            [{"$set": {**taken, "fence": 1}}],
+            return_document=ReturnDocument.AFTER,
+        )
+
+    def renew_lease(self, lease: Lease, *, ttl_seconds: float) -> bool:
+        return self._change_lease(lease, {"expires_at": _from_now(ttl_seconds)})
+
+    def release_lease(self, lease: Lease, *, cursor: str | None) -> bool:
+        return self._change_lease(
+            lease, {"holder": None, "expires_at": _LONG_AGO, "cursor": {"$literal": cursor}}
+        )
+
+    def cursor_of_lease(self, name: str) -> str | None:
+        with translated():
+            found = self._leases.find_one({"_id": name}, {"cursor": 1})
+        return found.get("cursor") if found else None
+
+    def _change_lease(self, lease: Lease, fields: Mapping[str, Any]) -> bool:
+        ours = {"_id": lease.name, "holder": lease.holder, "fence": lease.fence}
+        with translated():
+            return self._leases.update_one(ours, [{"$set": dict(fields)}]).matched_count == 1
+
+    def ensure_indexes(self) -> None:
+        """Creates the indexes that are missing; idempotent.
+
+        An index of the same fields that the collection has already, under any name and with any options,
+        serves as well. Only uniqueness is insisted on: where the old platform made a `job_id` index that
+        is not unique, a unique one is made beside it (MongoDB 5.0 or newer).
+
+        Raises:
+            StoreRefusedError: a unique index cannot be made, as a rule because a value occurs twice. All
+                other indexes exist then.
+        """
+        with translated():
+            kept_seconds = int(RUNS_KEPT.total_seconds())
+            for runs in (self._runs, self._cleanup_runs):
+                runs.create_indexes(
+                    [IndexModel([("started_at", DESCENDING)], expireAfterSeconds=kept_seconds)]
+                )
+            try:
+                self._jobs.create_indexes(list(JOB_INDEXES))
+            except OperationFailure as error:
+                if error.code not in (*_INDEX_EXISTS, _DUPLICATE_KEY):
+                    raise
+                self._ensure_one_by_one()
+
+    def _ensure_one_by_one(self) -> None:
+        refused: OperationFailure | None = None
+        for index in JOB_INDEXES:
+            try:
+                self._ensure(index)
+            except OperationFailure as error:
+                if error.code != _DUPLICATE_KEY:
+                    raise
+                refused = error
+        if refused is not None:
+            raise refused
+
+    def _ensure(self, index: IndexModel) -> None:
+        try:
+            self._jobs.create_indexes([index])
+        except OperationFailure as error:
+            if error.code not in _INDEX_EXISTS:
+                raise
+            wanted = index.document
+            if wanted.get("unique") and not self._has_unique(wanted["key"]):
+                options = {name: value for name, value in wanted.items() if name not in ("key", "name")}
+                name = wanted["name"] + UNIQUE_SUFFIX
+                self._jobs.create_indexes([IndexModel(list(wanted["key"].items()), name=name, **options)])
+
+    def _has_unique(self, key: Mapping[str, Any]) -> bool:
+        return any(
+            index.get("unique") and index["key"] == list(key.items())
+            for index in self._jobs.index_information().values()
+        )
+
+    def ping(self) -> None:
+        with translated():
+            self._client.admin.command("ping")
+
+    def close(self) -> None:
+        """Closes the connections. Harmless when repeated."""
+        self._client.close()
+
+
+def connect(
+    uri: str,
+    database: str,
+    *,
+    timeout_ms: int = TIMEOUT_MS,
+    server_selection_timeout_ms: int = SERVER_SELECTION_TIMEOUT_MS,
+) -> MongoJobStore:
+    """A store for this URI. Nothing is sent before the first call.
+
+    Args:
+        uri: a MongoDB connection string.
+        database: its name.
+        timeout_ms: longest silence of a server that was asked. Not pymongo's `timeoutMS`, under which a
+            server that is away is looked for just as long, whatever `serverSelectionTimeoutMS` says.
+        server_selection_timeout_ms: how long to look for a server that answers.
+
+    Raises:
+        StoreRefusedError: the URI cannot be understood. It is not quoted: it holds a password.
+    """
+    client = new_client(uri, timeout_ms=timeout_ms, server_selection_timeout_ms=server_selection_timeout_ms)
+    return MongoJobStore(client, database)

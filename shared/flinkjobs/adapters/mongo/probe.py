@@ -1,0 +1,91 @@
+"""MongoDB for a person on call: whether it can be written to, what is missing there, who needs a look."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from bson import ObjectId
+from pymongo import DESCENDING, MongoClient
+
+from flinkjobs.adapters.mongo.admin import MongoAdmin
+from flinkjobs.adapters.mongo.client import new_client
+from flinkjobs.adapters.mongo.documents import FOLLOWED_FIELDS, read_record
+from flinkjobs.adapters.mongo.errors import translated
+from flinkjobs.adapters.mongo.job_store import MongoJobStore
+from flinkjobs.adapters.mongo.read_store import MongoReadStore
+from flinkjobs.domain.flink_states import ENDED_WITHOUT_ID, OPEN
+from flinkjobs.domain.records import JobRecord, ReasonCode, Status, UnreadableRecord
+
+LEASE: Final = "doctor"
+"""A lease that nobody else uses: taking it is a write that no function minds."""
+
+_Document = dict[str, Any]
+
+
+class MongoProbe(MongoReadStore):
+    """`flinkjobs.ports.store.StoreProbe` on one MongoDB database."""
+
+    def __init__(self, client: MongoClient[_Document], database: str) -> None:
+        super().__init__(client, database)
+        self._store = MongoJobStore(client, database)
+        self._admin = MongoAdmin(client, database)
+
+    def version(self) -> str:
+        with translated():
+            return str(self._client.server_info()["version"])
+
+    def user(self) -> str | None:
+        with translated():
+            users = self._client.admin.command("connectionStatus")["authInfo"]["authenticatedUsers"]
+        return f"{users[0]['user']}@{users[0]['db']}" if users else None
+
+    def try_write(self) -> None:
+        """Takes a lease of its own and gives it back; then changes a record that does not exist."""
+        lease = self._store.take_lease(LEASE, holder=uuid.uuid4().hex, ttl_seconds=1)
+        if lease is not None:
+            self._store.release_lease(lease, cursor=None)
+        with translated():
+            self._jobs.update_one({"_id": ObjectId()}, {"$set": {"revision": 0}})
+
+    def missing_indexes(self) -> Sequence[str]:
+        return self._admin.missing_indexes()
+
+    def waiting(self, *, submitted_before: datetime) -> Sequence[JobRecord | UnreadableRecord]:
+        """Times are compared here: the old platform wrote them as text, which MongoDB keeps apart."""
+        return [
+            record
+            for record in self._records({"status": Status.CREATED.value})
+            if isinstance(record, UnreadableRecord) or record.submitted_at < submitted_before
+        ]
+
+    def without_id(self, *, submitted_since: datetime) -> Sequence[JobRecord]:
+        codes = {"$in": [code.value for code in ENDED_WITHOUT_ID]}
+        recent = {"status": Status.FAILED.value, "submitted_at": {"$gte": submitted_since}}
+        return self._readable({**recent, "reason.code": codes})
+
+    def unconfirmed(self) -> Sequence[JobRecord]:
+        code = ReasonCode.ID_UNCONFIRMED.value
+        return self._readable({"status": {"$in": sorted(OPEN)}, "reason.code": code})
+
+    def lost(self, *, since: datetime) -> Sequence[JobRecord]:
+        return self._readable({"status": Status.LOST.value, "reason.since": {"$gte": since}})
+
+    def _readable(self, condition: Mapping[str, Any]) -> list[JobRecord]:
+        """A record that cannot be read is told of by every pass."""
+        return [record for record in self._records(condition) if isinstance(record, JobRecord)]
+
+    def _records(self, condition: Mapping[str, Any]) -> Iterator[JobRecord | UnreadableRecord]:
+        with translated():
+            found = self._jobs.find(
+                condition, dict.fromkeys(FOLLOWED_FIELDS, 1), sort={"submitted_at": DESCENDING}
+            )
+            for document in found:
+                yield read_record(document)
+
+
+def connect_to_probe(uri: str, database: str) -> MongoProbe:
+    """A probe for this URI; see `mongo.connect`. Nothing is sent before the first call."""
+    return MongoProbe(new_client(uri), database)

@@ -1,0 +1,450 @@
+"""MongoDB for those who only look: lists, one record, and figures of `flink_jobs` and its companions.
+
+Every query is answered from an index of `mongo.JOB_INDEXES`, and reads as many documents as it returns. The
+planner cannot know that, so the index is named; where it is missing, because no function that may create it
+has run yet, the query is answered without it. Nothing is written: a user with the role `read` is enough.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeVar
+
+import bson
+from bson import Regex, json_util
+from bson.datetime_ms import DatetimeMS
+from bson.errors import BSONError
+from pymongo import DESCENDING, MongoClient
+from pymongo.collection import Collection as MongoCollection
+from pymongo.errors import OperationFailure
+
+from flinkjobs.adapters.mongo.client import new_client
+from flinkjobs.adapters.mongo.documents import FOLLOWED_FIELDS, read_record, read_time
+from flinkjobs.adapters.mongo.errors import translated
+from flinkjobs.adapters.mongo.indexes import BY_STATUS, BY_TEMPLATE, BY_TIME
+from flinkjobs.domain.errors import BadRequestError, Fault
+from flinkjobs.domain.job_query import Filter, Form, Place, Row
+from flinkjobs.domain.records import Status
+from flinkjobs.domain.text import cut
+from flinkjobs.ports.read_store import Cause, Tally
+
+T = TypeVar("T")
+_Document = dict[str, Any]
+_Index = Sequence[tuple[str, int]]
+
+LISTED_FIELDS: Final = dict.fromkeys(
+    (*FOLLOWED_FIELDS, "template_id", "job_name", "submitted_by", "updated_at"), 1
+)
+SHOWN_FIELDS: Final = LISTED_FIELDS | dict.fromkeys(("spec", "submitter_log"), 1)
+
+NEWEST_FIRST: Final = {"submitted_at": DESCENDING, "_id": DESCENDING}
+MAX_ALIKE: Final = 20
+"""Of so many records that share an id, the newest is looked for."""
+MAX_BY_PREFIX: Final = 200
+"""Records looked for by the beginning of a Flink Job ID."""
+ERRORS_KEPT: Final = 20
+"""Errors of a pass that are read."""
+
+_FLINK_ID_START: Final = re.compile(r"[0-9a-f]{6,32}")
+_POD_NAME: Final = re.compile(r"(?P<job>[a-z0-9].*)-[a-z0-9]{5}")
+"""The name of a Job's pod: the Job's, which is short enough to be whole, and five characters."""
+_FIRST_DATE: Final = DatetimeMS(-(2**63))
+_NO_LIMIT: Final = 2**62
+"""A `$limit` that keeps the stages behind it behind it: they then work on the index's keys."""
+_KNOWN: Final = [status.value for status in Status]
+_BAD_VALUE: Final = 2
+
+DAY: Final = timedelta(days=1)
+_HOUR_MS: Final = 3_600_000
+_DAY_MS: Final = 24 * _HOUR_MS
+_DAYS_APART: Final = 30
+"""Ages of more than so many days are told in steps of so many days."""
+
+
+class MongoReadStore:
+    """`flinkjobs.ports.store.ReadStore` on one MongoDB database."""
+
+    def __init__(self, client: MongoClient[_Document], database: str) -> None:
+        self._jobs: MongoCollection[_Document] = client[database]["flink_jobs"]
+        self._runs: MongoCollection[_Document] = client[database]["sync_runs"]
+        self._cleanups: MongoCollection[_Document] = client[database]["cleanup_runs"]
+        self._client = client
+
+    # --- lists --------------------------------------------------------------------------------------
+
+    def rows(self, form: Form, wanted: Filter, *, after: Place | None, limit: int) -> Sequence[Row]:
+        found: list[_Document] = []
+        with translated():
+            text = None if wanted.text is None else self._text_condition(wanted.text)
+            for bounds in _bounds_after(form, wanted, after):
+                if missing := limit - len(found):
+                    condition = {**bounds, **_fields_of(wanted)}
+                    if text is None:
+                        found += self._newest(condition, _index_of(wanted), missing)
+                    else:
+                        found += self._by_id(self._matching(condition, BY_TIME, text, missing))
+        return [_row(document) for document in found]
+
+    def _newest(self, condition: _Document, index: _Index, limit: int) -> list[_Document]:
+        return _hinted(
+            index,
+            lambda hint: list(
+                self._jobs.find(condition, LISTED_FIELDS, sort=NEWEST_FIRST, limit=limit, **hint)
+            ),
+        )
+
+    def _matching(self, condition: _Document, index: _Index, also: _Document, limit: int) -> list[Any]:
+        """The `_id`s of the newest that meet both; the second condition is looked at in the index's keys."""
+        stages: list[_Document] = [
+            {"$match": condition},
+            {"$sort": NEWEST_FIRST},
+            {"$limit": _NO_LIMIT},
+            {"$match": also},
+            {"$limit": limit},
+            {"$project": {"_id": 1}},
+        ]
+        return [found["_id"] for found in self._aggregate(stages, index)]
+
+    def _by_id(self, ids: Sequence[Any]) -> list[_Document]:
+        """The documents in the order of the ids; one that was deleted meanwhile is left out."""
+        if not ids:
+            return []
+        found = {
+            json_util.dumps(document["_id"]): document
+            for document in self._jobs.find({"_id": {"$in": list(ids)}}, LISTED_FIELDS)
+        }
+        return [found[key] for key in map(json_util.dumps, ids) if key in found]
+
+    def counts(self, wanted: Filter) -> Mapping[str | None, int]:
+        is_bounded = wanted.since is not None or wanted.before is not None
+        forms: Iterable[Form | None] = (Form.DATE, Form.TEXT) if is_bounded else (None,)
+        count = {"$group": {"_id": "$status", "count": {"$sum": 1}}}
+        totals: Counter[str | None] = Counter()
+        with translated():
+            text = None if wanted.text is None else self._text_condition(wanted.text)
+            for form in forms:
+                condition = {} if form is None else _bounds(form, wanted)
+                if wanted.template_id is not None:
+                    condition["template_id"] = wanted.template_id
+                if text is not None:
+                    in_order: list[_Document] = [{"$match": condition}, {"$sort": NEWEST_FIRST}]
+                    in_keys = [*in_order, {"$limit": _NO_LIMIT}, {"$match": text}, count]
+                    found = self._aggregate(in_keys, BY_TIME)
+                elif wanted.template_id is not None:
+                    found = self._aggregate([{"$match": condition}, count], BY_TEMPLATE)
+                else:
+                    condition["status"] = {"$in": _KNOWN}
+                    found = self._aggregate([{"$match": condition}, count], BY_STATUS)
+                for group in found:
+                    totals[group["_id"]] += group["count"]
+        return totals
+
+    def _text_condition(self, text: str) -> _Document:
+        literal = re.escape(text)
+        conditions: list[_Document] = [
+            {name: {"$regex": literal, "$options": "i"}} for name in ("job_name", "template_id")
+        ]
+        conditions += [
+            {name: {"$regex": f"^{literal}", "$options": "i"}} for name in ("job_id", "k8s_job_name")
+        ]
+        if pod := _POD_NAME.fullmatch(text):
+            conditions.append({"k8s_job_name": pod["job"]})
+        start = text.lower()
+        if _FLINK_ID_START.fullmatch(start):
+            span = {"$gte": start, "$lte": start + "g"}
+            by_prefix = ({"flink_job_id": span}, {"flink_job_ids": {"$elemMatch": span}})
+            ids = [
+                found["_id"]
+                for condition in by_prefix
+                for found in self._jobs.find(condition, {"_id": 1}, limit=MAX_BY_PREFIX)
+            ]
+            conditions.append({"_id": {"$in": ids}})
+        return {"$or": conditions}
+
+    # --- one record ---------------------------------------------------------------------------------
+
+    def look_up(self, any_id: str) -> Row | None:
+        names = ("job_id", "k8s_job_name", "flink_job_id", "flink_job_ids")
+        with translated():
+            for name in names:
+                found = list(self._jobs.find({name: any_id}, SHOWN_FIELDS, limit=MAX_ALIKE))
+                if found:
+                    return max(map(_row, found), key=lambda row: row.time or datetime.min.replace(tzinfo=UTC))
+        return None
+
+    # --- figures ------------------------------------------------------------------------------------
+
+    def tallies(self, now: datetime) -> Sequence[Tally]:
+        with translated():
+            return [_tally(group) for group in self._aggregate(_tally_stages(now), BY_STATUS)]
+
+    def causes(self, *, created_before: datetime, failed_since: datetime, examples: int) -> Sequence[Cause]:
+        created, failed = Status.CREATED.value, Status.FAILED.value
+        recent = Filter(since=failed_since)
+        conditions = [
+            {"status": created},
+            *({"status": failed, **_bounds(form, recent)} for form in (Form.DATE, Form.TEXT)),
+        ]
+        waits = {"$and": [{"$eq": ["$status", created]}, {"$not": [_has("$reason.code")]}]}
+        normal = {"$and": [waits, {"$gt": [_SUBMITTED, created_before]}]}
+        count = {"$group": {"_id": {"status": "$status", "code": "$reason.code"}, "count": {"$sum": 1}}}
+        counted: Counter[tuple[str, str | None]] = Counter()
+        ids: dict[tuple[str, str | None], list[str]] = {}
+        with translated():
+            for condition in conditions:
+                odd = {"$match": {"$expr": {"$not": [normal]}}}
+                stages: list[_Document] = [{"$match": condition}, {"$limit": _NO_LIMIT}, odd, count]
+                for group in self._aggregate(stages, BY_STATUS):
+                    cause = (group["_id"]["status"], group["_id"].get("code"))
+                    counted[cause] += group["count"]
+                    held = ids.setdefault(cause, [])
+                    held += self._examples(condition, cause[1], created_before, examples - len(held))
+        return [
+            Cause(status=status, code=code, count=count, job_ids=ids[status, code])
+            for (status, code), count in sorted(counted.items(), key=lambda item: (-item[1], str(item[0])))
+        ]
+
+    def _examples(
+        self, condition: _Document, code: str | None, created_before: datetime, limit: int
+    ) -> list[str]:
+        if limit <= 0:
+            return []
+        also: _Document = {"reason.code": code}
+        if code is None and condition["status"] == Status.CREATED.value:
+            also["$expr"] = {"$not": [{"$gt": [_SUBMITTED, created_before]}]}
+        ids = self._matching(condition, BY_STATUS, also, limit)
+        return [str(document.get("job_id")) for document in self._by_id(ids)]
+
+    # --- runs ---------------------------------------------------------------------------------------
+
+    def last_runs(self, *, limit: int) -> Sequence[Mapping[str, Any]]:
+        fields = {"_id": 0, "errors": {"$slice": ERRORS_KEPT}}
+        with translated():
+            return list(self._runs.find(_WHOLE, fields, sort={"started_at": DESCENDING}, limit=limit))
+
+    def last_complete_run(self) -> datetime | None:
+        with translated():
+            found = self._runs.find_one(
+                {**_WHOLE, "complete": True}, {"started_at": 1}, sort={"started_at": DESCENDING}
+            )
+        return found["started_at"] if found else None
+
+    def last_cleanup(self) -> Mapping[str, Any] | None:
+        fields = {"_id": 0, "errors": {"$slice": ERRORS_KEPT}}
+        with translated():
+            return self._cleanups.find_one(
+                {**_DATED, "dry_run": {"$ne": True}}, fields, sort={"started_at": DESCENDING}
+            )
+
+    def ping(self) -> None:
+        with translated():
+            self._client.admin.command("ping")
+
+    def close(self) -> None:
+        """Closes the connections. Harmless when repeated."""
+        self._client.close()
+
+    def _aggregate(self, stages: Sequence[_Document], index: _Index) -> list[_Document]:
+        return _hinted(index, lambda hint: list(self._jobs.aggregate(list(stages), **hint)))
+
+
+def connect_to_read(uri: str, database: str) -> MongoReadStore:
+    """A store for this URI; see `mongo.connect`. Nothing is sent before the first call."""
+    return MongoReadStore(new_client(uri), database)
+
+
+_DATED: Final = {"started_at": {"$type": "date"}}
+_WHOLE: Final = {**_DATED, "whole": {"$ne": False}}
+"""Passes over all records; one over a few job ids says nothing of the others."""
+
+
+def _hinted(index: _Index, ask: Callable[[Mapping[str, Any]], T]) -> T:
+    """Asks with an index as the argument `hint`; without one where it does not exist."""
+    try:
+        return ask({"hint": dict(index)})
+    except OperationFailure as error:
+        if error.code != _BAD_VALUE or "hint" not in str(error):
+            raise
+        return ask({})
+
+
+# --- conditions -------------------------------------------------------------------------------------
+
+
+def _index_of(wanted: Filter) -> _Index:
+    if wanted.template_id is not None:
+        return BY_TEMPLATE
+    return BY_STATUS if wanted.statuses else BY_TIME
+
+
+def _fields_of(wanted: Filter) -> _Document:
+    fields: _Document = {}
+    if wanted.statuses:
+        fields["status"] = {"$in": [status.value for status in wanted.statuses]}
+    if wanted.template_id is not None:
+        fields["template_id"] = wanted.template_id
+    return fields
+
+
+def _bounds(form: Form, wanted: Filter) -> _Document:
+    """The condition for the records of a form in the time that is asked for."""
+    if form is Form.OTHER:
+        # A comparison finds values of its own type only.
+        return {"$and": [{"submitted_at": {"$not": {"$gte": least}}} for least in ("", _FIRST_DATE)]}
+    if form is Form.TEXT:
+        span: _Document = {"$gte": _as_text(wanted.since) if wanted.since else ""}
+        if wanted.before:
+            span["$lt"] = _as_text(wanted.before)
+    else:
+        span = {"$gte": wanted.since or _FIRST_DATE}
+        if wanted.before:
+            span["$lt"] = wanted.before
+    return {"submitted_at": span}
+
+
+def _bounds_after(form: Form, wanted: Filter, after: Place | None) -> list[_Document]:
+    """The conditions, one after the other, for what comes after a place."""
+    if form is Form.OTHER and (wanted.since or wanted.before):
+        return []
+    bounds = _bounds(form, wanted)
+    if after is None:
+        return [bounds]
+    at = DatetimeMS(after.at) if isinstance(after.at, int) else after.at
+    earlier_id = {"_id": {"$lt": _read_id(after.id)}}
+    if form is Form.OTHER:
+        return [bounds | earlier_id]
+    return [{"submitted_at": at, **earlier_id}, {"submitted_at": {**bounds["submitted_at"], "$lt": at}}]
+
+
+def _as_text(time: datetime) -> str:
+    """A time as the old platform wrote it: UTC without saying so, and no fraction where there is none."""
+    text = time.astimezone(UTC).replace(tzinfo=None).isoformat()
+    return text.rstrip("0") if "." in text else text
+
+
+def _read_id(text: str) -> Any:
+    """An `_id` out of a cursor, which anybody can write: it must be one that a document can have."""
+    try:
+        id_ = json_util.loads(text)
+        bson.encode({"_id": id_})
+    except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError, BSONError) as error:
+        raise _no_cursor(cut(str(error), 200)) from error
+    if isinstance(id_, Regex | re.Pattern | list):
+        raise _no_cursor(f"no document has an _id of the type {type(id_).__name__}")
+    return id_
+
+
+def _no_cursor(detail: str) -> BadRequestError:
+    return BadRequestError("query:cursor is no `next_cursor` of this list", (Fault("query:cursor", detail),))
+
+
+# --- documents --------------------------------------------------------------------------------------
+
+
+def _row(document: _Document) -> Row:
+    stored = document.get("submitted_at")
+    at: int | str | None = None
+    if isinstance(stored, datetime | DatetimeMS):
+        at = int(stored if isinstance(stored, DatetimeMS) else DatetimeMS(stored))
+    elif isinstance(stored, str):
+        at = stored
+    return Row(
+        place=Place(at=at, id=json_util.dumps(document["_id"])),
+        time=_readable_time(stored),
+        record=read_record(document),
+        details={**document, "updated_at": _readable_time(document.get("updated_at"))},
+    )
+
+
+def _readable_time(stored: Any) -> datetime | None:
+    try:
+        return read_time(stored)
+    except (TypeError, ValueError, AttributeError, OverflowError):
+        return None
+
+
+_SUBMITTED: Final = {
+    "$switch": {
+        "branches": [
+            {"case": {"$eq": [{"$type": "$submitted_at"}, "date"]}, "then": "$submitted_at"},
+            {
+                "case": {"$eq": [{"$type": "$submitted_at"}, "string"]},
+                "then": {"$dateFromString": {"dateString": "$submitted_at", "onError": None}},
+            },
+        ],
+        "default": None,
+    }
+}
+"""The time of the submission, whichever form it has; null where there is none."""
+
+
+def _has(field: str) -> _Document:
+    """Whether a field is there and not null."""
+    return {"$gt": [field, None]}
+
+
+def _text_or_null(field: str) -> _Document:
+    return {"$cond": [{"$eq": [{"$type": field}, "string"]}, field, None]}
+
+
+def _tally_stages(now: datetime) -> list[_Document]:
+    days = {"$floor": {"$divide": ["$age", _DAY_MS]}}
+    coarse = {"$multiply": [_DAYS_APART, {"$floor": {"$divide": [days, _DAYS_APART]}}]}
+    told = {
+        "$switch": {
+            "branches": [
+                {"case": {"$not": [_has("$age")]}, "then": None},
+                {"case": {"$lt": ["$age", 0]}, "then": 0},
+                {
+                    "case": {"$lt": ["$age", _DAY_MS]},
+                    "then": {"$floor": {"$divide": ["$age", _HOUR_MS]}},
+                },
+                {"case": {"$lt": ["$age", _DAYS_APART * _DAY_MS]}, "then": days},
+            ],
+            "default": coarse,
+        }
+    }
+    is_told = {"$and": [{"$eq": ["$status", Status.FINISHED.value]}, {"$isNumber": "$duration"}]}
+    number = {"$convert": {"input": "$duration", "to": "double", "onError": None}}
+    return [
+        {"$match": {}},
+        {
+            "$project": {
+                "_id": 0,
+                "status": _text_or_null("$status"),
+                "template_id": _text_or_null("$template_id"),
+                "has_id": _has("$flink_job_id"),
+                "duration": {"$cond": [is_told, number, "$$REMOVE"]},
+                "age": {"$subtract": [now, _SUBMITTED]},
+            }
+        },
+        {
+            "$group": {
+                "_id": {
+                    "status": "$status",
+                    "template_id": "$template_id",
+                    "has_id": "$has_id",
+                    "age": told,
+                    "unit": {"$cond": [{"$lt": ["$age", _DAY_MS]}, "hours", "days"]},
+                },
+                "count": {"$sum": 1},
+                "durations": {"$push": "$duration"},
+            }
+        },
+    ]
+
+
+def _tally(group: _Document) -> Tally:
+    key = group["_id"]
+    return Tally(
+        status=key["status"],
+        template_id=key["template_id"],
+        age=None if key["age"] is None else int(key["age"]),
+        unit=key["unit"],
+        has_id=key["has_id"],
+        count=group["count"],
+        durations=[duration for duration in group["durations"] if duration is not None],
+    )

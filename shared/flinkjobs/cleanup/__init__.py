@@ -1,0 +1,1 @@
+"""Deletes finished Kubernetes Jobs whose records are settled."""

@@ -1,0 +1,233 @@
+"""The functions as the command reaches them: over HTTP where their URL is set, else in this very process.
+
+Both ways run the same code and answer the same JSON: without a URL, the function's own handler gets the
+request that would have been sent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Final, Protocol
+from urllib.parse import quote
+
+from flinkjobs.domain.errors import NoFunctionError, SettingsError, UnauthorizedError
+from flinkjobs.entrypoints import clients
+from flinkjobs.jobs import service as jobs
+from flinkjobs.ports.functions import RemoteFunction
+from flinkjobs.settings.client import ClientSettings, read_client_settings
+from flinkjobs.settings.functions import Settings, read_settings
+from flinkjobs.settings.schedules import ScheduleSettings, read_schedule_settings
+from flinkjobs.submit.webhook_signature import sign
+from flinkjobs.web.messages import Answer, Request, to_json
+
+Document = dict[str, Any]
+
+REQUIRED: Final[Mapping[str, tuple[str, ...]]] = {
+    "submit": ("FLINK_IMAGE", "FLINK_REST_URL"),
+    "sync": ("FLINK_REST_URL",),
+    "cleanup": (),
+    "jobs": (),
+}
+"""What a function needs besides MONGODB_URI to run in this process."""
+
+
+class Handler(Protocol):
+    """A function that runs in this process."""
+
+    def post(self, request: Request) -> Answer:
+        """Its work."""
+
+
+class Connection:
+    """One system, by its settings. Nothing is read, built or sent before it is needed."""
+
+    def __init__(self, environ: Mapping[str, str], *, is_direct: bool = False) -> None:
+        """Args:
+        environ: the settings, see `profile.environment`.
+        is_direct: leave the URLs of the functions alone and work in this process.
+        """
+        self.environ = environ
+        self._is_direct = is_direct
+        self._handlers: dict[str, Callable[[Request], Answer]] = {}
+        self._remotes: dict[str, RemoteFunction] = {}
+
+    @cached_property
+    def client(self) -> ClientSettings:
+        """Where the functions are."""
+        return read_client_settings(self.environ)
+
+    @cached_property
+    def schedule_settings(self) -> ScheduleSettings:
+        """Where the schedules are, and how they should be."""
+        return read_schedule_settings(self.environ)
+
+    def settings(self, *required: str) -> Settings:
+        """The settings of the functions themselves.
+
+        Raises:
+            SettingsError: one is missing or wrong.
+        """
+        return read_settings(self.environ, required=required)
+
+    def url_of(self, function: str) -> str | None:
+        """Where a function is called; None where it runs in this process."""
+        return None if self._is_direct else self.client.urls.get(function)
+
+    def expect(self, function: str) -> None:
+        """Checks that a function can be reached in one of the two ways, as far as the settings tell.
+
+        Raises:
+            SettingsError: there is no URL, and what it needs to run here is missing too.
+        """
+        if self.url_of(function) is None:
+            self._direct_settings(function)
+
+    def close(self) -> None:
+        """Closes the connections to the functions."""
+        for remote in self._remotes.values():
+            remote.close()
+
+    # --- the functions ------------------------------------------------------------------------------
+
+    def submit(self, body: Mapping[str, Any], *, key: str) -> Document:
+        """Submits a job. The same body with the same key again is safe: it gets the first answer.
+
+        Args:
+            body: of the request.
+            key: makes it a repetition of another; the signature covers it where one is demanded.
+        """
+        text = json.dumps(body)
+        return self._post("submit", text, headers=self._proof(text, key))
+
+    def _proof(self, text: str, key: str) -> dict[str, str]:
+        secrets = self.client.webhook_secrets
+        if not secrets:
+            return {"Idempotency-Key": key}
+        return sign(text, message_id=key, secret=secrets[0], now=clients.utc_now())
+
+    def sync(self, job_ids: Sequence[str] | None = None) -> Document:
+        """Runs one pass, over everything or over these records; its report."""
+        return self._post("sync", json.dumps({} if job_ids is None else {"job_ids": list(job_ids)}))
+
+    def cleanup(self, *, dry_run: bool) -> Document:
+        """Runs one cleanup; its report."""
+        return self._post("cleanup", json.dumps({"dry_run": dry_run}))
+
+    def list_jobs(self, query: Mapping[str, str]) -> Document:
+        """One page of records, newest first; `query` as in `GET /api/jobs`."""
+        if self.url_of("jobs"):
+            return self._http("jobs", "GET", "/api/jobs", telling="next_cursor", query=query)
+        return _as_json(jobs.list_jobs(self._read_side, list(query.items())))
+
+    def show(self, any_id: str) -> Document:
+        """Everything about one job, by any of its ids.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        if self.url_of("jobs"):
+            return self._http("jobs", "GET", f"/api/jobs/{quote(any_id, safe='')}", telling="story")
+        return _as_json(jobs.show(self._read_side, any_id))
+
+    def metrics(self) -> Document:
+        """The figures, and the troubles that are there now."""
+        if self.url_of("jobs"):
+            return self._http("jobs", "GET", "/api/metrics", telling="windows")
+        return _as_json(jobs.metrics(self._read_side))
+
+    def sync_one(self, job_id: str) -> Document | None:
+        """Synchronises one record where there is a way to; None where there is none.
+
+        The sync function, in whichever place it is, else what the page's own button asks for: that also where
+        sync is closed to whoever is outside its network.
+        """
+        if (
+            self.url_of("sync")
+            or self._has("MONGODB_URI", "FLINK_REST_URL")
+            or self._has("MONGODB_URI", "FLINK_CLUSTERS")
+        ):
+            try:
+                return self.sync([job_id])
+            except (NoFunctionError, UnauthorizedError):
+                if not (self.url_of("sync") and self.url_of("jobs")):
+                    raise
+        if self.url_of("jobs"):
+            path = f"/api/jobs/{quote(job_id, safe='')}/sync"
+            return self._http(
+                "jobs", "POST", path, telling=_TELLING["sync"], headers={"X-Flinkjobs": "1"}, body="{}"
+            )
+        return None
+
+    def _has(self, *names: str) -> bool:
+        return all(self.environ.get(name, "").strip() for name in names)
+
+    # --- the two ways -------------------------------------------------------------------------------
+
+    def _post(self, function: str, text: str, *, headers: Mapping[str, str] | None = None) -> Document:
+        if self.url_of(function):
+            return self._http(function, "POST", "/", telling=_TELLING[function], headers=headers, body=text)
+        sent = {name.lower(): value for name, value in (headers or {}).items()}
+        request = Request(headers={"content-type": "application/json", **sent}, query={}, body=text.encode())
+        return _as_json(self._handler(function)(request).body)
+
+    def _http(
+        self,
+        function: str,
+        method: str,
+        path: str,
+        *,
+        telling: str,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: str | None = None,
+    ) -> Document:
+        """The answer of a deployed function; see `RemoteFunction.call`."""
+        url = self.url_of(function)
+        assert url is not None  # noqa: S101 a caller's mistake
+        if url not in self._remotes:
+            self._remotes[url] = clients.remote_function(url, self.client)
+        return self._remotes[url].call(
+            method, path, query=query or {}, headers=headers or {}, body=body, telling=telling
+        )
+
+    def _handler(self, function: str) -> Callable[[Request], Answer]:
+        if function not in self._handlers:
+            self._handlers[function] = _BUILT_BY[function](self._direct_settings(function)).post
+        return self._handlers[function]
+
+    @cached_property
+    def _read_side(self) -> jobs.Jobs:
+        return clients.read_side(self._direct_settings("jobs"))
+
+    def _direct_settings(self, function: str) -> Settings:
+        """What a function needs to run here.
+
+        Raises:
+            SettingsError: something of that is missing; the message names the other way too.
+        """
+        try:
+            return self.settings(*REQUIRED[function])
+        except SettingsError as error:
+            if self._is_direct or "is required and not set" not in str(error):
+                raise
+            raise SettingsError(
+                f"{error}; nor is {function.upper()}_URL, the address of the deployed function"
+            ) from None
+
+
+_TELLING: Final[Mapping[str, str]] = {"submit": "job_id", "sync": "clusters", "cleanup": "dry_run"}
+"""A member by which the answer to a function's work is told from that of another, or of something between."""
+
+_BUILT_BY: Final[Mapping[str, Callable[[Settings], Handler]]] = {
+    "submit": clients.SubmitFunction,
+    "sync": clients.SyncFunction,
+    "cleanup": clients.CleanupFunction,
+}
+
+
+def _as_json(answer: Mapping[str, Any]) -> Document:
+    """The answer as it would have travelled."""
+    read: Document = json.loads(to_json(answer))
+    return read

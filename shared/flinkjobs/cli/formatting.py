@@ -1,0 +1,117 @@
+"""The words for what the read side tells as data: times, events of a job's story, troubles."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from flinkjobs.cli.output import NOTHING, clean
+from flinkjobs.doctor.remedies import REMEDIES
+from flinkjobs.domain.text import counted
+
+Data = Mapping[str, Any]
+
+MINUTE: Final = 60
+HOUR: Final = 3_600
+DAY: Final = 86_400
+
+
+def seconds(value: float | None) -> str:
+    """A duration for people: `0.4 s`, `13.9 s`, `4 min 12 s`, `2 h 3 min`, `3 d 4 h`."""
+    if value is None:
+        return NOTHING
+    if round(value, 1) < MINUTE:
+        return f"{value:.1f} s"
+    whole = round(value)
+    if whole < HOUR:
+        return f"{whole // MINUTE} min {whole % MINUTE} s"
+    if whole < DAY:
+        return f"{whole // HOUR} h {whole % HOUR // MINUTE} min"
+    return f"{whole // DAY} d {whole % DAY // HOUR} h"
+
+
+def moment(value: str | None) -> str:
+    """A time of the JSON, to the second, in UTC."""
+    if value is None:
+        return NOTHING
+    try:
+        return f"{datetime.fromisoformat(value):%Y-%m-%d %H:%M:%S}"
+    except ValueError:
+        return clean(value)
+
+
+def clock(value: str | None) -> str:
+    """The time of day of a time of the JSON, in UTC."""
+    return moment(value).rpartition(" ")[2]
+
+
+def reason(found: Data | None) -> str | None:
+    """`CODE: message` in one line."""
+    return None if found is None else clean(f"{found['code']}: {found['message']}")
+
+
+def remedy(code: str, job_id: str) -> str | None:
+    """What to do about a reason, with the commands to type for this job; None for a code newer than this."""
+    told = REMEDIES.get(code)
+    return told and re.sub(
+        r"`(flinkjobs \w+) ID`", lambda found: f"`{found[1]} {shlex.quote(clean(job_id))}`", told
+    )
+
+
+_EVENTS: Final[Mapping[str, Callable[[Data], str]]] = {
+    "submitted": lambda data: "submitted" + _by(data.get("by")) + _as(data.get("k8s_job_name")),
+    "pod": lambda data: f"pod {data['pod']} is {data['phase']}",
+    "id_found": lambda data: (
+        f"Flink Job ID {data['flink_job_id']} found ({data['source']}"
+        f"{', confirmed by Flink' if data['confirmed'] else ', not confirmed by Flink'})"
+    ),
+    "started": lambda data: f"started in Flink as {data['flink_job_id']}",
+    "waiting": lambda data: f"held up by {data['code']}: {data['message']}",
+    "missing": lambda data: f"Flink does not know {data['flink_job_id']} any more",
+    "flink_ended": lambda data: f"{data['flink_job_id']} ended {data['state']}",
+    "ended": lambda data: (
+        f"ended {data['status']}"
+        + (f" after {seconds(data['duration'])}" if data.get("duration") is not None else "")
+        + (", as sync noticed" if data.get("noticed") else "")
+        + (f", {data['code']}: {data['message']}" if data.get("code") else "")
+    ),
+}
+
+
+def event(told: Data) -> str:
+    """One event of a story; one that is newer than this command is told as it came."""
+    try:
+        return clean(_EVENTS[told["event"]](told["data"]))
+    except (KeyError, TypeError):
+        return clean(f"{told.get('event')} {told.get('data')}")
+
+
+def _by(who: str | None) -> str:
+    return f" by {who}" if who else ""
+
+
+def _as(name: str | None) -> str:
+    return f" as Kubernetes Job {name}" if name else ""
+
+
+_TROUBLES: Final[Mapping[str, str]] = {
+    "STAYS_CREATED": "staying CREATED",
+    "NO_FLINK_JOB_ID": "without a Flink Job ID",
+}
+"""Troubles of jobs, which are counted; every other one is of the whole system."""
+
+
+def trouble(found: Data) -> str:
+    """One of the troubles that are there now."""
+    listed = ", ".join(found["job_ids"])
+    more = ", …" if found["count"] > len(found["job_ids"]) else ""
+    named = f": {listed}{more}" if listed else ""
+    of_jobs = _TROUBLES.get(found["trouble"])
+    if of_jobs is not None:
+        return clean(f"{counted(found['count'], 'job')} {of_jobs} ({found['code']}){named}")
+    said = " ".join(str(part) for name in ("cluster", "error") if (part := found["data"].get(name)))
+    what = "Statuses may be old" if found["trouble"] == "STATUS_LAGS" else found["trouble"]
+    return clean(f"{what} ({found['code']}{': ' if said else ''}{said}){named}")

@@ -1,0 +1,112 @@
+"""`indexes`: what MongoDB needs once, and what it is to be rid of once."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Annotated, Any, Final
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from flinkjobs.cli.exit_codes import Exit
+from flinkjobs.cli.output import Output, table
+from flinkjobs.cli.session import JsonOption, session_of
+from flinkjobs.domain.errors import StoreRefusedError
+from flinkjobs.domain.text import counted
+from flinkjobs.entrypoints import clients
+from flinkjobs.ports.store_admin import StoreAdmin, UnreadableDate
+
+UNREADABLE_SHOWN: Final = 100
+"""Unreadable values told one by one; the count is always whole."""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("indexes")(indexes)
+
+
+def indexes(
+    context: typer.Context,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change nothing; say what would be done.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Create missing indexes, and turn the old platform's text dates into dates. Repeating it is harmless."""
+    session = session_of(context, is_json=json)
+    out = session.out
+    with clients.store_admin(session.connection.settings()) as admin:
+        created, refused = _create(admin, dry_run=dry_run)
+        report = {"dry_run": dry_run, "created": created, **_convert(out, admin, dry_run=dry_run)}
+    if out.is_json:
+        out.json(report)
+    else:
+        _show(out, report)
+    if refused is not None:
+        raise refused
+    raise typer.Exit(Exit.FAILED if report["unreadable_count"] else Exit.OK)
+
+
+def _create(admin: StoreAdmin, *, dry_run: bool) -> tuple[list[str], StoreRefusedError | None]:
+    """Creates the missing indexes: which these were, and why one could not be created."""
+    missing = admin.missing_indexes()
+    if dry_run or not missing:
+        return list(missing), None
+    try:
+        admin.ensure_indexes()
+    except StoreRefusedError as error:
+        still_missing = admin.missing_indexes()
+        return [name for name in missing if name not in still_missing], error
+    return list(missing), None
+
+
+def _convert(out: Output, admin: StoreAdmin, *, dry_run: bool) -> dict[str, Any]:
+    records = converted = values = conflicts = 0
+    unreadable: list[UnreadableDate] = []
+    unreadable_count = 0
+    bar = Progress(
+        TextColumn("converting dates"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=out.console,
+        transient=True,
+    )
+    with bar if out.is_live else nullcontext():
+        task = bar.add_task("", total=admin.count_text_dates())
+        for batch in admin.convert_dates(dry_run=dry_run):
+            records += batch.records
+            converted += batch.converted
+            values += batch.values
+            conflicts += batch.conflicts
+            unreadable_count += len(batch.unreadable)
+            unreadable += batch.unreadable[: UNREADABLE_SHOWN - len(unreadable)]
+            bar.update(task, completed=records)
+    return {
+        "records": records,
+        "converted": converted,
+        "values": values,
+        "conflicts": conflicts,
+        "unreadable_count": unreadable_count,
+        "unreadable": [
+            {"job_id": found.job_id, "field": found.field, "text": found.text} for found in unreadable
+        ],
+    }
+
+
+def _show(out: Output, report: dict[str, Any]) -> None:
+    is_dry = report["dry_run"]
+    for name in report["created"]:
+        out.line(f"index {name}: {'would be created' if is_dry else 'created'}")
+    if not report["created"]:
+        out.line("No index is missing.")
+    verb = "would be converted" if is_dry else "converted"
+    out.line(f"{report['converted']} of {counted(report['records'], 'record')} with dates as text {verb}.")
+    if report["conflicts"]:
+        told = f"{counted(report['conflicts'], 'record')} written by somebody else meanwhile; run it again."
+        out.line(told, style="yellow")
+    if report["unreadable_count"]:
+        told = f"{counted(report['unreadable_count'], 'value')} left as found, being no date:"
+        out.line(told, style="red")
+        rows = [(found["job_id"], found["field"], found["text"]) for found in report["unreadable"]]
+        out.show(table(("Job", "Field", "Value"), rows))

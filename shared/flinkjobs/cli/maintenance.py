@@ -1,0 +1,198 @@
+"""`sync`, `cleanup` and `metrics`: the functions' own work, by hand."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final
+
+import typer
+from rich.text import Text
+
+from flinkjobs.cli.client import Connection, Document
+from flinkjobs.cli.exit_codes import Exit
+from flinkjobs.cli.formatting import seconds, trouble
+from flinkjobs.cli.output import Output, status_text, table
+from flinkjobs.cli.session import JsonOption, session_of
+from flinkjobs.domain.records import Status
+from flinkjobs.domain.text import counted
+
+RATES: Final = {
+    "Failed, of all": "failure_rate_percent",
+    "Failed in Flink, of those over": "honest_failure_rate_percent",
+}
+DURATIONS: Final = {
+    "FINISHED took on average": "average",
+    "at least": "min",
+    "at most": "max",
+    "half of them up to": "p50",
+    "95 % of them up to": "p95",
+}
+"""The rows of the figures below the statuses, and what each is called in the JSON."""
+
+_FLINK_JOB_ID: Final = re.compile(r"[0-9a-f]{32}")
+_K8S_JOB_NAME: Final = re.compile(r"flink-py-.*-[0-9a-f]{8}")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command("sync")(sync)
+    app.command("cleanup")(cleanup)
+    app.command("metrics")(metrics)
+
+
+def sync(
+    context: typer.Context,
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="ID...", help="Only these jobs, by any of their three ids."),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Run one synchronisation pass now, over all open records or over those given."""
+    session = session_of(context, is_json=json)
+    connection, out = session.connection, session.out
+    job_ids = [job_id_of(connection, given) for given in ids] if ids else None
+    report = _pass_over(connection, job_ids)
+    if out.is_json:
+        out.json(report)
+    else:
+        _show_pass(out, report, job_ids)
+    is_good = report["complete"] and not told_by(report)
+    raise typer.Exit(Exit.OK if is_good else Exit.FAILED)
+
+
+def _pass_over(connection: Connection, job_ids: list[str] | None) -> Document:
+    """The report of a pass. For one job, the page's own way helps where sync is closed to us."""
+    only = connection.sync_one(job_ids[0]) if job_ids is not None and len(job_ids) == 1 else None
+    return connection.sync(job_ids) if only is None else only
+
+
+def told_by(report: Document) -> list[str]:
+    """What went wrong in a pass, a line each: its errors, and the clusters that did not answer."""
+    away = [
+        f"Flink cluster {name} did not answer: {seen['error']}"
+        for name, seen in report["clusters"].items()
+        if not seen["reachable"]
+    ]
+    return [*away, *(f"{error['code']}: {error['message']}" for error in report["errors"])]
+
+
+def job_id_of(connection: Connection, any_id: str) -> str:
+    """The `job_id` of a job that is named by any of its ids.
+
+    Raises:
+        NotFoundError: there is no such job.
+    """
+    if _FLINK_JOB_ID.fullmatch(any_id) or _K8S_JOB_NAME.fullmatch(any_id):
+        return str(connection.show(any_id)["job"]["job_id"])
+    return any_id
+
+
+def _show_pass(out: Output, report: Document, job_ids: list[str] | None) -> None:
+    if report["skipped"]:
+        out.line("Skipped: another pass is under way.")
+        return
+    changed = ", ".join(f"{count} became {status}" for status, count in report["changed"].items())
+    out.line(
+        f"Looked at {counted(report['scanned'], 'record')} in {seconds(report['duration_seconds'])}: "
+        f"{changed or 'nothing changed'}, {report['unchanged']} unchanged, "
+        f"{counted(report['resolved'], 'Flink Job ID')} found, {report['unresolved']} still without one."
+    )
+    if job_ids is not None and report["scanned"] < len(set(job_ids)):
+        out.note("Some of these were not looked at: they are over, or there is no such record.")
+    if report["conflicts"]:
+        conflicts = counted(report["conflicts"], "record")
+        out.line(f"{conflicts} written by another pass at the same time, and left alone.")
+    if not report["complete"]:
+        out.line("The time did not suffice for all of them: the next pass goes on.", style="yellow")
+    _show_errors(out, report["errors"])
+    rows = [
+        (name, "yes" if seen["reachable"] else "NO", seen["jobs"], seen["error"])
+        for name, seen in report["clusters"].items()
+    ]
+    if rows:
+        out.show(table(("Flink cluster", "Reachable", "Jobs", "Error"), rows))
+
+
+def _show_errors(out: Output, errors: list[dict[str, Any]]) -> None:
+    if errors:
+        rows = [(error["job_id"], error["code"], error["message"]) for error in errors]
+        out.show(table(("Job", "Error", "Message"), rows))
+
+
+def cleanup(
+    context: typer.Context,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Delete nothing; say what would be deleted.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Delete the finished Kubernetes Jobs that are no longer needed, as the daily schedule does."""
+    session = session_of(context, is_json=json)
+    out = session.out
+    report = session.connection.cleanup(dry_run=dry_run)
+    if out.is_json:
+        out.json(report)
+    else:
+        _show_cleanup(out, report)
+    raise typer.Exit(Exit.FAILED if report["errors"] or report["skipped"] else Exit.OK)
+
+
+def _show_cleanup(out: Output, report: Document) -> None:
+    if report["skipped"]:
+        out.line("Skipped: another cleanup is under way.")
+        return
+    verb = "would be deleted" if report["dry_run"] else "deleted"
+    out.line(f"{report['deleted']} of {counted(report['scanned'], 'Kubernetes Job')} {verb}.")
+    for name in report["names"]:
+        out.line(name, indent=2)
+    if report["deleted"] > len(report["names"]):
+        out.line(f"and {report['deleted'] - len(report['names'])} more", indent=2)
+    if report["kept"]:
+        out.show(table(("Kept because", "Jobs"), list(report["kept"].items())))
+    if not report["complete"] and not report["dry_run"]:
+        out.note("More is to be deleted: the next run goes on.")
+    _show_errors(out, report["errors"])
+
+
+def metrics(context: typer.Context, json: JsonOption = False) -> None:
+    """Show the figures: how many jobs in which status, how long they took, how many failed."""
+    session = session_of(context, is_json=json)
+    out = session.out
+    figures = session.connection.metrics()
+    if out.is_json:
+        out.json(figures)
+        return
+    windows = figures["windows"]
+    rows: list[tuple[str | Text | None, ...]] = [
+        (status_text(status.value), *(found["by_status"].get(status.value, 0) for found in windows.values()))
+        for status in Status
+    ]
+    rows += [
+        (title, *(_percent(found[figure]) for found in windows.values())) for title, figure in RATES.items()
+    ]
+    rows += [
+        (title, *(seconds(found["durations"][figure]) for found in windows.values()))
+        for title, figure in DURATIONS.items()
+    ]
+    out.show(table(("Jobs submitted within", *windows), rows))
+    _show_freshness(out, figures)
+
+
+def _percent(value: float | None) -> str | None:
+    return None if value is None else f"{value:.1f} %"
+
+
+def _show_freshness(out: Output, figures: Document) -> None:
+    sync, cleaned = figures["sync"], figures["cleanup"]
+    if sync["last_complete_at"] is None:
+        out.line("No complete synchronisation yet.", style="red")
+    else:
+        told = f"Last complete synchronisation {seconds(sync['age_seconds'])} ago"
+        out.line(f"{told}{': too long' if sync['stale'] else ''}.", style="red" if sync["stale"] else "")
+    if cleaned["last_at"] is None:
+        out.line("No cleanup yet.")
+    else:
+        out.line(f"Last cleanup {seconds(cleaned['age_seconds'])} ago.")
+    for found in figures["troubles"]:
+        out.line(trouble(found), style="yellow")

@@ -1,0 +1,1 @@
+"""Checks the parts of an installation and names the cause of a failure."""

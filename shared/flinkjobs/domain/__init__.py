@@ -1,0 +1,1 @@
+"""Records, observations and the rules about them. Pure: no I/O, no clock."""

@@ -1,0 +1,78 @@
+"""The states of Flink and of a record, as tables.
+
+Flink's eleven job states are the same from 1.17 to 2.3:
+https://nightlies.apache.org/flink/flink-docs-stable/docs/internals/job_scheduling/#jobmanager-data-structures
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+from flinkjobs.domain.records import ReasonCode, Status
+
+STATUS_OF: Final[Mapping[str, Status]] = MappingProxyType(
+    {
+        "INITIALIZING": Status.CREATED,
+        "CREATED": Status.CREATED,
+        "RUNNING": Status.RUNNING,
+        "FAILING": Status.RUNNING,
+        "CANCELLING": Status.RUNNING,
+        "RESTARTING": Status.RUNNING,
+        "RECONCILING": Status.RUNNING,
+        "SUSPENDED": Status.SUSPENDED,
+        "FINISHED": Status.FINISHED,
+        "FAILED": Status.FAILED,
+        "CANCELED": Status.CANCELLED,
+    }
+)
+"""Status of a record by Flink's word. A word that is not here is kept raw and moves nothing.
+
+CANCELED has one L and CANCELLING two. SUSPENDED is not terminal: the JobManager lost leadership.
+"""
+
+TERMINAL_STATES: Final = frozenset({"FINISHED", "FAILED", "CANCELED"})
+"""Flink's globally terminal states: only these carry an end time."""
+
+FINAL: Final = frozenset({Status.FINISHED, Status.FAILED, Status.CANCELLED})
+"""A record with one of these never changes again."""
+
+OPEN: Final = frozenset({Status.CREATED, Status.RUNNING, Status.SUSPENDED})
+"""A pass looks at every record with one of these."""
+
+ENDED_WITHOUT_ID: Final = (
+    ReasonCode.K8S_REFUSED,
+    ReasonCode.K8S_JOB_MISSING,
+    ReasonCode.SUBMIT_FAILED,
+    ReasonCode.NO_JOB_SUBMITTED,
+    ReasonCode.LOG_UNAVAILABLE,
+)
+"""The reasons of a record that FAILED before Flink had a job of it."""
+
+LIVE_BY_PRECEDENCE: Final = (Status.RUNNING, Status.SUSPENDED, Status.CREATED)
+"""Of several jobs that are not all over, the first of these that any job has is the record's."""
+
+OVER_BY_PRECEDENCE: Final = (Status.FAILED, Status.CANCELLED, Status.FINISHED)
+"""Of several jobs that are all over, the first of these that any job has is the record's."""
+
+
+def combine(states: Sequence[str]) -> tuple[Status, str] | None:
+    """The status of a record whose jobs are in these Flink states, and the state that decided it.
+
+    Args:
+        states: Flink's words, one per job, at least one.
+
+    Returns:
+        (status, Flink's word); None when no word is known, which moves nothing. A word that is not
+        known counts as a job that is not over.
+    """
+    live = [state for state in states if state not in TERMINAL_STATES]
+    wanted = LIVE_BY_PRECEDENCE if live else OVER_BY_PRECEDENCE
+    for status in wanted:
+        for state in live or states:
+            if STATUS_OF.get(state) is status:
+                # One job has ended and the next has not begun: the script as a whole is under way.
+                under_way = status is Status.CREATED and len(live) < len(states)
+                return (Status.RUNNING if under_way else status), state
+    return None

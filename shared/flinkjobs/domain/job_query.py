@@ -1,0 +1,83 @@
+"""A query for a page of the list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final, TypeAlias
+
+from flinkjobs.domain.records import JobRecord, Status, UnreadableRecord
+
+DEFAULT_LIMIT: Final = 50
+
+
+class Form(StrEnum):
+    """In which form a record holds `submitted_at`."""
+
+    DATE = "date"
+    TEXT = "text"
+    """An ISO 8601 text, as the old platform wrote it."""
+    OTHER = "other"
+    """Neither; as a rule it is missing. Such a record cannot be read, and is listed last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a record stands in its stream.
+
+    Attributes:
+        at: its `submitted_at`: milliseconds since 1970 of a DATE, a TEXT as it is, else None.
+        id: its `_id`, written so that the store can read it again.
+    """
+
+    at: int | str | None
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One record of a list.
+
+    Attributes:
+        time: `submitted_at`; None where it cannot be read.
+        details: what only people need of the document; `updated_at` of them as a time, or None.
+    """
+
+    place: Place
+    time: datetime | None
+    record: JobRecord | UnreadableRecord
+    details: Mapping[str, Any]
+
+
+Places: TypeAlias = Mapping[Form, Place | None]
+"""The streams that are not at their end: the place of the last record shown, or None at the beginning."""
+
+BEGINNING: Final[Places] = dict.fromkeys(Form)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which records are wanted; None or empty asks nothing.
+
+    Attributes:
+        text: see `docs/openapi.yaml`, parameter `q`.
+        since: submitted then or later.
+        before: submitted earlier than then.
+    """
+
+    statuses: tuple[Status, ...] = ()
+    template_id: str | None = None
+    text: str | None = None
+    since: datetime | None = None
+    before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A request for one page."""
+
+    wanted: Filter = field(default_factory=Filter)
+    limit: int = DEFAULT_LIMIT
+    after: Places = field(default_factory=lambda: BEGINNING)

@@ -1,0 +1,153 @@
+"""Kubernetes objects as small values: only the fields that a decision needs, read from raw JSON.
+
+A field that a server omits has its default here, and a field nobody needs is not read: lists of tens
+of thousands of objects stay small, and an unknown field of a newer API server disturbs nobody.
+
+API reference: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from flinkjobs.domain.naming import SUBMIT_CONTAINER
+from flinkjobs.domain.observations import JobPhase
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A container that does not run yet."""
+
+    reason: str
+    message: str
+
+
+class Terminated(msgspec.Struct, frozen=True):
+    """A container that has ended.
+
+    Attributes:
+        message: what it wrote to its termination message path, or with `FallbackToLogsOnError` the
+            tail of a failed container's log.
+    """
+
+    exit_code: int
+    reason: str
+    message: str
+
+
+class Container(msgspec.Struct, frozen=True):
+    """Status of one container; `state` is None while it runs."""
+
+    name: str
+    state: Waiting | Terminated | None
+    is_init: bool = False
+
+
+class Pod(msgspec.Struct, frozen=True):
+    """One pod of a submitter's Job.
+
+    Attributes:
+        phase: Pending, Running, Succeeded, Failed or Unknown.
+        reason: e.g. Evicted; "" when there is none.
+        unschedulable: message of the condition `PodScheduled=False`; None when it is scheduled.
+        started_at: when its node took it up, before any image was pulled.
+    """
+
+    name: str
+    uid: str
+    job_name: str
+    created_at: datetime | None
+    phase: str
+    reason: str = ""
+    message: str = ""
+    unschedulable: str | None = None
+    containers: tuple[Container, ...] = ()
+    started_at: datetime | None = None
+
+    @property
+    def submit(self) -> Container | None:
+        """The container that runs `flink run`: by its name, else the only one."""
+        own = [container for container in self.containers if not container.is_init]
+        named = [container for container in own if container.name == SUBMIT_CONTAINER]
+        return named[0] if named else own[0] if len(own) == 1 else None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of this pod will run any more."""
+        return self.phase in ("Succeeded", "Failed")
+
+
+class KubernetesJob(msgspec.Struct, frozen=True):
+    """One Job.
+
+    Attributes:
+        job_id: exact job id from the annotation; "" when the Job carries none.
+        ended: `reason: message` of the failing condition; None unless FAILED.
+        finished_at: `lastTransitionTime` of the terminal condition: `completionTime` exists on
+            success only.
+        deleting: a deletion is under way.
+    """
+
+    name: str
+    uid: str
+    job_id: str
+    phase: JobPhase
+    created_at: datetime | None
+    ended: str | None = None
+    finished_at: datetime | None = None
+    deleting: bool = False
+
+
+class Kind(StrEnum):
+    """The kinds of object that belong to a submission."""
+
+    JOB = "Job"
+    POD = "Pod"
+    CONFIG_MAP = "ConfigMap"
+
+
+class Leftover(msgspec.Struct, frozen=True):
+    """An object of a submission as cleanup sees it: whose it is, and since when it is over.
+
+    Attributes:
+        resource_version: changes with every change of the object.
+        job_id: exact job id from the annotation; "" when the object carries none.
+        job_name: of the Job that it is, or belongs to.
+        job_uid: of that Job; "" where the object does not tell.
+        has_owner: another object is responsible for it, and takes it along when it goes.
+        phase: ACTIVE while a pod may still run; of a ConfigMap always COMPLETE.
+        over_since: of a ConfigMap, when it was created.
+        deleting: a deletion is under way.
+        unreadable: why the object cannot be read; "" when it can.
+    """
+
+    kind: Kind
+    name: str
+    uid: str
+    resource_version: str
+    job_id: str = ""
+    job_name: str = ""
+    job_uid: str = ""
+    has_owner: bool = False
+    phase: JobPhase = JobPhase.ACTIVE
+    over_since: datetime | None = None
+    deleting: bool = False
+    unreadable: str = ""
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One event about a Job or a pod."""
+
+    about_kind: str
+    about_name: str
+    reason: str
+    message: str
+    last_seen: datetime | None
+
+
+def by_age(pods: Iterable[Pod]) -> list[Pod]:
+    """The pods of a Job in the order of their creation."""
+    return sorted(pods, key=lambda pod: (pod.created_at is None, pod.created_at, pod.name))

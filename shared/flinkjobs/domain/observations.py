@@ -1,0 +1,200 @@
+"""What was observed of a record in Kubernetes and Flink."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Final, Protocol, TypeAlias
+
+import msgspec
+
+from flinkjobs.domain.records import IdSource, ReasonCode
+
+# --- observations ---------------------------------------------------------------------------------
+
+
+class Missing(msgspec.Struct, frozen=True):
+    """The peer is there, and says that it does not know the thing asked for."""
+
+
+class Unreachable(msgspec.Struct, frozen=True):
+    """The peer could not be asked, or its answer was not one. Decides nothing.
+
+    Attributes:
+        error: what happened, one line.
+    """
+
+    error: str
+
+
+class FlinkJob(msgspec.Struct, frozen=True, gc=False):
+    """One Flink job as a cluster or a History Server described it.
+
+    Attributes:
+        start_time: when INITIALIZING began; None where Flink names none.
+        end_time: None unless globally terminal (Flink answers -1 until then).
+        failure: root exception, only where it was asked for.
+    """
+
+    id: str
+    name: str
+    state: str
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    failure: str | None = None
+
+
+FlinkObservation: TypeAlias = FlinkJob | Missing | Unreachable
+
+NamedJobs: TypeAlias = tuple[FlinkJob, ...] | Unreachable
+"""The Flink jobs that are named like a record."""
+
+
+class OverviewEntry(Protocol):
+    """One job as an overview shows it; times in milliseconds since 1970, not positive where there is none."""
+
+    @property
+    def name(self) -> str:
+        """As in `FlinkJob`."""
+
+    @property
+    def state(self) -> str:
+        """As in `FlinkJob`."""
+
+    @property
+    def start_ms(self) -> int:
+        """When INITIALIZING began."""
+
+    @property
+    def end_ms(self) -> int:
+        """When it ended."""
+
+
+class Overview(Mapping[str, FlinkJob]):
+    """Every job that a cluster or a History Server knows, by id.
+
+    Holds the entries as they were decoded and makes a `FlinkJob` only of one that is asked for: of ten
+    thousand jobs a pass needs a few hundred.
+    """
+
+    __slots__ = ("entries", "unreadable")
+
+    def __init__(self, entries: Mapping[str, OverviewEntry], unreadable: Sequence[str | None] = ()) -> None:
+        """Args:
+        entries: by Flink Job ID.
+        unreadable: the names of the jobs whose entries could not be read; None for a name that could not.
+        """
+        self.entries: Final = entries
+        self.unreadable: Final = unreadable
+
+    def __getitem__(self, flink_job_id: str) -> FlinkJob:
+        entry = self.entries[flink_job_id]
+        return FlinkJob(
+            id=flink_job_id,
+            name=entry.name,
+            state=entry.state,
+            start_time=time_of(entry.start_ms),
+            end_time=time_of(entry.end_ms),
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def time_of(milliseconds: int) -> datetime | None:
+    """Flink's time. It writes -1 (and 0 before the start) where there is none yet."""
+    return _EPOCH + timedelta(milliseconds=milliseconds) if milliseconds > 0 else None
+
+
+class JobPhase(StrEnum):
+    """How far a Kubernetes Job is, by its conditions."""
+
+    ACTIVE = "ACTIVE"
+    SUSPENDED = "SUSPENDED"
+    COMPLETE = "COMPLETE"
+    FAILED = "FAILED"
+
+
+class LogState(StrEnum):
+    """What could be learned from the submitter's output."""
+
+    READ = "READ"
+    """Every pod of the Job was read, by termination message or log."""
+    RUNNING = "RUNNING"
+    """A pod still runs or waits; what it printed so far was read."""
+    GONE = "GONE"
+    """At least one pod's output does not exist any more, or is too long to be read whole."""
+    UNREACHABLE = "UNREACHABLE"
+    """The API server could not be asked for it this time."""
+
+
+class FoundId(msgspec.Struct, frozen=True):
+    """A Flink Job ID in a submitter's output."""
+
+    id: str
+    source: IdSource
+
+
+class Submitter(msgspec.Struct, frozen=True):
+    """The Kubernetes Job of a record, its pods and their output, boiled down.
+
+    Attributes:
+        phase: by the Job's conditions, never by its pod counts.
+        ended: the Job's own words when it failed, e.g. `DeadlineExceeded: …`; else None.
+        ids: in the order printed, pods in the order of their creation, without repeats.
+        log: what of the output could be read.
+        telling: the lines that name the cause of a failed submission, cut; "" when there are none.
+        trouble: why it does not start, found by `diagnose`; `since` is filled in by `decide`.
+        named: the Flink jobs named like the record and started after it, in that order, where they were
+            looked for; None when nobody looked.
+        unread: the error that came instead of a log, where `log` is UNREACHABLE.
+    """
+
+    phase: JobPhase
+    ended: str | None = None
+    ids: tuple[FoundId, ...] = ()
+    log: LogState = LogState.READ
+    telling: str = ""
+    trouble: tuple[ReasonCode, str] | None = None
+    named: NamedJobs | None = None
+    unread: str = ""
+
+
+class NoKubernetesJob(msgspec.Struct, frozen=True):
+    """The API server answered that the record's Job does not exist.
+
+    Its pods may be there without it: somebody deleted the Job alone. What they say counts as ever, but not
+    what they do not say: there may have been others.
+
+    Attributes:
+        ids, telling, named, unread: as in `Submitter`.
+        log: GONE also where no pod is left.
+    """
+
+    ids: tuple[FoundId, ...] = ()
+    log: LogState = LogState.GONE
+    telling: str = ""
+    named: NamedJobs | None = None
+    unread: str = ""
+
+
+SubmitterObservation: TypeAlias = Submitter | NoKubernetesJob | Unreachable
+
+
+class Observation(msgspec.Struct, frozen=True):
+    """All that one pass saw of one record.
+
+    Attributes:
+        submitter: None when it was not asked for, because the record needs nothing of it.
+        flink: by Flink Job ID: of every id the record knows and every id found in this pass.
+    """
+
+    submitter: SubmitterObservation | None = None
+    flink: Mapping[str, FlinkObservation] = msgspec.field(default_factory=dict)

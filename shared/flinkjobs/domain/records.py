@@ -1,0 +1,208 @@
+"""The values everything else speaks of: records, what was observed, what is to be done, reports.
+
+All of them are frozen: a new state is a new value. Times are aware UTC datetimes, durations are
+seconds unless a name says otherwise. Enums keep the spelling that MongoDB, Flink or Kubernetes use.
+They are `msgspec.Struct`s, which are made, copied and compared several times as fast as dataclasses; to
+define one takes next to no time, where a dataclass is compiled in every cold start.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+import msgspec
+
+
+class Status(StrEnum):
+    """The status of a record, as MongoDB holds it and people see it."""
+
+    CREATED = "CREATED"
+    RUNNING = "RUNNING"
+    SUSPENDED = "SUSPENDED"
+    FINISHED = "FINISHED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    LOST = "LOST"
+
+
+class IdSource(StrEnum):
+    """Where a Flink Job ID was found."""
+
+    TERMINATION_MESSAGE = "TERMINATION_MESSAGE"
+    LOG = "LOG"
+    JOB_NAME = "JOB_NAME"
+    RECORD = "RECORD"
+    """The record held it already, without saying from where: written by the old platform."""
+
+
+class ReasonCode(StrEnum):
+    """Why a record is not moving, or why it ended as it did."""
+
+    IMAGE_PULL = "IMAGE_PULL"
+    UNSCHEDULABLE = "UNSCHEDULABLE"
+    CONFIG = "CONFIG"
+    QUOTA = "QUOTA"
+    MOUNT = "MOUNT"
+    OOM = "OOM"
+    EVICTED = "EVICTED"
+    POD_START = "POD_START"
+    K8S_REFUSED = "K8S_REFUSED"
+    K8S_JOB_MISSING = "K8S_JOB_MISSING"
+    K8S_JOB_UNKNOWN = "K8S_JOB_UNKNOWN"
+    K8S_JOB_SUSPENDED = "K8S_JOB_SUSPENDED"
+    SUBMIT_FAILED = "SUBMIT_FAILED"
+    NO_JOB_SUBMITTED = "NO_JOB_SUBMITTED"
+    LOG_UNAVAILABLE = "LOG_UNAVAILABLE"
+    ID_UNCONFIRMED = "ID_UNCONFIRMED"
+    JOB_FAILED = "JOB_FAILED"
+    OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """A cause, for programs (`code`) and for people (`message`, cut to a stated length).
+
+    Attributes:
+        since: when this cause was first seen; it stays while the code stays.
+    """
+
+    code: ReasonCode
+    message: str
+    since: datetime
+
+
+class FlinkJobRef(msgspec.Struct, frozen=True, gc=False):
+    """One Flink job that a record's script submitted, and the last that Flink said of it.
+
+    Attributes:
+        id: 32 lower-case hex digits.
+        source: where the id was found.
+        confirmed: Flink itself has answered for this id at least once. A script can print the
+            CLI's line with an id that never existed; such an id decides nothing.
+        state: Flink's own word, raw; None until confirmed.
+        start_time: the earliest start Flink ever named: it resets when a JobManager fails over.
+        end_time: set once `state` is globally terminal.
+        failure: root exception of a FAILED job, cut.
+        missing_since: set while a reachable cluster does not know this job.
+        missing_passes: in how many passes since then that was so; counted up to two.
+    """
+
+    id: str
+    source: IdSource
+    confirmed: bool = False
+    state: str | None = None
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    failure: str | None = None
+    missing_since: datetime | None = None
+    missing_passes: int = 0
+
+
+class DocumentId:
+    """The store's own name of a document: no part of what a record says, so each is equal to every other.
+
+    Attributes:
+        value: for the store alone.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        self.value: Final = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DocumentId)
+
+    def __hash__(self) -> int:
+        return hash(DocumentId)
+
+
+class JobRecord(msgspec.Struct, frozen=True, gc=False):
+    """What a synchronisation pass needs of one document of `flink_jobs`.
+
+    Attributes:
+        job_id: `{template_id}_{milliseconds}`, unique.
+        k8s_job_name: name of the submitter's Kubernetes Job; None in documents of the old platform.
+        cluster: name of the Flink cluster in the settings.
+        flink_state: Flink's raw word for the job that decides `status`.
+        flink_jobs: every Flink job found, in the order the CLI printed them.
+        submitter_done: the submitter has ended and its output was read: no further id will come.
+        dropped_ids: ids that were printed but that no cluster has ever known.
+        start_time: Flink's earliest start over all jobs.
+        end_time: Flink's latest end over all jobs; None until all are over.
+        duration: seconds with milliseconds' precision, end - start by Flink's clock.
+        reason: see `Reason`.
+        missing_since: earliest `missing_since` of its jobs.
+        in_flight_until: until then a submission is under way that will create its Kubernetes Job; None
+            once that is there.
+        revision: counts the writes; every write is conditional on it being as read.
+        document_id: the store's own name of the document that was read, by which it is written: a job id of
+            the old platform may occur twice.
+    """
+
+    job_id: str
+    status: Status
+    submitted_at: datetime
+    k8s_job_name: str | None = None
+    cluster: str = "default"
+    flink_state: str | None = None
+    flink_jobs: tuple[FlinkJobRef, ...] = ()
+    submitter_done: bool = False
+    dropped_ids: tuple[str, ...] = ()
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    duration: float | None = None
+    reason: Reason | None = None
+    missing_since: datetime | None = None
+    in_flight_until: datetime | None = None
+    revision: int | None = None
+    document_id: DocumentId = DocumentId(None)
+
+    @property
+    def flink_job_id(self) -> str | None:
+        """The first confirmed id, else the first id, else None."""
+        for ref in self.flink_jobs:
+            if ref.confirmed:
+                return ref.id
+        return self.flink_jobs[0].id if self.flink_jobs else None
+
+    @property
+    def flink_job_ids(self) -> tuple[str, ...]:
+        """All ids, in the order the CLI printed them."""
+        return tuple(ref.id for ref in self.flink_jobs)
+
+
+class AtRest(NamedTuple):
+    """A record of which a pass needs to know no more unless Flink says something new.
+
+    Its submitter is done, nothing is known to be wrong with it (no `reason`, nothing missing, nothing
+    dropped), and it has one Flink job, which is confirmed, not over, and agrees with the record in state and
+    start.
+
+    Attributes:
+        start_ms: Flink's, milliseconds since 1970.
+    """
+
+    cluster: str
+    status: str
+    flink_job_id: str
+    state: str
+    start_ms: int
+
+
+class Skipped(msgspec.Struct, frozen=True):
+    """So many records at rest were passed over without being read whole."""
+
+    count: int
+
+
+class UnreadableRecord(msgspec.Struct, frozen=True):
+    """A document that is no record; it costs itself only.
+
+    Attributes:
+        error: what is wrong with it, one line.
+    """
+
+    job_id: str
+    error: str

@@ -1,0 +1,1 @@
+"""Composition roots: one module per function and one for the command."""

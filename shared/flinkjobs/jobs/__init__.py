@@ -1,0 +1,1 @@
+"""The read side: list, details, statistics, Prometheus metrics."""

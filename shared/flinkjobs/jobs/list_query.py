@@ -1,0 +1,207 @@
+"""What a list of records is asked for, and how its pages follow each other. Pure.
+
+The old platform wrote `submitted_at` as text where dates belong, and MongoDB sorts texts and dates apart. A
+list is therefore read as up to three streams, one per form of `submitted_at`, each in the order of its index,
+and merged here by time. A cursor holds the place in each stream, by `submitted_at` and `_id` of the last
+record shown: a record that arrives meanwhile moves nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+from flinkjobs.domain.errors import NAMELESS, BadRequestError, Fault, tell
+from flinkjobs.domain.job_query import BEGINNING, DEFAULT_LIMIT, Filter, Form, Place, Places, Query, Row
+from flinkjobs.domain.records import Status
+from flinkjobs.domain.text import cut
+
+T = TypeVar("T")
+MAX_LIMIT: Final = 200
+MAX_TEXT: Final = 200
+MAX_CURSOR: Final = 4_000
+
+_DIGEST_BYTES: Final = 12
+_NO_TEXT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters, and halves of surrogate pairs, which UTF-8 cannot hold."""
+
+
+def parse_query(pairs: Iterable[tuple[str, str]]) -> Query:
+    """Reads the parameters of a list; an empty value counts as not given.
+
+    Raises:
+        BadRequestError: one is unknown, twice there, or wrong; every fault at once.
+    """
+    given, faults = _given(pairs)
+    parsed: dict[str, Any] = {}
+    for name, parse in _PARSERS.items():
+        if given.get(name, ""):
+            try:
+                parsed[name] = parse(given[name])
+            except ValueError as error:
+                faults.append(Fault(f"query:{name}", str(error)))
+    since, before = parsed.get("from"), parsed.get("to")
+    if since is not None and before is not None and since >= before:
+        faults.append(Fault("query:from", "must be earlier than `to`"))
+    wanted = Filter(parsed.get("status", ()), parsed.get("template_id"), parsed.get("q"), since, before)
+    after: Places = BEGINNING
+    if "cursor" in parsed and not faults:
+        try:
+            after = read_cursor(parsed["cursor"], wanted)
+        except ValueError as error:
+            faults.append(Fault("query:cursor", str(error)))
+    if faults:
+        raise BadRequestError(cut(tell(faults)), tuple(faults))
+    return Query(wanted, parsed.get("limit", DEFAULT_LIMIT), after)
+
+
+def _given(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, str], list[Fault]]:
+    """The values by name, and a fault for each name that is unknown or there twice."""
+    given: dict[str, str] = {}
+    faults: list[Fault] = []
+    for name, value in pairs:
+        if name not in _PARSERS:
+            pointer = f"query:{cut(name, 80) or NAMELESS}"
+            faults.append(Fault(pointer, f"is not known here; known: {', '.join(_PARSERS)}"))
+        elif name in given:
+            faults.append(Fault(f"query:{name}", "is there twice"))
+        given[name] = value
+    return given, faults
+
+
+def _statuses(text: str) -> tuple[Status, ...]:
+    words = text.split(",")
+    for word in words:
+        if word not in Status.__members__:
+            raise ValueError(f"must be words of {', '.join(Status)}, separated by commas")
+    return tuple(status for status in Status if status in words)
+
+
+def _text(text: str) -> str:
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"must be at most {MAX_TEXT} characters long")
+    if _NO_TEXT.search(text):
+        raise ValueError("must not hold control characters")
+    return text
+
+
+def _limit(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= MAX_LIMIT:
+        raise ValueError(f"must be a whole number from 1 to {MAX_LIMIT}")
+    return int(text)
+
+
+def _time(text: str) -> datetime:
+    try:
+        read = datetime.fromisoformat(text)
+        return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("must be a time of ISO 8601, like 2025-11-01T12:00:00Z") from None
+
+
+def _cursor(text: str) -> str:
+    if len(text) > MAX_CURSOR:
+        raise ValueError(_NO_CURSOR)
+    return text
+
+
+_NO_CURSOR: Final = "is no `next_cursor` of a list with these filters"
+
+_PARSERS: Final[Mapping[str, Callable[[str], Any]]] = {
+    "status": _statuses,
+    "template_id": _text,
+    "q": _text,
+    "from": _time,
+    "to": _time,
+    "limit": _limit,
+    "cursor": _cursor,
+}
+
+
+def write_cursor(places: Places, wanted: Filter) -> str | None:
+    """The cursor that goes on from these places; None when every stream is at its end.
+
+    It carries a digest over itself and the filters: one that was altered, or is used with other filters, is
+    noticed. It holds no secret: whoever forges one gets another place in the same list.
+    """
+    if not places:
+        return None
+    held = {form.value: None if place is None else [place.at, place.id] for form, place in places.items()}
+    payload = json.dumps(held, separators=(",", ":"), sort_keys=True).encode()
+    return base64.urlsafe_b64encode(_digest(payload, wanted) + payload).decode().rstrip("=")
+
+
+def read_cursor(text: str, wanted: Filter) -> Places:
+    """The places of a cursor that `write_cursor` made for the same filters.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        digest, payload = raw[:_DIGEST_BYTES], raw[_DIGEST_BYTES:]
+        held: dict[str, Any] = json.loads(payload) if digest == _digest(payload, wanted) else {}
+        places = {Form(form): _place(Form(form), place) for form, place in held.items()}
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        places = {}
+    if not places:
+        raise ValueError(_NO_CURSOR)
+    return places
+
+
+def _place(form: Form, held: Any) -> Place | None:
+    if held is None:
+        return None
+    at, id_ = held
+    if not isinstance(at, _TYPE_OF_AT[form]) or not isinstance(id_, str):
+        raise TypeError(_NO_CURSOR)
+    if isinstance(at, int) and not -(2**63) <= at < 2**63:
+        raise ValueError(_NO_CURSOR)
+    f"{at}{id_}".encode()  # half a surrogate pair stands in no record
+    return Place(at, id_)
+
+
+_TYPE_OF_AT: Final[Mapping[Form, type[Any]]] = {Form.DATE: int, Form.TEXT: str, Form.OTHER: type(None)}
+
+
+def _digest(payload: bytes, wanted: Filter) -> bytes:
+    return hashlib.sha256(f"{wanted!r}\n".encode() + payload).digest()[:_DIGEST_BYTES]
+
+
+def merge(streams: Mapping[Form, Sequence[Row]], query: Query) -> tuple[list[Row], Places]:
+    """The newest rows of all streams, and where the next page begins.
+
+    Args:
+        streams: the next rows of each stream of `query.after`, in its own order: `query.limit + 1` of them,
+            or fewer at its end.
+        query: what was asked for.
+    """
+    chosen: list[Row] = []
+    taken = dict.fromkeys(streams, 0)
+    while len(chosen) < query.limit:
+        heads = {form: rows[taken[form]] for form, rows in streams.items() if taken[form] < len(rows)}
+        if not heads:
+            break
+        newest = max(heads, key=lambda form: _rank(form, heads[form]))
+        chosen.append(heads[newest])
+        taken[newest] += 1
+    rest: dict[Form, Place | None] = {}
+    for form, rows in streams.items():
+        if taken[form] < len(rows):
+            rest[form] = rows[taken[form] - 1].place if taken[form] else query.after[form]
+    return chosen, rest
+
+
+def _rank(form: Form, row: Row) -> tuple[int, datetime]:
+    """A time that cannot be read comes as soon as its stream comes to it: it must not hold the others up."""
+    if form is Form.OTHER:
+        return 0, _FIRST
+    return (2, _FIRST) if row.time is None else (1, row.time)
+
+
+_FIRST: Final = datetime.min.replace(tzinfo=UTC)

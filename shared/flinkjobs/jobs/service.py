@@ -1,0 +1,269 @@
+"""The read side: lists of records, one record with its whole story, the figures. Changes nothing.
+
+Everything is answered from the records; Kubernetes is asked for the pods and the log of one record, and when
+it does not answer, that is said instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from flinkjobs.domain.errors import (
+    FlinkjobsError,
+    JobNotFoundError,
+    PermanentError,
+    SyncUnavailableError,
+    TemporaryError,
+)
+from flinkjobs.domain.job_query import Row
+from flinkjobs.domain.kubernetes_objects import KubernetesJob, Pod, Waiting, by_age
+from flinkjobs.domain.naming import selector_of
+from flinkjobs.domain.observations import Missing
+from flinkjobs.domain.records import JobRecord, Status
+from flinkjobs.domain.submitter_log import KEPT_BYTES, lines_of, tail
+from flinkjobs.domain.text import cut
+from flinkjobs.jobs import problems, statistics
+from flinkjobs.jobs.list_query import merge, parse_query, write_cursor
+from flinkjobs.jobs.redaction import without_secrets
+from flinkjobs.jobs.timeline import story
+from flinkjobs.jobs.views import flink_job_view, job_view, kubectl_lines
+from flinkjobs.ports.kubernetes import TAIL_LINES, Cluster
+from flinkjobs.ports.read_store import ReadStore
+
+RUNS_LOOKED_AT: Final = 200
+"""Passes in which the beginning of an outage is looked for: ten hours of a pass every three minutes."""
+EXAMPLES: Final = 5
+"""Job ids that are named with a trouble."""
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """What the read side works with.
+
+    Attributes:
+        store: the records.
+        cluster: makes or returns Kubernetes; whatever it raises is said in the answer.
+        namespace: where the Kubernetes Jobs live.
+        ui_urls: address of each Flink cluster's web UI, by the cluster's name in the settings.
+        history_urls: address of its History Server's, likewise; None where it has none.
+        sync: has the sync function look at the record of a job id, and returns its report; None where its
+            address is not configured.
+        sync_period_seconds: how often a pass over all records is due.
+        clock: the time now, aware UTC.
+    """
+
+    store: ReadStore
+    cluster: Callable[[], Cluster]
+    namespace: str
+    ui_urls: Mapping[str, str]
+    history_urls: Mapping[str, str | None]
+    sync: Callable[[str], Mapping[str, Any]] | None
+    sync_period_seconds: int
+    clock: Callable[[], datetime]
+
+
+# --- the list ---------------------------------------------------------------------------------------
+
+
+def list_jobs(jobs: Jobs, query: Iterable[tuple[str, str]] = ()) -> dict[str, Any]:
+    """One page of records, newest first, and how many there are of each status.
+
+    Args:
+        jobs: what to work with.
+        query: parameters by name, as in a URL; see `docs/openapi.yaml`.
+
+    Raises:
+        BadRequestError: a parameter is unknown, there twice, or wrong.
+        StoreUnavailableError: the records could not be read.
+    """
+    asked = parse_query(query)
+    streams = {
+        form: jobs.store.rows(form, asked.wanted, after=place, limit=asked.limit + 1)
+        for form, place in asked.after.items()
+    }
+    rows, rest = merge(streams, asked)
+    counts = jobs.store.counts(asked.wanted)
+    return {
+        "jobs": [job_view(row) for row in rows],
+        "next_cursor": write_cursor(rest, asked.wanted),
+        "counts": {status.value: counts.get(status, 0) for status in Status},
+        "now": jobs.clock(),
+    }
+
+
+# --- one record -------------------------------------------------------------------------------------
+
+
+def show(jobs: Jobs, any_id: str) -> dict[str, Any]:
+    """One record with its Flink jobs, its story, its Kubernetes Job and the end of the submitter's log.
+
+    Args:
+        jobs: what to work with.
+        any_id: its `job_id`, `k8s_job_name` or any of its Flink Job IDs.
+
+    Raises:
+        JobNotFoundError: no record has this id.
+        StoreUnavailableError: the records could not be read.
+    """
+    row = _look_up(jobs, any_id)
+    details, shown = row.details, job_view(row)
+    record = row.record if isinstance(row.record, JobRecord) and "unreadable" not in shown else None
+    seen = _look_at_kubernetes(jobs, record) if record else _Seen()
+    return {
+        "job": shown,
+        "spec": without_secrets(details.get("spec")),
+        "flink_jobs": _flink_jobs(jobs, record) if record else [],
+        "story": story(record, details, seen.job, seen.pods) if record else [],
+        "kubernetes": _kubernetes(jobs, record, seen),
+        "log_tail": _log_tail(jobs, seen, _kept_log(details)),
+        "sync_now": record is not None and jobs.sync is not None,
+        "now": jobs.clock(),
+    }
+
+
+def _flink_jobs(jobs: Jobs, record: JobRecord) -> list[dict[str, Any]]:
+    addresses = jobs.ui_urls.get(record.cluster), jobs.history_urls.get(record.cluster)
+    return [flink_job_view(ref, *addresses) for ref in record.flink_jobs]
+
+
+def _look_up(jobs: Jobs, any_id: str) -> Row:
+    is_text = any_id.encode(errors="ignore").decode() == any_id  # no record holds half a surrogate pair
+    row = jobs.store.look_up(any_id) if is_text else None
+    if row is None:
+        raise JobNotFoundError(f"no record has the id {cut(any_id, 200)}")
+    return row
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What Kubernetes says of a record's Job.
+
+    Attributes:
+        job: None where it does not exist, or nobody could be asked.
+        pods: in the order of their creation.
+        error: what came instead of an answer.
+    """
+
+    job: KubernetesJob | None = None
+    pods: Sequence[Pod] = ()
+    error: str | None = None
+
+
+def _look_at_kubernetes(jobs: Jobs, record: JobRecord) -> _Seen:
+    if record.k8s_job_name is None:
+        return _Seen()
+    try:
+        cluster = jobs.cluster()
+        job = cluster.job(record.k8s_job_name)
+        if isinstance(job, Missing) or job.job_id not in ("", record.job_id):
+            return _Seen()
+        pods = by_age(pod for pod in cluster.pods(selector_of(record.job_id)) if pod.job_name == job.name)
+    except FlinkjobsError as error:
+        return _Seen(error=str(error))
+    return _Seen(job, pods)
+
+
+def _kubernetes(jobs: Jobs, record: JobRecord | None, seen: _Seen) -> dict[str, Any]:
+    name = record.k8s_job_name if record else None
+    is_told = name is not None and seen.error is None
+    return {
+        "namespace": jobs.namespace,
+        "job_name": name,
+        "found": seen.job is not None if is_told else None,
+        "error": seen.error,
+        "phase": seen.job.phase.value if seen.job else None,
+        "pods": [{"name": pod.name, "phase": pod.phase, "started_at": pod.started_at} for pod in seen.pods],
+        "kubectl": kubectl_lines(jobs.namespace, record.job_id, name) if record and name else [],
+    }
+
+
+def _log_tail(jobs: Jobs, seen: _Seen, kept: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The end of the log of the newest pod that printed something, else what was kept; or None."""
+    for pod in reversed(seen.pods):
+        container = pod.submit
+        if container is None or isinstance(container.state, Waiting):
+            continue
+        try:
+            text = jobs.cluster().pod_log(pod.name, container.name, tail=True)
+        except FlinkjobsError as error:
+            unread = {"text": "", "truncated": False, "pod": pod.name, "source": "pod", "error": str(error)}
+            return kept or unread
+        if isinstance(text, str) and text:
+            end = _end_of(text)
+            is_cut = end["truncated"] or text.count("\n") >= TAIL_LINES
+            return {"text": end["text"], "truncated": is_cut, "pod": pod.name, "source": "pod", "error": None}
+    return kept
+
+
+def _kept_log(details: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The end of the log that cleanup kept on the record."""
+    kept = details.get("submitter_log")
+    if not isinstance(kept, Mapping) or not isinstance(kept.get("text"), str):
+        return None
+    end, pod = _end_of(kept["text"]), kept.get("pod")
+    return {
+        "text": end["text"],
+        "truncated": end["truncated"] or bool(kept.get("truncated")),
+        "pod": pod if isinstance(pod, str) else None,
+        "source": "record",
+        "error": None,
+    }
+
+
+def _end_of(text: str) -> dict[str, Any]:
+    """The last lines, without the codes that steer a terminal."""
+    printed = "\n".join(lines_of(text)).encode(errors="replace").decode()
+    end = tail(printed, KEPT_BYTES)
+    return {"text": end, "truncated": end != printed}
+
+
+# --- sync now ---------------------------------------------------------------------------------------
+
+
+def sync_now(jobs: Jobs, any_id: str) -> dict[str, Any]:
+    """Has the sync function look at this one record now; returns its report.
+
+    Raises:
+        JobNotFoundError: no record has this id.
+        SyncUnavailableError: the sync function is not configured, or did not answer usefully.
+    """
+    job_id = _look_up(jobs, any_id).record.job_id
+    if jobs.sync is None:
+        raise SyncUnavailableError("SYNC_URL is not set: nobody can be asked to synchronise")
+    try:
+        return dict(jobs.sync(job_id))
+    except (TemporaryError, PermanentError) as error:
+        raise SyncUnavailableError(f"the sync function did not do it: {error}") from error
+
+
+# --- figures ----------------------------------------------------------------------------------------
+
+
+def metrics(jobs: Jobs) -> dict[str, Any]:
+    """The figures of every window, the state of sync and cleanup, and what stands still.
+
+    Raises:
+        StoreUnavailableError: the records could not be read.
+    """
+    now = jobs.clock().astimezone(UTC)
+    sync = statistics.sync_state(
+        jobs.store.last_runs(limit=RUNS_LOOKED_AT),
+        jobs.store.last_complete_run(),
+        now,
+        jobs.sync_period_seconds,
+    )
+    causes = jobs.store.causes(
+        created_before=now - problems.HELD_UP_AFTER,
+        failed_since=now - problems.TROUBLES_WITHIN,
+        examples=EXAMPLES,
+    )
+    return {
+        "now": now,
+        "windows": statistics.windows(jobs.store.tallies(now), now),
+        "sync": sync,
+        "cleanup": statistics.cleanup_state(jobs.store.last_cleanup(), now),
+        "troubles": problems.troubles(causes, sync, now),
+    }

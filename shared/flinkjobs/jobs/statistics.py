@@ -1,0 +1,216 @@
+"""The figures: how the jobs are distributed, how long they run, how many fail, and what stands still. Pure.
+
+Counted by `submitted_at`. A percentile is the nearest rank: the smallest duration that at least so many
+percent of the durations do not exceed, so always one that occurred.
+https://en.wikipedia.org/wiki/Percentile#The_nearest-rank_method
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from flinkjobs.domain.records import Status
+from flinkjobs.ports.read_store import Tally
+
+TEMPLATES_SHOWN: Final = 20
+STALE_AFTER_PERIODS: Final = 3
+
+HOUR: Final = timedelta(hours=1)
+DAY: Final = timedelta(days=1)
+
+BAR_ENDS: Final = (1, 5, 15, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 14_400, 28_800, 86_400)
+"""Seconds at which a bar of the durations' histogram ends; the last bar has no end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A span of time that ends now.
+
+    Attributes:
+        bucket: the step in which it is told over time; None for all times.
+        buckets: how many of them.
+    """
+
+    name: str
+    bucket: timedelta | None
+    buckets: int
+
+
+WINDOWS: Final = (
+    Window("24h", HOUR, 24),
+    Window("7d", DAY, 7),
+    Window("30d", DAY, 30),
+    Window("all", None, 0),
+)
+
+
+# --- windows ----------------------------------------------------------------------------------------
+
+
+def windows(tallies: Iterable[Tally], now: datetime) -> dict[str, Any]:
+    """The figures of each window, by its name."""
+    tallies = list(tallies)
+    return {window.name: _window(window, tallies, now) for window in WINDOWS}
+
+
+def _window(window: Window, tallies: Iterable[Tally], now: datetime) -> dict[str, Any]:
+    inside = [
+        tally for tally in tallies if window.bucket is None or _age(tally) < window.bucket * window.buckets
+    ]
+    by_template: dict[str | None, list[Tally]] = defaultdict(list)
+    for tally in inside:
+        by_template[tally.template_id].append(tally)
+    templates = [{"template_id": name, **_figures(those)} for name, those in by_template.items()]
+    templates.sort(key=lambda told: (-told["jobs"], told["template_id"] or ""))
+    figures = _figures(inside)
+    figures["templates"] = templates[:TEMPLATES_SHOWN]
+    if window.bucket is not None:
+        figures["over_time"] = _over_time(inside, window.bucket, window.buckets, now)
+    figures["duration_histogram"] = _histogram(_durations(inside))
+    return figures
+
+
+def _age(tally: Tally) -> timedelta:
+    """At least how old its records are; those whose age nobody knows belong to no window that has an end."""
+    if tally.age is None:
+        return timedelta.max
+    return timedelta(**{tally.unit: tally.age})
+
+
+def _figures(tallies: Sequence[Tally]) -> dict[str, Any]:
+    by_status: Counter[str | None] = Counter()
+    never_submitted = 0
+    for tally in tallies:
+        by_status[tally.status] += tally.count
+        if tally.status == Status.FAILED and not tally.has_id:
+            never_submitted += tally.count
+    jobs, failed = by_status.total(), by_status[Status.FAILED]
+    failed_in_flink = failed - never_submitted
+    return {
+        "jobs": jobs,
+        "by_status": {status.value: by_status[status] for status in Status},
+        "other": jobs - sum(by_status[status] for status in Status),
+        "durations": durations(_durations(tallies)),
+        "failure_rate_percent": _percent(failed, jobs),
+        "honest_failure_rate_percent": _percent(
+            failed_in_flink, failed_in_flink + by_status[Status.FINISHED]
+        ),
+        "failed_in_flink": failed_in_flink,
+        "never_submitted": never_submitted,
+        "lost": by_status[Status.LOST],
+    }
+
+
+def _durations(tallies: Iterable[Tally]) -> list[float]:
+    """Of the FINISHED jobs, shortest first."""
+    return sorted(
+        duration
+        for tally in tallies
+        if tally.status == Status.FINISHED
+        for duration in tally.durations
+        if math.isfinite(duration)
+    )
+
+
+def _percent(part: int, whole: int) -> float | None:
+    return part / whole * 100 if whole else None
+
+
+def durations(ordered: Sequence[float]) -> dict[str, Any]:
+    """Average, extremes and percentiles of durations, shortest first; without any, each is None."""
+    if not ordered:
+        return {"count": 0, **dict.fromkeys(("average", "min", "max", "p50", "p95"))}
+    return {
+        "count": len(ordered),
+        "average": math.fsum(ordered) / len(ordered),
+        "min": ordered[0],
+        "max": ordered[-1],
+        "p50": percentile(ordered, 50),
+        "p95": percentile(ordered, 95),
+    }
+
+
+def percentile(ordered: Sequence[float], percent: int) -> float:
+    """The nearest-rank percentile of values in ascending order, at least one."""
+    return ordered[max(-(-len(ordered) * percent // 100), 1) - 1]
+
+
+def _over_time(
+    tallies: Iterable[Tally], bucket: timedelta, buckets: int, now: datetime
+) -> list[dict[str, Any]]:
+    """The window in steps, oldest first."""
+    counted = [Counter[str | None]() for _ in range(buckets)]
+    for tally in tallies:
+        counted[buckets - 1 - _age(tally) // bucket][tally.status] += tally.count
+    begin = now - bucket * buckets
+    return [
+        {
+            "from": begin + bucket * step,
+            "to": begin + bucket * (step + 1),
+            "jobs": statuses.total(),
+            "by_status": {status.value: statuses[status] for status in Status},
+        }
+        for step, statuses in enumerate(counted)
+    ]
+
+
+def _histogram(ordered: Sequence[float]) -> list[dict[str, Any]]:
+    bars = Counter(bisect_left(BAR_ENDS, duration) for duration in ordered)
+    return [{"le": end, "count": bars[place]} for place, end in enumerate((*BAR_ENDS, None))]
+
+
+# --- sync and cleanup -------------------------------------------------------------------------------
+
+
+def sync_state(
+    runs: Sequence[Mapping[str, Any]], last_complete_at: datetime | None, now: datetime, period_seconds: int
+) -> dict[str, Any]:
+    """Whether the records are kept up, by the passes that left their report.
+
+    Args:
+        runs: the latest passes, newest first, as the store keeps them.
+        last_complete_at: when the latest complete one began.
+        now: the time now.
+        period_seconds: how often a pass is due.
+    """
+    age = None if last_complete_at is None else _seconds(last_complete_at, now)
+    return {
+        "last_complete_at": last_complete_at,
+        "age_seconds": age,
+        "period_seconds": period_seconds,
+        "stale": age is None or age > STALE_AFTER_PERIODS * period_seconds,
+        "last_pass": dict(runs[0]) if runs else None,
+        "clusters": _clusters(runs),
+    }
+
+
+def _clusters(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Each cluster as the last pass saw it; `since`: the first pass in a row that did not reach it."""
+    told = {}
+    for name, seen in (runs[0].get("clusters") or {}).items() if runs else ():
+        since = None
+        if not seen["reachable"]:
+            for run in runs:
+                then = (run.get("clusters") or {}).get(name)
+                if then is not None and then["reachable"]:
+                    break
+                since = run["started_at"] if then is not None else since
+        told[name] = {"reachable": seen["reachable"], "error": seen.get("error"), "since": since}
+    return told
+
+
+def cleanup_state(run: Mapping[str, Any] | None, now: datetime) -> dict[str, Any]:
+    """When the last cleanup was, and what it did."""
+    last_at = run["started_at"] if run else None
+    age = None if last_at is None else _seconds(last_at, now)
+    return {"last_at": last_at, "age_seconds": age, "last_run": dict(run) if run else None}
+
+
+def _seconds(then: datetime, now: datetime) -> float:
+    return round(max(now - then, timedelta(0)).total_seconds(), 3)

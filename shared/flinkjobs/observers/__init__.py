@@ -1,0 +1,1 @@
+"""What Kubernetes and Flink say now, as values. Read only."""

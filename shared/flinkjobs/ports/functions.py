@@ -1,0 +1,29 @@
+"""Protocol for a deployed function."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+
+class RemoteFunction(Protocol):
+    """A deployed function, as who calls it from outside sees it."""
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        body: str | None,
+        telling: str,
+    ) -> dict[str, Any]:
+        """Sends one request; the JSON object of its answer, which is told from another's by a member.
+
+        Raises FunctionUnavailableError (NoFunctionError where something else answered), NotFoundError,
+        UnauthorizedError or FunctionRefusedError.
+        """
+
+    def close(self) -> None:
+        """Closes the connections. Harmless when repeated."""

@@ -1,0 +1,106 @@
+"""Protocols for the Kubernetes API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final, Protocol
+
+from flinkjobs.domain.kubernetes_objects import Event, Kind, KubernetesJob, Leftover, Pod
+from flinkjobs.domain.observations import Missing
+from flinkjobs.domain.permissions import AccessReview, Permission
+
+
+class Deletion(StrEnum):
+    """What a request to delete came to."""
+
+    DONE = "DONE"
+    """Confirmed by the API server."""
+    GONE = "GONE"
+    """There was nothing to delete any more."""
+    BEGUN = "BEGUN"
+    """Accepted; somebody's finalizer still holds the object."""
+
+
+class Cluster(Protocol):
+    """The Kubernetes API, in one namespace."""
+
+    def until(self, moment: float) -> Cluster:
+        """The same, but a request that is under way at this moment, by `time.monotonic`, is given up then.
+
+        It fails as if nobody had answered.
+        """
+
+    def create_job(self, manifest: Mapping[str, Any]) -> KubernetesJob:
+        """Creates a Job. Raises KubernetesConflictError when its name is taken."""
+
+    def create_config_map(self, manifest: Mapping[str, Any]) -> None:
+        """Creates a ConfigMap."""
+
+    def job(self, name: str) -> KubernetesJob | Missing:
+        """One Job."""
+
+    def jobs(self, selector: str) -> Iterator[KubernetesJob]:
+        """Streams the Jobs that match a label selector, in pages."""
+
+    def pods(self, selector: str) -> Iterator[Pod]:
+        """Streams the pods that match a label selector, in pages."""
+
+    def pod_log(self, pod: str, container: str, *, tail: bool = False) -> str | Missing:
+        """A container's log: its first part, or with `tail` its last.
+
+        Returns `Missing` when the log does not exist (any more), and "" while the container waits.
+        """
+
+    def events(self, name: str) -> tuple[Event, ...]:
+        """The events about the object of this name."""
+
+    def delete_job(self, name: str, uid: str) -> bool:
+        """Deletes a Job and its pods. Returns False when it was gone already.
+
+        Raises KubernetesConflictError when the name belongs to another Job by now.
+        """
+
+    def ping(self) -> None:
+        """Asks whether the API server answers and accepts who we are."""
+
+
+TAIL_LINES: Final = 2_000
+"""How many lines `Cluster.pod_log` returns at most of a log's end."""
+
+
+class Housekeeping(Cluster, Protocol):
+    """What cleanup asks of the Kubernetes API besides."""
+
+    def until(self, moment: float) -> Housekeeping:
+        """As `Cluster.until`."""
+
+    def time(self) -> datetime:
+        """The time by the API server's clock, aware UTC, in whole seconds."""
+
+    def leftovers(self, kind: Kind, selector: str) -> Iterator[Leftover]:
+        """Streams the objects of one kind that match a label selector, in pages."""
+
+    def delete(self, leftover: Leftover) -> Deletion:
+        """Deletes an object, and a Job's pods with it, provided that it still is as it was listed.
+
+        Raises KubernetesConflictError when it is not, or when its name belongs to another one by now.
+        """
+
+
+class ClusterProbe(Cluster, Protocol):
+    """What a person on call asks of the Kubernetes API besides."""
+
+    @property
+    def address(self) -> str:
+        """URL of the API server."""
+
+    def version(self) -> str:
+        """Of the API server."""
+
+    def who_we_are(self) -> str:
+        """The user that the API server takes us for. KubernetesNotFoundError before Kubernetes 1.28."""
+
+    def review(self, permission: Permission) -> AccessReview:
+        """Whether this is allowed to us in the namespace."""

@@ -1,0 +1,85 @@
+"""Protocol for the read side of the records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:  # of the read side and of the command: a pass needs neither
+    from flinkjobs.domain.job_query import Filter, Form, Place, Row
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """The records that have the same values of all these, counted by the store.
+
+    Attributes:
+        status: as the document holds it, whatever that is.
+        template_id: None where the document holds none that is a text.
+        age: how long ago they were submitted, in whole hours below a day, in whole days from there on;
+            None where the document does not tell.
+        unit: what `age` counts.
+        has_id: a Flink job of theirs is known.
+        count: how many they are.
+        durations: in seconds, of those that hold a number there.
+    """
+
+    status: str | None
+    template_id: str | None
+    age: int | None
+    unit: Literal["hours", "days"]
+    has_id: bool
+    count: int
+    durations: Sequence[float]
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """Records that are not moving, or have ended, for the same reason.
+
+    Attributes:
+        code: of the reason; None where the document holds no reason.
+        job_ids: of the newest ones.
+    """
+
+    status: str
+    code: str | None
+    count: int
+    job_ids: Sequence[str]
+
+
+class ReadStore(Protocol):
+    """The same collections for those who only look. Nothing is ever written, not even an index."""
+
+    def rows(self, form: Form, wanted: Filter, *, after: Place | None, limit: int) -> Sequence[Row]:
+        """The next records of one stream, newest first. Reads as many documents as it returns."""
+
+    def counts(self, wanted: Filter) -> Mapping[str | None, int]:
+        """How many records there are of each status, which `wanted.statuses` does not restrict."""
+
+    def look_up(self, any_id: str) -> Row | None:
+        """The record with this `job_id`, `k8s_job_name` or Flink Job ID, looked for in this order.
+
+        Of several that share an id, the newest.
+        """
+
+    def tallies(self, now: datetime) -> Sequence[Tally]:
+        """All records, counted."""
+
+    def causes(self, *, created_before: datetime, failed_since: datetime, examples: int) -> Sequence[Cause]:
+        """Of the records that are CREATED since `created_before` or with a reason, and of those that were
+        submitted since `failed_since` and FAILED: how many have which reason, and the newest of each.
+        """
+
+    def last_runs(self, *, limit: int) -> Sequence[Mapping[str, Any]]:
+        """The latest passes over all records, newest first; the last errors of each only."""
+
+    def last_complete_run(self) -> datetime | None:
+        """When the latest complete pass over all records began."""
+
+    def last_cleanup(self) -> Mapping[str, Any] | None:
+        """The latest cleanup run that was no dry run."""
+
+    def ping(self) -> None:
+        """Asks whether the store answers."""

@@ -1,0 +1,152 @@
+"""What the core asks of the outside world. The adapters fulfil it; tests may too.
+
+Every method may raise the `TemporaryError` or `PermanentError` of its side (`flinkjobs.errors`) and
+nothing else of what its library raises. An error is never an empty answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+import msgspec
+
+from flinkjobs.domain.records import AtRest, JobRecord, Skipped, Status, UnreadableRecord
+from flinkjobs.domain.transition import Update
+from flinkjobs.ports.lease import LeaseStore
+
+
+def reads_all(_: AtRest) -> bool:
+    """Skips no record."""
+    return False
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """What became of a batch of conditional writes.
+
+    Attributes:
+        job_ids: records that were written.
+        conflicts: records that were not as read any more, and so were left alone.
+        refused: records that the store does not take as they would be, and why; they are as they were.
+    """
+
+    job_ids: frozenset[str]
+    conflicts: frozenset[str]
+    refused: Mapping[str, str] = msgspec.field(default_factory=dict)
+
+
+class Submitted(msgspec.Struct, frozen=True):
+    """A submission as its record tells it to a repeated request.
+
+    Attributes:
+        request_hash: of the request that made it.
+        details: as given to `insert`.
+    """
+
+    record: JobRecord
+    request_hash: str
+    details: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What cleanup needs of a record.
+
+    Attributes:
+        status: None where the record holds no status that is known here; such a record is not settled.
+        is_settled: nothing more will be needed of the Kubernetes Job: every id was read, or the
+            failure was recorded.
+        k8s_job_name: of the record's Job; None in documents of the old platform.
+        document_id: tells it from others of its job id.
+    """
+
+    job_id: str
+    status: Status | None
+    is_settled: bool
+    k8s_job_name: str | None = None
+    document_id: Any = field(default=None, compare=False)
+
+
+class SubmitterLog(msgspec.Struct, frozen=True):
+    """The end of a submitter's log, kept on the record of a Job that goes without its ids.
+
+    Attributes:
+        truncated: there was more before it.
+        pod: whose log it is.
+        saved_at: when it was kept.
+    """
+
+    text: str
+    truncated: bool
+    pod: str
+    saved_at: datetime
+
+
+class JobStore(LeaseStore, Protocol):
+    """The collection `flink_jobs` and its companions."""
+
+    def insert(self, record: JobRecord, details: Mapping[str, Any]) -> None:
+        """Adds a record with the details that only people need.
+
+        Raises DuplicateJobIdError when its `job_id` is taken, InFlightError when its idempotency key is.
+        """
+
+    def submitted_with(self, idempotency_key: str) -> Submitted | None:
+        """The submission that used this idempotency key."""
+
+    def take_up(self, record: JobRecord, *, until: datetime) -> JobRecord | None:
+        """Makes a CREATED record in flight again; None when it is not as it was read any more."""
+
+    def accept(self, job_id: str, *, now: datetime) -> bool:
+        """Notes that the Kubernetes Job is there; False when the record was given up for want of it."""
+
+    def template(self, template_id: str) -> Mapping[str, Any] | None:
+        """The document of a template."""
+
+    def records_to_follow(
+        self,
+        *,
+        lost_since: datetime,
+        job_ids: Collection[str] | None = None,
+        skip: Callable[[AtRest], bool] = reads_all,
+        run_id: str | None = None,
+    ) -> Iterator[JobRecord | UnreadableRecord | Skipped]:
+        """Streams the records a pass looks at, or only those of the given job ids.
+
+        What the run `run_id` itself writes meanwhile does not come again.
+
+        These are the open ones, and the LOST ones whose jobs are missing since `lost_since` or later. Those
+        at rest are offered to `skip` first; what it takes is only counted, and costs a tenth.
+        """
+
+    def apply(self, updates: Sequence[Update], *, now: datetime, run_id: str) -> Applied:
+        """Writes all updates in one bulk, each only if its record still is as it was read.
+
+        A record that the store refuses, by a rule of the collection, costs only itself.
+        """
+
+    def fail_submission(self, job_id: str, *, code: str, message: str, now: datetime) -> bool:
+        """Marks a record that is still CREATED as FAILED. Returns whether it was."""
+
+    def settled(self, job_ids: Collection[str]) -> Mapping[str, Sequence[Settled]]:
+        """All records of these job ids that exist, by job id; as a rule one of each."""
+
+    def save_run(self, report: Mapping[str, Any]) -> None:
+        """Keeps the report of a pass in `sync_runs`."""
+
+    def save_submitter_log(self, job_id: str, k8s_job_name: str, log: SubmitterLog) -> bool:
+        """Keeps the end of a submitter's log on the record that names its Job, or none.
+
+        False when there is no such record.
+        """
+
+    def save_cleanup_run(self, report: Mapping[str, Any]) -> None:
+        """Keeps the report of a cleanup run in `cleanup_runs`."""
+
+    def ensure_indexes(self) -> None:
+        """Creates the indexes that are missing; idempotent."""
+
+    def ping(self) -> None:
+        """Asks whether the store answers."""

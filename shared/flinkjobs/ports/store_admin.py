@@ -1,0 +1,89 @@
+"""Protocols for administering and probing the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+
+from flinkjobs.domain.records import JobRecord, UnreadableRecord
+from flinkjobs.ports.read_store import ReadStore
+
+
+class StoreProbe(ReadStore, Protocol):
+    """What a person on call asks of the store."""
+
+    def version(self) -> str:
+        """Of the server."""
+
+    def user(self) -> str | None:
+        """Who we are there; None where it asks for no credentials."""
+
+    def try_write(self) -> None:
+        """Writes, as the functions do, and leaves no trace on any record."""
+
+    def missing_indexes(self) -> Sequence[str]:
+        """The names of the indexes that should be there and are not."""
+
+    def waiting(self, *, submitted_before: datetime) -> Sequence[JobRecord | UnreadableRecord]:
+        """The records that are CREATED since then, and the CREATED ones that cannot be read."""
+
+    def without_id(self, *, submitted_since: datetime) -> Sequence[JobRecord]:
+        """The records submitted since then that FAILED before Flink had a job of theirs."""
+
+    def unconfirmed(self) -> Sequence[JobRecord]:
+        """The records with an id that no Flink cluster knows."""
+
+    def lost(self, *, since: datetime) -> Sequence[JobRecord]:
+        """The records that became LOST since then."""
+
+
+class UnreadableDate(msgspec.Struct, frozen=True):
+    """A text that stands where a date belongs, and is none.
+
+    Attributes:
+        text: as it stands there, cut.
+    """
+
+    job_id: str
+    field: str
+    text: str
+
+
+class Converted(msgspec.Struct, frozen=True):
+    """What became of a batch of records that hold dates as text.
+
+    Attributes:
+        records: how many were looked at.
+        converted: records that were written, or would be.
+        values: dates in them.
+        conflicts: records that somebody else wrote meanwhile; they were left alone.
+        unreadable: values that were left as they are.
+    """
+
+    records: int
+    converted: int
+    values: int
+    conflicts: int
+    unreadable: tuple[UnreadableDate, ...]
+
+
+class StoreAdmin(Protocol):
+    """What is done to the store once, by a person."""
+
+    def missing_indexes(self) -> Sequence[str]:
+        """Names of the indexes that records need and that are not there."""
+
+    def ensure_indexes(self) -> None:
+        """As `JobStore.ensure_indexes`."""
+
+    def count_text_dates(self) -> int:
+        """How many records hold a date as text."""
+
+    def convert_dates(self, *, dry_run: bool) -> Iterator[Converted]:
+        """Turns them into the dates that every pass reads from these texts, in batches; idempotent.
+
+        A value is only written where it still is the text that was read.
+        """

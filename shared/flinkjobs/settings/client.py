@@ -1,0 +1,56 @@
+"""Settings of the command."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from flinkjobs.domain.errors import SettingsError
+from flinkjobs.settings.parsing import _http_url, _one_of, _Reader, _set_values, _token, _webhook_secrets
+
+AUTH_MODES: Final = ("auto", "none", "token", "google")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """Where the functions are, for who calls them from outside.
+
+    Attributes:
+        urls: base URL of each function that has one, by its name, without a slash at the end.
+        auth: `token`, `google` or `none`; `auto` is settled when it is read.
+        token: the bearer token of `token`.
+        webhook_secrets: as in `Settings`; the first of them signs what is sent to submit.
+    """
+
+    urls: Mapping[str, str]
+    auth: str
+    token: str | None = field(repr=False)
+    webhook_secrets: tuple[str, ...] = field(repr=False)
+
+
+def read_client_settings(environ: Mapping[str, str]) -> ClientSettings:
+    """Reads what a caller of deployed functions needs; none of it is required.
+
+    Raises:
+        SettingsError: as `read_settings`.
+    """
+    read = _Reader(_set_values(environ))
+    token = read.value("FLINKJOBS_TOKEN", None, _token)
+    auth = read.value("FLINKJOBS_AUTH", "auto", _one_of(AUTH_MODES))
+    if auth == "token" and token is None:
+        raise SettingsError("FLINKJOBS_TOKEN is required by FLINKJOBS_AUTH=token and not set")
+    if auth == "auto":
+        auth = "none" if token is None else "token"
+    urls = {name: read.value(f"{name.upper()}_URL", None, _http_url) for name in FUNCTIONS}
+    return ClientSettings(
+        urls=MappingProxyType({name: url for name, url in urls.items() if url is not None}),
+        auth=auth,
+        token=token,
+        webhook_secrets=read.value("WEBHOOK_SECRETS", (), _webhook_secrets),
+    )
+
+
+FUNCTIONS: Final = ("submit", "sync", "cleanup", "jobs")
+"""The functions, by the names of their folders."""

@@ -1,0 +1,225 @@
+"""The settings: one frozen value read from a mapping, once, at start. Nothing else reads the environment."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
+
+from flinkjobs.domain.errors import SettingsError
+from flinkjobs.domain.text import cut
+from flinkjobs.settings.parsing import (
+    _address_of,
+    _database,
+    _gke_cluster,
+    _hosts,
+    _hours,
+    _http_url,
+    _jobmanager,
+    _mongodb_uri,
+    _namespace,
+    _object_name,
+    _object_names,
+    _one_of,
+    _Reader,
+    _set_values,
+    _webhook_secrets,
+    _whole,
+)
+
+T = TypeVar("T")
+
+DEFAULT_CLUSTER: Final = "default"
+"""Name of the cluster that `FLINK_REST_URL` describes."""
+
+K8S_AUTH_MODES: Final = ("auto", "incluster", "kubeconfig", "gke")
+LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+@dataclass(frozen=True, slots=True)
+class FlinkCluster:
+    """One Flink session cluster.
+
+    Attributes:
+        rest_url: base URL of its REST API, without a slash at the end.
+        history_url: base URL of its History Server, or None.
+        jobmanager: `host:port` for `flink run -m`.
+        ui_url: base URL under which people open its web UI, where that is not `rest_url`.
+    """
+
+    name: str
+    rest_url: str
+    history_url: str | None
+    jobmanager: str
+    ui_url: str | None = None
+
+    @property
+    def web_url(self) -> str:
+        """Where a person may look at it; without credentials that the URL may hold."""
+        return _without_credentials(self.ui_url or self.rest_url)
+
+    @property
+    def history_web_url(self) -> str | None:
+        """Where a person may look at jobs that have ended, likewise; None without a History Server."""
+        return None if self.history_url is None else _without_credentials(self.history_url)
+
+
+def _without_credentials(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting, checked. Attributes carry the names of the environment in lower case."""
+
+    mongodb_uri: str = field(repr=False)
+    mongodb_database: str
+    flink_clusters: Mapping[str, FlinkCluster]
+    flink_image: str
+    flink_bin: str
+    k8s_namespace: str
+    k8s_image_pull_secrets: tuple[str, ...]
+    k8s_service_account: str | None
+    k8s_auth: str
+    kubeconfig: str | None
+    gke_cluster: str | None
+    submit_timeout_seconds: int
+    sync_budget_seconds: int
+    lost_after_seconds: int
+    cleanup_retention_hours: float
+    cleanup_unharvested_hours: float
+    cleanup_max_deletions: int
+    cleanup_deletions_per_second: int
+    webhook_secrets: tuple[str, ...] = field(repr=False)
+    allowed_script_hosts: frozenset[str]
+    sync_url: str | None
+    sync_period_seconds: int
+    log_level: str
+
+
+def read_settings(environ: Mapping[str, str], *, required: Collection[str] = ()) -> Settings:
+    """Reads and checks all settings.
+
+    Args:
+        environ: usually `os.environ`. An empty value counts as not set.
+        required: names that must be set for the function that starts, beyond those that always must.
+
+    Raises:
+        SettingsError: a value is missing or wrong; one line that names the variable. A secret's value
+            is never part of it.
+    """
+    env = _set_values(environ)
+    for name in ("MONGODB_URI", *required):
+        if name not in env and not (name == "FLINK_REST_URL" and "FLINK_CLUSTERS" in env):
+            raise SettingsError(f"{name} is required and not set")
+    read = _Reader(env)
+    return Settings(
+        mongodb_uri=read.value("MONGODB_URI", "", _mongodb_uri),
+        mongodb_database=read.value("MONGODB_DATABASE", "lemo_recommender", _database),
+        flink_clusters=_clusters(read),
+        flink_image=env.get("FLINK_IMAGE", ""),
+        flink_bin=env.get("FLINK_BIN", "/opt/flink/bin/flink"),
+        k8s_namespace=read.value("K8S_NAMESPACE", "lemo-dev", _namespace),
+        k8s_image_pull_secrets=read.value("K8S_IMAGE_PULL_SECRETS", (), _object_names),
+        k8s_service_account=read.value("K8S_SERVICE_ACCOUNT", None, _object_name),
+        k8s_auth=read.value("K8S_AUTH", "auto", _one_of(K8S_AUTH_MODES)),
+        kubeconfig=env.get("KUBECONFIG"),
+        gke_cluster=_gke(read),
+        submit_timeout_seconds=read.value("SUBMIT_TIMEOUT_SECONDS", 600, _whole(10, 86_400)),
+        sync_budget_seconds=read.value("SYNC_BUDGET_SECONDS", 120, _whole(1, 3_600)),
+        lost_after_seconds=read.value("LOST_AFTER_SECONDS", 600, _whole(0, 604_800)),
+        cleanup_retention_hours=read.value("CLEANUP_RETENTION_HOURS", 24.0, _hours),
+        cleanup_unharvested_hours=read.value("CLEANUP_UNHARVESTED_HOURS", 168.0, _hours),
+        cleanup_max_deletions=read.value("CLEANUP_MAX_DELETIONS", 2000, _whole(1, 1_000_000)),
+        cleanup_deletions_per_second=read.value("CLEANUP_DELETIONS_PER_SECOND", 20, _whole(1, 1_000)),
+        webhook_secrets=read.value("WEBHOOK_SECRETS", (), _webhook_secrets),
+        allowed_script_hosts=read.value("ALLOWED_SCRIPT_HOSTS", frozenset(), _hosts),
+        sync_url=read.value("SYNC_URL", None, _http_url),
+        sync_period_seconds=read.value("SYNC_PERIOD_SECONDS", 180, _whole(1, 86_400)),
+        log_level=read.value("LOG_LEVEL", "INFO", _one_of(LOG_LEVELS)),
+    )
+
+
+_OF_FUNCTIONS: Final = (
+    *("MONGODB_URI", "MONGODB_DATABASE"),
+    *("FLINK_REST_URL", "FLINK_HISTORY_URL", "FLINK_CLUSTERS", "FLINK_UI_URL", "FLINK_JOBMANAGER"),
+    *("FLINK_IMAGE", "K8S_NAMESPACE", "K8S_AUTH", "GKE_CLUSTER"),
+)
+"""Settings that lead the functions to their peers. KUBECONFIG is not one of them: kubectl reads it too."""
+
+
+def has_function_settings(environ: Mapping[str, str]) -> bool:
+    """Whether somebody has begun to set what the functions need, so that what is missing is a mistake."""
+    return not _set_values(environ).keys().isdisjoint(_OF_FUNCTIONS)
+
+
+def _gke(read: _Reader) -> str | None:
+    """The cluster for `K8S_AUTH=gke`, which needs one; another explicit way would ignore it."""
+    auth, cluster = read.env.get("K8S_AUTH", "auto"), read.value("GKE_CLUSTER", None, _gke_cluster)
+    if auth == "gke" and cluster is None:
+        raise SettingsError("GKE_CLUSTER is required by K8S_AUTH gke and not set")
+    if auth not in ("gke", "auto") and cluster is not None:
+        raise SettingsError(f"GKE_CLUSTER has no effect with K8S_AUTH {auth}")
+    return cluster
+
+
+def _clusters(read: _Reader) -> Mapping[str, FlinkCluster]:
+    clusters: dict[str, FlinkCluster] = {}
+    rest_url = read.value("FLINK_REST_URL", None, _http_url)
+    if rest_url is not None:
+        clusters[DEFAULT_CLUSTER] = FlinkCluster(
+            name=DEFAULT_CLUSTER,
+            rest_url=rest_url,
+            history_url=read.value("FLINK_HISTORY_URL", None, _http_url),
+            jobmanager=read.value("FLINK_JOBMANAGER", _address_of(rest_url), _jobmanager),
+            ui_url=read.value("FLINK_UI_URL", None, _http_url),
+        )
+    else:
+        for name in ("FLINK_HISTORY_URL", "FLINK_JOBMANAGER", "FLINK_UI_URL"):
+            if name in read.env:
+                raise SettingsError(f"{name} describes the cluster of FLINK_REST_URL, which is not set")
+    none: tuple[FlinkCluster, ...] = ()
+    for cluster in read.value("FLINK_CLUSTERS", none, _several_clusters):
+        if cluster.name in clusters:
+            raise SettingsError(f"FLINK_CLUSTERS names {cluster.name!r}, which FLINK_REST_URL describes")
+        clusters[cluster.name] = cluster
+    return MappingProxyType(clusters)
+
+
+def _several_clusters(text: str) -> tuple[FlinkCluster, ...]:
+    try:
+        given = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"is no JSON: {error}") from error
+    if not isinstance(given, dict) or not given:
+        raise ValueError('must be a JSON object like {"batch": {"rest_url": "http://host:8081"}}')
+    return tuple(_cluster(name, described) for name, described in given.items())
+
+
+def _cluster(name: str, described: Any) -> FlinkCluster:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", name):
+        raise ValueError(f"holds the name {cut(name, 80)!r}; letters, digits, '.', '_' and '-' are allowed")
+    if not isinstance(described, dict) or set(described) - {
+        "rest_url",
+        "history_url",
+        "jobmanager",
+        "ui_url",
+    }:
+        raise ValueError(f"{name}: must be an object of rest_url, history_url, jobmanager and ui_url")
+    try:
+        rest_url = _http_url(described.get("rest_url"))
+        history_url, ui_url = described.get("history_url"), described.get("ui_url")
+        return FlinkCluster(
+            name=name,
+            rest_url=rest_url,
+            history_url=None if history_url is None else _http_url(history_url),
+            jobmanager=_jobmanager(described.get("jobmanager", _address_of(rest_url))),
+            ui_url=None if ui_url is None else _http_url(ui_url),
+        )
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error

@@ -1,0 +1,189 @@
+"""Checked values from environment variables."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeVar
+from urllib.parse import urlsplit
+
+from flinkjobs.domain.cron import cron_fault
+from flinkjobs.domain.errors import SettingsError
+from flinkjobs.domain.schedule import NAME
+from flinkjobs.domain.text import cut
+
+T = TypeVar("T")
+
+_HOST_PORT: Final = re.compile(r"[A-Za-z0-9.\-\[\]:]+:\d{1,5}")
+_DATABASE: Final = re.compile(r"[^/\\. \"$*<>:|?\0]{1,63}")
+_OBJECT_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_HOST: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_GKE_CLUSTER: Final = re.compile(r"projects/[a-z0-9.:-]+/locations/[a-z0-9-]+/clusters/[a-z0-9-]+")
+
+
+def _set_values(environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: value.strip() for name, value in environ.items() if value.strip()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    env: Mapping[str, str]
+
+    def value(self, name: str, default: T, parse: Callable[[str], T]) -> T:
+        """The parsed value, or the default where the variable is not set."""
+        if name not in self.env:
+            return default
+        try:
+            return parse(self.env[name])
+        except ValueError as error:
+            raise SettingsError(f"{name} {error}") from None
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"\d{1,9}", text) or not least <= int(text) <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}, not {cut(text, 40)!r}")
+        return int(text)
+
+    return parse
+
+
+def _hours(text: str) -> float:
+    if not re.fullmatch(r"\d{1,5}(\.\d{1,6})?", text):
+        raise ValueError(f"must be a number of hours, not {cut(text, 40)!r}")
+    return float(text)
+
+
+def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"must be one of {', '.join(words)}, not {cut(text, 40)!r}")
+        return text
+
+    return parse
+
+
+def _mongodb_uri(text: str) -> str:
+    if not text.startswith(("mongodb://", "mongodb+srv://")):
+        raise ValueError("must begin with mongodb:// or mongodb+srv://")
+    return text
+
+
+def _database(text: str) -> str:
+    if not _DATABASE.fullmatch(text):
+        raise ValueError(f"must be a MongoDB database name, not {cut(text, 80)!r}")
+    return text
+
+
+def _namespace(text: str) -> str:
+    if not _NAMESPACE.fullmatch(text):
+        raise ValueError(f"must be a Kubernetes namespace, not {cut(text, 80)!r}")
+    return text
+
+
+def _gke_cluster(text: str) -> str | None:
+    if not _GKE_CLUSTER.fullmatch(text):
+        raise ValueError(f"must be projects/…/locations/…/clusters/…, not {cut(text, 120)!r}")
+    return text
+
+
+def _object_name(text: str) -> str | None:
+    if not _OBJECT_NAME.fullmatch(text):
+        raise ValueError(f"must be the name of a Kubernetes object, not {cut(text, 80)!r}")
+    return text
+
+
+def _object_names(text: str) -> tuple[str, ...]:
+    names = tuple(text.replace(",", " ").split())
+    for name in names:
+        _object_name(name)
+    return names
+
+
+def _hosts(text: str) -> frozenset[str]:
+    hosts = text.replace(",", " ").lower().split()
+    for host in hosts:
+        if not _HOST.fullmatch(host):
+            raise ValueError(f"must hold host names, not {cut(host, 80)!r}")
+    return frozenset(hosts)
+
+
+def _webhook_secrets(text: str) -> tuple[str, ...]:
+    secrets = tuple(text.split())
+    for secret in secrets:
+        text = secret.removeprefix("whsec_").rstrip("=")  # the padding may be left out
+        try:
+            key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        except ValueError:
+            key = b""
+        if not secret.startswith("whsec_") or not 24 <= len(key) <= 64:  # noqa: PLR2004 - Standard Webhooks
+            raise ValueError("must hold secrets of whsec_ and 24 to 64 bytes in base64, separated by spaces")
+    return secrets
+
+
+def _token(text: str) -> str:
+    if not re.fullmatch(r"[!-~]+", text):
+        raise ValueError("must be a bearer token: printable ASCII without spaces")
+    return text
+
+
+def _scheduler_parent(text: str) -> tuple[str, str]:
+    found = re.fullmatch(r"projects/([^/\s]+)/locations/([^/\s]+)", text)
+    if found is None:
+        raise ValueError(f"must be projects/PROJECT/locations/LOCATION, not {cut(text, 120)!r}")
+    return found[1], found[2]
+
+
+def _schedule_name(text: str) -> str:
+    if not NAME.fullmatch(text):
+        raise ValueError(f"must be letters, digits, '-' and '_', not {cut(text, 80)!r}")
+    return text
+
+
+def _cron(text: str) -> str:
+    if (wrong := cron_fault(text)) is not None:
+        raise ValueError(f"is no cron expression: {wrong}")
+    return text
+
+
+def _time_zone(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_+/-]{1,80}", text):
+        raise ValueError(f"must be a name of the tz database, not {cut(text, 80)!r}")
+    return text
+
+
+def _service_account(text: str) -> str:
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", text):
+        raise ValueError(f"must be the e-mail address of a service account, not {cut(text, 120)!r}")
+    return text
+
+
+def _http_url(text: object) -> str:
+    if isinstance(text, str) and not re.search(r"[\s\x00-\x1f\x7f]", text):
+        try:
+            parts = urlsplit(text)
+            has_host = bool(parts.hostname) and parts.port != 0
+        except ValueError:  # brackets without an IPv6 address, a port that is none
+            has_host = False
+        if has_host and parts.scheme in ("http", "https") and not parts.query and not parts.fragment:
+            return text.rstrip("/")
+    raise ValueError(f"must be an http or https URL, not {cut(_without_password(text), 120)!r}")
+
+
+def _without_password(url: object) -> str:
+    return re.sub(r"//.*@", "//…@", str(url))
+
+
+def _jobmanager(text: object) -> str:
+    if isinstance(text, str) and _HOST_PORT.fullmatch(text):
+        return text
+    raise ValueError(f"must be host:port, not {cut(str(text), 120)!r}")
+
+
+def _address_of(rest_url: str) -> str:
+    parts = urlsplit(rest_url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"

@@ -1,0 +1,100 @@
+"""Settings of the schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from flinkjobs.domain.errors import SettingsError
+from flinkjobs.settings.parsing import (
+    _cron,
+    _http_url,
+    _Reader,
+    _schedule_name,
+    _scheduler_parent,
+    _service_account,
+    _set_values,
+    _time_zone,
+    _whole,
+)
+
+SCHEDULED: Final = ("sync", "cleanup")
+"""The functions that a schedule triggers."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSchedule:
+    """One of the two schedules that belong to this system.
+
+    Attributes:
+        function: which function it triggers.
+        name: its id in Cloud Scheduler.
+        cron: as deployed, in unix-cron.
+        url: of the function; None where it is not known here.
+        attempt_deadline_seconds: how long an attempt waits for its answer.
+    """
+
+    function: str
+    name: str
+    cron: str
+    url: str | None
+    attempt_deadline_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleSettings:
+    """Where the schedules are kept, and how they should be.
+
+    Attributes:
+        project: of Google Cloud.
+        location: such as `europe-west1`.
+        endpoint: of a Cloud Scheduler double; None is Google.
+        own: the schedules by the name of their function.
+        time_zone: in which their expressions are read.
+        service_account: whose OIDC token they send; None sends none.
+    """
+
+    project: str
+    location: str
+    endpoint: str | None
+    own: Mapping[str, OwnSchedule]
+    time_zone: str
+    service_account: str | None
+
+
+def read_schedule_settings(environ: Mapping[str, str]) -> ScheduleSettings:
+    """Reads what managing the schedules needs.
+
+    Raises:
+        SettingsError: as `read_settings`; SCHEDULER_PARENT is required.
+    """
+    env = _set_values(environ)
+    if "SCHEDULER_PARENT" not in env:
+        raise SettingsError("SCHEDULER_PARENT is required and not set: projects/PROJECT/locations/LOCATION")
+    read = _Reader(env)
+    project, location = read.value("SCHEDULER_PARENT", ("", ""), _scheduler_parent)
+    crons = {"sync": "*/3 * * * *", "cleanup": "0 2 * * *"}
+    own = {
+        name: OwnSchedule(
+            function=name,
+            name=read.value(f"{name.upper()}_SCHEDULE", f"flinkjobs-{name}", _schedule_name),
+            cron=read.value(f"{name.upper()}_CRON", crons[name], _cron),
+            url=read.value(f"{name.upper()}_URL", None, _http_url),
+            attempt_deadline_seconds=read.value(
+                f"{name.upper()}_ATTEMPT_DEADLINE_SECONDS", 165, _whole(15, 1_800)
+            ),
+        )
+        for name in SCHEDULED
+    }
+    if len({schedule.name for schedule in own.values()}) < len(own):
+        raise SettingsError("SYNC_SCHEDULE and CLEANUP_SCHEDULE must be two names")
+    return ScheduleSettings(
+        project=project,
+        location=location,
+        endpoint=read.value("SCHEDULER_ENDPOINT", None, _http_url),
+        own=MappingProxyType(own),
+        time_zone=read.value("SCHEDULER_TIME_ZONE", "Etc/UTC", _time_zone),
+        service_account=read.value("SCHEDULER_SERVICE_ACCOUNT", None, _service_account),
+    )

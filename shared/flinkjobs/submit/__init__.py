@@ -1,0 +1,1 @@
+"""Accepts a job: its record and its Kubernetes Job."""

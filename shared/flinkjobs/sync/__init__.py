@@ -1,0 +1,1 @@
+"""The synchronisation pass over the open records."""

@@ -1,0 +1,1 @@
+"""HTTP: requests, responses, routes and errors of the functions."""

@@ -1,0 +1,104 @@
+"""What a request asks of a function, checked, and the page's files: HTTP without the work behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from flinkjobs.domain.errors import BadRequestError, Fault, ForbiddenError, json_pointer, tell
+from flinkjobs.domain.text import cut
+from flinkjobs.web.messages import Answer, Request
+
+
+def job_ids(request: Request) -> list[str] | None:
+    """Which records sync is to look at; None means all.
+
+    Raises:
+        BadRequestError: the body says something else.
+    """
+    body = request.json_object()
+    _expect_only(body, {"job_ids"})
+    given = body.get("job_ids")
+    if given is None:
+        return None
+    if not isinstance(given, list) or not all(map(_is_text, given)):
+        raise _bad("/job_ids", "must be an array of strings")
+    return given
+
+
+def dry_run(request: Request) -> bool:
+    """Whether cleanup is only to say what would go: in the query, or in the body.
+
+    Raises:
+        BadRequestError: either says something else.
+    """
+    body = request.json_object()
+    _expect_only(body, {"dry_run"})
+    given = body.get("dry_run", False)
+    if not isinstance(given, bool):
+        raise _bad("/dry_run", "must be true or false")
+    asked = request.query.get("dry_run", "false")
+    if asked not in ("true", "false"):
+        raise _bad("query:dry_run", "must be true or false")
+    return given or asked == "true"
+
+
+def expect_no_parameters(request: Request) -> None:
+    """Lets a request pass that has no parameter in its query."""
+    from flinkjobs.domain.errors import NAMELESS
+
+    for name in request.query:
+        raise _bad(f"query:{cut(name, 80) or NAMELESS}", "is not known here")
+
+
+def expect_nothing_else(request: Request) -> None:
+    """Lets a request pass that says all in its path: neither a parameter nor a field."""
+    expect_no_parameters(request)
+    _expect_only(request.json_object(), set())
+
+
+def expect_own_page(request: Request) -> None:
+    """Lets pass what comes from our own page, or from a program that knows the header.
+
+    A form or an image of a foreign page cannot send the header, and a script of one may not.
+
+    Raises:
+        ForbiddenError: it comes from elsewhere.
+    """
+    if request.headers.get("x-flinkjobs") != "1":
+        raise ForbiddenError("the header X-Flinkjobs: 1 is missing")
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise ForbiddenError("another site's page may not do this")
+
+
+def page_file(request: Request) -> Answer:
+    """A file of the page; without its content where the caller holds it already.
+
+    Raises:
+        NotFoundError: the page has no such file.
+    """
+    from flinkjobs.web import ui
+
+    file = ui.file(request.path.get("name", ui.INDEX))
+    etag = f'"{file.etag}"'
+    headers = {**ui.HEADERS, "Content-Type": file.content_type, "ETag": etag}
+    held = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
+    if etag in held:
+        return Answer(status=304, headers=headers, content=b"")
+    return Answer(headers=headers, content=file.content)
+
+
+def _is_text(value: object) -> bool:
+    """Whether this is a string that UTF-8 can hold: JSON may write half a surrogate pair."""
+    return isinstance(value, str) and value.encode(errors="ignore").decode() == value
+
+
+def _expect_only(body: Mapping[str, Any], known: Collection[str]) -> None:
+    for name in body:
+        if name not in known:
+            raise _bad(json_pointer([name]), f"is not known here; known: {', '.join(sorted(known))}")
+
+
+def _bad(pointer: str, detail: str) -> BadRequestError:
+    fault = Fault(pointer=pointer, detail=detail)
+    return BadRequestError(tell([fault]), (fault,))

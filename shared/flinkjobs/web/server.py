@@ -1,0 +1,175 @@
+"""The HTTP boundary, the same for every function: routes, body limit, errors as problem+json.
+
+`serve` turns a Flask request into a `Request`, runs the function's handler, and turns its `Answer`, or
+any error, into a response. Problem details: https://www.rfc-editor.org/rfc/rfc9457
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from flinkjobs import log
+from flinkjobs.domain.errors import (
+    BadRequestError,
+    BodyTooLargeError,
+    FlinkjobsError,
+    MethodNotAllowedError,
+    NotFoundError,
+    TemporaryError,
+)
+from flinkjobs.domain.text import cut
+from flinkjobs.web.messages import MAX_BODY_BYTES, Answer, Handler, Request, Route, to_json
+
+if TYPE_CHECKING:
+    import flask
+RETRY_AFTER_SECONDS: Final = 10
+
+
+def serve(request: flask.Request, *, post: Handler, ready: Callable[[], None]) -> flask.Response:
+    """Answers one request of a function whose work is `POST /`; see `serve_routes`."""
+    return serve_routes(request, [Route("POST", "/", post)], ready=ready)
+
+
+def serve_routes(
+    request: flask.Request,
+    routes: Sequence[Route],
+    *,
+    ready: Callable[[], None],
+    headers: Mapping[str, str] | None = None,
+) -> flask.Response:
+    """Answers one request of a function.
+
+    Args:
+        request: any method, any path: the framework passes all of them on.
+        routes: the function's work.
+        ready: raises while the function could not do its work; asked by `GET /ready`.
+        headers: sent with every answer that does not set them itself, errors included.
+    """
+    sent = headers or {}
+    try:
+        response = _response(_route(request, [*routes, *_probes(ready)]), sent)
+    except FlinkjobsError as error:
+        answer = problem(error)
+        _log_refusal(error, answer.status, request)
+        response = _response(answer, sent)
+    except Exception as error:  # noqa: BLE001 - the boundary: whatever went wrong, the caller gets an answer
+        log.error("request.crashed", exception=error, method=request.method, path=request.path)
+        answer = problem(FlinkjobsError("an unexpected error; the log holds its stack"))
+        response = _response(answer, sent)
+    # The framework would read the rest of the body, however large, into memory before it answers; the server
+    # behind it throws it away in small parts afterwards.
+    request.stream = io.BytesIO()
+    return response
+
+
+def _probes(ready: Callable[[], None]) -> list[Route]:
+    return [
+        Route("GET", "/health", lambda _: Answer({"status": "ok"})),
+        Route("GET", "/ready", lambda _: _ready(ready)),
+    ]
+
+
+def _route(request: flask.Request, routes: Sequence[Route]) -> Answer:
+    here = {
+        route.method: (route, path) for route in routes if (path := _match(route, request.path)) is not None
+    }
+    if not here:
+        raise NotFoundError(f"nothing answers at {cut(request.path, 200)}")
+    if request.method not in here:
+        allow = ", ".join(sorted(here))
+        raise MethodNotAllowedError(
+            f"{cut(request.path, 200)} answers {allow} only, not {request.method}", allow=allow
+        )
+    route, path = here[request.method]
+    return route.handler(_read(request, path))
+
+
+def _match(route: Route, path: str) -> Mapping[str, str] | None:
+    """The placeholders' values; None where the route is another one."""
+    wanted, given = route.path.split("/"), path.split("/")
+    if len(wanted) != len(given):
+        return None
+    found = {}
+    for pattern, segment in zip(wanted, given, strict=True):
+        if pattern.startswith("{") and segment:
+            found[pattern.strip("{}")] = segment
+        elif pattern != segment:
+            return None
+    return found
+
+
+def _ready(ready: Callable[[], None]) -> Answer:
+    ready()
+    return Answer({"status": "ready"})
+
+
+def _read(request: flask.Request, path: Mapping[str, str]) -> Request:
+    """The request; of its body at most the limit, whatever length the caller claims, and none with GET."""
+    parameters = tuple(request.args.items(multi=True))
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    body = b"" if request.method == "GET" else _body(request)
+    return Request(
+        headers=headers,
+        query=dict(reversed(parameters)),
+        body=body,
+        parameters=parameters,
+        path=path,
+    )
+
+
+def _body(request: flask.Request) -> bytes:
+    from werkzeug.exceptions import ClientDisconnected  # noqa: PLC0415 as below
+
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        raise BodyTooLargeError(f"the body may hold {MAX_BODY_BYTES} bytes")
+    body = b""
+    try:
+        while len(body) <= MAX_BODY_BYTES and (part := request.stream.read(MAX_BODY_BYTES + 1 - len(body))):
+            body += part  # one read may return less than it was asked for
+    except ClientDisconnected as error:
+        raise BadRequestError("the body ended before its Content-Length") from error
+    if len(body) > MAX_BODY_BYTES:
+        raise BodyTooLargeError(f"the body may hold {MAX_BODY_BYTES} bytes")
+    return body
+
+
+def problem(error: FlinkjobsError) -> Answer:
+    """The problem details of an error."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(error.http_status).phrase,
+        "status": error.http_status,
+        "detail": str(error),
+        "code": error.code,
+    }
+    headers = {"Content-Type": "application/problem+json"}
+    if isinstance(error, BadRequestError) and error.faults:
+        body["errors"] = [{"pointer": fault.pointer, "detail": fault.detail} for fault in error.faults]
+    if isinstance(error, MethodNotAllowedError):
+        headers["Allow"] = error.allow
+    if isinstance(error, TemporaryError):
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return Answer(body=body, status=error.http_status, headers=headers)
+
+
+def _log_refusal(error: FlinkjobsError, status: int, request: flask.Request) -> None:
+    write = log.error if status >= HTTPStatus.INTERNAL_SERVER_ERROR else log.info
+    write(
+        "request.refused",
+        status=status,
+        code=error.code,
+        detail=str(error),
+        method=request.method,
+        path=request.path,
+    )
+
+
+def _response(answer: Answer, headers: Mapping[str, str]) -> flask.Response:
+    import flask  # noqa: PLC0415 the command line needs a Request and no web framework
+
+    sent = {"Content-Type": "application/json", "Cache-Control": "no-store", **headers, **answer.headers}
+    body = to_json(answer.body) if answer.content is None else answer.content
+    return flask.Response(body, status=answer.status, headers=sent)

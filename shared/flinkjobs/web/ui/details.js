@@ -1,0 +1,371 @@
+// The side panel: everything about one job, as the answer to "what happened to it?".
+
+import { FINAL } from "./url_state.js";
+import { copyButton, h, outsideLink, refill, setText, statusChip } from "./dom.js";
+import { duration, json, lastLine, local, ticking, timeElement, zone } from "./format.js";
+import { clock } from "./polling.js";
+import { errorText } from "./notices.js";
+import { has, t, tOr } from "./i18n.js";
+
+/** With these Flink never ran the job; without an id and any of them, nobody knows whether it did. */
+const NEVER_RAN = new Set(["SUBMIT_FAILED", "NO_JOB_SUBMITTED", "K8S_REFUSED"]);
+const SECTIONS = ["verdict", "reason", "story", "facts", "flink", "kubernetes", "log", "spec"];
+
+/**
+ * @param {HTMLDialogElement} dialog
+ * @param {object} actions close(), sync(jobId)
+ */
+export function createDetails(dialog, actions) {
+  const title = h("h2", { id: "details-title", tabindex: "-1" }, t("details.title"));
+  const chip = h("span", { class: "chip-place" });
+  const sync = h("button", { type: "button", class: "sync primary", hidden: true }, t("details.sync"));
+  const link = h("span", { class: "link-place" });
+  const close = h(
+    "button",
+    { type: "button", class: "close", "aria-label": t("details.close"), title: t("details.close"), click: () => dialog.close() },
+    h("span", { "aria-hidden": "true" }, "✕"),
+  );
+  const result = h("p", { class: "sync-result", role: "status" });
+  const trouble = h("p", { class: "panel-error", role: "alert", hidden: true });
+  const parts = Object.fromEntries(SECTIONS.map((name) => [name, h("section", { class: `part part-${name}` })]));
+  const body = h("div", { class: "panel-body" }, ...SECTIONS.map((name) => parts[name]));
+  let shown = null;
+
+  sync.addEventListener("click", async () => {
+    const { job_id, status } = shown.job;
+    sync.disabled = true;
+    setText(result, t("details.syncing"));
+    setText(result, syncResult(await actions.sync(job_id), status));
+    sync.disabled = false;
+  });
+  dialog.onclose = () => {
+    document.title = t("page.title");
+    actions.close();
+  };
+  dialog.onclick = (event) => {
+    if (event.target === dialog) dialog.close(); // beside the panel
+  };
+  dialog.replaceChildren(
+    h(
+      "div",
+      { class: "panel" },
+      h("header", { class: "panel-head" }, chip, title, sync, link, close, result),
+      trouble,
+      body,
+    ),
+  );
+
+  return {
+    /** Opens the panel for an id, whose story is still to come. */
+    open(id) {
+      shown = null;
+      setText(title, id);
+      chip.replaceChildren();
+      link.replaceChildren();
+      setText(result, "");
+      sync.hidden = true;
+      trouble.hidden = true;
+      body.scrollTop = 0;
+      for (const name of SECTIONS) refill(parts[name], { id }, () => null);
+      refill(parts.verdict, { id, loading: true }, () => h("p", { class: "verdict" }, t("details.loading")));
+      if (!dialog.open) dialog.showModal();
+      title.focus();
+    },
+    close() {
+      if (dialog.open) dialog.close();
+    },
+    show(data) {
+      const { job } = data;
+      shown = data;
+      trouble.hidden = true;
+      setText(title, job.job_name || job.job_id);
+      document.title = `${title.textContent} · ${t("page.title")}`;
+      refill(chip, job.status, () => statusChip(job.status));
+      refill(link, job.job_id, () => copyButton(location.href, t("details.copy_link"), t("details.copy_link")));
+      body.dataset.status = job.status ?? "unreadable";
+      sync.hidden = !data.sync_now || (FINAL.has(job.status) && job.status !== "LOST"); // a lost job may reappear
+      const fill = (name, part, build) => {
+        refill(parts[name], part, build);
+        parts[name].hidden = !parts[name].childElementCount;
+      };
+      fill("verdict", [job.status, job.reason, job.duration, job.start_time, job.unreadable], () => verdict(job));
+      fill("reason", [job.reason, FINAL.has(job.status)], () => reason(job));
+      fill("story", [data.story, job], () => story(data));
+      fill("facts", job, () => facts(job));
+      fill("flink", [data.flink_jobs, job.flink_state, job.status], () => flink(data));
+      fill("kubernetes", data.kubernetes, () => kubernetes(data.kubernetes));
+      fill("log", [data.log_tail, job.status, data.kubernetes], () => log(data));
+      fill("spec", [data.spec], () => spec(data.spec));
+      this.tick();
+    },
+    showError(error) {
+      const text =
+        error.status === 404 ? t("details.not_found", { id: title.textContent }) : t("details.not_loaded", { why: errorText(error) });
+      if (!shown) refill(parts.verdict, { text }, () => null);
+      setText(trouble, text);
+      trouble.hidden = false;
+    },
+    isFinal: () => Boolean(shown && FINAL.has(shown.job.status)),
+    status: () => shown?.job.status ?? null,
+    tick() {
+      for (const element of dialog.querySelectorAll("[data-since]")) {
+        const elapsed = ticking((clock.now() - Date.parse(element.dataset.since)) / 1000);
+        setText(element, element.dataset.words ? t(element.dataset.words, { duration: elapsed }) : elapsed);
+      }
+    },
+  };
+}
+
+function syncResult({ report, after, error }, before) {
+  if (error) return t("details.sync.failed", { why: errorText(error) });
+  const first = report.errors?.[0];
+  const unreachable = Object.values(report.clusters ?? {}).find((cluster) => !cluster.reachable);
+  const message = first ? `${first.code}: ${first.message}` : unreachable?.error;
+  if (message) return t("details.synced.errors", { message });
+  return after && after !== before
+    ? t("details.synced.changed", { status: t(`status.${after}`) })
+    : t("details.synced.same");
+}
+
+// --- the parts --------------------------------------------------------------------------------------
+
+const heading = (key, ...more) => h("h3", {}, t(key), ...more);
+
+/** One sentence that answers the question. */
+function verdict(job) {
+  const line = (key, values) => h("p", { class: "verdict" }, t(key, values));
+  if (job.unreadable) return line("list.unreadable", { why: job.unreadable });
+  const { status } = job;
+  const title = job.reason ? reasonTitle(job.reason.code) : null;
+  if (status === "CREATED") {
+    return [
+      h("p", { class: "verdict", "data-since": job.submitted_at, "data-words": "verdict.CREATED" }),
+      title ? h("p", { class: "verdict-more" }, t("verdict.CREATED.reason", { title })) : null,
+    ];
+  }
+  if (status === "RUNNING" && job.start_time) {
+    return h("p", { class: "verdict", "data-since": job.start_time, "data-words": "verdict.RUNNING" });
+  }
+  const took = job.duration === null ? null : duration(job.duration, { decimals: 3 });
+  const key = took === null && status === "FAILED" ? failedHow(job) : `verdict.${status}`;
+  return [
+    line(took === null && has(`${key}.unknown`) ? `${key}.unknown` : key, { duration: took }),
+    job.reason ? h("p", { class: "verdict-more" }, lastLine(job.reason.message) || title) : null,
+  ];
+}
+
+/** A job that failed, nobody knows after how long: in Flink, before it, or is not even that known? */
+function failedHow({ flink_job_id: id, reason }) {
+  if (id) return "verdict.FAILED.unknown";
+  return NEVER_RAN.has(reason?.code) ? "verdict.FAILED.before" : "verdict.FAILED.unclear";
+}
+
+const reasonTitle = (code) => tOr(`reason.${code}.title`, code);
+
+/** The cause: what it means, what to do, and the system's own words. */
+function reason({ reason: cause, status }) {
+  if (!cause) return null;
+  const { code, message, since } = cause;
+  const explained = (name) => {
+    const key = `reason.${code}.${name}`;
+    return has(key) ? [h("dt", {}, t(`details.${name}`)), h("dd", {}, t(key))] : [];
+  };
+  return [
+    heading("details.reason", " ", h("code", { class: "code" }, code)),
+    message
+      ? h("pre", { class: "said", tabindex: "0", role: "region", "aria-label": t("details.said") }, message)
+      : null,
+    h("dl", { class: "explained" }, ...explained("means"), ...explained("do")),
+    since && !FINAL.has(status) ? h("p", { class: "since" }, t("details.since", { time: local(since) })) : null,
+  ];
+}
+
+/** The timeline, oldest first; of an open job, up to now. */
+function story({ story: events, job }) {
+  let earlier = null;
+  const items = events.map((event) => {
+    const item = storyItem(event, earlier);
+    if (event.at) earlier = event.at;
+    return item;
+  });
+  if (job.status && !FINAL.has(job.status)) {
+    const since = job.start_time ?? job.submitted_at;
+    items.push(
+      h(
+        "li",
+        { "data-event": "now", "data-status": job.status },
+        h("p", { class: "what" }, t(`story.now.${job.status}`)),
+        h("p", { class: "when" }, t("story.now"), " ", since ? h("span", { class: "after", "data-since": since }) : null),
+      ),
+    );
+  }
+  return [heading("details.story"), h("ol", { class: "story" }, ...items)];
+}
+
+function storyItem({ at, event, data = {} }, earlier) {
+  const ended = `story.ended.${data.status}`;
+  const waits = event === "pod" && data.phase === "Pending";
+  const label = event === "ended" && has(ended) ? t(ended) : tOr(waits ? "story.pod.Pending" : `story.${event}`, event);
+  const after = at && earlier ? (Date.parse(at) - Date.parse(earlier)) / 1000 : null;
+  const when = [
+    at ? timeElement(at) : t("story.time_unknown"),
+    after !== null && after >= 0 ? h("span", { class: "after" }, ` ${t("story.after", { duration: duration(after) })}`) : null,
+    data.noticed ? ` · ${t("story.noticed")}` : null,
+  ];
+  return h(
+    "li",
+    { "data-event": event, "data-status": data.status ?? null },
+    h("p", { class: "what" }, label),
+    h("p", { class: "facts" }, ...storyFacts(event, data)),
+    at || event === "ended" ? h("p", { class: "when" }, ...when.filter(Boolean)) : null, // nobody notes when an id is found
+  );
+}
+
+/** What an event is worth saying beyond its name; of an event that the page does not know, all of it. */
+function storyFacts(event, data) {
+  const id = (text) => (text ? h("span", { class: "id" }, text) : null);
+  const facts = {
+    submitted: () => [
+      id(data.k8s_job_name),
+      data.submitted_by ? t("story.submitted.by", { by: data.submitted_by }) : null,
+    ],
+    pod: () => [id(data.pod), data.phase],
+    id_found: () => [id(data.flink_job_id), data.source ? tOr(`flink.source.${data.source}`, data.source) : null],
+    started: () => [id(data.flink_job_id)],
+    missing: () => [id(data.flink_job_id)],
+    flink_ended: () => [id(data.flink_job_id), data.state],
+    waiting: () => [data.code ? reasonTitle(data.code) : null],
+    ended: () => [
+      data.duration !== null && data.duration !== undefined ? duration(data.duration, { decimals: 3 }) : null,
+      data.code ? reasonTitle(data.code) : null,
+    ],
+  };
+  const found = Object.hasOwn(facts, event)
+    ? facts[event]()
+    : Object.entries(data).map(([name, value]) => (value === null ? null : `${name}: ${value}`));
+  return found.filter(Boolean).flatMap((fact, index) => (index ? [" · ", fact] : [fact]));
+}
+
+function facts(job) {
+  const rows = [
+    ["job_id", copyable(job.job_id, "fact.job_id")],
+    ["job_name", job.job_name],
+    ["template_id", job.template_id],
+    ["k8s_job_name", copyable(job.k8s_job_name, "fact.k8s_job_name")],
+    ["flink_job_id", copyable(job.flink_job_id, "fact.flink_job_id")],
+    ["cluster", job.cluster],
+    ["submitted_by", job.submitted_by],
+    ["submitted_at", job.submitted_at ? timeElement(job.submitted_at) : null],
+    ["start_time", job.start_time ? timeElement(job.start_time) : null],
+    ["end_time", job.end_time ? timeElement(job.end_time) : null],
+    ["duration", typeof job.duration === "number" ? duration(job.duration, { decimals: 3 }) : null],
+    ["updated_at", job.updated_at ? timeElement(job.updated_at) : null],
+  ];
+  const shown = rows.filter(([, value]) => value);
+  const entries = shown.map(([name, value]) => h("div", {}, h("dt", {}, t(`fact.${name}`)), h("dd", {}, value)));
+  return [heading("details.facts", " ", h("small", {}, t("details.zone", { zone: zone() }))), h("dl", { class: "facts-list" }, ...entries)];
+}
+
+function copyable(text, key) {
+  return text ? h("span", { class: "copyable" }, h("span", { class: "id" }, text), copyButton(text, t(key))) : null;
+}
+
+function flink({ flink_jobs: jobs, job }) {
+  const over = NEVER_RAN.has(job.reason?.code) ? "flink.none.over" : "flink.none.unknown";
+  const none = FINAL.has(job.status) ? over : "flink.none";
+  if (!jobs.length) return [heading("details.flink"), h("p", { class: "none" }, t(none))];
+  return [heading("details.flink"), h("ul", { class: "cards" }, ...jobs.map(flinkJob))];
+}
+
+function flinkJob(job) {
+  const state = job.state ?? t("flink.unconfirmed");
+  return h(
+    "li",
+    {},
+    h(
+      "p",
+      { class: "card-head" },
+      copyable(job.flink_job_id, "fact.flink_job_id"),
+      h("span", { class: "raw-state", title: t("fact.flink_state") }, state),
+      h(
+        "span",
+        { class: "card-links" },
+        job.ui_url ? outsideLink(job.ui_url, t("flink.open")) : null,
+        job.history_url ? outsideLink(job.history_url, t("flink.history")) : null,
+      ),
+    ),
+    h(
+      "p",
+      { class: "card-facts" },
+      ...(job.start_time ? [timeElement(job.start_time), " → ", job.end_time ? timeElement(job.end_time) : "…"] : []),
+      job.source ? ` · ${t("flink.source", { source: tOr(`flink.source.${job.source}`, job.source) })}` : null,
+    ),
+    job.missing_since ? h("p", { class: "warn-text" }, t("flink.missing", { time: local(job.missing_since) })) : null,
+  );
+}
+
+function kubernetes({ job_name: name, found, error, phase, pods = [], kubectl = [] }) {
+  if (!name) return [heading("details.kubernetes"), h("p", { class: "none" }, t("k8s.none"))];
+  const parts = [];
+  if (found === false) parts.push(h("p", { class: "none" }, t("k8s.gone")));
+  if (found === null || error) parts.push(h("p", { class: "warn-text" }, t("k8s.unknown", { error: error ?? "" })));
+  if (found) {
+    parts.push(
+      h(
+        "dl",
+        { class: "facts-list" },
+        h("div", {}, h("dt", {}, t("k8s.phase")), h("dd", {}, phase ? tOr(`k8s.phase.${phase.toUpperCase()}`, phase) : "–")),
+        h("div", {}, h("dt", {}, t("k8s.pods")), h("dd", {}, ...(pods.length ? pods.map(pod) : [t("k8s.pods.none")]))),
+      ),
+    );
+  }
+  if (kubectl.length) {
+    parts.push(h("h4", {}, t("k8s.commands")), h("ul", { class: "commands" }, ...kubectl.map(command)));
+  }
+  return [heading("details.kubernetes"), ...parts];
+}
+
+function pod({ name, phase, started_at: started }) {
+  return h(
+    "span",
+    { class: "pod" },
+    h("span", { class: "id" }, name),
+    ` ${phase ?? ""} `,
+    started ? timeElement(started) : null,
+  );
+}
+
+const command = (line) => h("li", {}, h("code", {}, line), copyButton(line, line));
+
+function log({ log_tail: tail, job, kubernetes: { error, pods } }) {
+  if (!tail) {
+    if (error) return [heading("details.log"), h("p", { class: "warn-text" }, t("log.unknown"))];
+    const none = job.status === "CREATED" ? "log.none.yet" : pods.length ? "log.none.pod" : "log.none";
+    return [heading("details.log"), h("p", { class: "none" }, t(none))];
+  }
+  const from = tail.source === "record" ? t("log.source.record") : tail.pod ? t("log.source.pod", { pod: tail.pod }) : null;
+  if (tail.error) return [heading("details.log"), h("p", { class: "warn-text" }, t("log.unreadable", { error: tail.error }))];
+  const notes = [from, tail.truncated ? t("log.truncated") : null].filter(Boolean).join(" · ");
+  return [
+    heading("details.log", " ", h("small", {}, notes), " ", copyButton(tail.text, t("details.log"))),
+    block(tail.text || t("log.empty"), "details.log", "log"),
+  ];
+}
+
+function spec(submitted) {
+  if (!submitted) return [heading("details.spec"), h("p", { class: "none" }, t("details.spec.none"))];
+  const text = json(submitted);
+  const script = submitted.script?.inline;
+  return [
+    ...(typeof script === "string"
+      ? [heading("details.script", " ", copyButton(script, t("details.script"))), block(script, "details.script", "script")]
+      : []),
+    heading("details.spec", " ", copyButton(text, t("details.spec"))),
+    block(text, "details.spec", "json"),
+  ];
+}
+
+/** Text that scrolls by itself: reachable by keyboard, named for a screen reader. */
+function block(text, key, kind) {
+  return h("pre", { class: kind, tabindex: "0", role: "region", "aria-label": t(key), "data-focus": key }, text);
+}

@@ -1,0 +1,321 @@
+// The tab *Figures*: tiles, plots and a table per template, over one window of time.
+
+import { FINAL, STATUSES, WINDOWS } from "./url_state.js";
+import { h, reconcile, refill, setAttribute, setText } from "./dom.js";
+import { duration, local, localParts, number, percent, span } from "./format.js";
+import { t } from "./i18n.js";
+
+const OVER_TIME = ["FINISHED", "FAILED", "LOST", "CANCELLED", "RUNNING", "SUSPENDED", "CREATED"];
+const DAY_MS = 86_400_000;
+
+/**
+ * @param {HTMLElement} root
+ * @param {object} actions chooseWindow(name), address(filters), showJobs(filters)
+ */
+export function createFigures(root, actions) {
+  const windows = WINDOWS.map((name) =>
+    h("button", { type: "button", "data-window": name, "aria-pressed": "false", click: () => actions.chooseWindow(name) }, t(`window.${name}`)),
+  );
+  const chooser = h("div", { class: "segments", role: "group", "aria-label": t("figures.window") }, ...windows);
+  const tiles = h("ul", { class: "tiles", "aria-label": t("figures.tiles") });
+  const plots = {
+    distribution: createPlot("distribution"),
+    over_time: createPlot("over_time"),
+    durations: createPlot("durations"),
+  };
+  const charts = h("div", { class: "plots" }, ...Object.values(plots).map((plot) => plot.element));
+  const templates = h("section", { class: "templates sheet-card" });
+  const content = h("div", { hidden: true }, tiles, charts, templates);
+  const empty = h("p", { class: "empty" }, t("figures.loading"));
+  root.replaceChildren(h("div", { class: "figures-head" }, chooser), empty, content);
+
+  return {
+    setState(state) {
+      for (const button of windows) {
+        setAttribute(button, "aria-pressed", String(button.dataset.window === state.window));
+      }
+    },
+    async show(data, state) {
+      const figures = data.windows[state.window];
+      content.hidden = false;
+      empty.hidden = true;
+      showTiles(tiles, figures, data);
+      refill(templates, [figures.templates, state.window], () => templateTable(figures.templates, state.window, actions));
+      await plots.distribution.show(distribution(figures));
+      await plots.over_time.show(overTime(figures));
+      await plots.durations.show(durations(figures));
+    },
+    showNotLoaded() {
+      if (content.hidden) setText(empty, t("figures.not_loaded"));
+    },
+    setStale: (isStale) => setAttribute(root, "data-stale", isStale),
+    /** Draws again, in the colours that are now the page's. */
+    recolour() {
+      for (const plot of Object.values(plots)) plot.redraw();
+    },
+    close() {
+      for (const plot of Object.values(plots)) plot.close();
+    },
+  };
+}
+
+// --- tiles ------------------------------------------------------------------------------------------
+
+function showTiles(root, figures, { sync, cleanup }) {
+  reconcile(
+    root,
+    tilesOf(figures, sync, cleanup),
+    (tile) => tile.key,
+    () => h("li", { class: "tile" }, h("h3", {}), h("p", { class: "value" }), h("p", { class: "hint" })),
+    (element, tile) => {
+      const [title, value, hint] = element.children;
+      setText(title, t(`figures.${tile.key}`));
+      setText(value, tile.value);
+      setText(hint, tile.hint);
+      setAttribute(element, "data-level", tile.level);
+    },
+  );
+}
+
+function tilesOf(figures, sync, cleanup) {
+  const { durations: took, by_status: by } = figures;
+  const open = STATUSES.filter((word) => !FINAL.has(word)).reduce((sum, word) => sum + (by[word] ?? 0), 0);
+  const ago = (seconds) => (seconds === null ? t("figures.never_ran") : t("figures.ago", { ago: span(seconds) }));
+  const tile = (key, value, hint, level = null) => ({ key, value, hint, level });
+  return [
+    tile("jobs", number(figures.jobs), t("figures.jobs.hint", { n: number(open) })),
+    tile("rate", percent(figures.failure_rate_percent), t("figures.rate.hint")),
+    tile("honest", percent(figures.honest_failure_rate_percent), t("figures.honest.hint")),
+    tile("never", number(figures.never_submitted), t("figures.never.hint")),
+    tile("lost", number(figures.lost), t("figures.lost.hint")),
+    tile(
+      "average",
+      duration(took.average),
+      took.count
+        ? t("figures.average.hint", { n: number(took.count), min: duration(took.min), max: duration(took.max) })
+        : t("figures.average.none"),
+    ),
+    tile("median", duration(took.p50), t(took.count ? "figures.median.hint" : "figures.average.none")),
+    tile("p95", duration(took.p95), t(took.count ? "figures.p95.hint" : "figures.average.none")),
+    tile("sync", ago(sync.age_seconds), t("figures.sync.hint", { period: span(sync.period_seconds) }), sync.stale ? "bad" : null),
+    tile("cleanup", ago(cleanup.age_seconds), t("figures.cleanup.hint")),
+  ];
+}
+
+// --- what the plots show: labels, series, and the same as a table -------------------------------------
+
+function distribution({ jobs, by_status: by, other = 0 }) {
+  const rows = STATUSES.map((status) => ({ status, word: t(`status.${status}`), count: by[status] ?? 0 }));
+  if (other) rows.push({ status: "LOST", word: t("figures.other"), count: other });
+  return {
+    title: t("figures.distribution"),
+    none: jobs ? null : t("figures.none"),
+    summary: rows.filter((row) => row.count).map((row) => `${row.word} ${number(row.count)}`).join(", "),
+    horizontal: true,
+    labels: rows.map((row) => `${row.word}  ${number(row.count)}`),
+    series: [{ label: t("figures.count"), data: rows.map((row) => row.count), colours: rows.map((row) => row.status) }],
+    head: [t("col.status"), t("figures.count"), t("figures.share")],
+    rows: rows.map((row) => [row.word, number(row.count), percent(jobs ? (row.count * 100) / jobs : null)]),
+  };
+}
+
+function overTime({ over_time: buckets }) {
+  const title = t("figures.over_time");
+  if (!buckets) return { title, none: t("figures.over_time.none") };
+  const present = OVER_TIME.filter((status) => buckets.some((bucket) => bucket.by_status[status]));
+  const totals = present.map((status) => ({
+    status,
+    word: t(`status.${status}`),
+    data: buckets.map((bucket) => bucket.by_status[status] ?? 0),
+  }));
+  const sum = (data) => data.reduce((total, count) => total + count, 0);
+  return {
+    title,
+    none: present.length ? null : t("figures.none"),
+    summary: totals.map((each) => `${each.word} ${number(sum(each.data))}`).join(", "),
+    stacked: true,
+    labels: buckets.map(bucketLabel),
+    series: totals.map((each) => ({ label: each.word, data: each.data, colours: each.status })),
+    head: [t("figures.period"), ...totals.map((each) => each.word)],
+    rows: buckets.map((bucket, index) => [bucketPeriod(bucket), ...totals.map((each) => number(each.data[index]))]),
+  };
+}
+
+/** The window ends now, and so does its last bucket: a day's bucket is named by the day that it ends in. */
+function bucketLabel({ from, to }) {
+  const isDay = Date.parse(to) - Date.parse(from) >= DAY_MS;
+  return isDay ? localParts(to).date : localParts(from).time.slice(0, 5);
+}
+
+const bucketPeriod = ({ from, to }) => t("figures.period.of", { from: minute(from), to: minute(to) });
+
+const minute = (iso) => local(iso).slice(0, -3);
+
+function durations({ duration_histogram: bars = [] }) {
+  const title = t("figures.durations");
+  const label = (bar) => (bar.le === null ? t("figures.above") : t("figures.up_to", { duration: span(bar.le) }));
+  const rows = bars.map((bar) => [label(bar), number(bar.count)]);
+  const isEmpty = bars.every((bar) => bar.count === 0);
+  return {
+    title,
+    none: isEmpty ? t("figures.durations.none") : null,
+    summary: rows.filter((_, index) => bars[index].count).map((row) => row.join(" ")).join(", "),
+    labels: bars.map(label),
+    series: [{ label: t("figures.count"), data: bars.map((bar) => bar.count), colours: "FINISHED" }],
+    head: [t("col.duration"), t("figures.count")],
+    rows,
+  };
+}
+
+// --- plots --------------------------------------------------------------------------------------------
+
+function createPlot(name) {
+  const title = h("h3", {});
+  const canvas = h("canvas", { role: "img" });
+  const frame = h("div", { class: "frame" }, canvas);
+  const none = h("p", { class: "empty" });
+  const table = h("details", {}, h("summary", {}, t("figures.as_table")), h("div", { class: "scroll" }));
+  const element = h("section", { class: `plot sheet-card plot-${name}` }, title, frame, none, table);
+  let chart = null;
+  let drawn = "";
+  let latest = null;
+
+  const draw = async () => {
+    const Chart = await chartLibrary();
+    const configuration = configure(latest);
+    if (!chart) chart = new Chart(canvas, configuration);
+    else {
+      chart.data = configuration.data;
+      chart.options = configuration.options;
+      chart.update("none");
+    }
+  };
+
+  return {
+    element,
+    async show(plot) {
+      latest = plot;
+      setText(title, plot.title);
+      const isEmpty = plot.none !== null;
+      none.hidden = !isEmpty;
+      frame.hidden = table.hidden = isEmpty;
+      if (isEmpty) {
+        setText(none, plot.none);
+        return;
+      }
+      setAttribute(canvas, "aria-label", t("figures.chart", { title: plot.title, summary: plot.summary }));
+      refill(table.lastElementChild, [plot.head, plot.rows], () => dataTable(plot.head, plot.rows, plot.title));
+      const digest = JSON.stringify([plot.labels, plot.series]);
+      if (digest === drawn) return;
+      drawn = digest;
+      await draw();
+    },
+    redraw() {
+      if (chart) draw();
+    },
+    close() {
+      chart?.destroy();
+      chart = null;
+    },
+  };
+}
+
+let library = null;
+
+/** Chart.js, loaded when the first plot is drawn. Its file is a script that leaves `Chart` behind. */
+async function chartLibrary() {
+  library ??= import("./chart.umd.min.js");
+  await library;
+  return globalThis.Chart;
+}
+
+function configure({ labels, series, stacked = false, horizontal = false }) {
+  const ink = colour("--ink-soft");
+  const line = colour("--line");
+  const colourOf = (status) => colour(`--${status.toLowerCase()}-solid`);
+  const counts = { beginAtZero: true, ticks: { precision: 0, color: ink }, grid: { color: line }, border: { display: false }, stacked };
+  const names = { ticks: { color: ink, autoSkip: !horizontal, maxRotation: 0 }, grid: { display: false }, border: { color: line }, stacked };
+  return {
+    type: "bar",
+    data: {
+      labels,
+      datasets: series.map(({ label, data, colours }) => ({
+        label,
+        data,
+        backgroundColor: Array.isArray(colours) ? colours.map(colourOf) : colourOf(colours),
+        borderRadius: stacked ? 0 : 3,
+        maxBarThickness: horizontal ? 26 : 72,
+        categoryPercentage: 0.86,
+        barPercentage: 0.9,
+      })),
+    },
+    options: {
+      animation: false,
+      maintainAspectRatio: false,
+      indexAxis: horizontal ? "y" : "x",
+      font: { family: getComputedStyle(document.body).fontFamily },
+      scales: horizontal ? { x: { ...counts, display: false }, y: names } : { x: names, y: counts },
+      plugins: {
+        legend: { display: series.length > 1, position: "bottom", labels: { color: ink, boxWidth: 10, boxHeight: 10 } },
+        tooltip: { intersect: false, mode: "index", axis: horizontal ? "y" : "x" },
+      },
+    },
+  };
+}
+
+/** The colour that a custom property has now, in this theme. */
+function colour(name) {
+  const probe = h("span", { hidden: true });
+  probe.style.color = `var(${name})`;
+  document.body.append(probe);
+  const value = getComputedStyle(probe).color;
+  probe.remove();
+  return value;
+}
+
+// --- tables -------------------------------------------------------------------------------------------
+
+function dataTable(head, rows, caption) {
+  return h(
+    "table",
+    { class: "data" },
+    h("caption", { class: "unseen" }, caption),
+    h("thead", {}, h("tr", {}, ...head.map((word) => h("th", { scope: "col" }, word)))),
+    h("tbody", {}, ...rows.map(([first, ...rest]) => h("tr", {}, h("th", { scope: "row" }, first), ...rest.map((text) => h("td", {}, text))))),
+  );
+}
+
+/** Each template leads to its jobs of the same time, and its failures to those that failed. */
+function templateTable(templates, window, actions) {
+  const link = (text, filters, label = null) => {
+    const jobs = { ...filters, range: window === "all" ? "" : window };
+    const click = (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      actions.showJobs(jobs);
+    };
+    return h("a", { href: actions.address(jobs), click, "aria-label": label }, text);
+  };
+  const hint = t("figures.templates.hint", { n: number(templates.length) });
+  const title = h("h3", {}, t("figures.templates"), " ", h("small", {}, hint));
+  if (!templates.length) return [title, h("p", { class: "empty" }, t("figures.none"))];
+  const head = [
+    ...[t("col.template"), t("figures.jobs"), t("status.FINISHED"), t("status.FAILED"), t("status.LOST")],
+    ...[t("figures.rate"), t("figures.honest"), t("figures.average"), t("figures.median"), t("figures.p95")],
+  ];
+  const count = ({ template_id, by_status: by }, status) => {
+    const told = number(by[status] ?? 0);
+    const label = `${template_id}, ${t(`status.${status}`)}: ${told}`;
+    return by[status] && template_id ? link(told, { template_id, status: [status] }, label) : told;
+  };
+  const rows = templates.map((each) => [
+    each.template_id ? link(each.template_id, { template_id: each.template_id }) : t("figures.no_template"),
+    ...[number(each.jobs), ...["FINISHED", "FAILED", "LOST"].map((status) => count(each, status))],
+    percent(each.failure_rate_percent),
+    percent(each.honest_failure_rate_percent),
+    ...[each.durations.average, each.durations.p50, each.durations.p95].map((seconds) => duration(seconds)),
+  ]);
+  const scroll = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": t("figures.templates"), "data-focus": "templates" });
+  scroll.append(dataTable(head, rows, t("figures.templates")));
+  return [title, scroll];
+}

@@ -1,0 +1,278 @@
+// The page: what the address says is shown, and kept fresh.
+
+import { href, listParameters, read } from "./url_state.js";
+import { get, post } from "./api.js";
+import { createDetails } from "./details.js";
+import { announce, setAttribute, setText } from "./dom.js";
+import { createFigures } from "./figures.js";
+import { span } from "./format.js";
+import { createList, totalOf } from "./list.js";
+import { Poller, clock } from "./polling.js";
+import { createNotices, failureNotice, troubleNotices } from "./notices.js";
+import { currentLanguage, preferredLanguage, recall, remember, speak, t } from "./i18n.js";
+
+const LIST_MS = 5_000;
+const FIGURES_MS = 15_000;
+const NOTICES_MS = 30_000;
+const DETAILS_MS = 5_000;
+const FINAL_DETAILS_MS = 30_000;
+const TICK_MS = 1_000;
+
+const THEME = "flinkjobs.theme";
+const THEMES = ["auto", "light", "dark"];
+
+const byId = (id) => document.getElementById(id);
+
+let state = read();
+let theme = THEMES.includes(recall(THEME)) ? recall(THEME) : "auto";
+let views = null;
+let announceNext = false;
+const latest = { list: null, metrics: null };
+
+// --- what is asked for ------------------------------------------------------------------------------
+
+const jobs = new Poller({
+  load: async (signal) => {
+    const parameters = listParameters(state, clock.now());
+    return { ...(await get("api/jobs", parameters, signal)), asked: { parameters, state } };
+  },
+  everyMs: () => (state.tab === "jobs" ? LIST_MS : NOTICES_MS),
+  onData(data) {
+    latest.list = data;
+    showList();
+    if (announceNext) announce(t("list.result", { total: totalOf(data, state) }));
+    announceNext = false;
+    showFreshness();
+  },
+  onError() {
+    views.list.showNotLoaded();
+    showFreshness();
+  },
+});
+
+const metrics = new Poller({
+  load: (signal) => get("api/metrics", {}, signal),
+  everyMs: () => (state.tab === "figures" ? FIGURES_MS : NOTICES_MS),
+  onData(data) {
+    latest.metrics = data;
+    showMetrics();
+    showFreshness();
+  },
+  onError() {
+    views.figures.showNotLoaded();
+    showFreshness();
+  },
+});
+
+const details = new Poller({
+  load: (signal) => get(`api/jobs/${encodeURIComponent(state.job)}`, {}, signal),
+  everyMs: () => (views.details.isFinal() ? FINAL_DETAILS_MS : DETAILS_MS),
+  onData: (data) => views.details.show(data),
+  onError: (error) => views.details.showError(error),
+});
+
+// --- where one goes ---------------------------------------------------------------------------------
+
+/** Shows another state, as a step that Back undoes. `trail` is what `newerPages` will be there. */
+function go(patch, { trail = newerPages(), isReplacing = false, isPanel = false } = {}) {
+  const next = { ...state, ...patch };
+  if (href(next) === href(state)) return;
+  const kept = { trail, isPanel };
+  if (isReplacing) history.replaceState(kept, "", href(next));
+  else history.pushState(kept, "", href(next));
+  arrive();
+}
+
+/** Shows what the address now says. */
+function arrive() {
+  const before = state;
+  state = read();
+  showState();
+  if (href({ ...before, job: "" }) !== href({ ...state, job: "" })) {
+    if (state.tab === "jobs") jobs.now();
+    if (state.tab !== before.tab) metrics.now();
+    else if (latest.metrics) showMetrics();
+  }
+  if (state.job === before.job) return;
+  if (state.job) openDetails();
+  else views.details.close();
+}
+
+const actions = {
+  filter(patch, { isTyping = false } = {}) {
+    announceNext = true;
+    const isAtTyping = isTyping && Boolean(state.q) && Boolean(patch.q);
+    const begins = "range" in patch ? {} : anchored("");
+    go({ ...begins, ...patch, cursor: "" }, { isReplacing: isAtTyping, trail: [] });
+  },
+  open: (id) => go({ job: id }, { isPanel: true }),
+  close() {
+    details.stop();
+    if (!state.job) return;
+    const { job } = state;
+    if (history.state?.isPanel) history.back();
+    else go({ job: "" }, { isReplacing: true });
+    if (document.activeElement === document.body) views.list.focusOn(job);
+  },
+  older(cursor) {
+    const asked = latest.list.asked.parameters;
+    go({ cursor, ...anchored(asked.from) }, { trail: [...newerPages(), state.cursor] });
+    scrollTo({ top: 0 });
+  },
+  newer() {
+    const trail = newerPages();
+    const cursor = trail.pop() ?? "";
+    go({ cursor, ...(cursor ? {} : anchored("")) }, { trail });
+  },
+  newest: () => go({ cursor: "", ...anchored("") }, { trail: [] }),
+  chooseWindow: (name) => go({ window: name }),
+  address: (filters) => href(unfiltered(filters)),
+  showJobs: (filters) => go(unfiltered(filters), { trail: [] }),
+  retry() {
+    jobs.now();
+    metrics.now();
+  },
+  /** Asks for the whole page anew: only then a login can be shown. */
+  reload: () => location.reload(),
+  async sync(jobId) {
+    try {
+      const report = await post(`api/jobs/${encodeURIComponent(jobId)}/sync`);
+      await details.now();
+      jobs.now();
+      return { report, after: views.details.status() };
+    } catch (error) {
+      return { error };
+    }
+  },
+};
+
+/** The list with these filters and no others. */
+const unfiltered = (filters) => {
+  const none = { status: [], q: "", template_id: "", range: "", from: "", to: "", cursor: "", job: "" };
+  return { ...state, tab: "jobs", ...none, ...filters };
+};
+
+/** The cursors of the pages that led here, the newest first; none where a link led here. */
+const newerPages = () => [...(history.state?.trail ?? [])];
+
+/** The fixed beginning that a range which moves with the clock gets on older pages. */
+const anchored = (from) => (state.range === "custom" ? {} : { from: (state.range && from) || "" });
+
+// --- what is seen -----------------------------------------------------------------------------------
+
+function showState() {
+  for (const tab of ["jobs", "figures"]) {
+    const isShown = state.tab === tab;
+    const link = byId(`tab-${tab}`);
+    setAttribute(link, "aria-selected", String(isShown));
+    setAttribute(link, "tabindex", isShown ? "0" : "-1");
+    setAttribute(link, "href", href({ ...state, tab, job: "" }));
+    byId(`view-${tab}`).hidden = !isShown;
+  }
+  views.list.setState(state);
+  views.figures.setState(state);
+}
+
+function showList() {
+  const data = latest.list;
+  if (data) views.list.show(data, state);
+}
+
+function showMetrics() {
+  const data = latest.metrics;
+  views.list.setTemplates(data.windows.all.templates.map((each) => each.template_id).filter(Boolean));
+  if (state.tab === "figures") views.figures.show(data, state);
+}
+
+function showFreshness() {
+  const [poller, view] = state.tab === "figures" ? [metrics, views.figures] : [jobs, views.list];
+  const failing = poller.error ? poller : [jobs, metrics].find((each) => each.error);
+  const ago = poller.loadedAt ? span((Date.now() - poller.loadedAt) / 1000) : null;
+  const word = poller.error ? (ago ? "failed" : "never") : ago ? "updated" : "loading";
+  setText(byId("fresh-text"), t(`fresh.${word}`, { ago }));
+  setAttribute(byId("fresh"), "data-level", poller.error ? "bad" : "good");
+  view.setStale(Boolean(poller.error) && poller.loadedAt !== null);
+  views.notices.show([
+    ...(failing ? [failureNotice(failing.error, failing.loadedAt)] : []),
+    ...(latest.metrics ? troubleNotices(latest.metrics.troubles) : []),
+  ]);
+}
+
+function openDetails() {
+  views.details.open(state.job);
+  details.start();
+}
+
+/** Builds the views in the language that is spoken now, and fills them with what is known. */
+function build() {
+  views?.figures.close();
+  views = {
+    list: createList(byId("view-jobs"), actions),
+    figures: createFigures(byId("view-figures"), actions),
+    details: createDetails(byId("details"), actions),
+    notices: createNotices(byId("notices"), actions),
+  };
+  byId("notices").replaceChildren();
+  const other = currentLanguage() === "en" ? "zh-CN" : "en";
+  const language = byId("language");
+  setText(language, t("language.other"));
+  setAttribute(language, "lang", other);
+  setAttribute(language, "aria-label", t("language.switch"));
+  showTheme();
+  showState();
+  showList();
+  if (latest.metrics) showMetrics();
+  showFreshness();
+}
+
+function showTheme() {
+  setAttribute(document.documentElement, "data-theme", theme);
+  setAttribute(byId("theme"), "aria-label", t(`theme.${theme}`));
+  setAttribute(byId("theme"), "title", t(`theme.${theme}`));
+}
+
+// --- the beginning ----------------------------------------------------------------------------------
+
+async function start() {
+  await speak(preferredLanguage());
+  build();
+  setAttribute(document.documentElement, "data-ready", true);
+
+  byId("language").addEventListener("click", async () => {
+    await speak(currentLanguage() === "en" ? "zh" : "en", { keep: true });
+    build();
+  });
+  byId("theme").addEventListener("click", () => {
+    theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
+    remember(THEME, theme);
+    showTheme();
+    views.figures.recolour();
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => views.figures.recolour());
+  const tabs = document.querySelector("[role=tablist]");
+  tabs.addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey || !event.target.id) return;
+    event.preventDefault();
+    go({ tab: event.target.id.replace("tab-", "") });
+  });
+  tabs.addEventListener("keydown", (event) => {
+    if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
+    const tab = state.tab === "jobs" ? "figures" : "jobs";
+    go({ tab });
+    byId(`tab-${tab}`).focus();
+  });
+  addEventListener("popstate", arrive);
+  setInterval(() => {
+    views.list.tick();
+    views.details.tick();
+    showFreshness();
+  }, TICK_MS);
+  jobs.start();
+  metrics.start();
+  if (state.job) openDetails();
+}
+
+start().catch(() => {
+  // Without its words the page can say only this.
+  byId("notices").append("The page could not be loaded completely: load it again. / 页面未能完整加载，请重新加载。");
+});

@@ -1,0 +1,1266 @@
+"""The MongoDB adapter against the real server: documents, conditional writes, indexes, errors."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+import pytest
+from bson.datetime_ms import DatetimeMS
+from msgspec.structs import replace
+from pymongo import MongoClient
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
+
+from doubles.processes import free_port
+from flinkjobs.adapters.mongo import documents as mongo_documents
+from flinkjobs.adapters.mongo import job_store
+from flinkjobs.adapters.mongo.job_store import MongoJobStore
+from flinkjobs.domain.errors import (
+    DuplicateJobIdError,
+    InFlightError,
+    StoreRefusedError,
+    StoreUnavailableError,
+)
+from flinkjobs.domain.records import (
+    AtRest,
+    FlinkJobRef,
+    IdSource,
+    JobRecord,
+    Reason,
+    ReasonCode,
+    Skipped,
+    Status,
+    UnreadableRecord,
+)
+from flinkjobs.domain.transition import Update
+from flinkjobs.ports.store import Applied, Settled, SubmitterLog
+from local.mongodb import MongoServer
+from tests.support.fresh_process import what_prints
+
+NOON = datetime(2025, 11, 1, 12, tzinfo=UTC)
+LATER = NOON + timedelta(minutes=3)
+LONG_AGO = NOON - timedelta(days=30)
+A, B, C = "a" * 32, "b" * 32, "c" * 32
+NONE: frozenset[str] = frozenset()
+ETL_1 = frozenset({"etl_1"})
+Document = dict[str, Any]
+
+
+class Connect(Protocol):
+    """`mongo.connect`, but the connections are closed after the test."""
+
+    def __call__(self, uri: str, database: str, **timeouts: int) -> MongoJobStore: ...
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    with contextlib.ExitStack() as stack:
+
+        def opened(uri: str, database: str, **timeouts: int) -> MongoJobStore:
+            store = job_store.connect(uri, database, **timeouts)
+            stack.callback(store.close)
+            return store
+
+        yield opened
+
+
+@pytest.fixture
+def store(mongo_server: MongoServer, mongo_database: Database[Document], connect: Connect) -> MongoJobStore:
+    return connect(mongo_server.uri, mongo_database.name)
+
+
+@pytest.fixture
+def jobs(mongo_database: Database[Document]) -> Collection[Document]:
+    return mongo_database["flink_jobs"]
+
+
+def record(job_id: str = "etl_1", *, status: Status = Status.CREATED, **fields: Any) -> JobRecord:
+    known: dict[str, Any] = {"submitted_at": NOON, "k8s_job_name": "flink-py-etl-1"} | fields
+    return JobRecord(job_id=job_id, status=status, **known)
+
+
+def ref(id_: str = A, **fields: Any) -> FlinkJobRef:
+    return FlinkJobRef(id=id_, source=fields.pop("source", IdSource.LOG), **fields)
+
+
+def followed(store: MongoJobStore, *, lost_since: datetime = LONG_AGO) -> list[JobRecord]:
+    """The records of a pass, by job id."""
+    found = list(store.records_to_follow(lost_since=lost_since))
+    assert not [entry for entry in found if isinstance(entry, UnreadableRecord)]
+    return sorted((entry for entry in found if isinstance(entry, JobRecord)), key=lambda entry: entry.job_id)
+
+
+def only(store: MongoJobStore) -> JobRecord:
+    """The one record there is to follow."""
+    [found] = followed(store)
+    return found
+
+
+def types_of(jobs: Collection[Document], query: Document) -> dict[str, str]:
+    """The BSON type of every field of one document, as MongoDB names it."""
+    [document] = jobs.find(query)
+    [types] = jobs.aggregate(
+        [{"$match": query}, {"$project": {name: {"$type": f"${name}"} for name in document if name != "_id"}}]
+    )
+    del types["_id"]
+    return dict(types)
+
+
+# --- documents --------------------------------------------------------------------------------------
+
+NEW_DOCUMENT: Document = {
+    "job_id": "etl_1761998400000",
+    "template_id": "etl",
+    "job_name": "nightly",
+    "cluster": "batch",
+    "submitted_by": "ann",
+    "spec": {"script": {"path": "/opt/job.py"}, "args": ["a", "b"]},
+    "k8s_job_name": "flink-py-etl-1",
+    "flink_job_id": None,
+    "flink_job_ids": [],
+    "status": "CREATED",
+    "flink_state": None,
+    "submitted_at": NOON,
+    "start_time": None,
+    "end_time": None,
+    "updated_at": NOON,
+    "duration": None,
+    "reason": None,
+    "missing_since": None,
+    "flink_jobs": [],
+    "submitter_done": False,
+    "dropped_ids": [],
+    "in_flight_until": None,
+    "revision": 0,
+}
+DETAILS = {name: NEW_DOCUMENT[name] for name in ("template_id", "job_name", "submitted_by", "spec")}
+
+
+def test_a_new_document_has_the_fields_of_the_contract(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    store.insert(record("etl_1761998400000", cluster="batch"), DETAILS)
+    [document] = jobs.find({}, {"_id": 0})
+    assert document == NEW_DOCUMENT
+
+
+def test_a_new_document_has_the_types_of_the_contract(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    store.insert(record("etl_1761998400000", cluster="batch"), DETAILS)
+    texts = ("job_id", "template_id", "job_name", "cluster", "submitted_by", "k8s_job_name", "status")
+    nulls = (
+        *("flink_job_id", "flink_state", "start_time", "end_time", "duration", "reason", "missing_since"),
+        "in_flight_until",
+    )
+    assert types_of(jobs, {}) == {
+        **dict.fromkeys(texts, "string"),
+        **dict.fromkeys(nulls, "null"),
+        **dict.fromkeys(("submitted_at", "updated_at"), "date"),
+        **dict.fromkeys(("flink_job_ids", "flink_jobs", "dropped_ids"), "array"),
+        "spec": "object",
+        "submitter_done": "bool",
+        "revision": "int",
+    }
+
+
+def test_a_document_that_is_over_has_the_types_of_the_contract(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    store.insert(record(), {})
+    before = only(store)
+    after = replace(
+        before,
+        status=Status.FAILED,
+        flink_jobs=(ref(confirmed=True, state="FAILED", start_time=NOON, end_time=LATER, failure="no"),),
+        flink_state="FAILED",
+        submitter_done=True,
+        start_time=NOON,
+        end_time=LATER,
+        duration=180.125,
+        reason=Reason(code=ReasonCode.JOB_FAILED, message="no", since=LATER),
+        missing_since=NOON,
+    )
+    store.apply([Update(before=before, after=after)], now=LATER, run_id="run")
+    types = types_of(jobs, {})
+    dates = ("submitted_at", "start_time", "end_time", "updated_at", "missing_since")
+    assert {types[name] for name in dates} == {"date"}
+    assert types["duration"] == "double"
+    assert types["flink_job_id"] == types["flink_state"] == types["status"] == "string"
+    [document] = jobs.find({})
+    assert document["flink_job_id"] == A
+    assert document["flink_job_ids"] == [A]
+    assert document["reason"] == {"code": "JOB_FAILED", "message": "no", "since": LATER}
+    assert document["updated_at"] == LATER
+    assert document["revision"] == 1
+
+
+SHAPES = {
+    "just submitted": record(),
+    "with a reason": record(reason=Reason(code=ReasonCode.IMAGE_PULL, message="ErrImagePull", since=NOON)),
+    "without a Kubernetes Job": record(k8s_job_name=None),
+    "one id, not confirmed": record(flink_jobs=(ref(source=IdSource.TERMINATION_MESSAGE),)),
+    "running": record(
+        status=Status.RUNNING,
+        cluster="batch",
+        flink_state="RESTARTING",
+        flink_jobs=(ref(confirmed=True, state="RESTARTING", start_time=NOON),),
+        submitter_done=True,
+        start_time=NOON,
+    ),
+    "several ids": record(
+        status=Status.RUNNING,
+        flink_state="RUNNING",
+        flink_jobs=(
+            ref(A, confirmed=True, state="FAILED", start_time=NOON, end_time=LATER, failure="ValueError: ü"),
+            ref(B, source=IdSource.JOB_NAME),
+            ref(C, confirmed=True, state="RUNNING", start_time=LATER),
+        ),
+        dropped_ids=("d" * 32, "e" * 32),
+        start_time=NOON,
+    ),
+    "missing": record(
+        status=Status.SUSPENDED,
+        flink_state="SUSPENDED",
+        flink_jobs=(ref(confirmed=True, state="SUSPENDED", missing_since=LATER, missing_passes=2),),
+        missing_since=LATER,
+    ),
+    "lost": record(
+        status=Status.LOST,
+        flink_jobs=(ref(source=IdSource.RECORD, missing_since=LATER, missing_passes=3),),
+        submitter_done=True,
+        missing_since=LATER,
+        reason=Reason(code=ReasonCode.OUTCOME_UNKNOWN, message="nobody knows", since=LATER),
+    ),
+    "with milliseconds": record(
+        submitted_at=NOON.replace(microsecond=123_000),
+        status=Status.RUNNING,
+        flink_jobs=(ref(confirmed=True, state="RUNNING", start_time=NOON.replace(microsecond=1_000)),),
+        start_time=NOON.replace(microsecond=1_000),
+    ),
+}
+
+
+@pytest.mark.parametrize("written", SHAPES.values(), ids=SHAPES.keys())
+def test_a_record_is_read_as_it_was_written(written: JobRecord, store: MongoJobStore) -> None:
+    store.insert(written, {})
+    assert only(store) == replace(written, revision=0)
+
+
+@pytest.mark.parametrize("status", [Status.FINISHED, Status.FAILED, Status.CANCELLED])
+def test_a_record_that_is_over_is_read_as_it_was_written_and_not_followed(
+    status: Status, store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    written = record(status=status, start_time=NOON, end_time=LATER, duration=180.0, submitter_done=True)
+    store.insert(written, {})
+    assert followed(store) == []
+    [document] = jobs.find({})
+    assert mongo_documents.read_record(document) == replace(written, revision=0)
+
+
+# --- documents of the old platform ------------------------------------------------------------------
+
+
+def old_document(**fields: Any) -> Document:
+    return {
+        "job_id": "template_id_timestamp",
+        "flink_job_id": A,
+        "status": "RUNNING",
+        "submitted_at": "2025-11-01T12:00:00",
+        "start_time": "2025-11-01T12:00:30",
+        "end_time": None,
+        "duration": None,
+    } | fields
+
+
+def test_an_old_document_is_followed(store: MongoJobStore, jobs: Collection[Document]) -> None:
+    jobs.insert_one(old_document())
+    assert only(store) == JobRecord(
+        job_id="template_id_timestamp",
+        status=Status.RUNNING,
+        submitted_at=NOON,
+        cluster="default",
+        flink_jobs=(ref(source=IdSource.RECORD),),
+        submitter_done=True,
+        start_time=NOON + timedelta(seconds=30),
+        revision=None,
+    )
+
+
+def test_an_old_document_without_an_id_still_waits_for_its_submitter(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    jobs.insert_one(old_document(flink_job_id=None, status="CREATED", k8s_job_name="old-job"))
+    found = only(store)
+    assert found.flink_jobs == ()
+    assert not found.submitter_done
+    assert found.k8s_job_name == "old-job"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2025-11-01T12:00:00", NOON),
+        ("2025-11-01T12:00:00Z", NOON),
+        ("2025-11-01T20:00:00+08:00", NOON),
+        ("2025-11-01T12:00:00.250000", NOON.replace(microsecond=250_000)),
+        ("2025-11-01 12:00:00", NOON),
+    ],
+)
+def test_every_spelling_of_a_time_is_read(
+    text: str, expected: datetime, store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    jobs.insert_one(old_document(submitted_at=text))
+    assert only(store).submitted_at == expected
+
+
+def test_a_time_without_a_zone_is_utc_wherever_this_runs(
+    store: MongoJobStore, jobs: Collection[Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs.insert_one(old_document())
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "CST-8")
+        time.tzset()
+        found = only(store)
+    time.tzset()
+    assert found.submitted_at == NOON
+
+
+def test_an_old_document_loses_nothing_when_it_is_written(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    own = {"config": {"parallelism": 2}, "user": "ann", "tags": ["a"]}
+    jobs.insert_one(old_document(**own))
+    before = only(store)
+    after = replace(
+        before,
+        status=Status.FINISHED,
+        flink_state="FINISHED",
+        flink_jobs=(ref(source=IdSource.RECORD, confirmed=True, state="FINISHED", end_time=LATER),),
+        end_time=LATER,
+        duration=150.0,
+    )
+    applied = store.apply([Update(before=before, after=after)], now=LATER, run_id="run")
+    assert applied.job_ids == {"template_id_timestamp"}
+    [document] = jobs.find({}, {"_id": 0})
+    kept = {"submitted_at": "2025-11-01T12:00:00", "start_time": "2025-11-01T12:00:30"}
+    assert document == {
+        **old_document(),
+        **own,
+        **kept,
+        "status": "FINISHED",
+        "flink_state": "FINISHED",
+        "end_time": LATER,
+        "duration": 150.0,
+        "flink_job_ids": [A],
+        "flink_jobs": [
+            {
+                "id": A,
+                "source": "RECORD",
+                "confirmed": True,
+                "state": "FINISHED",
+                "start_time": None,
+                "end_time": LATER,
+                "failure": None,
+                "missing_since": None,
+                "missing_passes": 0,
+            }
+        ],
+        "submitter_done": True,
+        "updated_at": LATER,
+        "revision": 1,
+        "synced_by": "run",
+    }
+
+
+# --- documents that cannot be read ------------------------------------------------------------------
+
+UNREADABLE: Mapping[str, tuple[Document, str]] = {
+    "no submission time": ({"submitted_at": None}, "submitted_at is missing"),
+    "a time that is none": ({"submitted_at": "yesterday"}, "Invalid isoformat string"),
+    "a time that is a number": ({"start_time": 1761998400}, "TypeError"),
+    "a time before the calendar": ({"submitted_at": "0001-01-01T00:00:00+05:00"}, "OverflowError"),
+    "a date beyond the calendar": ({"submitted_at": DatetimeMS(2**60)}, "TypeError"),
+    "an id that is none": ({"flink_job_id": "abc123def456..."}, "no Flink Job ID: 'abc123def456...'"),
+    "an id that is a number": ({"flink_job_id": 12}, "no Flink Job ID: '12'"),
+    "a job id that is a number": ({"job_id": 12}, "job_id is no text but int"),
+    "a Job name that is a number": ({"k8s_job_name": 12}, "k8s_job_name is no text but int"),
+    "a cluster that is a list": ({"cluster": ["batch"]}, "cluster is no text but list"),
+    "a revision that is a text": ({"revision": "3"}, "revision is no whole number but str"),
+    "an unknown reason": ({"reason": {"code": "BAD_LUCK", "message": "", "since": NOON}}, "BAD_LUCK"),
+    "a reason that is a text": ({"reason": "bad luck"}, "TypeError"),
+    "jobs that are texts": ({"flink_jobs": [A]}, "TypeError"),
+    "jobs without their fields": ({"flink_jobs": [{"id": A}]}, "KeyError: 'source'"),
+}
+
+
+@pytest.mark.parametrize(("fields", "error"), UNREADABLE.values(), ids=UNREADABLE.keys())
+def test_a_document_that_cannot_be_read_costs_only_itself(
+    fields: Document, error: str, store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    bad = old_document(job_id="bad") | fields
+    jobs.insert_many([old_document(job_id="good_1"), bad, old_document(job_id="good_2")])
+    found = list(store.records_to_follow(lost_since=LONG_AGO))
+    good = [entry.job_id for entry in found if isinstance(entry, JobRecord)]
+    [unreadable] = [entry for entry in found if isinstance(entry, UnreadableRecord)]
+    assert good == ["good_1", "good_2"]
+    assert unreadable.job_id == str(bad["job_id"])
+    assert error in unreadable.error
+    assert len(unreadable.error) <= 200
+
+
+def test_a_document_without_a_job_id_costs_only_itself(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    jobs.insert_many([{"status": "CREATED"}, old_document()])
+    found = list(store.records_to_follow(lost_since=LONG_AGO))
+    assert UnreadableRecord(job_id="None", error="ValueError: job_id is missing") in found
+    assert len(found) == 2
+
+
+# --- which records are followed ---------------------------------------------------------------------
+
+
+def test_open_records_are_followed_and_final_ones_are_not(store: MongoJobStore) -> None:
+    for status in Status:
+        if status is not Status.LOST:
+            store.insert(record(status.value, status=status), {})
+    assert [found.job_id for found in followed(store)] == ["CREATED", "RUNNING", "SUSPENDED"]
+
+
+def test_a_lost_record_is_followed_up_to_the_horizon(store: MongoJobStore) -> None:
+    for name, missing_since in (
+        ("before", LONG_AGO - timedelta(milliseconds=1)),
+        ("at", LONG_AGO),
+        ("after", NOON),
+        ("never", None),
+    ):
+        store.insert(record(name, status=Status.LOST, missing_since=missing_since), {})
+    assert [found.job_id for found in followed(store, lost_since=LONG_AGO)] == ["after", "at"]
+
+
+def test_only_the_asked_for_job_ids_are_followed(store: MongoJobStore) -> None:
+    for name in ("a", "b", "c"):
+        store.insert(record(name), {})
+    store.insert(record("over", status=Status.FINISHED), {})
+    found = store.records_to_follow(lost_since=LONG_AGO, job_ids=["c", "a", "over", "unknown"])
+    assert {entry.job_id for entry in found if not isinstance(entry, Skipped)} == {"a", "c"}
+    assert list(store.records_to_follow(lost_since=LONG_AGO, job_ids=[])) == []
+
+
+def test_what_a_run_writes_while_it_reads_does_not_come_again(
+    store: MongoJobStore, jobs: Collection[Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record that becomes SUSPENDED moves behind those that are RUNNING, in the index by status."""
+    monkeypatch.setattr(job_store, "RECORDS_PER_BATCH", 10)
+    store.ensure_indexes()
+    job_ids = many_old_documents(jobs, 400)  # of the first hundred, MongoDB remembers that it gave them out
+    came: list[JobRecord] = []
+    for found in store.records_to_follow(lost_since=LONG_AGO, run_id="run"):
+        assert isinstance(found, JobRecord)
+        came.append(found)
+        if len(came) % 50 == 0:
+            moved = [Update(each, replace(each, status=Status.SUSPENDED)) for each in came[-50:]]
+            store.apply(moved, now=LATER, run_id="run")
+    assert sorted(each.job_id for each in came) == job_ids
+
+
+# --- records at rest --------------------------------------------------------------------------------
+
+RESTING = record(
+    status=Status.RUNNING,
+    cluster="bätch",
+    flink_state="RESTARTING",
+    flink_jobs=(ref(confirmed=True, state="RESTARTING", start_time=NOON),),
+    submitter_done=True,
+    start_time=NOON,
+)
+[RESTING_REF] = RESTING.flink_jobs
+AT_REST = AtRest(
+    cluster="bätch", status="RUNNING", flink_job_id=A, state="RESTARTING", start_ms=1_761_998_400_000
+)
+
+
+def offered(store: MongoJobStore, *, take: bool) -> tuple[list[AtRest], list[str], int]:
+    """(what `skip` was asked about, job ids of the records that came, how many were skipped)."""
+    asked: list[AtRest] = []
+
+    def skip(rest: AtRest) -> bool:
+        asked.append(rest)
+        return take
+
+    found = list(store.records_to_follow(lost_since=LONG_AGO, skip=skip))
+    came = [entry.job_id for entry in found if isinstance(entry, JobRecord)]
+    return asked, came, sum(entry.count for entry in found if isinstance(entry, Skipped))
+
+
+def test_a_record_at_rest_is_offered_and_passed_over(store: MongoJobStore) -> None:
+    store.insert(RESTING, {"template_id": "etl", "spec": {"args": ["a"]}})
+    store.insert(record("etl_2"), {})
+    assert offered(store, take=True) == ([AT_REST], ["etl_2"], 1)
+
+
+def test_a_record_at_rest_that_is_not_taken_comes_whole(store: MongoJobStore) -> None:
+    store.insert(RESTING, {})
+    assert offered(store, take=False) == ([AT_REST], ["etl_1"], 0)
+    assert only(store) == replace(RESTING, revision=0)
+
+
+def test_a_record_that_passes_have_written_is_at_rest_like_one_that_was_inserted_so(
+    store: MongoJobStore,
+) -> None:
+    store.insert(record(cluster="bätch"), {"template_id": "etl"})
+    before = only(store)
+    stuck = replace(before, reason=Reason(code=ReasonCode.IMAGE_PULL, message="no", since=NOON))
+    store.apply([Update(before=before, after=stuck)], now=NOON, run_id="one")
+    before = only(store)
+    store.apply([Update(before=before, after=replace(RESTING, revision=1))], now=NOON, run_id="two")
+    assert offered(store, take=True) == ([AT_REST], [], 1)
+
+
+def other_ref(**fields: Any) -> JobRecord:
+    return replace(RESTING, flink_jobs=(replace(RESTING_REF, **fields),))
+
+
+UNUSUAL = {
+    "its submitter is not done": replace(RESTING, submitter_done=False),
+    "a reason": replace(RESTING, reason=Reason(code=ReasonCode.ID_UNCONFIRMED, message="", since=NOON)),
+    "a job is missing": replace(RESTING, missing_since=NOON),
+    "an id was dropped": replace(RESTING, dropped_ids=(B,)),
+    "two jobs": replace(RESTING, flink_jobs=(RESTING_REF, replace(RESTING_REF, id=B))),
+    "no job": replace(RESTING, flink_jobs=()),
+    "another state than its job": replace(RESTING, flink_state="RUNNING"),
+    "another start than its job": replace(RESTING, start_time=LATER),
+    "no start": replace(RESTING, start_time=None),
+    "it has ended": replace(RESTING, end_time=LATER),
+    "a duration": replace(RESTING, duration=1.5),
+    "not confirmed": other_ref(confirmed=False),
+    "its job has ended": other_ref(end_time=LATER),
+    "its job has a failure": other_ref(failure="no"),
+    "its job is missing": other_ref(missing_since=LATER),
+    "its job was missing in a pass": other_ref(missing_passes=1),
+}
+
+
+@pytest.mark.parametrize("unusual", UNUSUAL.values(), ids=UNUSUAL.keys())
+def test_a_record_with_anything_unusual_is_never_passed_over(
+    unusual: JobRecord, store: MongoJobStore
+) -> None:
+    store.insert(unusual, {})
+    assert offered(store, take=True) == ([], ["etl_1"], 0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"$set": {"job_id": 12}},
+        {"$set": {"revision": "3"}},
+        {"$set": {"k8s_job_name": 12}},
+        {"$set": {"submitted_at": "2025-11-01T12:00:00"}},
+        {"$set": {"flink_jobs.0.more": 1}},
+        {"$unset": {"missing_since": ""}},
+    ],
+)
+def test_a_document_in_any_other_layout_is_never_passed_over(
+    change: Document, store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    store.insert(RESTING, {})
+    jobs.update_one({}, change)
+    asked, _, skipped = offered(store, take=True)
+    assert (asked, skipped) == ([], 0)
+
+
+def test_a_document_that_bears_a_name_of_its_own_is_never_passed_over(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    store.insert(RESTING, {})
+    [document] = jobs.find({})
+    jobs.delete_one({})
+    jobs.insert_one(document | {"_id": "etl_1"})
+    assert offered(store, take=True) == ([], ["etl_1"], 0)
+
+
+def test_records_come_whole_from_more_than_one_batch(
+    store: MongoJobStore, jobs: Collection[Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many_old_documents(jobs, 25)
+    monkeypatch.setattr(job_store, "RECORDS_PER_BATCH", 10)
+    assert len(followed(store)) == 25
+
+
+# --- writes -----------------------------------------------------------------------------------------
+
+
+def running(before: JobRecord) -> Update:
+    """What a pass makes of a record whose id it has just found."""
+    after = replace(before, status=Status.RUNNING, flink_jobs=(ref(confirmed=True, state="RUNNING"),))
+    return Update(before=before, after=after)
+
+
+class Commands(CommandListener):
+    """Every command that was sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, Document]] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        self.sent.append((event.command_name, dict(event.command)))
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        """Nothing to note."""
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        """Nothing to note."""
+
+
+@pytest.fixture
+def listened(
+    mongo_server: MongoServer, mongo_database: Database[Document]
+) -> Iterator[tuple[MongoJobStore, Commands]]:
+    """A store, and what it sends."""
+    commands = Commands()
+    client: MongoClient[Document] = MongoClient(mongo_server.uri, tz_aware=True, event_listeners=[commands])
+    with client:
+        yield MongoJobStore(client, mongo_database.name), commands
+
+
+def test_a_write_sets_only_what_changed(
+    listened: tuple[MongoJobStore, Commands], jobs: Collection[Document]
+) -> None:
+    store, commands = listened
+    store.insert(record(), {})
+    before = only(store)
+    commands.sent.clear()
+    store.apply([running(before)], now=LATER, run_id="run")
+    [(name, command)] = commands.sent
+    [statement] = command["updates"]
+    assert name == "update"
+    assert set(statement["u"]) == {"$set"}
+    found = {"status", "flink_job_id", "flink_job_ids", "flink_jobs"}
+    assert set(statement["u"]["$set"]) == found | {"updated_at", "revision", "synced_by"}
+    [document] = jobs.find({}, {"_id": 1})
+    assert statement["q"] == document | {"job_id": "etl_1", "status": "CREATED", "revision": 0}
+
+
+def test_what_is_as_it_was_is_not_set_again(listened: tuple[MongoJobStore, Commands]) -> None:
+    """MongoDB looks at every index of a field that is set, whether or not it changes."""
+    store, commands = listened
+    store.insert(RESTING, {})
+    before = only(store)
+    commands.sent.clear()
+    store.apply([Update(before=before, after=replace(before, end_time=LATER))], now=LATER, run_id="run")
+    [(_, command)] = commands.sent
+    [statement] = command["updates"]
+    assert set(statement["u"]["$set"]) == {"end_time", "updated_at", "revision", "synced_by"}
+
+
+def many_old_documents(jobs: Collection[Document], count: int) -> list[str]:
+    """Written past the adapter, whose writes wait for the journal; returns the job ids."""
+    job_ids = [f"etl_{number:03}" for number in range(count)]
+    jobs.insert_many([old_document(job_id=job_id, flink_job_id=None) for job_id in job_ids])
+    return job_ids
+
+
+def test_a_hundred_writes_are_one_command(
+    listened: tuple[MongoJobStore, Commands], jobs: Collection[Document]
+) -> None:
+    store, commands = listened
+    many_old_documents(jobs, 100)
+    updates = [running(before) for before in followed(store)]
+    commands.sent.clear()
+    applied = store.apply(updates, now=LATER, run_id="run")
+    assert len(applied.job_ids) == 100
+    assert [name for name, _ in commands.sent] == ["update"]
+
+
+def test_nothing_to_write_sends_nothing(listened: tuple[MongoJobStore, Commands]) -> None:
+    store, commands = listened
+    applied = store.apply([], now=LATER, run_id="run")
+    assert applied == Applied(job_ids=NONE, conflicts=NONE)
+    assert commands.sent == []
+
+
+def test_a_record_that_changed_since_it_was_read_is_a_conflict(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    store.insert(record(), {})
+    before = only(store)
+    first = store.apply([running(before)], now=NOON, run_id="first")
+    cancelled = Update(before=before, after=replace(before, status=Status.CANCELLED))
+    second = store.apply([cancelled], now=LATER, run_id="second")
+    assert first == Applied(job_ids=ETL_1, conflicts=NONE)
+    assert second == Applied(job_ids=NONE, conflicts=ETL_1)
+    [document] = jobs.find({})
+    assert (document["status"], document["updated_at"], document["synced_by"]) == ("RUNNING", NOON, "first")
+
+
+@pytest.mark.parametrize("change", [{"status": "CANCELLED"}, {"revision": 7}, {"job_id": "renamed"}])
+def test_a_foreign_write_is_not_overwritten(
+    change: Document, store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    store.insert(record(), {})
+    before = only(store)
+    jobs.update_one({}, {"$set": change})
+    as_changed = jobs.find_one({})
+    applied = store.apply([running(before)], now=LATER, run_id="run")
+    assert applied == Applied(job_ids=NONE, conflicts=ETL_1)
+    assert jobs.find_one({}) == as_changed
+
+
+def test_a_bulk_writes_what_it_can_and_names_the_conflicts(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    for number in range(6):
+        store.insert(record(f"etl_{number}"), {})
+    updates = [running(before) for before in followed(store)]
+    jobs.update_many({"job_id": {"$in": ["etl_1", "etl_4"]}}, {"$set": {"status": "CANCELLED"}})
+    jobs.delete_one({"job_id": "etl_2"})
+    applied = store.apply(updates, now=LATER, run_id="run")
+    assert applied.job_ids == {"etl_0", "etl_3", "etl_5"}
+    assert applied.conflicts == {"etl_1", "etl_2", "etl_4"}
+    assert sorted(jobs.distinct("job_id", {"status": "RUNNING"})) == ["etl_0", "etl_3", "etl_5"]
+    assert sorted(jobs.distinct("job_id", {"status": "CANCELLED"})) == ["etl_1", "etl_4"]
+
+
+def test_an_old_document_can_be_lost_to_another_writer_too(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    jobs.insert_one(old_document())
+    before = only(store)
+    update = Update(before=before, after=replace(before, flink_state="RUNNING"))
+    assert store.apply([update], now=NOON, run_id="first").job_ids == {"template_id_timestamp"}
+    assert store.apply([update], now=NOON, run_id="second").conflicts == {"template_id_timestamp"}
+
+
+def test_of_two_writers_each_record_gets_one(
+    mongo_server: MongoServer, store: MongoJobStore, jobs: Collection[Document], connect: Connect
+) -> None:
+    job_ids = many_old_documents(jobs, 200)
+    updates = [running(before) for before in followed(store)]
+    written: dict[str, frozenset[str]] = {}
+    barrier = threading.Barrier(2)
+
+    def write(run_id: str) -> None:
+        own = connect(mongo_server.uri, jobs.database.name)
+        own.ping()
+        barrier.wait(10)
+        applied = own.apply(updates, now=LATER, run_id=run_id)
+        assert applied.job_ids | applied.conflicts == set(job_ids)
+        assert not applied.job_ids & applied.conflicts
+        written[run_id] = applied.job_ids
+
+    writers = [threading.Thread(target=write, args=[name]) for name in ("one", "two")]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert not written["one"] & written["two"]
+    assert len(written["one"]) + len(written["two"]) == 200
+    for run_id, own_job_ids in written.items():
+        assert set(jobs.distinct("job_id", {"synced_by": run_id})) == own_job_ids
+    assert jobs.distinct("revision") == [1]
+
+
+def test_a_failed_submission_is_marked(store: MongoJobStore, jobs: Collection[Document]) -> None:
+    store.insert(record(), {})
+    assert store.fail_submission("etl_1", code="K8S_REFUSED", message="quota", now=LATER)
+    [document] = jobs.find({})
+    assert document["status"] == "FAILED"
+    assert document["reason"] == {"code": "K8S_REFUSED", "message": "quota", "since": LATER}
+    assert document["updated_at"] == LATER
+    assert document["submitter_done"] is True
+    assert document["revision"] == 1
+
+
+def test_a_submission_that_runs_is_not_marked_failed(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    store.insert(record(), {})
+    store.apply([running(only(store))], now=LATER, run_id="run")
+    assert not store.fail_submission("etl_1", code="K8S_REFUSED", message="quota", now=LATER)
+    assert not store.fail_submission("unknown", code="K8S_REFUSED", message="quota", now=LATER)
+    assert jobs.distinct("status") == ["RUNNING"]
+
+
+def test_a_pass_that_read_before_a_failed_submission_does_not_undo_it(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    store.insert(record(), {})
+    before = only(store)
+    store.fail_submission("etl_1", code="K8S_REFUSED", message="quota", now=NOON)
+    assert store.apply([running(before)], now=LATER, run_id="run").conflicts == {"etl_1"}
+    assert jobs.distinct("status") == ["FAILED"]
+
+
+def test_a_submission_is_found_by_its_idempotency_key(store: MongoJobStore) -> None:
+    store.insert(record("etl_1"), {"idempotency_key": "k", "request_hash": "h", "spec": {"args": []}})
+    store.insert(record("etl_2"), {})
+    found = store.submitted_with("k")
+    assert found is not None
+    assert found.record == record("etl_1", revision=0)
+    assert found.request_hash == "h"
+    assert found.details["spec"] == {"args": []}
+    assert store.submitted_with("other") is None
+
+
+def test_a_submission_is_taken_up_once(store: MongoJobStore, jobs: Collection[Document]) -> None:
+    store.insert(record(), {})
+    before = only(store)
+    taken = store.take_up(before, until=LATER)
+    assert taken == replace(before, in_flight_until=LATER, revision=1)
+    assert store.take_up(before, until=LATER + timedelta(hours=1)) is None
+    [document] = jobs.find({})
+    assert (document["in_flight_until"], document["revision"]) == (LATER, 1)
+    assert only(store) == taken
+
+
+def test_a_submission_that_moved_on_is_not_taken_up(store: MongoJobStore, jobs: Collection[Document]) -> None:
+    store.insert(record(), {})
+    before = only(store)
+    jobs.update_one({}, {"$set": {"status": "RUNNING"}})
+    assert store.take_up(before, until=LATER) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "accepted", "written"),
+    [
+        ({"status": "CREATED"}, True, True),
+        ({"status": "RUNNING"}, True, True),
+        ({"status": "FINISHED"}, True, False),
+        ({"status": "FAILED", "reason": {"code": "JOB_FAILED"}}, True, False),
+        ({"status": "FAILED", "reason": {"code": "K8S_JOB_MISSING"}}, False, False),
+    ],
+)
+def test_a_submission_is_accepted_unless_it_was_given_up(
+    fields: Document, accepted: bool, written: bool, store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    store.insert(record(in_flight_until=LATER), {})
+    jobs.update_one({}, {"$set": fields})
+    assert store.accept("etl_1", now=LATER) is accepted
+    [document] = jobs.find({})
+    assert (document["in_flight_until"], document["revision"]) == ((None, 1) if written else (LATER, 0))
+
+
+def test_a_template_is_found_by_its_id(store: MongoJobStore, mongo_database: Database[Document]) -> None:
+    mongo_database["job_templates"].insert_one({"template_id": "etl", "parallelism": 4})
+    assert store.template("etl") == {"template_id": "etl", "parallelism": 4}
+    assert store.template("other") is None
+
+
+def test_the_report_of_a_pass_is_kept(store: MongoJobStore, mongo_database: Database[Document]) -> None:
+    report = {"run_id": "r", "started_at": NOON, "clusters": {"eu.batch": {"reachable": True}}}
+    store.save_run(report)
+    [kept] = mongo_database["sync_runs"].find({}, {"_id": 0})
+    assert kept == {"run_id": "r", "started_at": NOON, "clusters": {"eu.batch": {"reachable": True}}}
+    assert "_id" not in report
+
+
+# --- indexes and duplicates -------------------------------------------------------------------------
+
+INDEXES = {
+    "_id_": ([("_id", 1)], False),
+    "status_1": ([("status", 1)], False),
+    "job_id_1": ([("job_id", 1)], True),
+    "flink_job_id_1": ([("flink_job_id", 1)], False),
+    "submitted_at_-1": ([("submitted_at", -1)], False),
+    "flink_job_ids_1": ([("flink_job_ids", 1)], False),
+    "k8s_job_name_1": ([("k8s_job_name", 1)], False),
+    "idempotency_key_1": ([("idempotency_key", 1)], True),
+    "list_by_time": (
+        [
+            *(("submitted_at", -1), ("_id", -1), ("status", 1), ("template_id", 1)),
+            *(("job_id", 1), ("k8s_job_name", 1), ("job_name", 1)),
+        ],
+        False,
+    ),
+    "list_by_status": (
+        [
+            *(("status", 1), ("submitted_at", -1), ("_id", -1), ("template_id", 1)),
+            *(("duration", 1), ("reason.code", 1), ("flink_job_id", 1)),
+        ],
+        False,
+    ),
+    "list_by_template": (
+        [("template_id", 1), ("submitted_at", -1), ("_id", -1), ("status", 1)],
+        False,
+    ),
+}
+
+
+def indexes(jobs: Collection[Document]) -> dict[str, tuple[list[tuple[str, int]], bool]]:
+    """Fields and uniqueness of every index, by name."""
+    return {
+        name: (index["key"], index.get("unique", False)) for name, index in jobs.index_information().items()
+    }
+
+
+def test_the_indexes_exist_and_making_them_again_changes_nothing(
+    store: MongoJobStore, jobs: Collection[Document], mongo_database: Database[Document]
+) -> None:
+    for _ in range(2):
+        store.ensure_indexes()
+        assert indexes(jobs) == INDEXES
+        runs = mongo_database["sync_runs"].index_information()
+        assert runs["started_at_-1"]["expireAfterSeconds"] == 14 * 24 * 3600
+
+
+def test_a_job_id_is_unique(store: MongoJobStore, jobs: Collection[Document]) -> None:
+    store.ensure_indexes()
+    store.insert(record(), {"template_id": "first"})
+    with pytest.raises(DuplicateJobIdError, match="a record etl_1 exists already"):
+        store.insert(record(), {"template_id": "second"})
+    assert jobs.distinct("template_id") == ["first"]
+
+
+def test_an_idempotency_key_is_unique_where_present(store: MongoJobStore, jobs: Collection[Document]) -> None:
+    store.ensure_indexes()
+    store.insert(record("etl_1"), {})
+    store.insert(record("etl_2"), {})
+    store.insert(record("etl_3"), {"idempotency_key": "k"})
+    with pytest.raises(InFlightError, match="another request with this idempotency key came first"):
+        store.insert(record("etl_4"), {"idempotency_key": "k"})
+    assert sorted(jobs.distinct("job_id")) == ["etl_1", "etl_2", "etl_3"]
+
+
+def test_beside_an_old_index_of_job_id_a_unique_one_is_made(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    jobs.insert_one(old_document())
+    jobs.create_index("job_id")
+    for _ in range(2):
+        store.ensure_indexes()
+        expected = INDEXES | {"job_id_1": ([("job_id", 1)], False)}
+        assert indexes(jobs) == expected | {"job_id_1_unique": ([("job_id", 1)], True)}
+    with pytest.raises(DuplicateJobIdError):
+        store.insert(record("template_id_timestamp"), {})
+
+
+def test_old_indexes_of_the_same_fields_serve_as_they_are(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    jobs.create_index("status", name="by_status")
+    jobs.create_index("flink_job_id", sparse=True)
+    jobs.create_index("job_id", unique=True, name="by_job_id")
+    store.ensure_indexes()
+    named = {name: index for name, index in INDEXES.items() if name not in ("status_1", "job_id_1")}
+    assert indexes(jobs) == named | {
+        "by_status": ([("status", 1)], False),
+        "by_job_id": ([("job_id", 1)], True),
+    }
+
+
+def test_a_job_id_that_occurs_twice_is_told_and_hinders_nothing_else(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    jobs.insert_many([old_document(), old_document()])
+    jobs.create_index("job_id")
+    with pytest.raises(StoreRefusedError, match=r"duplicate key error.*template_id_timestamp"):
+        store.ensure_indexes()
+    assert indexes(jobs) == INDEXES | {"job_id_1": ([("job_id", 1)], False)}
+
+
+def test_both_records_of_a_job_id_that_occurs_twice_are_followed_and_written(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    jobs.insert_many([old_document(), old_document()])
+    updates = [
+        Update(before=before, after=replace(before, status=Status.FINISHED)) for before in followed(store)
+    ]
+    assert len(updates) == 2
+    assert store.apply(updates, now=LATER, run_id="run").job_ids == {"template_id_timestamp"}
+    assert jobs.distinct("status") == ["FINISHED"]
+
+
+def test_of_two_records_of_one_job_id_each_is_written_as_itself(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    jobs.insert_many([old_document(flink_job_id=A), old_document(flink_job_id=B)])
+    updates = [
+        Update(before=before, after=replace(before, flink_state=before.flink_job_id))
+        for before in followed(store)
+    ]
+    for update in reversed(updates):
+        store.apply([update], now=LATER, run_id="run")
+    assert {document["flink_job_id"]: document["flink_state"] for document in jobs.find({})} == {A: A, B: B}
+
+
+def test_a_lookup_by_each_of_the_users_fields_uses_an_index(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    store.ensure_indexes()
+    store.insert(record(), {})
+    for field in ("status", "job_id", "flink_job_id", "k8s_job_name", "flink_job_ids"):
+        plan = jobs.find({field: "x"}).explain()["queryPlanner"]["winningPlan"]
+        assert plan["inputStage"]["indexName"] == f"{field}_1"
+
+
+# --- settled ----------------------------------------------------------------------------------------
+
+SETTLED: Mapping[str, tuple[Document, Status | None, bool]] = {
+    "finished": ({"status": "FINISHED", "flink_job_id": A}, Status.FINISHED, True),
+    "failed without an id": ({"status": "FAILED", "flink_job_id": None}, Status.FAILED, True),
+    "cancelled": ({"status": "CANCELLED", "submitter_done": False}, Status.CANCELLED, True),
+    "running, all ids read": ({"status": "RUNNING", "submitter_done": True}, Status.RUNNING, True),
+    "running, more may come": ({"status": "RUNNING", "submitter_done": False}, Status.RUNNING, False),
+    "created, no id": ({"status": "CREATED", "flink_job_id": None}, Status.CREATED, False),
+    "done, no id": (
+        {"status": "CREATED", "flink_job_id": None, "submitter_done": True},
+        Status.CREATED,
+        False,
+    ),
+    "lost, all ids read": ({"status": "LOST", "submitter_done": True}, Status.LOST, True),
+    "old, with an id": ({}, Status.RUNNING, True),
+    "old, with something that is no id": ({"flink_job_id": "pending"}, Status.RUNNING, False),
+    "with a number for an id": ({"flink_job_id": 7, "submitter_done": True}, Status.RUNNING, False),
+    "a status nobody knows": ({"status": "SLEEPING"}, None, False),
+    "no status": ({"status": None}, None, False),
+}
+
+
+@pytest.mark.parametrize(("fields", "status", "is_settled"), SETTLED.values(), ids=SETTLED.keys())
+def test_a_record_is_settled_when_nothing_more_is_needed_of_its_kubernetes_job(
+    fields: Document,
+    status: Status | None,
+    is_settled: bool,
+    store: MongoJobStore,
+    jobs: Collection[Document],
+) -> None:
+    jobs.insert_one(old_document() | fields)
+    expected = Settled(job_id="template_id_timestamp", status=status, is_settled=is_settled)
+    assert store.settled(["template_id_timestamp", "unknown"]) == {"template_id_timestamp": [expected]}
+
+
+def test_what_is_settled_names_its_kubernetes_job(store: MongoJobStore) -> None:
+    store.insert(record(k8s_job_name="flink-py-etl-1"), {})
+    expected = Settled("etl_1", Status.CREATED, False, "flink-py-etl-1")
+    assert store.settled(["etl_1"]) == {"etl_1": [expected]}
+
+
+def test_of_a_job_id_that_several_documents_have_all_are_told(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    twins = [{"job_id": "twin", "status": status} for status in ("FINISHED", "CREATED")]
+    jobs.insert_many(twins)
+    found = store.settled(["twin"])["twin"]
+    assert {(each.document_id, each.is_settled) for each in found} == {
+        (twins[0]["_id"], True),
+        (twins[1]["_id"], False),
+    }
+
+
+def test_the_end_of_a_log_is_kept_on_its_record_and_disturbs_nobody(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    store.insert(record(), {})
+    before = only(store)
+    told = SubmitterLog(text="the ünd\n", truncated=True, pod="etl-1-x7k2p", saved_at=LATER)
+    assert store.save_submitter_log("etl_1", before.k8s_job_name or "", told)
+    [document] = jobs.find()
+    expected = {"text": "the ünd\n", "truncated": True, "pod": "etl-1-x7k2p", "saved_at": LATER}
+    assert document["submitter_log"] == expected
+    assert only(store) == before
+    assert store.apply([running(before)], now=LATER, run_id="run").job_ids == ETL_1
+    assert jobs.find_one({"submitter_log": expected}) is not None
+
+
+def test_a_lease_tells_its_cursor_to_one_who_only_looks(store: MongoJobStore) -> None:
+    assert store.cursor_of_lease("cleanup") is None
+    lease = store.take_lease("cleanup", holder="a", ttl_seconds=60)
+    assert lease is not None
+    assert store.cursor_of_lease("cleanup") is None
+    assert store.release_lease(lease, cursor="$here")
+    assert store.cursor_of_lease("cleanup") == "$here"
+
+
+def test_a_log_without_its_record_is_not_kept(store: MongoJobStore, jobs: Collection[Document]) -> None:
+    assert not store.save_submitter_log("etl_1", "flink-py-etl-1", SubmitterLog("x", False, "pod", LATER))
+    assert jobs.count_documents({}) == 0
+
+
+def test_a_log_is_kept_on_every_document_that_it_belongs_to_and_on_no_other(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    names = ("mine", None, "another")
+    jobs.insert_many({"job_id": "twin", "status": "LOST", "k8s_job_name": name} for name in names)
+    jobs.insert_one({"job_id": "twin", "status": "LOST"})
+    assert store.save_submitter_log("twin", "mine", SubmitterLog("x", False, "pod", LATER))
+    kept = [each.get("k8s_job_name") for each in jobs.find({"submitter_log": {"$exists": True}})]
+    assert kept == ["mine", None, None]
+    assert not store.save_submitter_log("other", "mine", SubmitterLog("x", False, "pod", LATER))
+
+
+def test_a_cleanup_run_is_kept_and_runs_out_like_a_pass(
+    store: MongoJobStore, mongo_database: Database[Document]
+) -> None:
+    store.ensure_indexes()
+    report = {"run_id": "r", "started_at": NOON, "deleted": 3}
+    store.save_cleanup_run(report)
+    assert list(mongo_database["cleanup_runs"].find({}, {"_id": 0})) == [report]
+    for name in ("cleanup_runs", "sync_runs"):
+        indexes = mongo_database[name].index_information()
+        assert indexes["started_at_-1"]["expireAfterSeconds"] == 14 * 24 * 3600
+
+
+def test_of_no_job_ids_nothing_is_settled(store: MongoJobStore) -> None:
+    assert store.settled([]) == {}
+
+
+# --- errors -----------------------------------------------------------------------------------------
+
+Call = Callable[[MongoJobStore], object]
+CALLS: Mapping[str, Call] = {
+    "insert": lambda store: store.insert(record(), {}),
+    "records_to_follow": lambda store: list(store.records_to_follow(lost_since=LONG_AGO)),
+    "apply": lambda store: store.apply([running(record(revision=0))], now=LATER, run_id="run"),
+    "fail_submission": lambda store: store.fail_submission("etl_1", code="x", message="x", now=NOON),
+    "settled": lambda store: store.settled(["etl_1"]),
+    "save_run": lambda store: store.save_run({"run_id": "r"}),
+    "save_submitter_log": lambda store: store.save_submitter_log(
+        "etl_1", "flink-py-etl-1", SubmitterLog("x", False, "pod", NOON)
+    ),
+    "cursor_of_lease": lambda store: store.cursor_of_lease("sync"),
+    "save_cleanup_run": lambda store: store.save_cleanup_run({"run_id": "r"}),
+    "ensure_indexes": lambda store: store.ensure_indexes(),
+    "ping": lambda store: store.ping(),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+def test_a_server_that_is_not_there_is_unavailable(call: Call, connect: Connect) -> None:
+    uri = f"mongodb://ann:s3cret@127.0.0.1:{free_port()}/"
+    nobody = connect(uri, "db", timeout_ms=200, server_selection_timeout_ms=100)
+    with pytest.raises(StoreUnavailableError, match="MongoDB did not answer") as caught:
+        call(nobody)
+    assert "s3cret" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_an_error_names_each_server_with_its_cause_and_nothing_else(connect: Connect) -> None:
+    ports = free_port(), free_port()
+    servers = ",".join(f"127.0.0.1:{port}" for port in ports)
+    nobody = connect(f"mongodb://{servers}/?replicaSet=rs", "db", server_selection_timeout_ms=500)
+    with pytest.raises(StoreUnavailableError) as caught:
+        nobody.ping()
+    beginning, *causes = re.split("[:,] ?(?=127)", str(caught.value))
+    assert beginning == "MongoDB did not answer"
+    assert sorted(causes) == sorted(f"127.0.0.1:{port}: [Errno 111] Connection refused" for port in ports)
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+def test_wrong_credentials_are_refused_without_being_shown(
+    call: Call, mongo_server: MongoServer, connect: Connect
+) -> None:
+    uri = f"mongodb://ann:s3cret@127.0.0.1:{mongo_server.port}/?authSource=admin"
+    with pytest.raises(StoreRefusedError, match=r"MongoDB refused: Authentication failed\.") as caught:
+        call(connect(uri, "db"))
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "mongodb://ann:s3cret@",
+        "mongodb://ann:s3cret@host:port/",
+        "mongodb://ann:s3cret@host:99999/",
+        "mongodb://ann:s3/cret@host/",
+        "mongodb://ann:s3cret@host/?w=0",
+        "mongodb://ann:s3cret@host/?tls=true&tlsInsecure=true&tlsAllowInvalidCertificates=true",
+        "http://ann:s3cret@host/",
+        "",
+    ],
+)
+def test_a_uri_that_cannot_be_used_is_refused_without_being_shown(uri: str) -> None:
+    with pytest.raises(StoreRefusedError, match=r"MONGODB_URI cannot be used: \w+$") as caught:
+        job_store.connect(uri, "db")
+    assert "cret" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+def test_a_server_that_falls_silent_is_unavailable_and_comes_back(
+    mongo_server: MongoServer, mongo_database: Database[Document], connect: Connect
+) -> None:
+    impatient = connect(
+        mongo_server.uri, mongo_database.name, timeout_ms=300, server_selection_timeout_ms=300
+    )
+    impatient.insert(record(), {})
+    before = only(impatient)
+    mongo_server.pause()
+    try:
+        for call in (CALLS["ping"], CALLS["records_to_follow"], CALLS["apply"], CALLS["insert"]):
+            with pytest.raises(StoreUnavailableError, match="MongoDB did not answer"):
+                call(impatient)
+    finally:
+        mongo_server.resume()
+    assert impatient.settled(["etl_1"]).keys() == {"etl_1"}
+    applied = impatient.apply([running(before)], now=LATER, run_id="second")
+    assert applied.job_ids | applied.conflicts == {"etl_1"}
+
+
+def test_a_server_that_restarts_is_found_again(
+    mongo_server: MongoServer, mongo_database: Database[Document], connect: Connect
+) -> None:
+    store = connect(mongo_server.uri, mongo_database.name, timeout_ms=500, server_selection_timeout_ms=300)
+    store.insert(record(), {})
+    mongo_server.stop()
+    try:
+        with pytest.raises(StoreUnavailableError):
+            store.ping()
+        with pytest.raises(StoreUnavailableError):
+            followed(store)
+    finally:
+        mongo_server.start()
+    patient = connect(mongo_server.uri, mongo_database.name)
+    assert only(patient).job_id == "etl_1"
+    store.ping()
+
+
+def test_a_write_that_the_database_forbids_costs_only_its_record(
+    store: MongoJobStore, mongo_database: Database[Document]
+) -> None:
+    """Else one such record would keep all that are written with it from moving, in every pass."""
+    rule = {"$jsonSchema": {"properties": {"status": {"enum": ["CREATED", "RUNNING"]}}}}
+    mongo_database.create_collection("flink_jobs", validator=rule)
+    for number in range(4):
+        store.insert(record(f"etl_{number}"), {})
+    first, second, third, fourth = followed(store)
+    mongo_database["flink_jobs"].update_one({"job_id": "etl_2"}, {"$set": {"revision": 7}})
+    lost = Update(before=second, after=replace(second, status=Status.LOST))
+    updates = [running(first), lost, running(third), running(fourth)]
+    applied = store.apply(updates, now=LATER, run_id="run")
+    assert applied.job_ids == {"etl_0", "etl_3"}
+    assert applied.conflicts == {"etl_2"}
+    assert dict(applied.refused) == {"etl_1": "MongoDB refused the write: Document failed validation"}
+    assert [found.status for found in followed(store)] == ["RUNNING", "CREATED", "CREATED", "RUNNING"]
+
+
+# --- the driver's import ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "build", ["_store(settings).submitted_with('none')", "read_side(settings).store.ping()"]
+)
+def test_nothing_that_nobody_uses_is_imported_with_the_driver(
+    build: str, mongo_server: MongoServer, mongo_database: Database[Document]
+) -> None:
+    """Two fifths of what it imports at once. TLS is there without it, and so is the rest afterwards."""
+    program = (
+        "import sys\n"
+        "from flinkjobs import bootstrap\n"
+        "settings = bootstrap.settings_or_exit(\n"
+        "    environ={'MONGODB_URI': sys.argv[1], 'MONGODB_DATABASE': sys.argv[2]})\n"
+        f"bootstrap.{build}\n"
+        "unused = ['cryptography', 'OpenSSL', 'pymongo.asynchronous.collection']\n"
+        "print(*[name for name in unused if name in sys.modules])\n"
+        "import pymongo, pymongo.ssl_support\n"
+        "pymongo.MongoClient('mongodb://127.0.0.1/?tls=true', connect=False).close()\n"
+        "from pymongo.asynchronous.mongo_client import AsyncMongoClient\n"
+        "print(pymongo.ssl_support.HAVE_PYSSL, callable(AsyncMongoClient.start_session))\n"
+    )
+    assert what_prints(program, mongo_server.uri, mongo_database.name) == ("\nFalse True\n", "")

@@ -1,0 +1,103 @@
+"""Ten thousand finished Jobs: many runs, little memory, and no request that is not needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pymongo import MongoClient
+
+from doubles.kubernetes.faults import FinishedJobs
+from doubles.kubernetes.process import KubernetesDouble
+from flinkjobs.domain.naming import APP
+from local.functions import FunctionServer
+from local.mongodb import MongoServer
+from tests.support.kubernetes_world import KubernetesWorld
+from tests.support.waiting import until
+
+JOBS, PER_RUN, PAGE = 10_000, 1_000, 500
+DATABASE = "volume"
+MEMORY_MIB = 150
+
+
+def children(pid: int) -> Iterator[int]:
+    """A process and all that it has started, directly or not."""
+    yield pid
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            yield from children(int(child))
+
+
+def most_memory_mib(server: FunctionServer) -> float:
+    """The most that any process of a function has ever had in memory."""
+    peaks = []
+    for pid in children(server.process.pid):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        peaks += [int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")]
+    return max(peaks)
+
+
+@pytest.fixture
+def server(
+    mongo_server: MongoServer, mongo_client: MongoClient[dict[str, Any]], kubernetes_double: KubernetesDouble
+) -> Iterator[FunctionServer]:
+    settings = {
+        "MONGODB_URI": mongo_server.uri,
+        "MONGODB_DATABASE": DATABASE,
+        "K8S_AUTH": "kubeconfig",
+        "KUBECONFIG": str(kubernetes_double.kubeconfig),
+        "CLEANUP_MAX_DELETIONS": str(PER_RUN),
+        "CLEANUP_DELETIONS_PER_SECOND": "1000",
+    }
+    with FunctionServer("cleanup", settings) as running:
+        yield running
+    mongo_client.drop_database(DATABASE)
+
+
+def test_ten_thousand_jobs_go_in_ten_runs(
+    server: FunctionServer, mongo_client: MongoClient[dict[str, Any]], kubernetes_world: KubernetesWorld
+) -> None:
+    control = kubernetes_world.control
+    for part in range(10):  # a thousand Jobs an hour, every other thousand of them failed
+        wanted = FinishedJobs(
+            count=JOBS // 10,
+            name=f"old-{part}-{{index}}",
+            labels={"app": APP, "job-id": "{name}"},
+            annotations={"flinkjobs/job-id": "{name}"},
+            age_seconds=(25 + part) * 3600,
+            failed=bool(part % 2),
+        )
+        control.add_finished_jobs(wanted)
+    names = [f"old-{part}-{index}" for part in range(10) for index in range(JOBS // 10)]
+    records = [{"job_id": name, "status": "FINISHED", "k8s_job_name": name} for name in names]
+    mongo_client[DATABASE]["flink_jobs"].insert_many(records)
+    control.reset_requests()
+
+    reports = []
+    with httpx.Client(trust_env=False, timeout=120) as client:
+        for _ in range(JOBS // PER_RUN):
+            answer = client.post(server.url)
+            assert answer.status_code == 200, answer.text
+            reports.append(answer.json())
+    requests = kubernetes_world.requests()
+
+    assert [report["deleted"] for report in reports] == [PER_RUN] * 10
+    assert [report["scanned"] for report in reports] == [JOBS - PER_RUN * run for run in range(10)]
+    assert [report["complete"] for report in reports] == [False] * 9 + [True]
+    assert [report["errors"] for report in reports] == [[]] * 10
+    assert [{name.split("-")[1] for name in report["names"]} for report in reports] == [
+        {str(part)} for part in reversed(range(10))
+    ], "the oldest go first"
+    assert kubernetes_world.names("jobs") == set()
+    pages = sum(math.ceil((JOBS - PER_RUN * run) / PAGE) for run in range(10))
+    clocks = len(reports)
+    assert requests.pop("delete jobs") == JOBS
+    assert requests.pop("list jobs") == pages + clocks
+    assert pages <= requests.pop("list pods") <= pages + 20, "their pods go a moment after them"
+    assert requests == {"list configmaps": len(reports)}
+    assert most_memory_mib(server) < MEMORY_MIB
+    until(lambda: not kubernetes_world.names("pods"), timeout_seconds=30, what="their pods gone")

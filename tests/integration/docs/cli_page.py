@@ -1,0 +1,91 @@
+"""Writes the tables of `docs/cli.md` from the command itself: `python -m tests.integration.docs.cli_page`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from typer.main import get_command
+
+from flinkjobs.cli.app import app
+from flinkjobs.cli.exit_codes import Exit
+
+PAGE: Final = Path(__file__).resolve().parents[3] / "docs" / "cli.md"
+NOT_TOLD: Final = frozenset({"help", "install_completion", "show_completion"})
+"""Parameters that every command line has; the page tells of them in words."""
+
+
+def render(page: str) -> str:
+    """The page with its generated parts as they should be."""
+    for name, lines in (("exit codes", exit_codes()), ("commands", commands())):
+        begin, end = (
+            f"<!-- {name}: written by tests/integration/docs/cli_page.py -->",
+            f"<!-- end of {name} -->",
+        )
+        part = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+        if not part.search(page):
+            raise ValueError(f"the page has no part for its {name}")
+        text = "\n".join([begin, *lines, end])
+        page = part.sub(lambda _found, text=text: text, page)  # type: ignore[misc] # bound now
+    return page
+
+
+def exit_codes() -> Iterator[str]:
+    """A row per exit code."""
+    yield "| code | name | meaning |"
+    yield "|---|---|---|"
+    for code in Exit:
+        yield f"| {code.value} | {code.name} | {code.meaning} |"
+
+
+def commands() -> Iterator[str]:
+    """A section per command."""
+    yield from _section("flinkjobs", get_command(app))
+
+
+def _section(path: str, command: Any) -> Iterator[str]:
+    children = getattr(command, "commands", {})
+    given = [param for param in command.params if not param.hidden and param.name not in NOT_TOLD]
+    arguments = [param for param in given if param.param_type_name == "argument"]
+    options = [param for param in given if param.param_type_name == "option"]
+    words = "".join(f" {_argument(param)}" for param in arguments)
+    yield ""
+    yield f"### `{path}{words}`" if not children else f"### `{path}`"
+    yield ""
+    yield " ".join(command.help.split())
+    if given:
+        yield ""
+        yield "| option | meaning |"
+        yield "|---|---|"
+        for param in (*arguments, *options):
+            yield f"| `{_spelling(param)}` | {_meaning(param)} |"
+    for name, child in children.items():
+        yield from _section(f"{path} {name}", child)
+
+
+def _argument(param: Any) -> str:
+    name = param.metavar or param.name.upper()
+    return name if param.required else f"[{name}]"
+
+
+def _spelling(param: Any) -> str:
+    if param.param_type_name == "argument":
+        return _argument(param)
+    if param.is_flag:
+        return str(param.opts[0])
+    return f"{param.opts[0]} {param.metavar or param.name.upper()}"
+
+
+def _meaning(param: Any) -> str:
+    told = " ".join(param.help.split())
+    if param.default is not None and not param.is_bool_flag and not callable(param.default):
+        told += f" Default: {param.default}." if param.default != [] else ""
+    if param.envvar:
+        told += f" Also `{param.envvar}`."
+    return told.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,66 @@
+"""docs/operations.md: its transcripts are what doctor says, its table holds every code of doctor."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from flinkjobs.doctor.remedies import REMEDIES, Code
+from tests.integration.doctor import record, test_troubles
+from tests.integration.doctor.conftest import Doctor
+from tests.integration.doctor.system import System
+
+SHOWN = re.findall(r"<!-- doctor: (\w+) -->", record.PAGE.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def is_recording(request: pytest.FixtureRequest) -> bool:
+    """Whether the page and the picture are to be written anew."""
+    chosen: bool = request.config.getoption("--record-docs")
+    return chosen
+
+
+@pytest.mark.parametrize("trouble", SHOWN)
+def test_a_transcript_is_what_doctor_says(
+    system: System, doctor: Doctor, trouble: str, is_recording: bool
+) -> None:
+    getattr(test_troubles, trouble)(system)
+    said = record.text_of(record.draw(doctor("--json")))
+    page = record.PAGE.read_text(encoding="utf-8")
+    if is_recording:
+
+        def written(found: re.Match[str]) -> str:
+            return found[0] if found[1] != trouble else f"{found[1]}{found[2]}{said}"
+
+        page = record.BLOCK.sub(written, page)
+        record.PAGE.write_text(page, encoding="utf-8")
+    [shown] = [found[3] for found in record.BLOCK.finditer(page) if found[1] == trouble]
+    assert record.steady(shown) == record.steady(said)
+
+
+def test_the_picture_shows_what_doctor_says(system: System, doctor: Doctor, is_recording: bool) -> None:
+    test_troubles.script_raises(system)
+    test_troubles.image_cannot_be_pulled(system)
+    console = record.draw(doctor("--json"))
+    if is_recording:
+        record.PICTURE.write_text(record.svg_of(console), encoding="utf-8")
+    picture = record.PICTURE.read_text(encoding="utf-8")
+    drawn = re.sub(r"<[^>]+>|&#160;", " ", picture.partition("</style>")[2])
+    assert not re.findall(r"https?://(?!127\.0\.0\.1|www\.w3\.org|www\.textualize\.io)", picture)
+    for code in ("IMAGE_PULL", "SUBMIT_FAILED"):
+        assert f"{code}:" in record.text_of(console)
+        assert f"{code}:" in drawn
+    checks = re.findall(r"^(?:ok|fail|skipped) +(\S+)", record.text_of(console), re.MULTILINE)
+    assert len(checks) == 19
+    assert all(check in drawn for check in checks)
+
+
+def test_the_page_explains_every_code_of_doctor_with_its_remedy() -> None:
+    page = record.PAGE.read_text(encoding="utf-8")
+    rows: list[Any] = re.findall(r"^\| `([A-Z_]+)` \| ([^|]+) \| ([^|]+) \|$", page, re.MULTILINE)
+    assert [row[0] for row in rows] == [code.value for code in Code]
+    for code, meaning, remedy in rows:
+        assert meaning.strip(), code
+        assert remedy.strip() == REMEDIES[code], code

@@ -1,0 +1,80 @@
+"""The real store of the property test, and what is counted there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.raw_bson import RawBSONDocument
+from pymongo import MongoClient
+from pymongo.monitoring import CommandListener, CommandStartedEvent, CommandSucceededEvent
+
+from flinkjobs.adapters.mongo.job_store import MongoJobStore
+
+
+class Writes(CommandListener):
+    """Counts the commands that write to `flink_jobs`."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def started(self, event: CommandStartedEvent) -> None:
+        writes = ("insert", "update", "delete", "findAndModify", "bulkWrite")
+        if event.command_name in writes and event.command.get(event.command_name) == "flink_jobs":
+            self.count += 1
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        """Nothing to note."""
+
+    def failed(self, event: Any) -> None:
+        """Nothing to note."""
+
+
+class Bench:
+    """One database of a real MongoDB, the real adapter on it, and the counts over all examples."""
+
+    def __init__(self, uri: str, database: str) -> None:
+        self.writes = Writes()
+        self.client: MongoClient[dict[str, Any]] = MongoClient(
+            uri,
+            tz_aware=True,
+            datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+            event_listeners=[self.writes],
+        )
+        self.database = database
+        self._database = self.client[database]
+        self.store = MongoJobStore(self.client, database)
+        self.tally: Counter[str] = Counter()
+        self.store.ensure_indexes()
+        self.jobs = self._database["flink_jobs"]
+        self.leases = self._database["leases"]
+        raw: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
+        self._raw_jobs = self.jobs.with_options(codec_options=raw)
+
+    def close(self) -> None:
+        """Drops the database."""
+        self.client.drop_database(self.database)
+        self.client.close()
+
+    def clear(self) -> None:
+        """Every collection empty."""
+        for collection in (self.jobs, self.leases, self._database["sync_runs"]):
+            collection.delete_many({})
+
+    def documents(self) -> dict[str, bytes]:
+        """Every record as its bytes, by job id."""
+        found = {}
+        for document in self._raw_jobs.find():
+            found[document["job_id"]] = bytes(document.raw)
+        return found
+
+    def revisions(self) -> dict[str, tuple[str, int | None]]:
+        """Status and revision of every record."""
+        found = self.jobs.find({}, {"job_id": 1, "status": 1, "revision": 1})
+        return {each["job_id"]: (each["status"], each.get("revision")) for each in found}
+
+    def written_by(self, run_id: str) -> dict[str, str]:
+        """The statuses of the records that bear the mark of a run."""
+        marked = self.jobs.find({"synced_by": run_id}, {"job_id": 1, "status": 1})
+        return {document["job_id"]: document["status"] for document in marked}

@@ -1,0 +1,314 @@
+"""What a record may say of a world, and what it must say once the world is calm.
+
+Written from the rules in plain words, without the code under test: its own tables, its own arithmetic.
+A contradiction is one line of text; None means that the record may say so.
+
+Three things that really happen leave no evidence, and only these are excused:
+
+- an id whose every trace (log, termination message, pod, Job) went before a pass read it: the record may
+  not know of that job;
+- a job that nobody can find by its name either, because it has named itself, or is not known to its
+  cluster any more: the record may be FAILED with LOG_UNAVAILABLE or K8S_JOB_MISSING, or with SUBMIT_FAILED
+  where the container could not write its termination message, so that the end of its log stands there;
+- an id that no pass ever found at Flink is not told from a forged one: beside a confirmed id it is dropped
+  after the grace, and then its job counts no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from flinkjobs.domain.observations import JobPhase
+from tests.integration.property.simulated_world import TrueJob, TrueSubmission, World
+
+FINAL = ("FINISHED", "FAILED", "CANCELLED")
+GRACE = timedelta(seconds=600)
+NAME_MARGIN = timedelta(seconds=60)
+
+STATUS_OF_STATE = {
+    "INITIALIZING": "CREATED",
+    "CREATED": "CREATED",
+    "RUNNING": "RUNNING",
+    "FAILING": "RUNNING",
+    "CANCELLING": "RUNNING",
+    "RESTARTING": "RUNNING",
+    "RECONCILING": "RUNNING",
+    "SUSPENDED": "SUSPENDED",
+    "FINISHED": "FINISHED",
+    "FAILED": "FAILED",
+    "CANCELED": "CANCELLED",
+}
+
+CODE_OF_TROUBLE = {
+    "ErrImagePull": "IMAGE_PULL",
+    "ImagePullBackOff": "IMAGE_PULL",
+    "CreateContainerConfigError": "CONFIG",
+    "Unschedulable": "UNSCHEDULABLE",
+    "FailedMount": "MOUNT",
+}
+
+Document = Mapping[str, Any]
+
+
+def findable_by_name(world: World, submission: TrueSubmission) -> frozenset[str] | None:
+    """The ids of the Flink jobs named like the record; None: nobody can look."""
+    cluster = world.clusters[submission.cluster]
+    if not cluster.is_reachable or (cluster.has_history and not cluster.history_is_up):
+        return None
+    shown = cluster.overview()
+    if cluster.has_history:
+        shown = {**cluster.archived, **shown}
+    return frozenset(
+        job.id
+        for job in shown.values()
+        if job.name == submission.job_id
+        and job.start_time is not None
+        and job.start_time >= submission.submitted_at - NAME_MARGIN
+    )
+
+
+def contradiction(
+    document: Document, submission: TrueSubmission, world: World, named: frozenset[str] | None
+) -> str | None:
+    """What is wrong with a record that a pass has just written.
+
+    Args:
+        document: the record.
+        submission: what it is about.
+        world: as it is.
+        named: what `findable_by_name` said when the pass could look.
+    """
+    refs = document["flink_jobs"]
+    return (
+        _of_form(document)
+        or _of_jobs(refs, submission)
+        or _of_times(document, submission)
+        or _of_status(document, submission, world, named)
+    )
+
+
+def _of_form(document: Document) -> str | None:
+    ids = [ref["id"] for ref in document["flink_jobs"]]
+    if document["flink_job_ids"] != ids or len(set(ids)) != len(ids):
+        return f"flink_job_ids {document['flink_job_ids']} are not its jobs {ids}"
+    if ids and document["flink_job_id"] not in ids:
+        return f"flink_job_id {document['flink_job_id']} is none of its jobs"
+    if set(ids) & set(document["dropped_ids"]):
+        return "a job is both kept and dropped"
+    return None
+
+
+def _of_jobs(refs: Sequence[Document], submission: TrueSubmission) -> str | None:
+    true_jobs = {job.id: job for job in submission.flink_jobs}
+    for ref in refs:
+        job = true_jobs.get(ref["id"])
+        if not ref["confirmed"]:
+            if ref["state"] is not None:
+                return f"{ref['id']} has a state and is not confirmed"
+        elif job is None:
+            return f"{ref['id']} is confirmed, but not one of the submission's jobs"
+        elif ref["state"] in ("FINISHED", "FAILED", "CANCELED"):
+            if ref["state"] != job.state:
+                return f"{ref['id']} is said to be {ref['state']}, but is {job.state}"
+            if ref["end_time"] != job.end:
+                return f"{ref['id']} ended at {job.end}, not at {ref['end_time']}"
+        elif ref["end_time"] is not None:
+            return f"{ref['id']} is {ref['state']} and has an end"
+    return None
+
+
+def _of_times(document: Document, submission: TrueSubmission) -> str | None:
+    seen = {ref["id"]: ref for ref in document["flink_jobs"] if ref["state"] is not None}
+    jobs = [job for job in submission.flink_jobs if job.id in seen]
+    start, end, duration = document["start_time"], document["end_time"], document["duration"]
+    if start is not None and not any(start in job.starts for job in submission.flink_jobs):
+        return f"nothing began at {start}"
+    if jobs and (start is None or start > min(max(job.starts) for job in jobs)):
+        return f"it began at {start}, later than Flink says"
+    if document["status"] in FINAL and jobs:
+        latest = max(job.end for job in jobs if job.end is not None)
+        if end != latest:
+            return f"the end is {end}, and should be {latest}"
+        if duration != round((end - start) / timedelta(seconds=1), 3):
+            return f"the duration is {duration}, from {start} to {end}"
+    elif end is not None or duration is not None:
+        return f"{document['status']} with an end {end} or a duration {duration}"
+    return None
+
+
+def _of_status(  # noqa: PLR0911 - one line for each thing that can be wrong
+    document: Document, submission: TrueSubmission, world: World, named: frozenset[str] | None
+) -> str | None:
+    status, code = document["status"], (document["reason"] or {}).get("code")
+    if status in FINAL:
+        if submission.can_submit_more:
+            return f"{status}, but its submitter can still submit"
+        if document["flink_jobs"]:
+            return _of_end(document, submission)
+        if status != "FAILED":
+            return f"{status} without a job"
+        return _of_failed_submission(code, submission, world, named)
+    if status == "LOST":
+        if submission.can_submit_more:
+            return "LOST, but its submitter can still submit"
+        return None if open_refs(document["flink_jobs"]) else "LOST, but every end is known"
+    if status in ("RUNNING", "SUSPENDED") and not document["flink_jobs"]:
+        return f"{status} without a job"
+    return None
+
+
+def open_refs(refs: Sequence[Document]) -> list[Document]:
+    return [ref for ref in refs if ref["state"] not in ("FINISHED", "FAILED", "CANCELED")]
+
+
+def _of_end(document: Document, submission: TrueSubmission) -> str | None:
+    known = [ref["id"] for ref in document["flink_jobs"]]
+    unread = [
+        id_ for id_ in submission.readable_ids() if id_ not in known and id_ not in document["dropped_ids"]
+    ]
+    if unread:
+        return f"{document['status']}, but {unread} were printed and not read"
+    jobs = [job for job in submission.flink_jobs if job.id in known]
+    if len(jobs) < len(known):
+        return f"{document['status']} with an id that never existed"
+    still = [f"{job.id} {job.state}" for job in jobs if not job.is_over]
+    if still:
+        return f"{document['status']}, but {still} goes on"
+    if document["status"] != _status_of_ends([job.state for job in jobs]):
+        return f"{document['status']}, but its jobs ended as {[job.state for job in jobs]}"
+    code = (document["reason"] or {}).get("code")
+    if code != ("JOB_FAILED" if document["status"] == "FAILED" else None):
+        return f"{document['status']} with the reason {code}"
+    return None
+
+
+def _status_of_ends(states: Sequence[str]) -> str:
+    for state, status in (("FAILED", "FAILED"), ("CANCELED", "CANCELLED")):
+        if state in states:
+            return status
+    return "FINISHED"
+
+
+def _of_failed_submission(  # noqa: PLR0911 - one line for each thing that can be wrong
+    code: str | None, submission: TrueSubmission, world: World, named: frozenset[str] | None
+) -> str | None:
+    if submission.readable_ids():
+        return f"{code}, but it printed {submission.readable_ids()}"
+    if code == "K8S_REFUSED":
+        return None if submission.refused else "nobody refused it"
+    if code == "NO_JOB_SUBMITTED":
+        return f"{code}, but it did submit a job" if submission.flink_jobs else None
+    if code == "SUBMIT_FAILED":
+        if not submission.flink_jobs or (not submission.shape.message and named == frozenset()):
+            return None
+        return f"{code}, but it did submit a job, and {named} have its name"
+    if code not in ("LOG_UNAVAILABLE", "K8S_JOB_MISSING"):
+        return f"FAILED without a job, by {code}"
+    if named is None:
+        return f"{code}, though nobody could look for its name"
+    if named:
+        return f"{code}, though {named} have its name"
+    if code == "K8S_JOB_MISSING" and world.now - submission.submitted_at <= GRACE:
+        return f"{code} within the grace"
+    return None
+
+
+# --- a calm world -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a record must say.
+
+    Attributes:
+        status: its status.
+        code: its reason's code where that is determined; else "".
+        needs_time: the rules demand that some time passes first.
+    """
+
+    status: str
+    code: str = ""
+    needs_time: bool = False
+
+
+def expected(document: Document, submission: TrueSubmission, world: World) -> Expected | None:
+    """What a record that is not final must say of a calm world; None where no rule says."""
+    refs = {ref["id"]: ref for ref in document["flink_jobs"]}
+    known = [*refs, *(id_ for id_ in submission.readable_ids() if id_ not in refs)]
+    known = [id_ for id_ in known if id_ not in document["dropped_ids"]]
+    if not known:
+        without = _without_id(document, submission, world)
+        if without is not None:
+            return without
+        named = findable_by_name(world, submission)
+        if not named:
+            is_under_way = submission.phase is JobPhase.ACTIVE
+            return Expected("CREATED" if is_under_way else "FAILED", needs_time=submission.phase is None)
+        known = sorted(named)
+    needs_time = not refs and submission.phase is None
+    return _by_jobs(known, refs, submission, world, needs_time=needs_time)
+
+
+def _without_id(document: Document, submission: TrueSubmission, world: World) -> Expected | None:
+    """By the submitter alone; None when what is left is to look for the job's name."""
+    assert world.kubernetes == "up"
+    if document["k8s_job_name"] is None:
+        return Expected("CREATED", "K8S_JOB_UNKNOWN")
+    if submission.phase is JobPhase.SUSPENDED:
+        return Expected("CREATED", "K8S_JOB_SUSPENDED")
+    if submission.phase is JobPhase.ACTIVE:
+        if submission.quota:
+            return Expected("CREATED", "QUOTA")
+        troubles = [pod.trouble for pod in submission.pods]
+        if len(troubles) != 1 or any(pod.log == "gone" for pod in submission.pods):
+            return None if any(pod.log == "gone" for pod in submission.pods) else Expected("CREATED")
+        return Expected("CREATED", CODE_OF_TROUBLE.get(troubles[0], ""))
+    is_read = bool(submission.pods) and all(pod.log == "there" for pod in submission.pods)
+    return Expected("FAILED") if submission.phase is not None and is_read else None
+
+
+def _by_jobs(
+    known: Sequence[str],
+    refs: Mapping[str, Document],
+    submission: TrueSubmission,
+    world: World,
+    *,
+    needs_time: bool,
+) -> Expected | None:
+    """By what can be known of its jobs."""
+    cluster = world.clusters[submission.cluster]
+    states: list[str] = []
+    missing: list[str] = []
+    for id_ in known:
+        ref = refs.get(id_, {})
+        if ref.get("state") in ("FINISHED", "FAILED", "CANCELED"):
+            states.append(ref["state"])
+        elif id_ in cluster.jobs:
+            states.append(cluster.jobs[id_].state)
+        elif id_ in cluster.archived:
+            states.append(cluster.archived[id_].state)
+        else:
+            missing.append(id_)
+    confirmed = bool(states) or any(refs.get(id_, {}).get("confirmed") for id_ in missing)
+    if confirmed and missing:
+        needs_time = True
+        missing = [id_ for id_ in missing if refs.get(id_, {}).get("confirmed")]
+    statuses = [STATUS_OF_STATE[state] for state in states]
+    live = [status for status in statuses if status not in FINAL]
+    if missing and not live:
+        return None if submission.can_submit_more else Expected("LOST", "OUTCOME_UNKNOWN", needs_time=True)
+    if not live and not submission.can_submit_more:
+        return Expected(_status_of_ends(states), needs_time=needs_time)
+    for status in ("RUNNING", "SUSPENDED"):
+        if status in live:
+            return Expected(status, needs_time=needs_time)
+    over = len(live) < len(statuses)
+    return Expected("RUNNING" if over or not live else "CREATED", needs_time=needs_time)
+
+
+def is_job_of(submission: TrueSubmission, flink_job_id: str) -> TrueJob | None:
+    """The true job of this id."""
+    return next((job for job in submission.flink_jobs if job.id == flink_job_id), None)

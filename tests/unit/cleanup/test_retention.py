@@ -1,0 +1,171 @@
+"""Which objects of finished submissions may go, and why the others stay."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from flinkjobs.cleanup.retention import (
+    Kept,
+    Next,
+    RetentionPolicy,
+    Verdict,
+    clock_skew,
+    is_doubtful,
+    judge,
+    record_of,
+    settled,
+)
+from flinkjobs.domain.kubernetes_objects import Kind, Leftover
+from flinkjobs.domain.observations import JobPhase
+from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord, Status
+from flinkjobs.ports.store import Settled
+from tests.support.kubernetes_objects import NOON
+
+POLICY = RetentionPolicy(retention=timedelta(hours=24), unharvested=timedelta(hours=168))
+SETTLED = Settled(job_id="etl_1", status=Status.RUNNING, is_settled=True)
+UNSETTLED = Settled(job_id="etl_1", status=Status.CREATED, is_settled=False)
+JOB = Leftover(Kind.JOB, "etl-1", "u", "7", job_id="etl_1", job_name="etl-1")
+
+
+def finished(hours_ago: float, phase: JobPhase = JobPhase.COMPLETE, **fields: Any) -> Leftover:
+    return structs.replace(JOB, phase=phase, over_since=NOON - timedelta(hours=hours_ago), **fields)
+
+
+@pytest.mark.parametrize(
+    ("leftover", "record", "expected"),
+    [
+        pytest.param(finished(25), SETTLED, Next.DELETE, id="old and settled goes"),
+        pytest.param(finished(25, JobPhase.FAILED), SETTLED, Next.DELETE, id="a failed one goes too"),
+        pytest.param(finished(23), SETTLED, Kept.YOUNG, id="young"),
+        pytest.param(finished(24), SETTLED, Kept.YOUNG, id="exactly the retention is not more than it"),
+        pytest.param(finished(-1), SETTLED, Kept.YOUNG, id="ended in the future: a wrong clock"),
+        pytest.param(finished(23), UNSETTLED, Kept.YOUNG, id="young and unsettled"),
+        pytest.param(finished(25), UNSETTLED, Next.HARVEST, id="unsettled"),
+        pytest.param(finished(168), UNSETTLED, Next.HARVEST, id="unsettled, exactly the hard limit"),
+        pytest.param(finished(169), UNSETTLED, Next.GIVE_UP, id="unsettled, past the hard limit"),
+        pytest.param(finished(169), SETTLED, Next.DELETE, id="settled, past the hard limit"),
+        pytest.param(finished(25), None, Kept.NO_RECORD, id="no record"),
+        pytest.param(finished(168), None, Kept.NO_RECORD, id="no record, exactly the hard limit"),
+        pytest.param(finished(169), None, Next.DELETE, id="no record, past the hard limit"),
+        pytest.param(finished(23), None, Kept.YOUNG, id="no record and young"),
+        pytest.param(
+            finished(25), replace(SETTLED, k8s_job_name="etl-1"), Next.DELETE, id="the record names this Job"
+        ),
+        pytest.param(
+            finished(25), replace(SETTLED, k8s_job_name="etl-2"), Kept.NO_RECORD, id="the record has another"
+        ),
+        pytest.param(structs.replace(JOB, phase=JobPhase.ACTIVE), SETTLED, Kept.ACTIVE, id="active"),
+        pytest.param(
+            finished(999, JobPhase.ACTIVE), SETTLED, Kept.ACTIVE, id="active, whatever else it may say"
+        ),
+        pytest.param(structs.replace(JOB, phase=JobPhase.SUSPENDED), SETTLED, Kept.SUSPENDED, id="suspended"),
+        pytest.param(
+            structs.replace(JOB, phase=JobPhase.COMPLETE),
+            SETTLED,
+            Kept.NO_END_TIME,
+            id="over, nobody knows when",
+        ),
+        pytest.param(finished(999, job_id=""), SETTLED, Kept.FOREIGN, id="our label without our annotation"),
+        pytest.param(finished(999, deleting=True), SETTLED, Kept.DELETING, id="under deletion already"),
+        pytest.param(
+            structs.replace(JOB, deleting=True), SETTLED, Kept.DELETING, id="active and under deletion"
+        ),
+        pytest.param(finished(999, unreadable="KeyError"), None, Kept.UNREADABLE, id="unreadable"),
+        pytest.param(finished(25, kind=Kind.POD), SETTLED, Next.DELETE, id="a pod goes by the same rule"),
+        pytest.param(finished(25, kind=Kind.CONFIG_MAP), None, Kept.NO_RECORD, id="a ConfigMap stays by it"),
+    ],
+)
+def test_the_rule(leftover: Leftover, record: Settled | None, expected: Verdict) -> None:
+    assert judge(leftover, record, NOON, POLICY) == expected
+
+
+@pytest.mark.parametrize(
+    ("record", "limit", "before", "after"),
+    [
+        (SETTLED, 24, Kept.YOUNG, Next.DELETE),
+        (UNSETTLED, 24, Kept.YOUNG, Next.HARVEST),
+        (UNSETTLED, 168, Next.HARVEST, Next.GIVE_UP),
+        (None, 168, Kept.NO_RECORD, Next.DELETE),
+    ],
+    ids=["settled", "unsettled", "unsettled, hard", "no record, hard"],
+)
+def test_a_limit_is_exact(record: Settled | None, limit: int, before: Verdict, after: Verdict) -> None:
+    at_the_limit = NOON + timedelta(hours=limit)
+    assert judge(finished(0), record, at_the_limit, POLICY) == before
+    assert judge(finished(0), record, at_the_limit + timedelta(microseconds=1), POLICY) == after
+
+
+MINE, ANOTHER = "etl-1", "etl-2"
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        pytest.param([(True, MINE)], Next.DELETE, id="one"),
+        pytest.param([(True, MINE), (True, None)], Next.DELETE, id="both settled"),
+        pytest.param([(True, MINE), (False, MINE)], Next.HARVEST, id="one unsettled"),
+        pytest.param([(True, MINE), (False, None)], Next.HARVEST, id="one unsettled that may follow it"),
+        pytest.param([(True, MINE), (False, ANOTHER)], Next.DELETE, id="the unsettled one follows another"),
+        pytest.param([(False, MINE), (True, ANOTHER)], Next.HARVEST, id="the settled one follows another"),
+        pytest.param([(True, ANOTHER), (False, ANOTHER)], Kept.NO_RECORD, id="both follow another"),
+    ],
+)
+def test_every_document_of_a_job_id_that_may_need_the_job_has_to_let_it_go(
+    records: list[tuple[bool, str | None]], expected: Verdict
+) -> None:
+    known = [Settled("etl_1", Status.CREATED, is_settled, name) for is_settled, name in records]
+    for ordered in (known, known[::-1]):
+        assert judge(finished(25), record_of(finished(25), ordered), NOON, POLICY) == expected
+
+
+def test_without_documents_there_is_no_record() -> None:
+    assert record_of(finished(25), []) is None
+
+
+def test_a_retention_beyond_the_hard_limit_still_holds_for_unsettled_jobs() -> None:
+    policy = replace(POLICY, retention=timedelta(hours=200))
+    assert judge(finished(180), UNSETTLED, NOON, policy) == Kept.YOUNG
+    assert judge(finished(180), None, NOON, policy) == Kept.YOUNG
+
+
+REF = FlinkJobRef(id="a" * 32, source=IdSource.LOG)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"status": Status.FINISHED}, True),
+        ({"status": Status.FAILED}, True),
+        ({"status": Status.CANCELLED}, True),
+        ({"status": Status.RUNNING, "flink_jobs": (REF,), "submitter_done": True}, True),
+        ({"status": Status.LOST, "flink_jobs": (REF,), "submitter_done": True}, True),
+        ({"status": Status.RUNNING, "flink_jobs": (REF,)}, False),
+        ({"status": Status.CREATED, "submitter_done": True}, False),
+        ({"status": Status.CREATED}, False),
+    ],
+)
+def test_a_record_is_settled_by_an_outcome_or_by_all_its_ids(fields: Any, expected: bool) -> None:
+    record = JobRecord(job_id="etl_1", submitted_at=NOON, k8s_job_name="etl-1", **fields)
+    assert settled(record) == Settled("etl_1", fields["status"], expected, "etl-1")
+
+
+@pytest.mark.parametrize(
+    ("server", "expected"),
+    [(-10, -10), (-1, -1), (0, 0), (3, 0), (5, 0), (6, 1), (600, 595)],
+)
+def test_a_skew_is_told_from_a_slow_answer(server: int, expected: int) -> None:
+    def at(seconds: int) -> datetime:
+        return NOON + timedelta(seconds=seconds)
+
+    assert clock_skew(at(server), before=at(0), after=at(5)) == timedelta(seconds=expected)
+
+
+@pytest.mark.parametrize(
+    ("listed", "known", "expected"),
+    [(0, 0, False), (1, 0, True), (1, 1, False), (2, 1, False), (3, 1, True), (10, 5, False), (10, 4, True)],
+)
+def test_fewer_than_half_is_doubtful(listed: int, known: int, expected: bool) -> None:
+    assert is_doubtful(listed=listed, known=known) is expected

@@ -1,0 +1,380 @@
+"""Finding Flink Job IDs and telling lines in what a submitter printed."""
+
+import re
+import time
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flinkjobs.domain import submitter_log
+from tests.support.recordings import VERSIONS, cli_commands, cli_log
+
+ID = "0123456789abcdef0123456789abcdef"
+OTHER = "fedcba9876543210fedcba9876543210"
+LINE = f"Job has been submitted with JobID {ID}"
+
+JOBS_SUBMITTED = {
+    "ds_fail_udf": 1,
+    "ds_finish": 1,
+    "ds_finish--fixed-job-id-1st": 1,
+    "ds_finish--fixed-job-id-2nd": 0,  # Flink refuses the same id a second time
+    "ds_finish--no-taskmanager": 1,
+    "ds_finish--p2": 1,
+    "ds_finish--p64": 1,
+    "ds_finish--p64-young-jobmanager": 1,
+    "ds_finish--pipeline-name": 1,
+    "ds_finish--unreachable": 0,
+    "ds_two_executes": 2,
+    "fail_runtime_sql": 1,
+    "fail_runtime_sql_wait": 1,
+    "fail_runtime_udf": 1,
+    "forged_id": 2,  # the script prints the CLI's own line once itself
+    "misleading_text": 1,  # and six look-alikes
+    "no_such_script": 0,
+    "raise_before_submit": 0,
+    "select_print": 1,
+    "sql_forever_wait": 1,
+    "sql_forever_wait--cancelled": 1,
+    "sql_insert_forever": 1,
+    "sql_insert_forever--fixed-job-id-1st": 1,
+    "sql_insert_forever--fixed-job-id-2nd": 0,
+    "sql_insert_forever--fixed-job-id-after-end": 0,
+    "sql_insert_wait": 1,
+    "sql_insert_wait--p2": 1,
+    "sql_insert_wait--pipeline-name": 1,
+    "sql_insert_wait--unreachable": 0,
+    "statement_set": 1,
+    "submit_then_raise": 1,
+    "submits_nothing": 0,
+    "syntax_error": 0,
+    "table_udf": 1,
+    "two_inserts": 2,
+    "two_inserts--fixed-job-id": 1,  # 1.20 refuses the second, see below for 2.3
+    "unfinished_line": 1,
+}
+"""How many ids each recorded script's output holds, by what the script does."""
+
+RECORDINGS = [(version, name) for version in VERSIONS for name in cli_commands(version)]
+
+
+@pytest.mark.parametrize(("version", "recording"), RECORDINGS)
+def test_every_recorded_submission_yields_as_many_ids_as_its_script_submits(
+    version: str, recording: str
+) -> None:
+    script = recording.rpartition(".")[0]
+    expected = JOBS_SUBMITTED[script]
+    if (version, script) == ("2.3", "two_inserts--fixed-job-id"):
+        expected = 2  # 2.3 gives the second job another id instead of refusing it
+    assert len(submitter_log.job_ids(cli_log(version, recording))) == expected
+
+
+@pytest.mark.parametrize(
+    ("version", "recording", "expected"),
+    [
+        (
+            "1.20",
+            "ds_two_executes.detached",
+            ("8df393880a13cea468c7c52efd6f4131", "41f31fd1e05aa64abc2494095c0ff246"),
+        ),
+        (
+            "2.3",
+            "two_inserts.attached",
+            ("0245788ad927e51890d8bc1cf16e7262", "a1a0bfcf3bbce51f4f924020364d1daf"),
+        ),
+        ("1.20", "forged_id.detached", ("4" * 32, "f09bdaa8bf115807ceb6e17d19abc97a")),
+        ("2.3", "forged_id.attached", ("4" * 32, "6d10f7543a6cda81c359c291e32a8721")),
+        ("1.20", "misleading_text.attached", ("9669ddf3b0fcfd9371c50becf0090958",)),
+        ("2.3", "misleading_text.detached", ("d122e20af41e2eb38d3155b898ebb6a5",)),
+        ("1.20", "submit_then_raise.detached", ("3735504c1943aa775b929ad1abaf722f",)),
+        ("2.3", "unfinished_line.detached", ("39a2d5c4ae13a87161549fcbbaccf479",)),
+        ("2.3", "sql_forever_wait.detached", ("c3b72c91802c3ead134389cd18ea7845",)),
+    ],
+)
+def test_ids_come_in_the_order_in_which_they_were_printed(
+    version: str, recording: str, expected: tuple[str, ...]
+) -> None:
+    assert submitter_log.job_ids(cli_log(version, recording)) == expected
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_ids_are_those_that_the_command_line_fixed(version: str) -> None:
+    fixed = {
+        name: match[1]
+        for name, (_exit, command) in cli_commands(version).items()
+        if "fixed-job-id-1st" in name and (match := re.search(r"pipeline\.job-id=([0-9a-f]{32})", command))
+    }
+    assert len(fixed) == 4
+    assert {name: (id_,) for name, id_ in fixed.items()} == {
+        name: submitter_log.job_ids(cli_log(version, name)) for name in fixed
+    }
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_ids_are_those_that_the_scripts_saw_themselves(version: str) -> None:
+    seen = 0
+    for name in cli_commands(version):
+        log = cli_log(version, name)
+        said = re.search(r"(?:job id from the script|submitted from the script): ([0-9a-f]{32})", log)
+        if said:
+            seen += 1
+            assert submitter_log.job_ids(log) == (said[1],), name
+    assert seen >= 10
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(LINE, id="no line end"),
+        pytest.param(f"{LINE}\n", id="LF"),
+        pytest.param(f"noise\r\n{LINE}\r\nnoise\r\n", id="CRLF"),
+        pytest.param(f"10 %\r20 %\r{LINE}\r\n", id="after a progress bar"),
+        pytest.param(f"{LINE}   \t\n", id="blanks at the end"),
+        pytest.param(f"\x1b[32m{LINE}\x1b[0m\n", id="ANSI colours around it"),
+        pytest.param(
+            f"Job has been \x1b[1msubmitted\x1b[22m with JobID \x1b[38:5:9m{ID}\x1b(B\x1b[m\n",
+            id="ANSI inside",
+        ),
+        pytest.param(f"\x1b]0;a title\x07{LINE}\n", id="terminal title, BEL"),
+        pytest.param(f"\x1b]8;;http://flink\x1b\\{LINE}\x1b]8;;\x1b\\\n", id="terminal link, ST"),
+        pytest.param(f"2025-11-01T12:00:00Z {LINE}\n", id="RFC 3339 prefix"),
+        pytest.param(f"2025-11-01T12:00:00.123456789Z {LINE}\n", id="RFC 3339 prefix, nanoseconds"),
+        pytest.param(f"2025-11-01T20:00:00.1+08:00 {LINE}\n", id="RFC 3339 prefix, offset"),
+        pytest.param(f"2025-11-01T12:00:00.123456789Z stdout F {LINE}\n", id="CRI prefix"),
+        pytest.param(f"2025-11-01T12:00:00Z \x1b[32m{LINE}\x1b[0m\r\n", id="prefix, ANSI and CRLF"),
+        pytest.param(f"\x1b[2m2025-11-01T12:00:00Z\x1b[0m {LINE}\n", id="coloured prefix"),
+        pytest.param(f"\ufffd\ufffd\x00\n{LINE}\n\ufffd", id="bytes that were not UTF-8"),
+        pytest.param(f"{LINE}\nJob Runtime: 3 ms\n{LINE}\n", id="printed twice"),
+        pytest.param(f"作业已提交\n{LINE}\n完成\n", id="Chinese around it"),
+    ],
+)
+def test_the_whole_line_counts_whatever_surrounds_it(text: str) -> None:
+    assert submitter_log.job_ids(text) == (ID,)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="nothing"),
+        pytest.param(f"Job has been submitted with JobID {ID[:31]}\n", id="31 digits"),
+        pytest.param(f"Job has been submitted with JobID {ID}0\n", id="33 digits"),
+        pytest.param(
+            f"Job has been submitted with JobID {ID.upper()}\n", id="upper case: Flink prints lower"
+        ),
+        pytest.param(f"Job has been submitted with JobID {ID[:31]}g\n", id="no hex digit"),
+        pytest.param(f"job has been submitted with JobID {ID}\n", id="other case"),
+        pytest.param(f"Job has been submitted with JobID  {ID}\n", id="two blanks"),
+        pytest.param(f" {LINE}\n", id="indented"),
+        pytest.param(f"last night: {LINE}\n", id="in mid-line"),
+        pytest.param(f"{LINE} (quoted by the script)\n", id="with text behind"),
+        pytest.param(f'"{LINE}"\n', id="quoted"),
+        pytest.param(f"Submitting job 'x' ({ID}).\n", id="before acceptance"),
+        pytest.param(f"Caused by: org.apache.flink.X: Job failed (JobID: {ID})\n", id="in a stack trace"),
+        pytest.param(f"Job with JobID {ID} has finished.\n", id="the end of a job"),
+        pytest.param(f"Job has been submitted with JobID\n{ID}\n", id="on two lines"),
+        pytest.param(f"echoed by the script:\u2028{LINE}\n", id="behind a separator that ends no line"),
+        pytest.param(f"echoed by the script:\x0c{LINE}\n", id="behind a form feed"),
+        pytest.param(f"2025-11-01 12:00:00 INFO {LINE}\n", id="a logger's line"),
+        pytest.param(
+            "Job has been submitted with JobID " + "\u0661" * 32 + "\n", id="digits of another script"
+        ),
+    ],
+)
+def test_nothing_but_the_whole_line_counts(text: str) -> None:
+    assert submitter_log.job_ids(text) == ()
+
+
+def test_several_ids_keep_their_order_and_lose_their_repeats() -> None:
+    text = "\n".join(f"Job has been submitted with JobID {id_}" for id_ in (OTHER, ID, OTHER, "0" * 32, ID))
+    assert submitter_log.job_ids(text) == (OTHER, ID, "0" * 32)
+
+
+@given(st.lists(st.one_of(st.text(st.characters(exclude_characters="\r\n")), st.just(LINE)), max_size=8))
+def test_an_id_is_found_when_and_only_when_a_line_is_the_clis(lines: list[str]) -> None:
+    assert submitter_log.job_ids("\n".join(lines)) == ((ID,) if LINE in lines else ())
+
+
+MEBIBYTE = 1024 * 1024
+NOISE = [
+    pytest.param("x", id="one line"),
+    pytest.param("\x1b[0;", id="escape codes that never end"),
+    pytest.param("\x1b]", id="only openings of escape codes"),
+    pytest.param("a.", id="a name of dots"),
+    pytest.param("Error", id="a name of errors"),
+    pytest.param("java.util.concurrent.CompletionException: ", id="wrapped without end"),
+    pytest.param("Caused by: a.b.XException: y\n", id="causes without end"),
+    pytest.param("Traceback (most recent call last):\n", id="tracebacks without end"),
+    pytest.param(" ", id="blanks"),
+    pytest.param(f"{LINE[:-1]}\n", id="almost the CLI's line"),
+    pytest.param("noise 0001\r\n", id="short lines"),
+]
+
+
+@pytest.mark.parametrize("read", [submitter_log.job_ids, submitter_log.telling_lines])
+@pytest.mark.parametrize("unit", NOISE)
+def test_logs_are_read_in_linear_time(unit: str, read: Callable[[str], object]) -> None:
+    """Sixteen times the text takes about sixteen times as long; quadratic work takes 256 times."""
+
+    def seconds(length: int) -> float:
+        """Of the processor, the best of three: whatever disturbs a reading only adds to it."""
+        text = unit * (length // len(unit))
+
+        def once() -> float:
+            began = time.process_time()
+            read(text)
+            return time.process_time() - began
+
+        return min(once() for _ in range(3))
+
+    assert seconds(MEBIBYTE) < 80 * max(seconds(MEBIBYTE // 16), 0.002)
+
+
+def test_an_id_behind_ten_mebibytes_of_noise_is_found() -> None:
+    noise = "".join(f"noise {number:032x}\n" for number in range(10 * MEBIBYTE // 39))
+    assert submitter_log.job_ids(f"{noise}{LINE}\n{noise[:1000]}") == (ID,)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    ("recording", "expected"),
+    [
+        ("raise_before_submit.attached", "ValueError: raised before the submission"),
+        ("submit_then_raise.detached", "ValueError: raised after the submission"),
+        ("syntax_error.attached", "SyntaxError: invalid syntax"),
+        ("fail_runtime_sql_wait.attached", "java.lang.ArithmeticException: / by zero"),
+        ("ds_fail_udf.attached", "ValueError: bad value in map function: 3"),
+        (
+            "ds_finish--unreachable.attached",
+            (
+                "org.apache.flink.shaded.netty4.io.netty.channel.AbstractChannel$AnnotatedConnectException: "
+                "Connection refused: localhost/127.0.0.1:1"
+            ),
+        ),
+        (
+            "ds_finish--no-taskmanager.attached",
+            (
+                "org.apache.flink.runtime.jobmanager.scheduler.NoResourceAvailableException: "
+                "Could not acquire the minimum required resources."
+            ),
+        ),
+        (
+            "sql_forever_wait--cancelled.attached",
+            "org.apache.flink.runtime.client.JobCancellationException: Job was cancelled.",
+        ),
+    ],
+)
+def test_the_telling_lines_of_a_failed_submission_are_its_root_cause(
+    version: str, recording: str, expected: str
+) -> None:
+    assert submitter_log.telling_lines(cli_log(version, recording)) == expected
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        (
+            "1.20",
+            (
+                "org.apache.flink.runtime.client.DuplicateJobSubmissionException: "
+                "Job has already been submitted."
+            ),
+        ),
+        (
+            "2.3",
+            (
+                "org.apache.flink.runtime.client.DuplicateApplicationSubmissionException: "
+                "Application has already been submitted."
+            ),
+        ),
+    ],
+)
+def test_a_refusal_that_the_server_explains_is_told_in_the_servers_words(version: str, expected: str) -> None:
+    for recording in ("ds_finish--fixed-job-id-2nd", "sql_insert_forever--fixed-job-id-after-end"):
+        told = submitter_log.telling_lines(cli_log(version, f"{recording}.attached"))
+        assert told.splitlines()[-1] == expected
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_script_that_is_not_there_is_named(version: str) -> None:
+    told = submitter_log.telling_lines(cli_log(version, "no_such_script.attached"))
+    assert told.startswith("java.nio.file.NoSuchFileException: ")
+    assert told.endswith("/no_such_script.py")
+
+
+def test_without_an_exception_the_last_lines_are_told() -> None:
+    text = "".join(f"line {number}\n\n" for number in range(9)) + "\tat some.java.Frame(Frame.java:1)\n"
+    assert submitter_log.telling_lines(text) == "line 4\nline 5\nline 6\nline 7\nline 8"
+
+
+def test_a_python_error_and_a_java_cause_are_both_told() -> None:
+    text = (
+        "Traceback (most recent call last):\n"
+        '  File "job.py", line 1, in <module>\n'
+        "pyflink.util.exceptions.TableException: Failed to execute sql\n"
+        "\tat org.apache.flink.X.y(X.java:1)\n"
+        "Caused by: java.io.IOException: disk full\n"
+        "\t... 14 more\n"
+    )
+    assert submitter_log.telling_lines(text) == (
+        "pyflink.util.exceptions.TableException: Failed to execute sql\njava.io.IOException: disk full"
+    )
+
+
+def test_a_cause_that_only_repeats_the_one_above_it_is_passed_over() -> None:
+    lines = [
+        "a.B: outer",
+        "Caused by: x.ConnectException: refused: host:1",
+        "Caused by: x.Exception: refused",
+    ]
+    assert submitter_log.root_cause(lines) == "x.ConnectException: refused: host:1"
+
+
+def test_no_stack_trace_has_no_root_cause() -> None:
+    assert submitter_log.root_cause(["all is well", "1.2.3 is a version"]) is None
+
+
+def test_telling_lines_are_cut_to_their_stated_length() -> None:
+    told = submitter_log.telling_lines(f"Caused by: java.io.IOException: {'x' * 5000}\n")
+    assert len(told) == submitter_log.MAX_TELLING == 1500
+
+
+def test_telling_lines_of_nothing_are_nothing() -> None:
+    assert submitter_log.telling_lines("\n  \n") == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "expected"),
+    [
+        pytest.param("one\ntwo\n", 100, "one\ntwo\n", id="short"),
+        pytest.param("one\ntwo\n", 8, "one\ntwo\n", id="exactly"),
+        pytest.param("one\ntwo\n", 7, "two\n", id="a line too long"),
+        pytest.param("one\ntwo\n", 4, "two\n", id="a whole line fits exactly"),
+        pytest.param("onetwo", 3, "two", id="one long line"),
+        pytest.param("onetwo\n", 4, "two\n", id="one long line with its end"),
+        pytest.param("äöü", 3, "ü", id="a character that is cut goes"),
+        pytest.param("", 3, "", id="nothing"),
+    ],
+)
+def test_the_end_of_a_log(text: str, limit: int, expected: str) -> None:
+    assert submitter_log.tail(text, limit) == expected
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        pytest.param(b"unable to retrieve container logs for containerd://0123", True, id="kubelet"),
+        pytest.param(b"unable to retrieve container logs for containerd://0123\n", True, id="kubelet, LF"),
+        pytest.param(
+            b'failed to try resolving symlinks in path "/var/log/pods/x": no such file', True, id="rotated"
+        ),
+        pytest.param(f"{LINE}\n".encode(), False, id="a log"),
+        pytest.param(b"", False, id="empty"),
+        pytest.param(b"the script: unable to retrieve container logs for x", False, id="not at the start"),
+        pytest.param(
+            f"unable to retrieve container logs for x\n{LINE}\n".encode(), False, id="a log that quotes it"
+        ),
+    ],
+)
+def test_the_kubelets_excuse_is_no_log(raw: bytes, *, expected: bool) -> None:
+    assert submitter_log.is_unreadable(raw) is expected

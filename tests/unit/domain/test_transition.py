@@ -1,0 +1,296 @@
+"""The rules of `decide`, each a row of `tests/data/decide.yaml`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flinkjobs.domain.flink_states import OPEN, STATUS_OF
+from flinkjobs.domain.observations import (
+    FlinkJob,
+    FlinkObservation,
+    FoundId,
+    JobPhase,
+    LogState,
+    Missing,
+    NamedJobs,
+    NoKubernetesJob,
+    Observation,
+    Overview,
+    Submitter,
+    SubmitterObservation,
+    Unreachable,
+    time_of,
+)
+from flinkjobs.domain.records import AtRest, FlinkJobRef, IdSource, JobRecord, Reason, ReasonCode, Status
+from flinkjobs.domain.transition import Keep, Policy, Update, decide, is_as_shown
+from tests.support.overviews import Entry
+
+ROWS: list[dict[str, Any]] = yaml.safe_load(
+    (Path(__file__).parents[2] / "data" / "decide.yaml").read_text(encoding="utf-8")
+)
+SUBMITTED_AT = datetime(2026, 11, 1, 12, 0, 0, tzinfo=UTC)
+IDS = {letter: letter.lower() * 32 for letter in "ABC"}
+POLICY = Policy(lost_after=timedelta(seconds=600), grace=timedelta(seconds=600))
+
+
+def at(seconds: float | None) -> datetime | None:
+    return None if seconds is None else SUBMITTED_AT + timedelta(seconds=seconds)
+
+
+def exactly_at(seconds: float) -> datetime:
+    return SUBMITTED_AT + timedelta(seconds=seconds)
+
+
+def named_ids(text: str) -> str:
+    for letter, flink_job_id in IDS.items():
+        text = text.replace(f"{{{letter}}}", flink_job_id)
+    return text
+
+
+def reason(told: list[Any] | None) -> Reason | None:
+    if told is None:
+        return None
+    return Reason(code=ReasonCode(told[0]), message=named_ids(told[1]), since=exactly_at(told[2]))
+
+
+def ref(letter: str, told: Any) -> FlinkJobRef:
+    if not isinstance(told, dict):
+        told = {"state": told, "confirmed": told is not None}
+    return FlinkJobRef(
+        id=IDS[letter],
+        source=IdSource.LOG,
+        confirmed=told.get("confirmed", False),
+        state=told.get("state"),
+        start_time=at(told.get("start")),
+        end_time=at(told.get("end")),
+        failure=told.get("failure"),
+        missing_since=at(told.get("missing_since")),
+        missing_passes=told.get("passes", 0),
+    )
+
+
+def record_of(told: dict[str, Any]) -> JobRecord:
+    return JobRecord(
+        job_id="job_1",
+        status=Status(told.get("status", "CREATED")),
+        submitted_at=SUBMITTED_AT,
+        k8s_job_name=told.get("k8s_job_name", "flink-py-job"),
+        flink_jobs=tuple(ref(letter, job) for letter, job in told.get("jobs", {}).items()),
+        flink_state=told.get("flink_state"),
+        submitter_done=told.get("submitter_done", False),
+        start_time=at(told.get("start")),
+        end_time=at(told.get("end")),
+        duration=told.get("duration"),
+        reason=reason(told.get("reason")),
+        missing_since=at(told.get("missing_since")),
+        in_flight_until=at(told.get("in_flight_until")),
+        revision=3,
+    )
+
+
+def flink_of(letter: str, told: Any) -> FlinkObservation:
+    if told == "missing":
+        return Missing()
+    if told == "unreachable":
+        return Unreachable("connection refused")
+    if not isinstance(told, dict):
+        told = {"state": told}
+    return FlinkJob(
+        id=IDS[letter],
+        name="job_1",
+        state=told["state"],
+        start_time=at(told.get("start")),
+        end_time=at(told.get("end")),
+        failure=told.get("failure"),
+    )
+
+
+def named_of(told: Any) -> NamedJobs | None:
+    if told is None:
+        return None
+    if told == "unreachable":
+        return Unreachable("connection refused")
+    jobs = [flink_of(job["id"], job) for job in told]
+    return tuple(job for job in jobs if isinstance(job, FlinkJob))
+
+
+def ids_of(told: dict[str, Any]) -> tuple[FoundId, ...]:
+    return tuple(FoundId(id=IDS[letter], source=IdSource.LOG) for letter in told.get("ids", []))
+
+
+def submitter_of(told: Any) -> SubmitterObservation | None:
+    if told is None:
+        return None
+    if told == "unreachable":
+        return Unreachable("connection refused")
+    if told == "missing" or "missing" in told:
+        told = {} if told == "missing" else told
+        return NoKubernetesJob(
+            ids=ids_of(told),
+            log=LogState(told.get("log", "GONE")),
+            telling=told.get("telling", ""),
+            named=named_of(told.get("named")),
+        )
+    trouble = told.get("trouble")
+    return Submitter(
+        phase=JobPhase(told["phase"]),
+        ended=told.get("ended"),
+        ids=ids_of(told),
+        log=LogState(told.get("log", "READ")),
+        telling=told.get("telling", ""),
+        trouble=None if trouble is None else (ReasonCode(trouble[0]), trouble[1]),
+        named=named_of(told.get("named")),
+    )
+
+
+def seen(record: JobRecord) -> dict[str, Any]:
+    """The fields that a row speaks of."""
+    return {
+        "status": record.status,
+        "flink_job_id": record.flink_job_id,
+        "start": record.start_time,
+        "end": record.end_time,
+        "duration": record.duration,
+        "reason": record.reason,
+        "missing_since": record.missing_since,
+    }
+
+
+def expected(before: JobRecord, then: dict[str, Any]) -> dict[str, Any]:
+    """What a row says the fields are afterwards; what it does not name is as before."""
+    readers: dict[str, Callable[[Any], Any]] = {
+        "status": Status,
+        "flink_job_id": lambda letter: IDS[letter],
+        "start": at,
+        "end": at,
+        "duration": lambda seconds: seconds,
+        "reason": reason,
+        "missing_since": at,
+    }
+    fields = seen(before)
+    # The record's first confirmed id follows from its jobs; rows name it where it is new.
+    fields |= {name: read(then[name]) for name, read in readers.items() if name in then}
+    return fields
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row["rule"] for row in ROWS])
+def test_a_record_moves_by_the_rule(row: dict[str, Any]) -> None:
+    before = record_of(row.get("record", {}))
+    observation = Observation(
+        submitter=submitter_of(row.get("submitter")),
+        flink={IDS[letter]: flink_of(letter, told) for letter, told in row.get("flink", {}).items()},
+    )
+    now = exactly_at(row.get("now", 300))
+
+    action = decide(before, observation, now, POLICY)
+
+    if row["then"] == "nothing":
+        assert action == Keep()
+        return
+    assert isinstance(action, Update)
+    assert action.before == before
+    assert seen(action.after) == expected(before, row["then"])
+    if "dropped" in row["then"]:
+        assert action.after.dropped_ids == tuple(IDS[letter] for letter in row["then"]["dropped"])
+    if "ids" in row["then"]:
+        assert action.after.flink_job_ids == tuple(IDS[letter] for letter in row["then"]["ids"])
+    if "flink_state" in row["then"]:
+        assert action.after.flink_state == row["then"]["flink_state"]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row["rule"] for row in ROWS])
+def test_the_same_observation_again_moves_nothing_but_the_count_of_passes(row: dict[str, Any]) -> None:
+    """Nothing changed means nothing written: a second look at the same world changes no more."""
+    record = record_of(row.get("record", {}))
+    observation = Observation(
+        submitter=submitter_of(row.get("submitter")),
+        flink={IDS[letter]: flink_of(letter, told) for letter, told in row.get("flink", {}).items()},
+    )
+    now = exactly_at(row.get("now", 300))
+    for _ in range(4):
+        action = decide(record, observation, now, POLICY)
+        record = action.after if isinstance(action, Update) else record
+
+    assert decide(record, observation, now, POLICY) == Keep()
+
+
+def test_every_rule_has_its_own_name() -> None:
+    names = [row["rule"] for row in ROWS]
+    assert sorted(set(names)) == sorted(names)
+
+
+# --- records at rest --------------------------------------------------------------------------------
+
+START_MS = 1_795_335_824_614
+STARTS = st.sampled_from((START_MS - 1, START_MS, START_MS + 1))
+STATES = st.sampled_from((*STATUS_OF, "MEDITATING"))
+
+
+def at_rest(*, status: str = "RUNNING", state: str = "RUNNING") -> AtRest:
+    return AtRest(cluster="default", status=status, flink_job_id="a" * 32, state=state, start_ms=START_MS)
+
+
+def whole(rest: AtRest) -> JobRecord:
+    """The whole record of which this is known."""
+    start = time_of(rest.start_ms)
+    ref = FlinkJobRef(
+        id=rest.flink_job_id, source=IdSource.LOG, confirmed=True, state=rest.state, start_time=start
+    )
+    return JobRecord(
+        job_id="etl_1",
+        status=Status(rest.status),
+        submitted_at=SUBMITTED_AT,
+        flink_state=rest.state,
+        flink_jobs=(ref,),
+        submitter_done=True,
+        start_time=start,
+    )
+
+
+@given(
+    rest=st.builds(at_rest, status=st.sampled_from(sorted(OPEN)), state=STATES),
+    state=STATES,
+    start_ms=STARTS,
+    end_ms=st.sampled_from((-1, 0, START_MS + 1)),
+)
+def test_what_is_passed_over_would_have_been_kept(
+    rest: AtRest, state: str, start_ms: int, end_ms: int
+) -> None:
+    overview = Overview({rest.flink_job_id: Entry("a job", state, start_ms, end_ms)})
+    if is_as_shown(rest, overview.entries[rest.flink_job_id]):
+        observation = Observation(flink={rest.flink_job_id: overview[rest.flink_job_id]})
+        assert decide(whole(rest), observation, SUBMITTED_AT, POLICY) == Keep()
+
+
+@pytest.mark.parametrize(
+    ("rest", "entry", "expected"),
+    [
+        (at_rest(), Entry("x", "RUNNING", START_MS, -1), True),
+        (at_rest(), Entry("x", "RUNNING", START_MS + 1, -1), True),
+        (at_rest(state="RESTARTING"), Entry("x", "RESTARTING", START_MS, -1), True),
+        (at_rest(status="CREATED", state="INITIALIZING"), Entry("x", "INITIALIZING", START_MS, -1), True),
+        (at_rest(), Entry("x", "RUNNING", START_MS - 1, -1), False),
+        (at_rest(), Entry("x", "RESTARTING", START_MS, -1), False),
+        (at_rest(), Entry("x", "FINISHED", START_MS, START_MS + 1), False),
+        (at_rest(status="SUSPENDED"), Entry("x", "RUNNING", START_MS, -1), False),
+        (at_rest(), Entry("x", "RUNNING", START_MS, START_MS + 1), False),
+        (at_rest(state="MEDITATING"), Entry("x", "MEDITATING", START_MS, -1), False),
+    ],
+    ids=(
+        *("as it was", "started anew after a failover", "restarting as before", "initializing as before"),
+        *("started earlier than known", "another state", "over", "a status that does not fit"),
+        *("an end without being over", "a word that nobody knows"),
+    ),
+)
+def test_a_record_at_rest_is_passed_over_only_if_nothing_is_new(
+    rest: AtRest, entry: Entry, expected: bool
+) -> None:
+    assert is_as_shown(rest, entry) is expected

@@ -1,0 +1,342 @@
+"""The figures by hand-made counts: every expected value was worked out on paper."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from flinkjobs.domain.records import ReasonCode
+from flinkjobs.jobs import problems, statistics
+from flinkjobs.ports.read_store import Cause, Tally
+
+NOW = datetime(2025, 11, 2, 12, tzinfo=UTC)
+NOTHING = {"count": 0, "average": None, "min": None, "max": None, "p50": None, "p95": None}
+
+
+def tally(status: str | None, count: int = 1, **fields: Any) -> Tally:
+    known: dict[str, Any] = {"template_id": "etl", "age": 0, "unit": "hours", "has_id": True, "durations": ()}
+    return Tally(status=status, count=count, **(known | fields))
+
+
+def window(name: str, *tallies: Tally) -> dict[str, Any]:
+    told: dict[str, Any] = statistics.windows(tallies, NOW)[name]
+    return told
+
+
+# --- percentiles ------------------------------------------------------------------------------------
+
+PERCENTILES = [
+    # values, percent, expected: the value at rank ceil(percent / 100 * n), counted from one
+    ([7.5], 50, 7.5),
+    ([7.5], 95, 7.5),
+    ([1.0, 2.0], 50, 1.0),
+    ([1.0, 2.0, 3.0], 50, 2.0),
+    ([15.0, 20.0, 35.0, 40.0, 50.0], 5, 15.0),
+    ([15.0, 20.0, 35.0, 40.0, 50.0], 30, 20.0),
+    ([15.0, 20.0, 35.0, 40.0, 50.0], 40, 20.0),
+    ([15.0, 20.0, 35.0, 40.0, 50.0], 100, 50.0),
+    ([float(value) for value in range(1, 21)], 95, 19.0),
+    ([float(value) for value in range(1, 22)], 95, 20.0),
+    ([float(value) for value in range(1, 101)], 95, 95.0),
+]
+
+
+@pytest.mark.parametrize(("values", "percent", "expected"), PERCENTILES)
+def test_a_percentile_is_the_nearest_rank(values: list[float], percent: int, expected: float) -> None:
+    assert statistics.percentile(values, percent) == expected
+
+
+# --- windows ----------------------------------------------------------------------------------------
+
+
+def test_the_figures_of_a_window() -> None:
+    told = window(
+        "all",
+        tally("FINISHED", 3, durations=[2.0, 4.0]),
+        tally("FINISHED", 1, durations=[6.0], template_id="report"),
+        tally("FAILED", 2),
+        tally("FAILED", 3, has_id=False),
+        tally("CANCELLED", 1, durations=[99.0]),
+        tally("RUNNING", 4),
+        tally("LOST", 1),
+        tally("PAUSED", 1),
+    )
+    assert told["jobs"] == 16
+    assert told["by_status"] == {
+        "CREATED": 0,
+        "RUNNING": 4,
+        "SUSPENDED": 0,
+        "FINISHED": 4,
+        "FAILED": 5,
+        "CANCELLED": 1,
+        "LOST": 1,
+    }
+    assert told["other"] == 1
+    assert told["durations"] == {"count": 3, "average": 4.0, "min": 2.0, "max": 6.0, "p50": 4.0, "p95": 6.0}
+    assert told["failure_rate_percent"] == 31.25  # 5 of 16
+    assert told["honest_failure_rate_percent"] == pytest.approx(100 / 3)  # 2 of 2 + 4
+    assert (told["failed_in_flink"], told["never_submitted"], told["lost"]) == (2, 3, 1)
+
+
+def test_without_jobs_there_is_no_rate_and_no_duration() -> None:
+    told = window("24h")
+    assert (told["jobs"], told["failure_rate_percent"], told["honest_failure_rate_percent"]) == (
+        0,
+        None,
+        None,
+    )
+    assert told["durations"] == NOTHING
+    assert told["templates"] == []
+    assert [bucket["jobs"] for bucket in told["over_time"]] == [0] * 24
+
+
+def test_a_duration_that_is_no_number_counts_nowhere() -> None:
+    told = window("all", tally("FINISHED", 3, durations=[1.0, float("nan"), float("inf")]))
+    assert told["durations"] == {"count": 1, "average": 1.0, "min": 1.0, "max": 1.0, "p50": 1.0, "p95": 1.0}
+
+
+AGES = [
+    # age, unit, in 24h, 7d, 30d, all
+    (0, "hours", (1, 1, 1, 1)),
+    (23, "hours", (1, 1, 1, 1)),
+    (1, "days", (0, 1, 1, 1)),
+    (6, "days", (0, 1, 1, 1)),
+    (7, "days", (0, 0, 1, 1)),
+    (29, "days", (0, 0, 1, 1)),
+    (30, "days", (0, 0, 0, 1)),
+    (None, "hours", (0, 0, 0, 1)),
+]
+
+
+@pytest.mark.parametrize(("age", "unit", "expected"), AGES)
+def test_a_job_belongs_to_the_windows_that_reach_back_to_it(
+    age: int | None, unit: str, expected: tuple[int, ...]
+) -> None:
+    told = statistics.windows([tally("FINISHED", age=age, unit=unit)], NOW)
+    assert tuple(told[name]["jobs"] for name in ("24h", "7d", "30d", "all")) == expected
+
+
+def test_a_window_over_time_begins_with_its_oldest_bucket() -> None:
+    told = window("24h", tally("FINISHED", 2, age=0), tally("FAILED", 1, age=0), tally("LOST", 5, age=23))[
+        "over_time"
+    ]
+    assert len(told) == 24
+    assert (told[0]["from"], told[0]["to"]) == (NOW - timedelta(hours=24), NOW - timedelta(hours=23))
+    assert (told[-1]["from"], told[-1]["to"]) == (NOW - timedelta(hours=1), NOW)
+    assert (told[0]["jobs"], told[0]["by_status"]["LOST"]) == (5, 5)
+    assert (told[-1]["jobs"], told[-1]["by_status"]["FINISHED"], told[-1]["by_status"]["FAILED"]) == (3, 2, 1)
+    assert sum(bucket["jobs"] for bucket in told) == 8
+
+
+def test_days_hold_the_hours_of_the_last_day() -> None:
+    tallies = [tally("FINISHED", age=5), tally("FINISHED", age=23), tally("FINISHED", age=1, unit="days")]
+    assert [bucket["jobs"] for bucket in window("7d", *tallies)["over_time"]] == [0, 0, 0, 0, 0, 1, 2]
+    assert "over_time" not in window("all", *tallies)
+
+
+def test_templates_come_by_their_number_of_jobs_and_only_the_first_twenty() -> None:
+    tallies = [tally("FINISHED", number, template_id=f"t{number:02}") for number in range(1, 25)]
+    tallies.append(tally("FAILED", 30, template_id=None, has_id=False))
+    told = window("all", *tallies)["templates"]
+    assert [entry["template_id"] for entry in told] == [
+        None,
+        *(f"t{number:02}" for number in range(24, 5, -1)),
+    ]
+    assert (told[0]["jobs"], told[0]["never_submitted"], told[0]["failure_rate_percent"]) == (30, 30, 100.0)
+    assert "templates" not in told[0]
+
+
+def test_a_bar_of_the_histogram_ends_with_its_own_duration() -> None:
+    told = window("all", tally("FINISHED", 6, durations=[0.0, 1.0, 1.001, 5.0, 86_400.0, 86_400.5]))
+    bars = {bar["le"]: bar["count"] for bar in told["duration_histogram"]}
+    assert (bars[1], bars[5], bars[15], bars[86_400], bars[None]) == (2, 2, 0, 1, 1)
+    assert sum(bars.values()) == 6
+
+
+# --- sync and cleanup -------------------------------------------------------------------------------
+
+
+def run(minutes_ago: float, **fields: Any) -> dict[str, Any]:
+    known: dict[str, Any] = {"complete": True, "errors": [], "clusters": {"default": up()}}
+    return {"run_id": "r", "started_at": NOW - timedelta(minutes=minutes_ago), **(known | fields)}
+
+
+def up() -> dict[str, Any]:
+    return {"reachable": True, "jobs": 3, "error": None}
+
+
+def down(error: str = "refused") -> dict[str, Any]:
+    return {"reachable": False, "jobs": None, "error": error}
+
+
+STALENESS = [(None, None, True), (0, 0.0, False), (9, 540.0, False), (9.1, 546.0, True), (-1, 0.0, False)]
+
+
+@pytest.mark.parametrize(("minutes_ago", "age", "is_stale"), STALENESS)
+def test_a_sync_is_stale_after_three_periods(
+    minutes_ago: float | None, age: float | None, is_stale: bool
+) -> None:
+    at = None if minutes_ago is None else NOW - timedelta(minutes=minutes_ago)
+    told = statistics.sync_state([], at, NOW, 180)
+    assert (told["last_complete_at"], told["age_seconds"], told["stale"]) == (at, age, is_stale)
+    assert (told["period_seconds"], told["last_pass"], told["clusters"]) == (180, None, {})
+
+
+OUTAGES = [
+    ([up()], None),
+    ([down()], 1),
+    ([down(), down(), up(), down()], 2),
+    ([down(), None, down(), up()], 3),
+    ([up(), down()], None),
+]
+
+
+@pytest.mark.parametrize(("seen", "since"), OUTAGES)
+def test_an_outage_began_with_the_first_pass_in_a_row(
+    seen: list[dict[str, Any] | None], since: int | None
+) -> None:
+    """Passes are a minute apart; one from before the cluster was configured says nothing of it."""
+    runs = [
+        run(number + 1, clusters={} if one is None else {"default": one}) for number, one in enumerate(seen)
+    ]
+    told = statistics.sync_state(runs, NOW, NOW, 180)["clusters"]["default"]
+    assert told["reachable"] is (since is None)
+    assert told["since"] == (None if since is None else NOW - timedelta(minutes=since))
+    assert told["error"] == (None if since is None else "refused")
+
+
+def test_the_age_of_the_last_cleanup() -> None:
+    assert statistics.cleanup_state(None, NOW) == {"last_at": None, "age_seconds": None, "last_run": None}
+    told = statistics.cleanup_state({"started_at": NOW - timedelta(hours=1), "deleted": 4}, NOW)
+    assert (told["last_at"], told["age_seconds"]) == (NOW - timedelta(hours=1), 3600.0)
+    assert told["last_run"]["deleted"] == 4
+
+
+# --- troubles ---------------------------------------------------------------------------------------
+
+FINE = statistics.sync_state([run(1)], NOW - timedelta(minutes=1), NOW, 180)
+
+TROUBLES = [
+    # status, code on the record, trouble, its code
+    ("CREATED", "IMAGE_PULL", "STAYS_CREATED", "IMAGE_PULL"),
+    ("CREATED", "UNSCHEDULABLE", "STAYS_CREATED", "UNSCHEDULABLE"),
+    ("CREATED", "CONFIG", "STAYS_CREATED", "CONFIG"),
+    ("CREATED", "QUOTA", "STAYS_CREATED", "QUOTA"),
+    ("CREATED", "MOUNT", "STAYS_CREATED", "MOUNT"),
+    ("CREATED", "OOM", "STAYS_CREATED", "OOM"),
+    ("CREATED", "EVICTED", "STAYS_CREATED", "EVICTED"),
+    ("CREATED", "POD_START", "STAYS_CREATED", "POD_START"),
+    ("CREATED", "K8S_JOB_SUSPENDED", "STAYS_CREATED", "K8S_JOB_SUSPENDED"),
+    ("CREATED", "K8S_JOB_UNKNOWN", "STAYS_CREATED", "K8S_JOB_UNKNOWN"),
+    ("CREATED", None, "STAYS_CREATED", "NO_REASON"),
+    ("FAILED", "K8S_REFUSED", "STAYS_CREATED", "K8S_REFUSED"),
+    ("FAILED", "K8S_JOB_MISSING", "STAYS_CREATED", "K8S_JOB_MISSING"),
+    ("FAILED", "SUBMIT_FAILED", "NO_FLINK_JOB_ID", "SUBMIT_FAILED"),
+    ("FAILED", "NO_JOB_SUBMITTED", "NO_FLINK_JOB_ID", "NO_JOB_SUBMITTED"),
+    ("FAILED", "LOG_UNAVAILABLE", "NO_FLINK_JOB_ID", "LOG_UNAVAILABLE"),
+    ("CREATED", "ID_UNCONFIRMED", "NO_FLINK_JOB_ID", "ID_UNCONFIRMED"),
+]
+
+
+@pytest.mark.parametrize(("status", "code", "trouble", "told"), TROUBLES)
+def test_a_reason_is_a_case_of_one_trouble(status: str, code: str | None, trouble: str, told: str) -> None:
+    [entry] = problems.troubles([Cause(status, code, 7, ["a", "b"])], FINE, NOW)
+    assert entry == {"trouble": trouble, "code": told, "count": 7, "job_ids": ["a", "b"], "data": {}}
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [("FAILED", "JOB_FAILED"), ("FAILED", None), ("FAILED", "SOMETHING_NEW")]
+)
+def test_a_job_that_failed_in_flink_is_none_of_the_three(status: str, code: str | None) -> None:
+    assert problems.troubles([Cause(status, code, 1, ["a"])], FINE, NOW) == []
+
+
+def test_every_reason_has_its_place() -> None:
+    none = {ReasonCode.JOB_FAILED, ReasonCode.OUTCOME_UNKNOWN}
+    assert set(problems.TROUBLE_OF) == (set(ReasonCode) - none) | {"NO_REASON"}
+
+
+def test_the_same_cause_of_two_statuses_is_one_trouble_and_the_most_frequent_comes_first() -> None:
+    causes = [
+        Cause("CREATED", "QUOTA", 1, ["a"]),
+        Cause("FAILED", "SUBMIT_FAILED", 5, ["b"]),
+        Cause("FAILED", "QUOTA", 2, ["c"]),
+    ]
+    told = problems.troubles(causes, FINE, NOW)
+    assert [(entry["code"], entry["count"], entry["job_ids"]) for entry in told] == [
+        ("SUBMIT_FAILED", 5, ["b"]),
+        ("QUOTA", 3, ["a", "c"]),
+    ]
+
+
+LAGS = [
+    # the runs, newest first; minutes since the last complete one; the codes
+    ([], None, ["NEVER_SYNCED"]),
+    ([run(1)], 1, []),
+    ([run(10)], 10, ["SYNC_STALE"]),
+    ([run(1, complete=False), run(20)], 20, ["SYNC_INCOMPLETE"]),
+    ([run(1, complete=False)], None, ["SYNC_INCOMPLETE"]),
+    ([run(10, complete=False)], None, ["SYNC_STALE"]),
+    ([run(1, clusters={"default": down(), "batch": up()})], 1, ["CLUSTER_UNREACHABLE"]),
+    (
+        [run(10, clusters={"default": down(), "batch": down()})],
+        10,
+        ["SYNC_STALE", "CLUSTER_UNREACHABLE", "CLUSTER_UNREACHABLE"],
+    ),
+    (
+        [
+            run(
+                1,
+                clusters={"default": down()},
+                errors=[{"job_id": None, "code": "FLINK_UNAVAILABLE", "message": "m"}],
+            )
+        ],
+        1,
+        ["CLUSTER_UNREACHABLE"],
+    ),
+    (
+        [run(1, errors=[{"job_id": None, "code": "FLINK_UNAVAILABLE", "message": "m"}])],
+        1,
+        ["FLINK_UNAVAILABLE"],
+    ),
+    ([run(1, errors=[{"job_id": "a", "code": "UNREADABLE_RECORD", "message": "m"}])], 1, []),
+]
+
+
+@pytest.mark.parametrize(("runs", "minutes", "codes"), LAGS)
+def test_what_makes_a_status_lag(runs: list[dict[str, Any]], minutes: int | None, codes: list[str]) -> None:
+    complete_at = None if minutes is None else NOW - timedelta(minutes=minutes)
+    told = problems.troubles([], statistics.sync_state(runs, complete_at, NOW, 180), NOW)
+    assert [entry["code"] for entry in told] == codes
+    assert {entry["trouble"] for entry in told} <= {"STATUS_LAGS"}
+
+
+def test_an_error_of_many_records_is_one_trouble_with_examples() -> None:
+    errors: list[dict[str, Any]] = [
+        {"job_id": f"etl_{n}", "code": "LOG_UNREACHABLE", "message": f"m{n}"} for n in range(8)
+    ]
+    errors.append({"job_id": None, "code": "KUBERNETES_UNAVAILABLE", "message": "gone"})
+    [logs, kubernetes] = problems.troubles(
+        [], statistics.sync_state([run(1, errors=errors)], NOW, NOW, 180), NOW
+    )
+    assert (logs["code"], logs["count"]) == ("LOG_UNREACHABLE", 8)
+    assert logs["job_ids"] == [f"etl_{n}" for n in range(5)]
+    assert logs["data"] == {"error": "m0"}
+    assert (kubernetes["count"], kubernetes["job_ids"], kubernetes["data"]) == (1, [], {"error": "gone"})
+
+
+def test_a_lag_says_what_a_person_needs() -> None:
+    runs = [run(10, clusters={"default": down("Connection refused")})]
+    sync = statistics.sync_state(runs, NOW - timedelta(minutes=10), NOW, 180)
+    [stale, cluster] = problems.troubles([], sync, NOW)
+    at = NOW - timedelta(minutes=10)
+    assert stale["data"] == {
+        "last_complete_at": at,
+        "age_seconds": 600.0,
+        "period_seconds": 180,
+        "last_pass_at": at,
+    }
+    assert cluster["data"] == {"cluster": "default", "error": "Connection refused", "since": at}
+    assert (stale["count"], cluster["count"]) == (1, 1)

@@ -1,0 +1,310 @@
+"""One record as people see it: its story in order, links and commands, and no secrets."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from flinkjobs.domain.job_query import Place, Row
+from flinkjobs.domain.kubernetes_objects import KubernetesJob, Pod
+from flinkjobs.domain.observations import JobPhase
+from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord, Reason, ReasonCode, Status
+from flinkjobs.jobs import redaction, timeline, views
+
+NOON = datetime(2025, 11, 1, 12, tzinfo=UTC)
+A, B = "a" * 32, "b" * 32
+JOB = KubernetesJob(name="flink-py-etl-1", uid="u", job_id="etl_1", phase=JobPhase.COMPLETE, created_at=NOON)
+
+
+def at(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+def pod(name: str, *, created: float, started: float | None = None) -> Pod:
+    return Pod(
+        name=name,
+        uid=name,
+        job_name=JOB.name,
+        created_at=at(created),
+        phase="Succeeded",
+        started_at=None if started is None else at(started),
+    )
+
+
+def ref(id_: str, **fields: Any) -> FlinkJobRef:
+    return FlinkJobRef(id=id_, source=IdSource.LOG, confirmed=True, **fields)
+
+
+def record(status: Status, **fields: Any) -> JobRecord:
+    return JobRecord(job_id="etl_1", status=status, submitted_at=NOON, k8s_job_name=JOB.name, **fields)
+
+
+def told(one: JobRecord, *pods: Pod, job: KubernetesJob | None = JOB) -> list[tuple[str, float | None]]:
+    """The events in their order, each with its seconds after noon."""
+    events = timeline.story(one, {"template_id": "etl", "submitted_by": "ann"}, job, pods)
+    return [
+        (event["event"], None if event["at"] is None else (event["at"] - NOON).total_seconds())
+        for event in events
+    ]
+
+
+STORIES: list[tuple[str, JobRecord, tuple[Pod, ...], list[tuple[str, float | None]]]] = [
+    ("new", record(Status.CREATED), (), [("submitted", 0)]),
+    (
+        "waits",
+        record(Status.CREATED, reason=Reason(ReasonCode.IMAGE_PULL, "m", at(30))),
+        (pod("p", created=1),),
+        [("submitted", 0), ("pod", 1), ("waiting", 30)],
+    ),
+    (
+        "runs",
+        record(Status.RUNNING, flink_jobs=(ref(A, state="RUNNING", start_time=at(9)),)),
+        (pod("p", created=1, started=2),),
+        [("submitted", 0), ("pod", 2), ("id_found", None), ("started", 9)],
+    ),
+    (
+        "finished",
+        record(
+            Status.FINISHED,
+            flink_jobs=(ref(A, state="FINISHED", start_time=at(9), end_time=at(20)),),
+            end_time=at(20),
+            duration=11.0,
+        ),
+        (),
+        [("submitted", 0), ("id_found", None), ("started", 9), ("ended", 20)],
+    ),
+    (
+        "two Flink jobs, the second of which began before the first ended",
+        record(
+            Status.FAILED,
+            flink_jobs=(
+                ref(A, state="FINISHED", start_time=at(9), end_time=at(40)),
+                ref(B, state="FAILED", start_time=at(12), end_time=at(20)),
+            ),
+            end_time=at(40),
+        ),
+        (),
+        [
+            *(("submitted", 0), ("id_found", None), ("started", 9), ("id_found", None), ("started", 12)),
+            *(("flink_ended", 20), ("flink_ended", 40), ("ended", 40)),
+        ],
+    ),
+    (
+        "missing",
+        record(Status.RUNNING, flink_jobs=(ref(A, state="RUNNING", start_time=at(9), missing_since=at(50)),)),
+        (),
+        [("submitted", 0), ("id_found", None), ("started", 9), ("missing", 50)],
+    ),
+    (
+        "lost",
+        record(
+            Status.LOST,
+            flink_jobs=(ref(A, state="RUNNING", start_time=at(9), missing_since=at(50)),),
+            reason=Reason(ReasonCode.OUTCOME_UNKNOWN, "m", at(700)),
+        ),
+        (),
+        [("submitted", 0), ("id_found", None), ("started", 9), ("missing", 50), ("ended", 700)],
+    ),
+    (
+        "never submitted",
+        record(Status.FAILED, reason=Reason(ReasonCode.SUBMIT_FAILED, "m", at(70))),
+        (pod("p", created=1), pod("q", created=5)),
+        [("submitted", 0), ("pod", 1), ("pod", 5), ("ended", 70)],
+    ),
+    (
+        "an old record without any time of its end",
+        record(Status.FINISHED, flink_jobs=(ref(A),)),
+        (),
+        [("submitted", 0), ("id_found", None), ("ended", None)],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("one", "pods", "expected"), [entry[1:] for entry in STORIES], ids=[entry[0] for entry in STORIES]
+)
+def test_a_story_is_told_in_order(
+    one: JobRecord, pods: tuple[Pod, ...], expected: list[tuple[str, float | None]]
+) -> None:
+    assert told(one, *pods) == expected
+
+
+def test_a_pod_that_starts_within_the_second_of_its_submission_comes_after_it() -> None:
+    """Kubernetes tells whole seconds."""
+    one = record(Status.RUNNING, flink_jobs=(ref(A, state="RUNNING", start_time=at(9)),))
+    assert told(one, pod("p", created=-0.7)) == [
+        *(("submitted", 0), ("pod", -0.7), ("id_found", None), ("started", 9)),
+    ]
+
+
+def test_flinks_clock_behind_ours_does_not_put_the_end_before_the_beginning() -> None:
+    one = record(
+        Status.FINISHED,
+        flink_jobs=(ref(A, state="FINISHED", start_time=at(-30), end_time=at(-20)),),
+        end_time=at(-20),
+    )
+    assert [event for event, _ in told(one)] == ["submitted", "id_found", "started", "ended"]
+
+
+def test_the_facts_of_an_event() -> None:
+    one = record(Status.FAILED, reason=Reason(ReasonCode.SUBMIT_FAILED, "KeyError", at(70)), duration=None)
+    first, last = timeline.story(one, {"template_id": "etl", "submitted_by": "ann"}, None, ())
+    assert first["data"] == {
+        "template_id": "etl",
+        "by": "ann",
+        "k8s_job_name": JOB.name,
+        "cluster": "default",
+    }
+    assert last["data"] == {
+        "status": "FAILED",
+        "code": "SUBMIT_FAILED",
+        "message": "KeyError",
+        "duration": None,
+        "noticed": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("one", "noticed"),
+    [
+        (record(Status.FAILED, reason=Reason(ReasonCode.SUBMIT_FAILED, "m", at(70))), True),
+        (record(Status.LOST, reason=Reason(ReasonCode.OUTCOME_UNKNOWN, "m", at(70))), True),
+        (record(Status.FAILED, reason=Reason(ReasonCode.K8S_REFUSED, "m", at(1))), False),
+        (record(Status.FAILED, reason=Reason(ReasonCode.JOB_FAILED, "m", at(70)), end_time=at(60)), False),
+        (record(Status.FINISHED), False),
+    ],
+    ids=["submission failed", "lost", "refused", "failed in Flink", "an old record"],
+)
+def test_the_time_of_an_end_that_only_a_pass_tells_is_marked(one: JobRecord, noticed: bool) -> None:
+    """Flink tells the end of its jobs, and submit itself sees that Kubernetes refuses one."""
+    assert timeline.story(one, {}, None, ())[-1]["data"]["noticed"] is noticed
+
+
+LINKS = [
+    ("RUNNING", "http://flink:8081/#/job/running/" + A + "/overview"),
+    ("FAILING", "http://flink:8081/#/job/running/" + A + "/overview"),
+    (None, "http://flink:8081/#/job/running/" + A + "/overview"),
+    ("FINISHED", "http://flink:8081/#/job/completed/" + A + "/overview"),
+    ("CANCELED", "http://flink:8081/#/job/completed/" + A + "/overview"),
+]
+
+
+@pytest.mark.parametrize(("state", "expected"), LINKS)
+def test_a_flink_job_is_linked_where_flinks_own_page_shows_it(state: str | None, expected: str) -> None:
+    assert views.flink_job_view(ref(A, state=state), "http://flink:8081", None)["ui_url"] == expected
+    assert views.flink_job_view(ref(A, state=state), None, None)["ui_url"] is None
+
+
+@pytest.mark.parametrize(
+    ("one", "is_linked"),
+    [
+        (ref(A, state="RUNNING"), False),
+        (ref(A), False),
+        (ref(A, state="FINISHED"), True),
+        (ref(A, state="CANCELED"), True),
+        (ref(A, state="RUNNING", missing_since=at(50)), True),
+    ],
+    ids=["runs", "unconfirmed", "finished", "cancelled", "missing"],
+)
+def test_what_flink_may_have_forgotten_is_linked_to_the_history_server(
+    one: FlinkJobRef, is_linked: bool
+) -> None:
+    link = views.flink_job_view(one, "http://flink:8081", "http://history:8082")["history_url"]
+    assert link == (f"http://history:8082/#/job/completed/{A}/overview" if is_linked else None)
+    assert views.flink_job_view(one, "http://flink:8081", None)["history_url"] is None
+
+
+def test_commands_can_be_pasted_whatever_the_id_is() -> None:
+    assert views.kubectl_lines("lemo-dev", "etl_1", "flink-py-etl-1") == [
+        "kubectl get job,pods -n lemo-dev -l app=flink-python-job,job-id=etl_1",
+        "kubectl describe job,pods -n lemo-dev -l app=flink-python-job,job-id=etl_1",
+        "kubectl logs -n lemo-dev job/flink-py-etl-1 --all-containers",
+    ]
+    lines = views.kubectl_lines("ns", "a; rm -rf /", "flink-py-a")
+    assert not [line for line in lines if "rm -rf /" in line]
+
+
+@pytest.mark.parametrize(
+    "name", ["$(reboot)", "--kubeconfig=x", "a\x03\nreboot\n", "a b", "A", "", "a" * 254]
+)
+def test_there_are_no_commands_for_a_name_that_no_job_can_have(name: str) -> None:
+    assert views.kubectl_lines("ns", "etl_1", name) == []
+
+
+# --- secrets ----------------------------------------------------------------------------------------
+
+SECRET_NAMES = [
+    # hidden by Flink's own pages
+    *("password", "db.password", "SECRET", "s3.secret-key", "fs.azure.account.key.x.blob.core.windows.net"),
+    *("my.apikey", "auth-params", "gs.service-key", "token", "rest.basic-auth", "security.jaas.config"),
+    *("http-headers", "metrics.reporter.x.APIKEY"),
+    # and every other kind of key
+    *("s3.access-key", "accessKey", "api_key", "key", "encryption.key", "credentials"),
+]
+PLAIN_NAMES = [
+    *("state.backend", "taskmanager.memory.process.size", "parallelism.default", "keyed-state.x", "monkey"),
+    *("security.kerberos.login.keytab", "keyspace", "pipeline.name"),
+]
+
+
+@pytest.mark.parametrize("name", SECRET_NAMES)
+def test_a_secret_is_not_shown(name: str) -> None:
+    spec = {"flink_conf": {name: "x"}, "args": [f"--{name}", "x", f"-{name}=x=x", "plain"]}
+    assert redaction.without_secrets(spec) == {
+        "flink_conf": {name: "******"},
+        "args": [f"--{name}", "******", f"-{name}=******", "plain"],
+    }
+
+
+@pytest.mark.parametrize("name", PLAIN_NAMES)
+def test_what_is_no_secret_is_shown(name: str) -> None:
+    spec = {"flink_conf": {name: "x"}, "args": [f"--{name}", "x", f"--{name}=x"]}
+    assert redaction.without_secrets(spec) == spec
+
+
+def test_values_of_every_kind_are_shown() -> None:
+    spec = {
+        "script": {"url": "https://ann:pw@scripts.example/a.py?x=1"},
+        "parallelism": 4,
+        "attached": False,
+        "savepoint_path": None,
+        "nested": [{"token": 5, "a": 1.5}, ["--password", "--other"], NOON],
+        "tokens": {"a": 1},
+        "odd": float("nan"),
+        "other": object,
+        "inline": "x" * 20_000,
+    }
+    shown = redaction.without_secrets(spec)
+    assert shown["script"] == {"url": "https://******@scripts.example/a.py?x=1"}
+    assert (shown["parallelism"], shown["attached"], shown["savepoint_path"]) == (4, False, None)
+    assert shown["nested"] == [{"token": "******", "a": 1.5}, ["--password", "--other"], NOON]
+    assert (shown["tokens"], shown["odd"], shown["other"]) == ({"a": 1}, "nan", "<class 'object'>")
+    assert (len(shown["inline"]), shown["inline"][-1]) == (16_384, "…")
+    assert redaction.without_secrets(None) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (["--password", "-abc", "x"], ["--password", "******", "x"]),
+        (["-D", "s3.secret-key=abc"], ["-D", "s3.secret-key=******"]),
+        (["password=abc", "mode=fast"], ["password=******", "mode=fast"]),
+        (["--pwd", "abc"], ["--pwd", "******"]),
+        ("mongodb://ann:p@ss@db.example/x", "mongodb://******@db.example/x"),
+        ("jdbc:mysql://db/x?user=ann&password=abc", "jdbc:mysql://db/x?user=ann&password=******"),
+        ("https://h/a.py?X-Amz-Signature=ab&v=2#c", "https://h/a.py?X-Amz-Signature=******&v=2#c"),
+        ("https://h/a.py?se=1&sig=ab%2F", "https://h/a.py?se=1&sig=******"),
+    ],
+)
+def test_a_secret_within_a_value_is_not_shown(given: Any, shown: Any) -> None:
+    assert redaction.without_secrets(given) == shown
+
+
+def test_a_row_with_fields_of_strange_types_is_shown() -> None:
+    details = {"template_id": 7, "job_name": ["a"], "submitted_by": None, "updated_at": NOON}
+    shown = views.job_view(Row(Place(0, "1"), NOON, record(Status.RUNNING), details))
+    assert (shown["template_id"], shown["job_name"], shown["submitted_by"]) == ("7", "['a']", None)
+    assert shown["updated_at"] == NOON
+    assert "unreadable" not in shown

@@ -1,0 +1,148 @@
+"""What is asked beyond an overview: a job by its record's name, and why a job has failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+import pytest
+
+from flinkjobs.domain.errors import FlinkUnavailableError
+from flinkjobs.domain.observations import FlinkJob, Missing, NamedJobs, Overview, Unreachable
+from flinkjobs.domain.records import JobRecord, Status
+from flinkjobs.observers.flink_snapshot import taken
+from tests.support.overviews import Entry
+
+NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
+START_MS = 1_793_534_400_000
+A = "a" * 32
+OURS = Entry("etl_1", "RUNNING", START_MS, -1)
+FOUND = FlinkJob(id=A, name="etl_1", state="RUNNING", start_time=NOON)
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """`flinkjobs.ports.store.Flink` that is only asked what jobs there are."""
+
+    shown: Overview
+    archived: Overview | None = None
+    name: str = "default"
+    failures: Mapping[str, str | None] = field(default_factory=dict)
+
+    @property
+    def has_history(self) -> bool:
+        return self.archived is not None
+
+    def overview(self) -> Overview:
+        return self.shown
+
+    def history(self) -> Overview:
+        if self.archived is None:
+            raise FlinkUnavailableError("there is none")
+        return self.archived
+
+    def until(self, moment: float) -> Cluster:
+        raise AssertionError(moment)
+
+    def job(self, job_id: str) -> FlinkJob | Missing:
+        """It is halting: what it has shown before is all that it says."""
+        raise FlinkUnavailableError(f"{job_id}: 503")
+
+    def failure(self, job_id: str) -> str | None:
+        return self._told("cluster", job_id)
+
+    def history_failure(self, job_id: str) -> str | None:
+        return self._told("history", job_id)
+
+    def _told(self, by: str, job_id: str) -> str | None:
+        assert job_id == A
+        if by in self.failures:
+            return self.failures[by]
+        raise FlinkUnavailableError(f"{by}: 500")
+
+
+def named_like_the_record(cluster: Cluster) -> NamedJobs:
+    record = JobRecord(job_id="etl_1", status=Status.CREATED, submitted_at=NOON)
+    with taken({"default": cluster}) as snapshots:
+        return snapshots.named([record])["etl_1"]
+
+
+@pytest.mark.parametrize(
+    ("unreadable", "expected"),
+    [([], tuple), (["etl_2"], tuple), (["etl_1"], Unreachable), ([None], Unreachable)],
+    ids=["none", "another name", "this name", "no name"],
+)
+@pytest.mark.parametrize("where", ["cluster", "history"])
+def test_a_job_that_cannot_be_read_may_be_the_one(
+    where: str, unreadable: Sequence[str | None], expected: type
+) -> None:
+    """That there is no job of the record's name ends the record: it must be known."""
+    odd = Overview({}, unreadable)
+    cluster = Cluster(odd) if where == "cluster" else Cluster(Overview({}), odd)
+    assert isinstance(named_like_the_record(cluster), expected)
+
+
+def test_the_one_that_is_found_is_not_doubted_for_one_without_a_name() -> None:
+    assert named_like_the_record(Cluster(Overview({A: OURS}, [None]))) == (FOUND,)
+
+
+def test_beside_one_of_the_same_name_that_cannot_be_read_not_all_are_known() -> None:
+    assert isinstance(named_like_the_record(Cluster(Overview({A: OURS}, ["etl_1"]))), Unreachable)
+
+
+ASK = f"ask Flink's web page for job {A}"
+FAILED = Overview({A: replace(OURS, state="FAILED", end_ms=START_MS + 1)})
+
+
+@pytest.mark.parametrize(
+    ("failures", "has_history", "told"),
+    [
+        ({"cluster": "ValueError: -3", "history": "another"}, True, "ValueError: -3"),
+        ({"cluster": None, "history": "another"}, True, None),
+        ({"history": "ValueError: -3"}, True, "ValueError: -3"),
+        (
+            {},
+            True,
+            f"the root exception could not be read (cluster: 500; history: 500): {ASK}",
+        ),
+        (
+            {"history": "is not there"},
+            False,
+            f"the root exception could not be read (cluster: 500): {ASK}",
+        ),
+    ],
+    ids=["both", "none named", "only the History Server", "neither", "no History Server"],
+)
+def test_a_failed_job_comes_with_its_cause_from_whoever_can_tell_it(
+    failures: Mapping[str, str | None], *, has_history: bool, told: str | None
+) -> None:
+    record = JobRecord(job_id="etl_1", status=Status.RUNNING, submitted_at=NOON)
+    archived = Overview({}) if has_history else None
+    with taken({"default": Cluster(FAILED, archived, failures=failures)}) as snapshots:
+        seen = snapshots.ask(record, A)
+    assert isinstance(seen, FlinkJob)
+    assert (seen.state, seen.failure) == ("FAILED", told)
+
+
+@pytest.mark.parametrize(
+    ("archived", "expected"),
+    [
+        ({A: Entry("etl_1", "CANCELED", START_MS, START_MS + 1)}, "CANCELED"),
+        ({}, f"{A}: 503"),
+        (None, f"{A}: 503"),
+    ],
+    ids=["archived", "not archived", "no History Server"],
+)
+def test_the_history_server_is_believed_of_a_job_for_which_its_cluster_cannot_be_asked(
+    archived: Mapping[str, Entry] | None, expected: str
+) -> None:
+    """What it has is over for good; what it lacks may be going on."""
+    cluster = Cluster(Overview({}), None if archived is None else Overview(archived))
+    record = JobRecord(job_id="etl_1", status=Status.RUNNING, submitted_at=NOON)
+    with taken({"default": cluster}) as snapshots:
+        told = snapshots.ask(record, A)
+        counted = snapshots.missing()
+    assert {"CANCELED": FlinkJob}.get(expected, Unreachable) is type(told)
+    assert expected in (getattr(told, "state", ""), getattr(told, "error", ""))
+    assert counted == {}

@@ -1,0 +1,274 @@
+"""The settings: defaults, checks, and errors that name the variable but never a secret."""
+
+import json
+from typing import Any
+
+import pytest
+
+from flinkjobs.domain.errors import SettingsError
+from flinkjobs.settings.functions import FlinkCluster, Settings, read_settings
+
+SECRET = "s3cr3t-p4ssw0rd"
+NEW_WEBHOOK_SECRET = "whsec_" + "bmV3" * 8
+OLD_WEBHOOK_SECRET = "whsec_" + "b2xk" * 8
+URI = f"mongodb://user:{SECRET}@mongo:27017"
+LEAST = {"MONGODB_URI": URI}
+
+
+def read(required: tuple[str, ...] = (), /, **environ: str) -> Settings:
+    return read_settings(LEAST | environ, required=required)
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    settings = read()
+    assert settings.mongodb_uri == URI
+    assert settings.mongodb_database == "lemo_recommender"
+    assert settings.flink_clusters == {}
+    assert settings.flink_image == ""
+    assert settings.flink_bin == "/opt/flink/bin/flink"
+    assert settings.k8s_namespace == "lemo-dev"
+    assert settings.k8s_auth == "auto"
+    assert (settings.kubeconfig, settings.gke_cluster) == (None, None)
+    assert (settings.k8s_image_pull_secrets, settings.k8s_service_account) == ((), None)
+    assert (settings.webhook_secrets, settings.allowed_script_hosts) == ((), frozenset())
+    assert settings.submit_timeout_seconds == 600
+    assert settings.sync_budget_seconds == 120
+    assert settings.lost_after_seconds == 600
+    assert settings.cleanup_retention_hours == 24
+    assert settings.cleanup_unharvested_hours == 168
+    assert settings.cleanup_max_deletions == 2000
+    assert settings.cleanup_deletions_per_second == 20
+    assert (settings.sync_url, settings.sync_period_seconds) == (None, 180)
+    assert settings.log_level == "INFO"
+
+
+def test_every_setting_is_read() -> None:
+    settings = read(
+        MONGODB_DATABASE="jobs",
+        FLINK_IMAGE="flink:1.20",
+        FLINK_BIN="/flink",
+        K8S_NAMESPACE="prod",
+        K8S_AUTH="gke",
+        K8S_IMAGE_PULL_SECRETS="registry mirror",
+        K8S_SERVICE_ACCOUNT="submitter",
+        WEBHOOK_SECRETS=f"{NEW_WEBHOOK_SECRET} {OLD_WEBHOOK_SECRET}",
+        ALLOWED_SCRIPT_HOSTS="a.example, B.example c.example",
+        SYNC_URL="https://sync.example/",
+        SYNC_PERIOD_SECONDS="60",
+        KUBECONFIG="/etc/kubeconfig",
+        GKE_CLUSTER="projects/p-1/locations/europe-west1/clusters/main",
+        SUBMIT_TIMEOUT_SECONDS="10",
+        SYNC_BUDGET_SECONDS="1",
+        LOST_AFTER_SECONDS="0",
+        CLEANUP_RETENTION_HOURS="0.5",
+        CLEANUP_UNHARVESTED_HOURS="1",
+        CLEANUP_MAX_DELETIONS="5",
+        CLEANUP_DELETIONS_PER_SECOND="40",
+        LOG_LEVEL="DEBUG",
+    )
+    assert settings == Settings(
+        mongodb_uri=URI,
+        mongodb_database="jobs",
+        flink_clusters={},
+        flink_image="flink:1.20",
+        flink_bin="/flink",
+        k8s_namespace="prod",
+        k8s_image_pull_secrets=("registry", "mirror"),
+        k8s_service_account="submitter",
+        k8s_auth="gke",
+        kubeconfig="/etc/kubeconfig",
+        gke_cluster="projects/p-1/locations/europe-west1/clusters/main",
+        submit_timeout_seconds=10,
+        sync_budget_seconds=1,
+        lost_after_seconds=0,
+        cleanup_retention_hours=0.5,
+        cleanup_unharvested_hours=1.0,
+        cleanup_max_deletions=5,
+        cleanup_deletions_per_second=40,
+        webhook_secrets=(NEW_WEBHOOK_SECRET, OLD_WEBHOOK_SECRET),
+        allowed_script_hosts=frozenset({"a.example", "b.example", "c.example"}),
+        sync_url="https://sync.example",
+        sync_period_seconds=60,
+        log_level="DEBUG",
+    )
+
+
+WRONG = [
+    ("MONGODB_URI", f"postgres://user:{SECRET}@db"),
+    ("MONGODB_URI", SECRET),
+    ("MONGODB_DATABASE", "a/b"),
+    ("MONGODB_DATABASE", "$where"),
+    ("MONGODB_DATABASE", "a" * 64),
+    ("FLINK_REST_URL", "flink:8081"),
+    ("FLINK_REST_URL", "ftp://flink"),
+    ("FLINK_REST_URL", "http://"),
+    ("FLINK_REST_URL", "http://flink:8081?x=1"),
+    ("FLINK_REST_URL", "http://flink:8081#x"),
+    ("FLINK_REST_URL", "http://flink:99999"),
+    ("FLINK_REST_URL", "http://flink:http"),
+    ("FLINK_REST_URL", "http://flink:0"),
+    ("FLINK_REST_URL", "http://[::1"),
+    ("FLINK_REST_URL", "http://fl ink:8081"),
+    ("FLINK_REST_URL", "http://flink\n:8081"),
+    ("FLINK_REST_URL", f"ftp://user:{SECRET}@flink"),
+    ("FLINK_REST_URL", f"http://user:{SECRET}@flink:99999"),
+    ("FLINK_REST_URL", f"http://user:{SECRET}@{SECRET}@flink?x"),
+    ("FLINK_CLUSTERS", "{"),
+    ("FLINK_CLUSTERS", "[]"),
+    ("FLINK_CLUSTERS", "{}"),
+    ("FLINK_CLUSTERS", "[" * 100_000),
+    ("FLINK_CLUSTERS", '{"batch": "http://flink:8081"}'),
+    ("FLINK_CLUSTERS", '{"batch": {}}'),
+    ("FLINK_CLUSTERS", '{"batch": {"rest_url": 8081}}'),
+    ("FLINK_CLUSTERS", '{"batch": {"rest_url": "http://flink:99999"}}'),
+    ("FLINK_CLUSTERS", '{"batch": {"rest_url": "http://flink", "jobmanager": "flink"}}'),
+    ("FLINK_CLUSTERS", '{"batch": {"rest_url": "http://flink", "history_url": ""}}'),
+    ("FLINK_CLUSTERS", '{"batch": {"rest_url": "http://flink", "ui_url": "javascript:alert(1)"}}'),
+    ("FLINK_CLUSTERS", '{"batch": {"rest_url": "http://flink", "password": "s3cr3t-p4ssw0rd"}}'),
+    ("FLINK_CLUSTERS", '{"no blank": {"rest_url": "http://flink"}}'),
+    ("FLINK_CLUSTERS", '{"": {"rest_url": "http://flink"}}'),
+    ("K8S_NAMESPACE", "Prod"),
+    ("K8S_NAMESPACE", "-a"),
+    ("K8S_NAMESPACE", "a" * 64),
+    ("K8S_NAMESPACE", "a/../b"),
+    ("K8S_AUTH", "token"),
+    ("GKE_CLUSTER", "main"),
+    ("GKE_CLUSTER", "projects/p/zones/z/clusters/c"),
+    ("GKE_CLUSTER", "projects/p/locations/l/clusters/c/../d"),
+    ("GKE_CLUSTER", "https://10.0.0.2"),
+    ("SUBMIT_TIMEOUT_SECONDS", "9"),
+    ("SUBMIT_TIMEOUT_SECONDS", "86401"),
+    ("SYNC_BUDGET_SECONDS", "0"),
+    ("SYNC_BUDGET_SECONDS", "2m"),
+    ("SYNC_BUDGET_SECONDS", "1e2"),
+    ("SYNC_BUDGET_SECONDS", "9" * 5000),
+    ("LOST_AFTER_SECONDS", "-1"),
+    ("LOST_AFTER_SECONDS", "1.5"),
+    ("CLEANUP_RETENTION_HOURS", "nan"),
+    ("CLEANUP_RETENTION_HOURS", "inf"),
+    ("CLEANUP_RETENTION_HOURS", "-1"),
+    ("CLEANUP_UNHARVESTED_HOURS", "7d"),
+    ("CLEANUP_MAX_DELETIONS", "0"),
+    ("CLEANUP_DELETIONS_PER_SECOND", "0"),
+    ("CLEANUP_DELETIONS_PER_SECOND", "1001"),
+    ("SYNC_URL", f"https://user:{SECRET}@sync?x"),
+    ("SYNC_PERIOD_SECONDS", "0"),
+    ("WEBHOOK_SECRETS", SECRET),
+    ("WEBHOOK_SECRETS", f"whsec_bmV3 {SECRET}"),
+    ("LOG_LEVEL", "info"),
+    ("LOG_LEVEL", "TRACE"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG, ids=lambda text: text[:40].replace(SECRET, "SECRET"))
+def test_a_wrong_value_is_one_line_that_begins_with_its_name_and_holds_no_secret(
+    name: str, value: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read(**{name: value})
+    message = str(caught.value)
+    assert message.startswith(f"{name} ")
+    assert len(message.splitlines()) == 1
+    assert len(message) < 400
+    assert SECRET not in message
+
+
+@pytest.mark.parametrize("name", ["FLINK_HISTORY_URL", "FLINK_JOBMANAGER", "FLINK_UI_URL"])
+def test_what_belongs_to_the_default_cluster_is_checked_with_it(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name} "):
+        read(FLINK_REST_URL="http://flink:8081", **{name: "nonsense"})
+
+
+@pytest.mark.parametrize("value", ["", "  ", "\n"])
+def test_an_empty_value_counts_as_not_set(value: str) -> None:
+    assert read(K8S_NAMESPACE=value, FLINK_CLUSTERS=value).k8s_namespace == "lemo-dev"
+    with pytest.raises(SettingsError, match=r"^MONGODB_URI is required and not set$"):
+        read(MONGODB_URI=value)
+
+
+def test_blanks_around_a_value_are_no_part_of_it() -> None:
+    """A secret mounted from a file ends with a line end."""
+    assert read(MONGODB_URI=f" {URI}\n").mongodb_uri == URI
+
+
+def test_what_a_function_requires_must_be_set() -> None:
+    with pytest.raises(SettingsError, match=r"^FLINK_IMAGE is required and not set$"):
+        read(("FLINK_IMAGE",))
+    assert read(("FLINK_IMAGE",), FLINK_IMAGE="flink:1.20").flink_image == "flink:1.20"
+
+
+def test_several_clusters_stand_in_for_the_required_one() -> None:
+    with pytest.raises(SettingsError, match=r"^FLINK_REST_URL is required and not set$"):
+        read(("FLINK_REST_URL",))
+    clusters = json.dumps({"batch": {"rest_url": "http://flink:8081"}})
+    assert list(read(("FLINK_REST_URL",), FLINK_CLUSTERS=clusters).flink_clusters) == ["batch"]
+
+
+def test_a_gke_cluster_is_named_where_it_is_used_and_only_there() -> None:
+    cluster = "projects/p-1/locations/europe-west1/clusters/main"
+    assert read(GKE_CLUSTER=cluster).gke_cluster == cluster
+    with pytest.raises(SettingsError, match=r"^GKE_CLUSTER is required by K8S_AUTH gke and not set$"):
+        read(K8S_AUTH="gke")
+    for auth in ("kubeconfig", "incluster"):
+        with pytest.raises(SettingsError, match=rf"^GKE_CLUSTER has no effect with K8S_AUTH {auth}$"):
+            read(K8S_AUTH=auth, GKE_CLUSTER=cluster)
+
+
+def test_secrets_are_not_in_the_representation() -> None:
+    assert SECRET not in repr(read(MONGODB_URI=f"mongodb://flinkjobs:{SECRET}@mongo.example"))
+
+
+@pytest.mark.parametrize(
+    ("rest_url", "base", "jobmanager"),
+    [
+        ("http://flink:8081", "http://flink:8081", "flink:8081"),
+        ("http://flink:8081/", "http://flink:8081", "flink:8081"),
+        ("http://flink", "http://flink", "flink:80"),
+        ("https://flink.example", "https://flink.example", "flink.example:443"),
+        ("https://gateway:8443/flink//", "https://gateway:8443/flink", "gateway:8443"),
+        ("http://[::1]:8081", "http://[::1]:8081", "[::1]:8081"),
+        ("http://user:pass@flink:8081", "http://user:pass@flink:8081", "flink:8081"),
+    ],
+)
+def test_the_job_manager_follows_from_the_rest_url(rest_url: str, base: str, jobmanager: str) -> None:
+    cluster = read(FLINK_REST_URL=rest_url).flink_clusters["default"]
+    assert cluster == FlinkCluster("default", rest_url=base, history_url=None, jobmanager=jobmanager)
+
+
+def test_the_addresses_that_people_open_hold_no_credentials() -> None:
+    cluster = read(
+        FLINK_REST_URL="http://user:pass@flink:8081/base", FLINK_HISTORY_URL="https://user:pass@history/"
+    ).flink_clusters["default"]
+    assert (cluster.web_url, cluster.history_web_url) == ("http://flink:8081/base", "https://history")
+    assert read(FLINK_REST_URL="http://flink:8081").flink_clusters["default"].history_web_url is None
+
+
+def test_the_default_cluster_may_be_described_in_full() -> None:
+    clusters = read(
+        FLINK_REST_URL="http://flink:8081",
+        FLINK_HISTORY_URL="http://history:8082/",
+        FLINK_JOBMANAGER="flink-rpc:6123",
+    ).flink_clusters
+    assert clusters == {
+        "default": FlinkCluster("default", "http://flink:8081", "http://history:8082", "flink-rpc:6123")
+    }
+
+
+def test_several_clusters_beside_the_default() -> None:
+    described: dict[str, Any] = {
+        "batch": {"rest_url": "http://b:8081", "history_url": "http://h:8082", "jobmanager": "b:9"},
+        "s.2_x-y": {"rest_url": "http://s:8081", "history_url": None},
+    }
+    clusters = read(FLINK_REST_URL="http://d:8081", FLINK_CLUSTERS=json.dumps(described)).flink_clusters
+    assert clusters == {
+        "default": FlinkCluster("default", "http://d:8081", None, "d:8081"),
+        "batch": FlinkCluster("batch", "http://b:8081", "http://h:8082", "b:9"),
+        "s.2_x-y": FlinkCluster("s.2_x-y", "http://s:8081", None, "s:8081"),
+    }
+
+
+def test_a_cluster_is_described_once() -> None:
+    clusters = json.dumps({"default": {"rest_url": "http://other:8081"}})
+    with pytest.raises(SettingsError, match=r"^FLINK_CLUSTERS names 'default'"):
+        read(FLINK_REST_URL="http://flink:8081", FLINK_CLUSTERS=clusters)
+    assert read(FLINK_CLUSTERS=clusters).flink_clusters["default"].rest_url == "http://other:8081"
