@@ -10,7 +10,7 @@ Log = str | Missing | Exception
 
 
 class ClusterDouble:
-    """`flinkjobs.ports.Cluster` whose pods' logs and events are given; it notes what it is asked for.
+    """`ports.kubernetes.KubernetesClient` whose pods' logs and events are given; records the calls.
 
     Attributes:
         logs: by pod name the log, or what asking for it raises.

@@ -21,7 +21,7 @@ from flinkjobs.domain.errors import (
 )
 from flinkjobs.domain.kubernetes_objects import Kind, Leftover
 from flinkjobs.lease import Held
-from flinkjobs.ports.kubernetes import Housekeeping
+from flinkjobs.ports.kubernetes import KubernetesCleanupClient
 from flinkjobs.ports.store import JobStore, Settled
 from flinkjobs.sync.service import (
     Sync,
@@ -58,7 +58,7 @@ class Cleanup:
     """
 
     sync: Sync
-    cluster: Housekeeping
+    cluster: KubernetesCleanupClient
     policy: RetentionPolicy
     max_deletions: int
     deletions_per_second: float

@@ -23,7 +23,7 @@ from flinkjobs.domain.errors import (
 )
 from flinkjobs.domain.kubernetes_objects import Kind, Leftover
 from flinkjobs.domain.observations import Missing
-from flinkjobs.ports.kubernetes import Deletion, Housekeeping
+from flinkjobs.ports.kubernetes import Deletion, KubernetesCleanupClient
 
 ATTEMPTS: Final = 3
 """How often a deletion is tried that got no answer; one that has to wait, for as long as there is time."""
@@ -117,7 +117,7 @@ def _delete_one(work: _Work, leftover: Leftover) -> _Outcome:
     return unanswered[-1] if unanswered else outcome
 
 
-def _has_job(cluster: Housekeeping, leftover: Leftover) -> bool:
+def _has_job(cluster: KubernetesCleanupClient, leftover: Leftover) -> bool:
     """Whether the Job is there that a pod or ConfigMap belongs to, although it does not say so."""
     job = cluster.job(leftover.job_name)
     return not isinstance(job, Missing) and leftover.job_uid in ("", job.uid)

@@ -25,7 +25,7 @@ from flinkjobs.domain.errors import (
 from flinkjobs.domain.kubernetes_objects import Kind, Leftover
 from flinkjobs.domain.naming import SELECTOR
 from flinkjobs.domain.observations import JobPhase
-from flinkjobs.ports.kubernetes import Housekeeping
+from flinkjobs.ports.kubernetes import KubernetesCleanupClient
 from flinkjobs.ports.store import JobStore, Settled
 
 # --- the plan ---------------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ def _leftovers(work: _Work) -> Iterator[Leftover]:
         work.error(None, error)
 
 
-def _orphans(cluster: Housekeeping, uid_of_job: Mapping[str, str]) -> Iterator[Leftover]:
+def _orphans(cluster: KubernetesCleanupClient, uid_of_job: Mapping[str, str]) -> Iterator[Leftover]:
     """The pods and the ConfigMaps of ours for which no Job is responsible; in use while theirs is there."""
 
     def is_in_use(orphan: Leftover) -> bool:

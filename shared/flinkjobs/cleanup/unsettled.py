@@ -23,7 +23,7 @@ from flinkjobs.domain.errors import (
 from flinkjobs.domain.kubernetes_objects import Leftover, Pod, Terminated, by_age
 from flinkjobs.domain.naming import SUBMIT_CONTAINER, selector_of
 from flinkjobs.domain.observations import Missing
-from flinkjobs.ports.kubernetes import TAIL_LINES, Housekeeping
+from flinkjobs.ports.kubernetes import TAIL_LINES, KubernetesCleanupClient
 from flinkjobs.ports.store import Settled, SubmitterLog
 from flinkjobs.sync.service import (
     KUBERNETES_UNAVAILABLE,
@@ -131,7 +131,7 @@ def _log_of(work: _Work, leftover: Leftover) -> SubmitterLog | FlinkjobsError | 
     return None
 
 
-def _output_of(cluster: Housekeeping, pod: Pod) -> str:
+def _output_of(cluster: KubernetesCleanupClient, pod: Pod) -> str:
     """The end of a pod's log, or what Kubernetes kept of it."""
     container = pod.submit
     text = cluster.pod_log(pod.name, container.name if container else SUBMIT_CONTAINER, tail=True)

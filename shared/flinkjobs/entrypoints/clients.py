@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from flinkjobs.jobs.service import Jobs
     from flinkjobs.ports.flink import FlinkProbe
     from flinkjobs.ports.functions import RemoteFunction
-    from flinkjobs.ports.kubernetes import Cluster
+    from flinkjobs.ports.kubernetes import KubernetesClient
     from flinkjobs.ports.scheduler import Schedules
     from flinkjobs.ports.store import JobStore
     from flinkjobs.ports.store_admin import StoreAdmin, StoreProbe
@@ -154,7 +154,7 @@ class SyncFunction:
 
     def _build(self) -> Sync:
         # Most passes find no record without an id, and need nothing of Kubernetes.
-        return _sync(self._settings, cast("Cluster", _Later(partial(_cluster, self._settings))))
+        return _sync(self._settings, cast("KubernetesClient", _Later(partial(_cluster, self._settings))))
 
     def post(self, request: Request) -> Answer:
         """Runs one pass, over all open records or those of `job_ids`."""
@@ -391,7 +391,7 @@ pieces, and after each Python's default of five milliseconds would hold up Mongo
 
 
 @undisturbed()
-def _sync(settings: Settings, cluster: Cluster) -> Sync:
+def _sync(settings: Settings, cluster: KubernetesClient) -> Sync:
     """What a pass works with. The cluster connects to nobody: if that fails, nothing is left open."""
     from flinkjobs.adapters.flink.client import HttpFlink, new_client
     from flinkjobs.domain.transition import Policy

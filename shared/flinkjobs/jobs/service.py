@@ -30,7 +30,7 @@ from flinkjobs.jobs.list_query import merge, parse_query, write_cursor
 from flinkjobs.jobs.redaction import without_secrets
 from flinkjobs.jobs.timeline import story
 from flinkjobs.jobs.views import flink_job_view, job_view, kubectl_lines
-from flinkjobs.ports.kubernetes import TAIL_LINES, Cluster
+from flinkjobs.ports.kubernetes import TAIL_LINES, KubernetesClient
 from flinkjobs.ports.read_store import ReadStore
 
 RUNS_LOOKED_AT: Final = 200
@@ -56,7 +56,7 @@ class Jobs:
     """
 
     store: ReadStore
-    cluster: Callable[[], Cluster]
+    cluster: Callable[[], KubernetesClient]
     namespace: str
     ui_urls: Mapping[str, str]
     history_urls: Mapping[str, str | None]

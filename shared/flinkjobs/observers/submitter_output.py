@@ -27,7 +27,7 @@ from flinkjobs.domain.observations import (
 )
 from flinkjobs.domain.pod_diagnosis import diagnose
 from flinkjobs.domain.records import IdSource
-from flinkjobs.ports.kubernetes import Cluster
+from flinkjobs.ports.kubernetes import KubernetesClient
 
 FULL_MESSAGE_BYTES: Final = 4000
 """A termination message this long may have lost lines: Kubernetes keeps 4096 bytes."""
@@ -59,7 +59,7 @@ class Output(msgspec.Struct, frozen=True):
 
 
 def observe_submitter(
-    job: KubernetesJob, pods: Sequence[Pod], cluster: Cluster, *, is_followed: bool, now: datetime
+    job: KubernetesJob, pods: Sequence[Pod], cluster: KubernetesClient, *, is_followed: bool, now: datetime
 ) -> Submitter:
     """Gathers what is known of one submitter, with as few requests as that takes.
 
@@ -91,7 +91,7 @@ def observe_submitter(
     )
 
 
-def observe_orphans(pods: Sequence[Pod], cluster: Cluster, *, is_followed: bool) -> NoKubernetesJob:
+def observe_orphans(pods: Sequence[Pod], cluster: KubernetesClient, *, is_followed: bool) -> NoKubernetesJob:
     """Gathers what the pods of a Job that does not exist any more still say.
 
     Args:
@@ -123,7 +123,7 @@ def _unread_of(outputs: Sequence[Output]) -> str:
     return "; ".join(output.unread for output in outputs if output.unread)
 
 
-def read_output(pod: Pod, cluster: Cluster, *, skip_running: bool = False) -> Output:
+def read_output(pod: Pod, cluster: KubernetesClient, *, skip_running: bool = False) -> Output:
     """The ids and telling lines of one pod."""
     container = pod.submit
     state = container.state if container else None
@@ -148,7 +148,7 @@ def _holds_every_id(state: Terminated) -> bool:
     return state.exit_code == 0 or all(map(submitter_log.job_ids, lines))
 
 
-def _read_log(pod: Pod, cluster: Cluster, state: Waiting | Terminated | None) -> Output:
+def _read_log(pod: Pod, cluster: KubernetesClient, state: Waiting | Terminated | None) -> Output:
     container = pod.submit
     is_whole = True
     try:
@@ -211,7 +211,7 @@ def has_not_started(pods: Sequence[Pod]) -> bool:
     )
 
 
-def _events(job: KubernetesJob, pods: Sequence[Pod], cluster: Cluster) -> tuple[Event, ...]:
+def _events(job: KubernetesJob, pods: Sequence[Pod], cluster: KubernetesClient) -> tuple[Event, ...]:
     """Events about the Job, and about its newest pod where it has one; none when they cannot be had."""
     try:
         return cluster.events(pods[-1].name if pods else job.name)

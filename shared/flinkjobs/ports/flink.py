@@ -19,7 +19,7 @@ class Flink(Protocol):
         """Whether a History Server is configured."""
 
     def until(self, moment: float) -> Flink:
-        """As `Cluster.until`."""
+        """As `KubernetesClient.until`."""
 
     def overview(self) -> Overview:
         """Every job the cluster knows, by id, in one request."""

@@ -23,10 +23,10 @@ class Deletion(StrEnum):
     """Accepted; somebody's finalizer still holds the object."""
 
 
-class Cluster(Protocol):
+class KubernetesClient(Protocol):
     """The Kubernetes API, in one namespace."""
 
-    def until(self, moment: float) -> Cluster:
+    def until(self, moment: float) -> KubernetesClient:
         """The same, but a request that is under way at this moment, by `time.monotonic`, is given up then.
 
         It fails as if nobody had answered.
@@ -67,14 +67,14 @@ class Cluster(Protocol):
 
 
 TAIL_LINES: Final = 2_000
-"""How many lines `Cluster.pod_log` returns at most of a log's end."""
+"""How many lines `KubernetesClient.pod_log` returns at most of a log's end."""
 
 
-class Housekeeping(Cluster, Protocol):
+class KubernetesCleanupClient(KubernetesClient, Protocol):
     """What cleanup asks of the Kubernetes API besides."""
 
-    def until(self, moment: float) -> Housekeeping:
-        """As `Cluster.until`."""
+    def until(self, moment: float) -> KubernetesCleanupClient:
+        """As `KubernetesClient.until`."""
 
     def time(self) -> datetime:
         """The time by the API server's clock, aware UTC, in whole seconds."""
@@ -89,7 +89,7 @@ class Housekeeping(Cluster, Protocol):
         """
 
 
-class ClusterProbe(Cluster, Protocol):
+class ClusterProbe(KubernetesClient, Protocol):
     """What a person on call asks of the Kubernetes API besides."""
 
     @property

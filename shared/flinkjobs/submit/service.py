@@ -38,7 +38,7 @@ from flinkjobs.domain.kubernetes_objects import KubernetesJob
 from flinkjobs.domain.naming import kubernetes_job_name
 from flinkjobs.domain.observations import Missing
 from flinkjobs.domain.records import JobRecord, ReasonCode, Status
-from flinkjobs.ports.kubernetes import Cluster
+from flinkjobs.ports.kubernetes import KubernetesClient
 from flinkjobs.ports.store import JobStore, Submitted
 from flinkjobs.submit.idempotency import Key
 from flinkjobs.submit.manifest import config_map_manifest, job_manifest
@@ -82,7 +82,7 @@ class Submit:
     """
 
     store: JobStore
-    cluster: Cluster
+    cluster: KubernetesClient
     target_of: Callable[[str], Target]
     clock: Callable[[], datetime]
 
@@ -203,7 +203,7 @@ def _create(submit: Submit, submission: Submission, record: JobRecord) -> None:
     log.info("job.submitted", job_id=record.job_id, k8s_job_name=job.name, template_id=submission.template_id)
 
 
-def _create_job(cluster: Cluster, manifest: Mapping[str, Any], record: JobRecord) -> KubernetesJob:
+def _create_job(cluster: KubernetesClient, manifest: Mapping[str, Any], record: JobRecord) -> KubernetesJob:
     """Creates the Job. A Job of this name that carries our job id is ours: the request was repeated."""
     try:
         return cluster.create_job(manifest)
@@ -231,7 +231,7 @@ def _expect_already_there(error: KubernetesConflictError) -> None:
 
 
 def _create_script(
-    cluster: Cluster, script: InlineScript, record: JobRecord, job: KubernetesJob, namespace: str
+    cluster: KubernetesClient, script: InlineScript, record: JobRecord, job: KubernetesJob, namespace: str
 ) -> None:
     """Creates the script's ConfigMap; a Job that is refused its script is taken back.
 

@@ -54,7 +54,7 @@ from flinkjobs.lease import Held, held
 from flinkjobs.observers.flink_snapshot import Snapshots, taken
 from flinkjobs.observers.submitter_output import observe_orphans, observe_submitter
 from flinkjobs.ports.flink import Flink
-from flinkjobs.ports.kubernetes import Cluster
+from flinkjobs.ports.kubernetes import KubernetesClient
 from flinkjobs.ports.store import Applied, JobStore
 from flinkjobs.sync.change_detection import Scan
 
@@ -112,7 +112,7 @@ class Sync:
     """
 
     store: JobStore
-    cluster: Cluster
+    cluster: KubernetesClient
     flinks: Mapping[str, Flink]
     policy: Policy
     budget_seconds: float
@@ -163,7 +163,7 @@ class _Pass:
         return _end(self.deadline)
 
     @property
-    def cluster(self) -> Cluster:
+    def cluster(self) -> KubernetesClient:
         """Kubernetes, as long as there is time."""
         return self.sync.cluster.until(self.end)
 
@@ -551,7 +551,7 @@ def _needs_name(record: JobRecord, look: Submitter | NoKubernetesJob, now: datet
     return now - max(record.submitted_at, record.in_flight_until or record.submitted_at) > policy.grace
 
 
-def _jobs_and_pods(cluster: Cluster, records: Sequence[JobRecord]) -> _Listed:
+def _jobs_and_pods(cluster: KubernetesClient, records: Sequence[JobRecord]) -> _Listed:
     """The Jobs and pods of these records, or the error of the cluster."""
     selector = selector_of_all(record.job_id for record in records)
     jobs = {job.name: job for job in cluster.jobs(selector)}
@@ -606,7 +606,7 @@ def _goes_on(passing: _Pass, cluster: str, ref: FlinkJobRef) -> bool:
     return isinstance(job, Unreachable) or (job is not None and job.state not in TERMINAL_STATES)
 
 
-def _pods_of(cluster: Cluster, job_name: str, listed: _Listed | None) -> Sequence[Pod]:
+def _pods_of(cluster: KubernetesClient, job_name: str, listed: _Listed | None) -> Sequence[Pod]:
     """The pods of one Job; where none is listed, those that bear Kubernetes' own label, whoever made the Job.
 
     The platform before this one gave its Jobs and pods no label of the job id.

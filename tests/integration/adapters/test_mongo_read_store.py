@@ -33,7 +33,7 @@ from flinkjobs.domain.errors import (
 from flinkjobs.domain.job_query import Filter, Form, Place
 from flinkjobs.jobs import service as jobs
 from flinkjobs.jobs.list_query import write_cursor
-from flinkjobs.ports.kubernetes import Cluster
+from flinkjobs.ports.kubernetes import KubernetesClient
 from local.mongodb import MongoServer
 
 NOW = datetime(2025, 11, 2, 12, tzinfo=UTC)
@@ -60,7 +60,7 @@ class Spy(CommandListener):
         pass
 
 
-def no_kubernetes() -> Cluster:
+def no_kubernetes() -> KubernetesClient:
     raise KubernetesUnavailableError("there is none here")
 
 

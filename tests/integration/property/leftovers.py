@@ -136,7 +136,7 @@ class TrueObject:
 
 @dataclass(slots=True)
 class LeftoverWorld:
-    """`flinkjobs.ports.Housekeeping` on true objects.
+    """`flinkjobs.ports.kubernetes.KubernetesCleanupClient` on true objects.
 
     Attributes:
         records: looks a record up, past the adapter.

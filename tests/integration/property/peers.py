@@ -152,7 +152,7 @@ class Scene:
 
 
 class KubernetesOfWorld:
-    """`flinkjobs.ports.store.Cluster`."""
+    """`flinkjobs.ports.kubernetes.KubernetesClient`."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene

@@ -17,7 +17,7 @@ from flinkjobs.adapters.mongo import job_store
 from flinkjobs.domain.errors import KubernetesUnavailableError
 from flinkjobs.domain.kubernetes_objects import KubernetesJob
 from flinkjobs.domain.transition import Policy
-from flinkjobs.ports.kubernetes import Cluster
+from flinkjobs.ports.kubernetes import KubernetesClient
 from flinkjobs.settings.functions import FlinkCluster
 from flinkjobs.submit.idempotency import Key
 from flinkjobs.submit.service import (
@@ -202,7 +202,7 @@ def test_a_creation_that_is_answered_too_late_is_met_by_the_repetition(
 class _Between:
     """A cluster on the way to which something happens before each Job is created."""
 
-    def __init__(self, cluster: Cluster, happens: Any) -> None:
+    def __init__(self, cluster: KubernetesClient, happens: Any) -> None:
         self._cluster = cluster
         self._happens = happens
 

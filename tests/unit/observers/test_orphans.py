@@ -17,7 +17,7 @@ from flinkjobs.domain.kubernetes_objects import Kind, KubernetesJob, Leftover, P
 from flinkjobs.domain.observations import JobPhase, Missing
 from flinkjobs.domain.records import JobRecord
 from flinkjobs.domain.transition import Policy, Update
-from flinkjobs.ports.kubernetes import Deletion, Housekeeping
+from flinkjobs.ports.kubernetes import Deletion, KubernetesCleanupClient
 from flinkjobs.ports.lease import Lease
 from flinkjobs.ports.store import Applied, JobStore, Settled, SubmitterLog
 from flinkjobs.sync.service import Harvest, Sync, harvest
@@ -200,7 +200,12 @@ def leftover(kind: Kind, name: str, job_id: str, *, job_uid: str = "") -> Leftov
 def cleanup_with(cluster: Leftovers, records: Records, *, max_deletions: int) -> Cleanup:
     policy = RetentionPolicy(retention=24 * HOUR, unharvested=168 * HOUR)
     return Cleanup(
-        sync_with(cluster, records), cast("Housekeeping", cluster), policy, max_deletions, 1000.0, 60.0
+        sync_with(cluster, records),
+        cast("KubernetesCleanupClient", cluster),
+        policy,
+        max_deletions,
+        1000.0,
+        60.0,
     )
 
 

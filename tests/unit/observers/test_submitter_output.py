@@ -11,7 +11,7 @@ from flinkjobs.domain.observations import FlinkJob, FoundId, JobPhase, LogState,
 from flinkjobs.domain.records import IdSource, ReasonCode
 from flinkjobs.observers.flink_snapshot import find_by_name
 from flinkjobs.observers.submitter_output import observe_submitter, read_output
-from flinkjobs.ports.kubernetes import Cluster
+from flinkjobs.ports.kubernetes import KubernetesClient
 from tests.support.kubernetes_in_memory import ClusterDouble, Log
 from tests.support.kubernetes_objects import NOON, container, ended, job, pod
 from tests.support.recordings import cli_log
@@ -33,7 +33,7 @@ def found(source: IdSource, *ids: str) -> tuple[FoundId, ...]:
 
 def observe(
     pods: list[Pod],
-    cluster: Cluster,
+    cluster: KubernetesClient,
     *,
     of: KubernetesJob | None = None,
     is_followed: bool = False,

@@ -17,7 +17,7 @@ from flinkjobs.domain.observations import FlinkJob, Missing, Overview, time_of
 from flinkjobs.domain.records import Skipped
 from flinkjobs.domain.transition import Policy, Update
 from flinkjobs.observers.flink_snapshot import taken
-from flinkjobs.ports.kubernetes import Cluster, Housekeeping
+from flinkjobs.ports.kubernetes import KubernetesCleanupClient, KubernetesClient
 from flinkjobs.ports.lease import Lease
 from flinkjobs.ports.store import Applied, JobStore
 from flinkjobs.sync import service as sync
@@ -40,7 +40,7 @@ class Written:
 def working_with(store: object, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> sync.Sync:
     return sync.Sync(
         store=cast("JobStore", store),
-        cluster=cast("Cluster", None),
+        cluster=cast("KubernetesClient", None),
         flinks={},
         policy=Policy(),
         budget_seconds=60,
@@ -151,7 +151,7 @@ def test_a_cleanup_that_waited_in_vain_for_its_lease_begins_after_that() -> None
     store = Contended(is_given_back=False)
     work = cleanup_context.Cleanup(
         sync=working_with(store, lambda: store.now),
-        cluster=cast("Housekeeping", None),
+        cluster=cast("KubernetesCleanupClient", None),
         policy=RetentionPolicy(retention=TAKING, unharvested=TAKING),
         max_deletions=1,
         deletions_per_second=1.0,

@@ -67,7 +67,7 @@ _OVERLOADED: Final = 503
 
 
 class KubernetesApi:
-    """`flinkjobs.ports.store.Housekeeping` on one namespace. May be shared by threads."""
+    """`flinkjobs.ports.kubernetes.KubernetesCleanupClient` on one namespace. May be shared by threads."""
 
     def __init__(
         self,
