@@ -19,7 +19,7 @@ from flinkjobs.domain.errors import (
     FlinkjobsError,
     TemporaryError,
 )
-from flinkjobs.domain.kubernetes_objects import Kind, Leftover
+from flinkjobs.domain.kubernetes_objects import CleanupTarget, Kind
 from flinkjobs.lease import Held
 from flinkjobs.ports.kubernetes import KubernetesCleanupClient
 from flinkjobs.ports.store import JobStore, Settled
@@ -131,23 +131,23 @@ class _Work:
     logs_saved: int = 0
     stopped: bool = False
 
-    def tally(self, leftover: Leftover) -> _Tally:
-        return self.jobs if leftover.kind is Kind.JOB else self.orphans
+    def tally(self, target: CleanupTarget) -> _Tally:
+        return self.jobs if target.kind is Kind.JOB else self.orphans
 
-    def keep(self, leftover: Leftover, reason: Kept) -> None:
-        self.tally(leftover).kept[reason] += 1
-        if leftover.kind is Kind.JOB and leftover.over_since is not None:
-            self.oldest_kept = min(self.oldest_kept or leftover.over_since, leftover.over_since)
+    def keep(self, target: CleanupTarget, reason: Kept) -> None:
+        self.tally(target).kept[reason] += 1
+        if target.kind is Kind.JOB and target.over_since is not None:
+            self.oldest_kept = min(self.oldest_kept or target.over_since, target.over_since)
 
     def put_off(self, candidate: Candidate, reason: Kept = Kept.OVER_LIMIT) -> None:
         """Keeps a candidate that the run does not come to."""
-        self.untried.add(candidate.leftover.uid)
-        self.keep(candidate.leftover, reason)
+        self.untried.add(candidate.target.uid)
+        self.keep(candidate.target, reason)
 
     def stay(self, candidate: Candidate, reason: Kept) -> None:
         """Keeps a candidate that the run has tried to settle or to delete."""
-        self.stayed.add(candidate.leftover.uid)
-        self.keep(candidate.leftover, reason)
+        self.stayed.add(candidate.target.uid)
+        self.keep(candidate.target, reason)
 
     def error(self, job_id: str | None, error: FlinkjobsError) -> None:
         """Notes an error; one of a peer, with no job id, once."""

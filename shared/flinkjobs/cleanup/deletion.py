@@ -21,7 +21,7 @@ from flinkjobs.domain.errors import (
     KubernetesThrottledError,
     KubernetesUnavailableError,
 )
-from flinkjobs.domain.kubernetes_objects import Kind, Leftover
+from flinkjobs.domain.kubernetes_objects import CleanupTarget, Kind
 from flinkjobs.domain.observations import Missing
 from flinkjobs.ports.kubernetes import Deletion, KubernetesCleanupClient
 
@@ -33,8 +33,8 @@ def _delete(work: _Work, candidates: Sequence[Candidate]) -> Sequence[Candidate]
     """Deletes those about which a fresh read of the records agrees, as long as there are places."""
     may_go = []
     for candidate, record in _fresh(work, candidates):
-        verdict = judge(candidate.leftover, record, work.now, work.cleanup.policy)
-        if verdict is Next.DELETE or (verdict is Next.GIVE_UP and candidate.leftover.uid in work.given_up):
+        verdict = judge(candidate.target, record, work.now, work.cleanup.policy)
+        if verdict is Next.DELETE or (verdict is Next.GIVE_UP and candidate.target.uid in work.given_up):
             may_go.append(candidate)
         else:
             work.stay(candidate, verdict if isinstance(verdict, Kept) else Kept.CHANGED)
@@ -52,14 +52,14 @@ _Outcome: TypeAlias = Deletion | Kept | FlinkjobsError
 
 def _delete_all(work: _Work, candidates: Sequence[Candidate]) -> None:
     """Deletes these, several at once, and counts what came of it."""
-    outcomes = list(work.threads.map(lambda candidate: _delete_one(work, candidate.leftover), candidates))
+    outcomes = list(work.threads.map(lambda candidate: _delete_one(work, candidate.target), candidates))
     for candidate, outcome in zip(candidates, outcomes, strict=True):
         if isinstance(outcome, KubernetesUnavailableError):
             work.stay(candidate, Kept.UNCONFIRMED if _is_unanswered(outcome) else Kept.OVER_LIMIT)
             work.error(None, outcome)
         elif isinstance(outcome, FlinkjobsError):
             work.stay(candidate, Kept.ERROR)
-            work.error(candidate.leftover.job_id, outcome)
+            work.error(candidate.target.job_id, outcome)
         elif outcome is Kept.OVER_LIMIT:
             work.put_off(candidate)
         elif isinstance(outcome, Kept):
@@ -74,15 +74,15 @@ def _delete_all(work: _Work, candidates: Sequence[Candidate]) -> None:
 
 def _count(work: _Work, candidate: Candidate, outcome: Deletion) -> None:
     """Counts an object that is not there any more."""
-    leftover, tally = candidate.leftover, work.tally(candidate.leftover)
+    target, tally = candidate.target, work.tally(candidate.target)
     if outcome is Deletion.GONE:
         tally.gone += 1
         return
     tally.deleted += 1
     if len(tally.names) < NAMES_REPORTED:
-        tally.names.append(leftover.name)
+        tally.names.append(target.name)
     if not candidate.has_record and not work.dry_run:
-        what = {"kind": leftover.kind.value, "name": leftover.name, "job_id": leftover.job_id}
+        what = {"kind": target.kind.value, "name": target.name, "job_id": target.job_id}
         log.warning("cleanup.without_record", **what)
 
 
@@ -91,7 +91,7 @@ def _is_unanswered(outcome: _Outcome) -> bool:
     return isinstance(outcome, KubernetesUnavailableError) and not throttled
 
 
-def _delete_one(work: _Work, leftover: Leftover) -> _Outcome:
+def _delete_one(work: _Work, target: CleanupTarget) -> _Outcome:
     """One deletion, in its turn; repeated where no answer came, as long as there is time.
 
     After an attempt that got no answer, only a good answer says what became of the object.
@@ -100,9 +100,9 @@ def _delete_one(work: _Work, leftover: Leftover) -> _Outcome:
     outcome: _Outcome = Kept.OVER_LIMIT
     while len(unanswered) < ATTEMPTS and (work.dry_run or work.pace.turn()):
         try:
-            if leftover.kind is not Kind.JOB and _has_job(work.cleanup.cluster, leftover):
+            if target.kind is not Kind.JOB and _has_job(work.cleanup.cluster, target):
                 return Kept.ACTIVE
-            return Deletion.DONE if work.dry_run else work.cleanup.cluster.delete(leftover)
+            return Deletion.DONE if work.dry_run else work.cleanup.cluster.delete(target)
         except KubernetesConflictError:
             outcome = Kept.CHANGED
             break
@@ -117,7 +117,7 @@ def _delete_one(work: _Work, leftover: Leftover) -> _Outcome:
     return unanswered[-1] if unanswered else outcome
 
 
-def _has_job(cluster: KubernetesCleanupClient, leftover: Leftover) -> bool:
+def _has_job(cluster: KubernetesCleanupClient, target: CleanupTarget) -> bool:
     """Whether the Job is there that a pod or ConfigMap belongs to, although it does not say so."""
-    job = cluster.job(leftover.job_name)
-    return not isinstance(job, Missing) and leftover.job_uid in ("", job.uid)
+    job = cluster.job(target.job_name)
+    return not isinstance(job, Missing) and target.job_uid in ("", job.uid)

@@ -22,7 +22,7 @@ from flinkjobs.domain.errors import (
     KubernetesThrottledError,
     KubernetesUnavailableError,
 )
-from flinkjobs.domain.kubernetes_objects import Kind, Leftover
+from flinkjobs.domain.kubernetes_objects import CleanupTarget, Kind
 from flinkjobs.domain.naming import SELECTOR
 from flinkjobs.domain.observations import JobPhase
 from flinkjobs.ports.kubernetes import KubernetesCleanupClient
@@ -38,21 +38,21 @@ def _plan(work: _Work) -> _Plan:
     unsettled = Line(cleanup.max_deletions, work.marks.unsettled)
     listed: Counter[str] = Counter()
     known: Counter[str] = Counter()
-    for leftover, record in _with_records(cleanup.store, _leftovers(work)):
-        work.tally(leftover).found += 1
-        for those in (_EVERYTHING, leftover.kind.value):
-            listed[those] += bool(leftover.job_id)
+    for target, record in _with_records(cleanup.store, _targets(work)):
+        work.tally(target).found += 1
+        for those in (_EVERYTHING, target.kind.value):
+            listed[those] += bool(target.job_id)
             known[those] += record is not None
-        verdict = judge(leftover, record, work.now, cleanup.policy)
+        verdict = judge(target, record, work.now, cleanup.policy)
         if isinstance(verdict, Kept):
-            work.keep(leftover, verdict)
+            work.keep(target, verdict)
             continue
         line = certain if verdict is Next.DELETE else unsettled
-        for dropped in line.offer(Candidate(leftover, record is not None)):
-            work.keep(dropped.leftover, Kept.OVER_LIMIT)
+        for dropped in line.offer(Candidate(target, record is not None)):
+            work.keep(dropped.target, Kept.OVER_LIMIT)
     (first, over), (first_unsettled, over_unsettled) = certain.close(), unsettled.close()
     for dropped in over + over_unsettled:
-        work.keep(dropped.leftover, Kept.OVER_LIMIT)
+        work.keep(dropped.target, Kept.OVER_LIMIT)
     for those in (_EVERYTHING, Kind.JOB.value):
         if listed[those] > 1 and is_doubtful(listed=listed[those], known=known[those]):
             raise SelectorOrDatabaseError(
@@ -63,17 +63,17 @@ def _plan(work: _Work) -> _Plan:
     if not is_doubtful(listed=listed[_EVERYTHING], known=known[_EVERYTHING]):
         return _Plan(first, first_unsettled, (certain, unsettled))
     for candidate in first:  # a single one without a record says nothing about the settings: it stays
-        work.keep(candidate.leftover, Kept.NO_RECORD)
+        work.keep(candidate.target, Kept.NO_RECORD)
     return _Plan((), (), (certain, unsettled))
 
 
 _EVERYTHING: Final = "object"
 
 
-def _leftovers(work: _Work) -> Iterator[Leftover]:
+def _targets(work: _Work) -> Iterator[CleanupTarget]:
     """Every Job with our label, then what is left of others; where that cannot be listed, the Jobs alone."""
     uid_of_job = {}
-    for job in work.cleanup.cluster.leftovers(Kind.JOB, SELECTOR):
+    for job in work.cleanup.cluster.cleanup_targets(Kind.JOB, SELECTOR):
         uid_of_job[job.name] = job.uid
         yield job
     try:
@@ -84,39 +84,41 @@ def _leftovers(work: _Work) -> Iterator[Leftover]:
         work.error(None, error)
 
 
-def _orphans(cluster: KubernetesCleanupClient, uid_of_job: Mapping[str, str]) -> Iterator[Leftover]:
+def _orphans(cluster: KubernetesCleanupClient, uid_of_job: Mapping[str, str]) -> Iterator[CleanupTarget]:
     """The pods and the ConfigMaps of ours for which no Job is responsible; in use while theirs is there."""
 
-    def is_in_use(orphan: Leftover) -> bool:
+    def is_in_use(orphan: CleanupTarget) -> bool:
         uid = uid_of_job.get(orphan.job_name)
         return uid is not None and orphan.job_uid in ("", uid)
 
     busy = set()
-    for pod in cluster.leftovers(Kind.POD, SELECTOR):
+    for pod in cluster.cleanup_targets(Kind.POD, SELECTOR):
         if pod.job_id and not pod.has_owner:
             if pod.phase is JobPhase.ACTIVE:
                 busy.add(pod.job_id)
             yield structs.replace(pod, phase=JobPhase.ACTIVE) if is_in_use(pod) else pod
-    for script in cluster.leftovers(Kind.CONFIG_MAP, SELECTOR):
+    for script in cluster.cleanup_targets(Kind.CONFIG_MAP, SELECTOR):
         if script.job_id and not script.has_owner:
             in_use = script.job_id in busy or is_in_use(script)
             yield structs.replace(script, phase=JobPhase.ACTIVE) if in_use else script
 
 
 def _with_records(
-    store: JobStore, leftovers: Iterable[Leftover]
-) -> Iterator[tuple[Leftover, Settled | None]]:
+    store: JobStore, targets: Iterable[CleanupTarget]
+) -> Iterator[tuple[CleanupTarget, Settled | None]]:
     """Each object with its record, looked up in portions."""
-    portion: list[Leftover] = []
-    for leftover in leftovers:
-        portion.append(leftover)
+    portion: list[CleanupTarget] = []
+    for target in targets:
+        portion.append(target)
         if len(portion) == RECORDS_PER_LOOKUP:
             yield from _looked_up(store, portion)
             portion = []
     yield from _looked_up(store, portion)
 
 
-def _looked_up(store: JobStore, portion: Sequence[Leftover]) -> list[tuple[Leftover, Settled | None]]:
-    job_ids = {leftover.job_id for leftover in portion if leftover.job_id}
+def _looked_up(
+    store: JobStore, portion: Sequence[CleanupTarget]
+) -> list[tuple[CleanupTarget, Settled | None]]:
+    job_ids = {target.job_id for target in portion if target.job_id}
     known = store.settled(job_ids) if job_ids else {}
-    return [(leftover, record_of(leftover, known.get(leftover.job_id, ()))) for leftover in portion]
+    return [(target, record_of(target, known.get(target.job_id, ()))) for target in portion]

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final, TypeAlias
 
 from flinkjobs.domain.flink_states import FINAL
-from flinkjobs.domain.kubernetes_objects import Leftover
+from flinkjobs.domain.kubernetes_objects import CleanupTarget
 from flinkjobs.domain.observations import JobPhase
 from flinkjobs.domain.records import JobRecord
 from flinkjobs.ports.store import Settled
@@ -69,57 +69,57 @@ class RetentionPolicy:
     unharvested: timedelta
 
 
-def record_of(leftover: Leftover, records: Sequence[Settled]) -> Settled | None:
+def record_of(target: CleanupTarget, records: Sequence[Settled]) -> Settled | None:
     """The record that counts for an object; None when there is none.
 
     A collection that came without a unique index may hold several of one job id. The object has to stay as
     long as one of them still needs it, so that one counts; one that follows another Job counts last.
 
     Args:
-        leftover: the object.
+        target: the object.
         records: all of its job id.
     """
     return min(
-        records, key=lambda record: (_follows_another(leftover, record), record.is_settled), default=None
+        records, key=lambda record: (_follows_another(target, record), record.is_settled), default=None
     )
 
 
-def _follows_another(leftover: Leftover, record: Settled) -> bool:
-    return record.k8s_job_name not in (None, leftover.job_name)
+def _follows_another(target: CleanupTarget, record: Settled) -> bool:
+    return record.k8s_job_name not in (None, target.job_name)
 
 
-def judge(leftover: Leftover, record: Settled | None, now: datetime, policy: RetentionPolicy) -> Verdict:
+def judge(target: CleanupTarget, record: Settled | None, now: datetime, policy: RetentionPolicy) -> Verdict:
     """What becomes of one object.
 
     Args:
-        leftover: as the API server shows it.
+        target: as the API server shows it.
         record: what the store says of its job id; None when it has no such record.
         now: the API server's time, because ages are told by its clock.
         policy: see `RetentionPolicy`.
     """
-    if record is not None and _follows_another(leftover, record):
+    if record is not None and _follows_another(target, record):
         record = None  # what it knows, it does not know from this Job
-    age = timedelta(0) if leftover.over_since is None else now - leftover.over_since
+    age = timedelta(0) if target.over_since is None else now - target.over_since
     for verdict, holds in _RULES:
-        if holds(leftover, record, age, policy):
+        if holds(target, record, age, policy):
             return verdict
     return Next.DELETE
 
 
-_Rule: TypeAlias = Callable[[Leftover, Settled | None, timedelta, RetentionPolicy], bool]
+_Rule: TypeAlias = Callable[[CleanupTarget, Settled | None, timedelta, RetentionPolicy], bool]
 
 _RULES: Final[tuple[tuple[Verdict, _Rule], ...]] = (
-    (Kept.UNREADABLE, lambda leftover, _record, _age, _policy: bool(leftover.unreadable)),
-    (Kept.FOREIGN, lambda leftover, _record, _age, _policy: not leftover.job_id),
-    (Kept.DELETING, lambda leftover, _record, _age, _policy: leftover.deleting),
-    (Kept.SUSPENDED, lambda leftover, _record, _age, _policy: leftover.phase is JobPhase.SUSPENDED),
-    (Kept.ACTIVE, lambda leftover, _record, _age, _policy: leftover.phase is JobPhase.ACTIVE),
-    (Kept.NO_END_TIME, lambda leftover, _record, _age, _policy: leftover.over_since is None),
-    (Kept.YOUNG, lambda _leftover, _record, age, policy: age <= policy.retention),
-    (Kept.NO_RECORD, lambda _leftover, record, age, policy: record is None and age <= policy.unharvested),
-    (Next.DELETE, lambda _leftover, record, _age, _policy: record is None or record.is_settled),
-    (Next.HARVEST, lambda _leftover, _record, age, policy: age <= policy.unharvested),
-    (Next.GIVE_UP, lambda _leftover, _record, _age, _policy: True),
+    (Kept.UNREADABLE, lambda target, _record, _age, _policy: bool(target.unreadable)),
+    (Kept.FOREIGN, lambda target, _record, _age, _policy: not target.job_id),
+    (Kept.DELETING, lambda target, _record, _age, _policy: target.deleting),
+    (Kept.SUSPENDED, lambda target, _record, _age, _policy: target.phase is JobPhase.SUSPENDED),
+    (Kept.ACTIVE, lambda target, _record, _age, _policy: target.phase is JobPhase.ACTIVE),
+    (Kept.NO_END_TIME, lambda target, _record, _age, _policy: target.over_since is None),
+    (Kept.YOUNG, lambda _target, _record, age, policy: age <= policy.retention),
+    (Kept.NO_RECORD, lambda _target, record, age, policy: record is None and age <= policy.unharvested),
+    (Next.DELETE, lambda _target, record, _age, _policy: record is None or record.is_settled),
+    (Next.HARVEST, lambda _target, _record, age, policy: age <= policy.unharvested),
+    (Next.GIVE_UP, lambda _target, _record, _age, _policy: True),
 )
 
 

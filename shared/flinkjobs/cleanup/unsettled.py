@@ -20,7 +20,7 @@ from flinkjobs.domain import submitter_log
 from flinkjobs.domain.errors import (
     FlinkjobsError,
 )
-from flinkjobs.domain.kubernetes_objects import Leftover, Pod, Terminated, by_age
+from flinkjobs.domain.kubernetes_objects import CleanupTarget, Pod, Terminated, by_age
 from flinkjobs.domain.naming import SUBMIT_CONTAINER, selector_of
 from flinkjobs.domain.observations import Missing
 from flinkjobs.ports.kubernetes import TAIL_LINES, KubernetesCleanupClient
@@ -35,7 +35,7 @@ from flinkjobs.sync.service import (
 def _look(work: _Work, candidates: Sequence[Candidate], *, budget_seconds: float) -> list[Candidate]:
     """Looks at the unsettled as a pass does; returns those that may go now."""
     sync = replace(work.cleanup.sync, budget_seconds=budget_seconds)
-    job_ids = list(dict.fromkeys(candidate.leftover.job_id for candidate in candidates))
+    job_ids = list(dict.fromkeys(candidate.target.job_id for candidate in candidates))
     look = harvest(sync, job_ids, run_id=work.run_id, write=not work.dry_run)
     work.errors += look.errors
     if work.dry_run:
@@ -44,18 +44,18 @@ def _look(work: _Work, candidates: Sequence[Candidate], *, budget_seconds: float
     unseen = {error["job_id"] for error in look.errors if error["code"] in _NOT_LOOKED_AT}
     ready, hopeless = [], []
     for candidate, record in _fresh(work, candidates):
-        leftover = candidate.leftover
-        verdict = judge(leftover, record, work.now, work.cleanup.policy)
+        target = candidate.target
+        verdict = judge(target, record, work.now, work.cleanup.policy)
         if verdict is Next.DELETE:
             work.harvested += 1
             ready.append(candidate)
         elif isinstance(verdict, Kept):
             work.stay(candidate, verdict)
-        elif leftover.job_id in look.passed_over:
+        elif target.job_id in look.passed_over:
             work.put_off(candidate)
-        elif verdict is Next.HARVEST or {leftover.job_id, None} & unseen:
+        elif verdict is Next.HARVEST or {target.job_id, None} & unseen:
             work.stay(candidate, Kept.UNSETTLED)
-        elif leftover.job_id in look.conflicts:  # what was found is not written
+        elif target.job_id in look.conflicts:  # what was found is not written
             work.stay(candidate, Kept.CHANGED)
         else:
             hopeless.append(candidate)
@@ -68,15 +68,15 @@ _NOT_LOOKED_AT: Final = (KUBERNETES_UNAVAILABLE, LOG_UNREACHABLE)
 
 def _fresh(work: _Work, candidates: Sequence[Candidate]) -> Iterator[tuple[Candidate, Settled | None]]:
     """The candidates with their records as they are now; one whose record came or went is kept."""
-    stored = work.cleanup.store.settled({candidate.leftover.job_id for candidate in candidates})
+    stored = work.cleanup.store.settled({candidate.target.job_id for candidate in candidates})
     for candidate in candidates:
-        leftover = candidate.leftover
-        looked_at = work.settled_by_look.get(leftover.job_id, ())
+        target = candidate.target
+        looked_at = work.settled_by_look.get(target.job_id, ())
         found = [
             next((look for look in looked_at if look.document_id == each.document_id), each)
-            for each in stored.get(leftover.job_id, ())
+            for each in stored.get(target.job_id, ())
         ]
-        record = record_of(leftover, found)
+        record = record_of(target, found)
         if candidate.has_record == (record is not None):
             yield candidate, record
         else:
@@ -86,30 +86,30 @@ def _fresh(work: _Work, candidates: Sequence[Candidate]) -> Iterator[tuple[Candi
 def _give_up(work: _Work, candidates: Sequence[Candidate]) -> list[Candidate]:
     """Keeps the end of each log on its record; returns those for which that is done."""
     done = []
-    logs = work.threads.map(lambda candidate: _log_of(work, candidate.leftover), candidates)
+    logs = work.threads.map(lambda candidate: _log_of(work, candidate.target), candidates)
     for candidate, found in zip(candidates, logs, strict=True):
-        leftover = candidate.leftover
+        target = candidate.target
         if isinstance(found, FlinkjobsError):
             work.stay(candidate, Kept.ERROR)
-            work.error(leftover.job_id, found)
+            work.error(target.job_id, found)
             continue
         if found is not None and not work.dry_run:
-            if (refused := _save_log(work, leftover, found)) is not None:
+            if (refused := _save_log(work, target, found)) is not None:
                 work.stay(candidate, refused)
                 continue
-            log.warning("job.given_up", job_id=leftover.job_id, k8s_job_name=leftover.job_name, pod=found.pod)
+            log.warning("job.given_up", job_id=target.job_id, k8s_job_name=target.job_name, pod=found.pod)
         work.logs_saved += found is not None
-        work.given_up.add(leftover.uid)
+        work.given_up.add(target.uid)
         done.append(candidate)
     return done
 
 
-def _save_log(work: _Work, leftover: Leftover, found: SubmitterLog) -> Kept | None:
+def _save_log(work: _Work, target: CleanupTarget, found: SubmitterLog) -> Kept | None:
     """Keeps a log on its record; else says why its object has to stay. Without the store the run ends."""
     if work.stopped:
         return Kept.ERROR
     try:
-        is_saved = work.cleanup.store.save_submitter_log(leftover.job_id, leftover.job_name, found)
+        is_saved = work.cleanup.store.save_submitter_log(target.job_id, target.job_name, found)
     except FlinkjobsError as error:
         work.error(None, error)
         work.stopped = True
@@ -117,11 +117,11 @@ def _save_log(work: _Work, leftover: Leftover, found: SubmitterLog) -> Kept | No
     return None if is_saved else Kept.CHANGED
 
 
-def _log_of(work: _Work, leftover: Leftover) -> SubmitterLog | FlinkjobsError | None:
+def _log_of(work: _Work, target: CleanupTarget) -> SubmitterLog | FlinkjobsError | None:
     """The end of the newest log that is left of a submitter; None when nothing is."""
     try:
-        pods = work.cleanup.cluster.pods(selector_of(leftover.job_id))
-        for pod in reversed(by_age(pod for pod in pods if pod.job_name == leftover.job_name)):
+        pods = work.cleanup.cluster.pods(selector_of(target.job_id))
+        for pod in reversed(by_age(pod for pod in pods if pod.job_name == target.job_name)):
             if text := _output_of(work.cleanup.cluster, pod):
                 kept = submitter_log.tail(text, submitter_log.KEPT_BYTES)
                 is_cut = kept != text or len(text.splitlines()) >= TAIL_LINES

@@ -15,7 +15,7 @@ from datetime import datetime
 from itertools import takewhile
 from typing import Any, TypeAlias
 
-from flinkjobs.domain.kubernetes_objects import Leftover
+from flinkjobs.domain.kubernetes_objects import CleanupTarget
 
 Age: TypeAlias = tuple[datetime, str, str]
 """When an object ended, its name and its uid: the smaller, the older."""
@@ -25,15 +25,15 @@ Age: TypeAlias = tuple[datetime, str, str]
 class Candidate:
     """An object that may go, as the plan saw it."""
 
-    leftover: Leftover
+    target: CleanupTarget
     has_record: bool
 
     @property
     def age(self) -> Age:
         """Its place in the order of age."""
-        leftover = self.leftover
-        assert leftover.over_since is not None  # noqa: S101 - the rule lets nothing go without it
-        return leftover.over_since, leftover.name, leftover.uid
+        target = self.target
+        assert target.over_since is not None  # noqa: S101 - the rule lets nothing go without it
+        return target.over_since, target.name, target.uid
 
 
 def in_turn(candidates: Iterable[Candidate], mark: Age | None) -> list[Candidate]:
@@ -89,12 +89,12 @@ class Line:
             untried: uids of those that the run did not come to.
             stayed: uids of those that it tried in vain.
         """
-        tried = list(takewhile(lambda candidate: candidate.leftover.uid not in untried, candidates))
+        tried = list(takewhile(lambda candidate: candidate.target.uid not in untried, candidates))
         if len(tried) == len(candidates) and not self.is_cut:
             return None
         tried = tried or list(candidates[:1])  # what took this run all its time shall not take the next one's
         left = {*stayed, *untried}
-        if self.mark is None and not any(candidate.leftover.uid in left for candidate in tried):
+        if self.mark is None and not any(candidate.target.uid in left for candidate in tried):
             return None
         return tried[-1].age
 

@@ -109,7 +109,7 @@ class Kind(StrEnum):
     CONFIG_MAP = "ConfigMap"
 
 
-class Leftover(msgspec.Struct, frozen=True):
+class CleanupTarget(msgspec.Struct, frozen=True):
     """An object of a submission as cleanup sees it: whose it is, and since when it is over.
 
     Attributes:

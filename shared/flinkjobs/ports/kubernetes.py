@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
-from flinkjobs.domain.kubernetes_objects import Event, Kind, KubernetesJob, Leftover, Pod
+from flinkjobs.domain.kubernetes_objects import CleanupTarget, Event, Kind, KubernetesJob, Pod
 from flinkjobs.domain.observations import Missing
 from flinkjobs.domain.permissions import AccessReview, Permission
 
@@ -79,10 +79,10 @@ class KubernetesCleanupClient(KubernetesClient, Protocol):
     def time(self) -> datetime:
         """The time by the API server's clock, aware UTC, in whole seconds."""
 
-    def leftovers(self, kind: Kind, selector: str) -> Iterator[Leftover]:
+    def cleanup_targets(self, kind: Kind, selector: str) -> Iterator[CleanupTarget]:
         """Streams the objects of one kind that match a label selector, in pages."""
 
-    def delete(self, leftover: Leftover) -> Deletion:
+    def delete(self, target: CleanupTarget) -> Deletion:
         """Deletes an object, and a Job's pods with it, provided that it still is as it was listed.
 
         Raises KubernetesConflictError when it is not, or when its name belongs to another one by now.

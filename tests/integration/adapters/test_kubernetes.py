@@ -30,7 +30,7 @@ from flinkjobs.domain.errors import (
     KubernetesUnavailableError,
     SettingsError,
 )
-from flinkjobs.domain.kubernetes_objects import Kind, KubernetesJob, Leftover, Terminated
+from flinkjobs.domain.kubernetes_objects import CleanupTarget, Kind, KubernetesJob, Terminated
 from flinkjobs.domain.naming import APP
 from flinkjobs.domain.observations import JobPhase, Missing
 from flinkjobs.domain.permissions import PERMISSIONS
@@ -440,7 +440,7 @@ def test_another_job_of_the_same_name_is_left_alone(api: KubernetesApi, world: K
     assert len(world.names("pods")) == 1
 
 
-LISTED = Leftover(Kind.JOB, "done", "11111111-2222-3333-4444-555555555555", "1")
+LISTED = CleanupTarget(Kind.JOB, "done", "11111111-2222-3333-4444-555555555555", "1")
 
 
 @pytest.mark.parametrize("kind", [Kind.JOB, Kind.POD])
@@ -448,13 +448,13 @@ def test_what_was_listed_is_deleted_as_it_was_listed(
     kind: Kind, api: KubernetesApi, world: KubernetesWorld
 ) -> None:
     finished(world)
-    [listed] = api.leftovers(kind, SELECTOR)
+    [listed] = api.cleanup_targets(kind, SELECTOR)
     assert (listed.kind, listed.job_name, listed.phase) == (kind, "done", JobPhase.COMPLETE)
     with pytest.raises(KubernetesConflictError, match="the UID in the precondition"):
         api.delete(structs.replace(listed, uid="11111111-2222-3333-4444-555555555555"))
     with pytest.raises(KubernetesConflictError, match="the ResourceVersion in the precondition"):
         api.delete(structs.replace(listed, resource_version="1"))
-    assert list(api.leftovers(kind, SELECTOR)) == [listed]
+    assert list(api.cleanup_targets(kind, SELECTOR)) == [listed]
     assert api.delete(listed) is Deletion.DONE
     assert api.delete(listed) is Deletion.GONE
     until(lambda: not world.names("pods"), timeout_seconds=SECONDS, what="its pod gone")
@@ -466,7 +466,7 @@ def test_a_config_map_is_listed_and_deleted(api: KubernetesApi, world: Kubernete
     )
     del manifest["metadata"]["ownerReferences"]
     api.create_config_map(manifest)
-    [listed] = api.leftovers(Kind.CONFIG_MAP, SELECTOR)
+    [listed] = api.cleanup_targets(Kind.CONFIG_MAP, SELECTOR)
     assert (listed.name, listed.job_id, listed.has_owner) == ("done", "etl_1", False)
     assert listed.over_since is not None
     assert api.delete(listed) is Deletion.DONE
@@ -476,9 +476,9 @@ def test_a_config_map_is_listed_and_deleted(api: KubernetesApi, world: Kubernete
 def test_an_object_that_a_finalizer_holds_is_not_gone_yet(api: KubernetesApi, world: KubernetesWorld) -> None:
     name = finished(world)
     world.patch("jobs", name, {"metadata": {"finalizers": ["example.org/hold"]}})
-    [listed] = api.leftovers(Kind.JOB, SELECTOR)
+    [listed] = api.cleanup_targets(Kind.JOB, SELECTOR)
     assert api.delete(listed) is Deletion.BEGUN
-    [held] = api.leftovers(Kind.JOB, SELECTOR)
+    [held] = api.cleanup_targets(Kind.JOB, SELECTOR)
     assert held.deleting
     world.patch("jobs", name, {"metadata": {"finalizers": None}})
     assert api.delete(listed) is Deletion.GONE
@@ -580,7 +580,7 @@ CALLS: Mapping[str, Call] = {
     "events": lambda api: api.events("done"),
     "delete_job": lambda api: api.delete_job("done", "11111111-2222-3333-4444-555555555555"),
     "time": lambda api: api.time(),
-    "leftovers": lambda api: list(api.leftovers(Kind.CONFIG_MAP, SELECTOR)),
+    "cleanup_targets": lambda api: list(api.cleanup_targets(Kind.CONFIG_MAP, SELECTOR)),
     "delete": lambda api: api.delete(LISTED),
     "ping": lambda api: api.ping(),
     "version": lambda api: api.version(),

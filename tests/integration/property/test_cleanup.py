@@ -21,14 +21,14 @@ from flinkjobs.domain.transition import Policy
 from flinkjobs.sync.service import Sync
 from local.mongodb import MongoServer
 from tests.integration.property.bench import Bench
-from tests.integration.property.leftovers import (
+from tests.integration.property.cleanup_world import (
     HARD_LIMIT,
     OVER,
     RETENTION,
     WITHOUT_RECORD,
+    CleanupWorld,
     Document,
     Known,
-    LeftoverWorld,
     TrueObject,
 )
 
@@ -92,9 +92,9 @@ def bench(mongo_server: MongoServer) -> Iterator[Bench]:
     bench.close()
 
 
-def begin(bench: Bench, drawn: list[TrueObject], most: int) -> tuple[LeftoverWorld, Cleanup]:
+def begin(bench: Bench, drawn: list[TrueObject], most: int) -> tuple[CleanupWorld, Cleanup]:
     bench.clear()
-    world = LeftoverWorld(BEGIN, arranged(drawn), lambda job_id: bench.jobs.find_one({"job_id": job_id}))
+    world = CleanupWorld(BEGIN, arranged(drawn), lambda job_id: bench.jobs.find_one({"job_id": job_id}))
     documents = [each.document(BEGIN) for each in world.objects.values() if each.is_ours]
     if found := [document for document in documents if document is not None]:
         bench.jobs.insert_many(found)
@@ -116,7 +116,7 @@ def begin(bench: Bench, drawn: list[TrueObject], most: int) -> tuple[LeftoverWor
     )
 
 
-def is_doubtful(world: LeftoverWorld) -> bool:
+def is_doubtful(world: CleanupWorld) -> bool:
     """Whether fewer than half of what cleanup looks at has a record, or of the Jobs if there are several."""
     listed = [each for each in world.objects.values() if each.is_ours]
     jobs = [each for each in listed if each.kind is Kind.JOB]
@@ -126,7 +126,7 @@ def is_doubtful(world: LeftoverWorld) -> bool:
     )
 
 
-def spend(world: LeftoverWorld, cleaning: Cleanup, night: Night, bench: Bench) -> int:
+def spend(world: CleanupWorld, cleaning: Cleanup, night: Night, bench: Bench) -> int:
     """One run, whose report must be true, and which must do nothing wrong; returns how many went."""
     world.is_log_broken, world.breaks_after = night.is_log_broken, night.breaks_after
     world.deletions = list(night.deletions)
@@ -153,7 +153,7 @@ def spend(world: LeftoverWorld, cleaning: Cleanup, night: Night, bench: Bench) -
     return vanished
 
 
-def finish(world: LeftoverWorld, cleaning: Cleanup, bench: Bench) -> None:
+def finish(world: CleanupWorld, cleaning: Cleanup, bench: Bench) -> None:
     """Calm nights, until there is nothing more to do."""
     calm = Night(None, (), (), is_log_broken=False, is_dry=False, hours_later=0)
     round_ = len(world.objects) // cleaning.max_deletions + 1
@@ -241,6 +241,6 @@ def test_the_examples_would_see_a_job_that_must_stay_go(bench: Bench) -> None:
     for known in (Known.ID_IN_LOG, *WITHOUT_RECORD):
         drawn = [TrueObject("", known, JobPhase.COMPLETE, BEGIN - timedelta(hours=30))]
         world, _ = begin(bench, drawn, 1)
-        [leftover] = world.leftovers(Kind.JOB, "app=flink-python-job")
-        world.delete(leftover)
+        [target] = world.cleanup_targets(Kind.JOB, "app=flink-python-job")
+        world.delete(target)
         assert len(world.wrongs) == 1

@@ -320,7 +320,7 @@ def pod_status(**fields: Any) -> dict[str, Any]:
     return {"phase": "Succeeded", "containerStatuses": [ended], **fields}
 
 
-LEFTOVERS: dict[str, tuple[Kind, dict[str, Any], dict[str, Any]]] = {
+TARGETS: dict[str, tuple[Kind, dict[str, Any], dict[str, Any]]] = {
     "a Job": (
         Kind.JOB,
         {
@@ -407,18 +407,18 @@ LEFTOVERS: dict[str, tuple[Kind, dict[str, Any], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize(("kind", "raw", "expected"), LEFTOVERS.values(), ids=LEFTOVERS.keys())
-def test_a_leftover(kind: Kind, raw: dict[str, Any], expected: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("kind", "raw", "expected"), TARGETS.values(), ids=TARGETS.keys())
+def test_a_cleanup_target(kind: Kind, raw: dict[str, Any], expected: dict[str, Any]) -> None:
     known = {"name": "etl-1", "uid": "u", "resource_version": "7", "job_id": "etl_1"}
-    assert kubernetes_parsing.parse_leftover(kind, raw) == kubernetes_objects.Leftover(
+    assert kubernetes_parsing.parse_cleanup_target(kind, raw) == kubernetes_objects.CleanupTarget(
         kind, **known | expected
     )
 
 
-def test_a_leftover_that_is_not_ours_has_no_job_id() -> None:
+def test_a_cleanup_target_that_is_not_ours_has_no_job_id() -> None:
     raw = {"metadata": {"name": "etl-1", "annotations": None, "labels": None}}
-    least = kubernetes_objects.Leftover(Kind.JOB, "etl-1", "", "", job_name="etl-1")
-    assert kubernetes_parsing.parse_leftover(Kind.JOB, raw) == least
+    least = kubernetes_objects.CleanupTarget(Kind.JOB, "etl-1", "", "", job_name="etl-1")
+    assert kubernetes_parsing.parse_cleanup_target(Kind.JOB, raw) == least
 
 
 # --- events -----------------------------------------------------------------------------------------

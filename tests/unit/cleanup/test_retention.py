@@ -18,7 +18,7 @@ from flinkjobs.cleanup.retention import (
     record_of,
     settled,
 )
-from flinkjobs.domain.kubernetes_objects import Kind, Leftover
+from flinkjobs.domain.kubernetes_objects import CleanupTarget, Kind
 from flinkjobs.domain.observations import JobPhase
 from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord, Status
 from flinkjobs.ports.store import Settled
@@ -27,15 +27,15 @@ from tests.support.kubernetes_objects import NOON
 POLICY = RetentionPolicy(retention=timedelta(hours=24), unharvested=timedelta(hours=168))
 SETTLED = Settled(job_id="etl_1", status=Status.RUNNING, is_settled=True)
 UNSETTLED = Settled(job_id="etl_1", status=Status.CREATED, is_settled=False)
-JOB = Leftover(Kind.JOB, "etl-1", "u", "7", job_id="etl_1", job_name="etl-1")
+JOB = CleanupTarget(Kind.JOB, "etl-1", "u", "7", job_id="etl_1", job_name="etl-1")
 
 
-def finished(hours_ago: float, phase: JobPhase = JobPhase.COMPLETE, **fields: Any) -> Leftover:
+def finished(hours_ago: float, phase: JobPhase = JobPhase.COMPLETE, **fields: Any) -> CleanupTarget:
     return structs.replace(JOB, phase=phase, over_since=NOON - timedelta(hours=hours_ago), **fields)
 
 
 @pytest.mark.parametrize(
-    ("leftover", "record", "expected"),
+    ("target", "record", "expected"),
     [
         pytest.param(finished(25), SETTLED, Next.DELETE, id="old and settled goes"),
         pytest.param(finished(25, JobPhase.FAILED), SETTLED, Next.DELETE, id="a failed one goes too"),
@@ -78,8 +78,8 @@ def finished(hours_ago: float, phase: JobPhase = JobPhase.COMPLETE, **fields: An
         pytest.param(finished(25, kind=Kind.CONFIG_MAP), None, Kept.NO_RECORD, id="a ConfigMap stays by it"),
     ],
 )
-def test_the_rule(leftover: Leftover, record: Settled | None, expected: Verdict) -> None:
-    assert judge(leftover, record, NOON, POLICY) == expected
+def test_the_rule(target: CleanupTarget, record: Settled | None, expected: Verdict) -> None:
+    assert judge(target, record, NOON, POLICY) == expected
 
 
 @pytest.mark.parametrize(

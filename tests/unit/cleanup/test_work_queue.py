@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from flinkjobs.cleanup.work_queue import Candidate, Line, Marks
-from flinkjobs.domain.kubernetes_objects import Kind, Leftover
+from flinkjobs.domain.kubernetes_objects import CleanupTarget, Kind
 from flinkjobs.domain.observations import JobPhase
 from tests.support.kubernetes_objects import NOON
 
@@ -13,7 +13,9 @@ from tests.support.kubernetes_objects import NOON
 def candidate(name: str) -> Candidate:
     """An object that ended at the hour that its name says."""
     ended = NOON + timedelta(hours=int(name))
-    return Candidate(Leftover(Kind.JOB, name, name, "1", phase=JobPhase.COMPLETE, over_since=ended), True)
+    return Candidate(
+        CleanupTarget(Kind.JOB, name, name, "1", phase=JobPhase.COMPLETE, over_since=ended), True
+    )
 
 
 def age(name: str) -> tuple[datetime, str, str]:
@@ -21,7 +23,7 @@ def age(name: str) -> tuple[datetime, str, str]:
 
 
 def names(candidates: list[Candidate]) -> str:
-    return "".join(each.leftover.name for each in candidates)
+    return "".join(each.target.name for each in candidates)
 
 
 @pytest.mark.parametrize(

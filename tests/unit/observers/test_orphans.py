@@ -13,7 +13,7 @@ from flinkjobs.cleanup.context import Cleanup
 from flinkjobs.cleanup.retention import RetentionPolicy
 from flinkjobs.cleanup.service import run
 from flinkjobs.domain.errors import KubernetesUnavailableError, StoreUnavailableError
-from flinkjobs.domain.kubernetes_objects import Kind, KubernetesJob, Leftover, Pod
+from flinkjobs.domain.kubernetes_objects import CleanupTarget, Kind, KubernetesJob, Pod
 from flinkjobs.domain.observations import JobPhase, Missing
 from flinkjobs.domain.records import JobRecord
 from flinkjobs.domain.transition import Policy, Update
@@ -165,26 +165,26 @@ def test_a_pod_of_another_job_tells_nothing() -> None:
 # --- cleanup ----------------------------------------------------------------------------------------
 
 
-class Leftovers(Alone):
+class TargetsDouble(Alone):
     """A cluster that lists these objects, for cleanup."""
 
-    def __init__(self, objects: list[Leftover], logs: Mapping[str, Log] | None = None) -> None:
+    def __init__(self, objects: list[CleanupTarget], logs: Mapping[str, Log] | None = None) -> None:
         super().__init__([succeeded()] if logs else [], logs or {})
         self.objects = objects
 
     def time(self) -> datetime:
         return NOON
 
-    def leftovers(self, kind: Kind, selector: str) -> Iterator[Leftover]:
+    def cleanup_targets(self, kind: Kind, selector: str) -> Iterator[CleanupTarget]:
         assert selector == "app=flink-python-job"
         return iter([each for each in self.objects if each.kind is kind])
 
-    def delete(self, leftover: Leftover) -> Deletion:
-        raise AssertionError(leftover)
+    def delete(self, target: CleanupTarget) -> Deletion:
+        raise AssertionError(target)
 
 
-def leftover(kind: Kind, name: str, job_id: str, *, job_uid: str = "") -> Leftover:
-    return Leftover(
+def target(kind: Kind, name: str, job_id: str, *, job_uid: str = "") -> CleanupTarget:
+    return CleanupTarget(
         kind=kind,
         name=name,
         uid=f"{kind} {name}",
@@ -197,7 +197,7 @@ def leftover(kind: Kind, name: str, job_id: str, *, job_uid: str = "") -> Leftov
     )
 
 
-def cleanup_with(cluster: Leftovers, records: Records, *, max_deletions: int) -> Cleanup:
+def cleanup_with(cluster: TargetsDouble, records: Records, *, max_deletions: int) -> Cleanup:
     policy = RetentionPolicy(retention=24 * HOUR, unharvested=168 * HOUR)
     return Cleanup(
         sync_with(cluster, records),
@@ -211,38 +211,38 @@ def cleanup_with(cluster: Leftovers, records: Records, *, max_deletions: int) ->
 
 def test_what_belongs_to_a_listed_job_takes_no_place_in_the_plan() -> None:
     """Else so many of them, the oldest of all, would keep everything younger from its turn for ever."""
-    active = Leftover(Kind.JOB, JOB, "job", "1", job_id="etl_1", job_name=JOB)
-    bound = [leftover(Kind.POD, f"pod-{number}", "etl_1", job_uid="job") for number in range(4)]
-    script = leftover(Kind.CONFIG_MAP, JOB, "etl_1")
-    of_an_earlier_one = leftover(Kind.POD, "pod-of-another", "etl_1", job_uid="earlier")
+    active = CleanupTarget(Kind.JOB, JOB, "job", "1", job_id="etl_1", job_name=JOB)
+    bound = [target(Kind.POD, f"pod-{number}", "etl_1", job_uid="job") for number in range(4)]
+    script = target(Kind.CONFIG_MAP, JOB, "etl_1")
+    of_an_earlier_one = target(Kind.POD, "pod-of-another", "etl_1", job_uid="earlier")
     records = Records([record()], settled_ids=["etl_1"])
-    cluster = Leftovers([active, *bound, script, of_an_earlier_one])
+    cluster = TargetsDouble([active, *bound, script, of_an_earlier_one])
     report = run(cleanup_with(cluster, records, max_deletions=1), dry_run=True)
     assert report["orphans"]["kept"] == {"active": 5}
     assert report["orphans"]["names"] == ["pod-of-another"]
 
 
-class Unbounded(Leftovers):
+class Unbounded(TargetsDouble):
     """Has to be told how long an answer may take, before anything is asked."""
 
-    def __init__(self, objects: list[Leftover]) -> None:
+    def __init__(self, objects: list[CleanupTarget]) -> None:
         super().__init__(objects)
         self.moments: list[float] = []
 
-    def until(self, moment: float) -> Leftovers:  # type: ignore[override] # it is not the same one any more
+    def until(self, moment: float) -> TargetsDouble:  # type: ignore[override] # it is not the same one any more
         self.moments.append(moment)
-        return Leftovers(self.objects)
+        return TargetsDouble(self.objects)
 
     def time(self) -> datetime:
         raise AssertionError("asked without a limit")
 
-    def leftovers(self, kind: Kind, selector: str) -> Iterator[Leftover]:
+    def cleanup_targets(self, kind: Kind, selector: str) -> Iterator[CleanupTarget]:
         raise AssertionError((kind, selector))
 
 
 def test_nothing_that_is_asked_outlasts_the_run_for_long() -> None:
     """The function has 150 seconds, of which the run takes 120: an answer may take ten more."""
-    cluster, records = Unbounded([leftover(Kind.JOB, JOB, "etl_1")]), Records([record()], ["etl_1"])
+    cluster, records = Unbounded([target(Kind.JOB, JOB, "etl_1")]), Records([record()], ["etl_1"])
     began = time.monotonic()
     assert run(cleanup_with(cluster, records, max_deletions=1), dry_run=True)["names"] == [JOB]
     [moment] = cluster.moments
@@ -251,7 +251,7 @@ def test_nothing_that_is_asked_outlasts_the_run_for_long() -> None:
 
 def test_what_a_lost_race_kept_from_being_written_is_looked_at_again() -> None:
     """However old the Job is: the log may hold more ids than its end."""
-    cluster = Leftovers([leftover(Kind.JOB, JOB, "etl_1")], {"pod-1": LINE})
+    cluster = TargetsDouble([target(Kind.JOB, JOB, "etl_1")], {"pod-1": LINE})
     records = Records([record()], is_contested=True)
     report = run(cleanup_with(cluster, records, max_deletions=10))
     assert (report["kept"], report["logs_saved"], report["complete"]) == ({"changed": 1}, 0, False)
@@ -259,8 +259,8 @@ def test_what_a_lost_race_kept_from_being_written_is_looked_at_again() -> None:
 
 
 def test_what_is_kept_for_want_of_the_store_is_counted_once() -> None:
-    cluster = Leftovers(
-        [leftover(Kind.JOB, JOB, f"etl_{number}") for number in range(3)], {"pod-1": "nothing to see"}
+    cluster = TargetsDouble(
+        [target(Kind.JOB, JOB, f"etl_{number}") for number in range(3)], {"pod-1": "nothing to see"}
     )
     records = Records([record(f"etl_{number}", status="LOST") for number in range(3)])
     report = run(cleanup_with(cluster, records, max_deletions=10))

@@ -21,7 +21,7 @@ from kubernetes.client import ApiClient
 from kubernetes.client.exceptions import ApiException
 
 from flinkjobs.adapters.kubernetes.auth import Access, Authorization, access
-from flinkjobs.adapters.kubernetes.parsing import parse_event, parse_job, parse_leftover, parse_pod
+from flinkjobs.adapters.kubernetes.parsing import parse_cleanup_target, parse_event, parse_job, parse_pod
 from flinkjobs.domain.errors import (
     KubernetesConflictError,
     KubernetesNotFoundError,
@@ -31,7 +31,7 @@ from flinkjobs.domain.errors import (
     KubernetesUnreadableError,
     ListExpiredError,
 )
-from flinkjobs.domain.kubernetes_objects import Event, Kind, KubernetesJob, Leftover, Pod
+from flinkjobs.domain.kubernetes_objects import CleanupTarget, Event, Kind, KubernetesJob, Pod
 from flinkjobs.domain.observations import Missing
 from flinkjobs.domain.permissions import AccessReview, Permission
 from flinkjobs.domain.submitter_log import is_unreadable
@@ -162,13 +162,13 @@ class KubernetesApi:
         except ValueError as error:
             raise KubernetesUnavailableError(f"{what}: the answer names no date") from error
 
-    def leftovers(self, kind: Kind, selector: str) -> Iterator[Leftover]:
-        return self._list(self._paths[kind], {"labelSelector": selector}, partial(parse_leftover, kind))
+    def cleanup_targets(self, kind: Kind, selector: str) -> Iterator[CleanupTarget]:
+        return self._list(self._paths[kind], {"labelSelector": selector}, partial(parse_cleanup_target, kind))
 
-    def delete(self, leftover: Leftover) -> Deletion:
-        preconditions = {"uid": leftover.uid, "resourceVersion": leftover.resource_version}
+    def delete(self, target: CleanupTarget) -> Deletion:
+        preconditions = {"uid": target.uid, "resourceVersion": target.resource_version}
         options = {"propagationPolicy": "Background", "preconditions": preconditions}
-        path = f"{self._paths[leftover.kind]}/{quote(leftover.name, safe='')}"
+        path = f"{self._paths[target.kind]}/{quote(target.name, safe='')}"
         try:
             answer = self._json("DELETE", path, body=options)
         except KubernetesNotFoundError:

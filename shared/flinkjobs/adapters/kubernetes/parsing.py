@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flinkjobs.domain.kubernetes_objects import (
+    CleanupTarget,
     Container,
     Event,
     Kind,
     KubernetesJob,
-    Leftover,
     Pod,
     Terminated,
     Waiting,
@@ -109,7 +109,7 @@ def parse_event(raw: JsonObject) -> Event:
     )
 
 
-def parse_leftover(kind: Kind, raw: JsonObject) -> Leftover:
+def parse_cleanup_target(kind: Kind, raw: JsonObject) -> CleanupTarget:
     """Reads an object for cleanup; one that cannot be read says why, and costs only itself.
 
     The items of a list name no kind: https://kubernetes.io/docs/reference/using-api/api-concepts/#collections
@@ -132,14 +132,14 @@ def parse_leftover(kind: Kind, raw: JsonObject) -> Leftover:
         }
         if kind is Kind.JOB:
             job = parse_job(raw)
-            return Leftover(**known, phase=job.phase, over_since=job.finished_at)
+            return CleanupTarget(**known, phase=job.phase, over_since=job.finished_at)
         if kind is Kind.POD:
             phase, over_since = _end_of_pod(raw.get("status") or {})
-            return Leftover(**known, phase=phase, over_since=over_since)
+            return CleanupTarget(**known, phase=phase, over_since=over_since)
         created_at = parse_time(meta.get("creationTimestamp"))
-        return Leftover(**known, phase=JobPhase.COMPLETE, over_since=created_at)
+        return CleanupTarget(**known, phase=JobPhase.COMPLETE, over_since=created_at)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        return Leftover(**known, unreadable=f"{type(error).__name__}: {error}")
+        return CleanupTarget(**known, unreadable=f"{type(error).__name__}: {error}")
 
 
 def _job_name(kind: Kind, name: str, labels: Mapping[str, str]) -> str:

@@ -20,11 +20,11 @@ from flinkjobs.domain.errors import (
     KubernetesUnavailableError,
 )
 from flinkjobs.domain.kubernetes_objects import (
+    CleanupTarget,
     Container,
     Event,
     Kind,
     KubernetesJob,
-    Leftover,
     Pod,
     Terminated,
 )
@@ -135,7 +135,7 @@ class TrueObject:
 
 
 @dataclass(slots=True)
-class LeftoverWorld:
+class CleanupWorld:
     """`flinkjobs.ports.kubernetes.KubernetesCleanupClient` on true objects.
 
     Attributes:
@@ -160,7 +160,7 @@ class LeftoverWorld:
     def time(self) -> datetime:
         return self.now
 
-    def leftovers(self, kind: Kind, selector: str) -> Iterator[Leftover]:
+    def cleanup_targets(self, kind: Kind, selector: str) -> Iterator[CleanupTarget]:
         assert selector == "app=flink-python-job"
         shown = [each for each in self.objects.values() if each.kind is kind]
         for number, each in enumerate(shown):
@@ -168,8 +168,8 @@ class LeftoverWorld:
                 raise KubernetesUnavailableError("GET jobs: the connection broke")
             yield self._shown(each)
 
-    def _shown(self, each: TrueObject) -> Leftover:
-        return Leftover(
+    def _shown(self, each: TrueObject) -> CleanupTarget:
+        return CleanupTarget(
             kind=each.kind,
             name=each.name,
             uid=each.uid,
@@ -182,7 +182,7 @@ class LeftoverWorld:
             deleting=each.deleting,
         )
 
-    def delete(self, leftover: Leftover) -> Deletion:
+    def delete(self, target: CleanupTarget) -> Deletion:
         with self._lock:
             if self.recreated:
                 self._recreate(self.recreated.pop())
@@ -193,15 +193,15 @@ class LeftoverWorld:
                 raise KubernetesRefusedError("DELETE: 403", reason="Forbidden", status=403)
             if fate == "429":
                 raise KubernetesThrottledError("DELETE: 429", retry_after_seconds=0.01)
-            there = self.objects.get((leftover.kind, leftover.name))
+            there = self.objects.get((target.kind, target.name))
             if there is None:
                 return Deletion.GONE
-            if (there.uid, str(there.version)) != (leftover.uid, leftover.resource_version):
+            if (there.uid, str(there.version)) != (target.uid, target.resource_version):
                 raise KubernetesConflictError("DELETE: 409", reason="Conflict", status=409)
             if there.is_refused:
                 raise KubernetesRefusedError("DELETE: 403: denied the request", reason="x", status=403)
             self._check(there)
-            del self.objects[leftover.kind, leftover.name]
+            del self.objects[target.kind, target.name]
             self.deleted += 1
             if fate == "lost":
                 raise KubernetesUnavailableError("DELETE: the connection broke")
