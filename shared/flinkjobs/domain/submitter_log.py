@@ -18,8 +18,8 @@ SUBMITTED_LINE: Final = "Job has been submitted with JobID"
 KEPT_BYTES: Final = 16 * 1024
 """So much of the end of a log is shown, and kept on a record that is given up."""
 
-MAX_TELLING: Final = 1500
-"""Characters of telling lines kept."""
+MAX_ERROR_CHARACTERS: Final = 1500
+"""Maximum number of characters of error lines."""
 
 UNREADABLE_LOG_PREFIXES: Final = (
     b"unable to retrieve container logs for ",
@@ -74,8 +74,8 @@ def is_unreadable(raw: bytes) -> bool:
     return raw.startswith(UNREADABLE_LOG_PREFIXES) and raw.count(b"\n") <= 1
 
 
-def telling_lines(text: str) -> str:
-    """The lines of a failed submission that name its cause, at most `MAX_TELLING` characters.
+def error_lines(text: str) -> str:
+    """Lines that name the cause of a failed submission, cut at `MAX_ERROR_CHARACTERS`.
 
     These are the line that ends the last Python traceback, and the deepest cause of the Java stack
     trace. Where neither is found, the last lines printed are all there is.
@@ -90,7 +90,7 @@ def telling_lines(text: str) -> str:
     told = [line for line in (error, cause) if line]
     if not told:
         told = [line.strip() for line in lines if not _JAVA_FRAME.match(line)][-5:]
-    return "\n".join(dict.fromkeys(told))[:MAX_TELLING]
+    return "\n".join(dict.fromkeys(told))[:MAX_ERROR_CHARACTERS]
 
 
 def tail(text: str, limit_bytes: int) -> str:

@@ -116,7 +116,9 @@ def _ids_of(outputs: Sequence[Output]) -> tuple[FoundId, ...]:
 
 
 def _telling_of(outputs: Sequence[Output]) -> str:
-    return "\n".join(output.telling for output in outputs if output.telling)[-submitter_log.MAX_TELLING :]
+    return "\n".join(output.telling for output in outputs if output.telling)[
+        -submitter_log.MAX_ERROR_CHARACTERS :
+    ]
 
 
 def _unread_of(outputs: Sequence[Output]) -> str:
@@ -124,7 +126,7 @@ def _unread_of(outputs: Sequence[Output]) -> str:
 
 
 def read_output(pod: Pod, cluster: KubernetesClient, *, skip_running: bool = False) -> Output:
-    """The ids and telling lines of one pod."""
+    """The ids and error lines of one pod."""
     container = pod.submit
     state = container.state if container else None
     if isinstance(state, Terminated) and _holds_every_id(state):
@@ -162,7 +164,7 @@ def _read_log(pod: Pod, cluster: KubernetesClient, state: Waiting | Terminated |
     if isinstance(text, Missing):
         return _without_log(state)
     ids = _found(submitter_log.job_ids(text), IdSource.LOG)
-    told = "" if ids else submitter_log.telling_lines(text)
+    told = "" if ids else submitter_log.error_lines(text)
     if not pod.is_over:
         return Output(ids=ids, telling=told, state=LogState.RUNNING)
     # Of a log that is too long, the middle was not read: no id in the rest is no evidence.
@@ -183,7 +185,7 @@ def _without_log(state: Waiting | Terminated | None) -> Output:
     size, lines = len(state.message.encode()), len(state.message.splitlines())
     is_whole = size < FALLBACK_BYTES and lines < FALLBACK_LINES
     return Output(
-        telling=submitter_log.telling_lines(state.message), state=LogState.READ if is_whole else LogState.GONE
+        telling=submitter_log.error_lines(state.message), state=LogState.READ if is_whole else LogState.GONE
     )
 
 

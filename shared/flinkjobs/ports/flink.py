@@ -28,7 +28,7 @@ class Flink(Protocol):
         """One job, asked for directly."""
 
     def failure(self, job_id: str) -> str | None:
-        """The root exception of a failed job, in telling lines."""
+        """The root exception of a failed job, as its error lines."""
 
     def history(self) -> Overview:
         """Every job the History Server knows, by id, in one request."""

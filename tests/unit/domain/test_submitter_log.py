@@ -1,4 +1,4 @@
-"""Finding Flink Job IDs and telling lines in what a submitter printed."""
+"""Finding Flink Job IDs and error lines in what a submitter printed."""
 
 import re
 import time
@@ -211,7 +211,7 @@ NOISE = [
 ]
 
 
-@pytest.mark.parametrize("read", [submitter_log.job_ids, submitter_log.telling_lines])
+@pytest.mark.parametrize("read", [submitter_log.job_ids, submitter_log.error_lines])
 @pytest.mark.parametrize("unit", NOISE)
 def test_logs_are_read_in_linear_time(unit: str, read: Callable[[str], object]) -> None:
     """Sixteen times the text takes about sixteen times as long; quadratic work takes 256 times."""
@@ -264,10 +264,10 @@ def test_an_id_behind_ten_mebibytes_of_noise_is_found() -> None:
         ),
     ],
 )
-def test_the_telling_lines_of_a_failed_submission_are_its_root_cause(
+def test_the_error_lines_of_a_failed_submission_are_its_root_cause(
     version: str, recording: str, expected: str
 ) -> None:
-    assert submitter_log.telling_lines(cli_log(version, recording)) == expected
+    assert submitter_log.error_lines(cli_log(version, recording)) == expected
 
 
 @pytest.mark.parametrize(
@@ -291,20 +291,20 @@ def test_the_telling_lines_of_a_failed_submission_are_its_root_cause(
 )
 def test_a_refusal_that_the_server_explains_is_told_in_the_servers_words(version: str, expected: str) -> None:
     for recording in ("ds_finish--fixed-job-id-2nd", "sql_insert_forever--fixed-job-id-after-end"):
-        told = submitter_log.telling_lines(cli_log(version, f"{recording}.attached"))
+        told = submitter_log.error_lines(cli_log(version, f"{recording}.attached"))
         assert told.splitlines()[-1] == expected
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_script_that_is_not_there_is_named(version: str) -> None:
-    told = submitter_log.telling_lines(cli_log(version, "no_such_script.attached"))
+    told = submitter_log.error_lines(cli_log(version, "no_such_script.attached"))
     assert told.startswith("java.nio.file.NoSuchFileException: ")
     assert told.endswith("/no_such_script.py")
 
 
 def test_without_an_exception_the_last_lines_are_told() -> None:
     text = "".join(f"line {number}\n\n" for number in range(9)) + "\tat some.java.Frame(Frame.java:1)\n"
-    assert submitter_log.telling_lines(text) == "line 4\nline 5\nline 6\nline 7\nline 8"
+    assert submitter_log.error_lines(text) == "line 4\nline 5\nline 6\nline 7\nline 8"
 
 
 def test_a_python_error_and_a_java_cause_are_both_told() -> None:
@@ -316,7 +316,7 @@ def test_a_python_error_and_a_java_cause_are_both_told() -> None:
         "Caused by: java.io.IOException: disk full\n"
         "\t... 14 more\n"
     )
-    assert submitter_log.telling_lines(text) == (
+    assert submitter_log.error_lines(text) == (
         "pyflink.util.exceptions.TableException: Failed to execute sql\njava.io.IOException: disk full"
     )
 
@@ -334,13 +334,13 @@ def test_no_stack_trace_has_no_root_cause() -> None:
     assert submitter_log.root_cause(["all is well", "1.2.3 is a version"]) is None
 
 
-def test_telling_lines_are_cut_to_their_stated_length() -> None:
-    told = submitter_log.telling_lines(f"Caused by: java.io.IOException: {'x' * 5000}\n")
-    assert len(told) == submitter_log.MAX_TELLING == 1500
+def test_error_lines_are_cut_to_their_stated_length() -> None:
+    told = submitter_log.error_lines(f"Caused by: java.io.IOException: {'x' * 5000}\n")
+    assert len(told) == submitter_log.MAX_ERROR_CHARACTERS == 1500
 
 
-def test_telling_lines_of_nothing_are_nothing() -> None:
-    assert submitter_log.telling_lines("\n  \n") == ""
+def test_error_lines_of_nothing_are_nothing() -> None:
+    assert submitter_log.error_lines("\n  \n") == ""
 
 
 @pytest.mark.parametrize(

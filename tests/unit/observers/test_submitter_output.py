@@ -281,7 +281,7 @@ def test_the_outcome_of_the_job_is_passed_on() -> None:
     assert (seen.phase, seen.ended) == (JobPhase.FAILED, failed_job.ended)
 
 
-def test_the_telling_lines_of_all_pods_are_cut_to_their_end() -> None:
+def test_the_error_lines_of_all_pods_are_cut_to_their_end() -> None:
     pods = [failed(name=str(number)) for number in range(3)]
     cluster = ClusterDouble({str(n): f"Caused by: a.b.XError: {n}{'x' * 900}end {n}\n" for n in range(3)})
     telling = observe(pods, cluster, of=job(JobPhase.FAILED)).telling

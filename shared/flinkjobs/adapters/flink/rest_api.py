@@ -19,7 +19,7 @@ import msgspec
 from flinkjobs.domain.errors import FlinkUnavailableError
 from flinkjobs.domain.flink_states import TERMINAL_STATES
 from flinkjobs.domain.observations import FlinkJob, Missing, Overview, time_of
-from flinkjobs.domain.submitter_log import telling_lines
+from flinkjobs.domain.submitter_log import error_lines
 from flinkjobs.domain.text import cut
 
 JOBS_OVERVIEW: Final = "/jobs/overview"
@@ -205,7 +205,7 @@ def parse_exceptions(status: int, body: Body) -> str | None:
     1.x has `root-exception`; 2.x only `exceptionHistory`, whose first entry is the latest.
 
     Returns:
-        The telling lines, or None where Flink names no exception.
+        The error lines, or None where Flink names no exception.
 
     Raises:
         FlinkUnavailableError: this is no answer of Flink's.
@@ -217,7 +217,7 @@ def parse_exceptions(status: int, body: Body) -> str | None:
         raise _not_flinks(status, body) from error
     entries = wire.exception_history.entries
     trace = wire.root_exception or (entries[0].stacktrace if entries else "")
-    return telling_lines(trace) or None
+    return error_lines(trace) or None
 
 
 def parse_cluster_overview(status: int, body: Body) -> tuple[str, int, int, int]:
