@@ -3,7 +3,7 @@
 import random
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from doubles.kubernetes import log_endpoint
 from doubles.kubernetes.authorization import ADMIN, ANONYMOUS, Attributes, Authorizer
@@ -42,7 +42,13 @@ from doubles.kubernetes.schema import decode
 from doubles.kubernetes.selectors import Selector, parse_selector
 from doubles.kubernetes.store import Store
 from doubles.kubernetes.tables import table
-from doubles.kubernetes.validation import apply_defaults, label_pods_of_job, validate_change, validate_new
+from doubles.kubernetes.validation import (
+    apply_defaults,
+    label_pods_of_job,
+    validate_change,
+    validate_new,
+    warnings_about,
+)
 from doubles.kubernetes.watches import Scope, Watches
 
 DEFAULT_WATCH_SECONDS = 1800
@@ -68,6 +74,8 @@ class Call:
     headers: Mapping[str, str]
     body: bytes
     target: Target
+    warnings: list[str] = field(default_factory=list)
+    """What the answer's `Warning` header says, whether the call succeeds or not."""
 
     @property
     def dry_run(self) -> bool:
@@ -101,9 +109,12 @@ class Api:
     def answer(self, call: Call) -> Answer:
         """The answer to a call; errors become Status objects."""
         try:
-            return self._answer(call)
+            answer = self._answer(call)
         except ApiError as error:
-            return error_answer(error)
+            answer = error_answer(error)
+        if call.warnings:
+            answer.headers["Warning"] = ", ".join(map(_warning, call.warnings))
+        return answer
 
     def user_of(self, headers: Mapping[str, str]) -> str:
         """Who calls.
@@ -337,12 +348,13 @@ class Api:
     def _create(self, call: Call, resource: Resource) -> Answer:
         if call.target.name or call.target.namespace is None:
             raise method_not_allowed()
-        obj, warnings = self._decode(call, resource, parse_json(call.body))
+        obj = self._decode(call, resource, parse_json(call.body))
         metadata = self._new_metadata(obj, call.target.namespace)
         obj.pop("status", None)
         apply_defaults(resource, obj)
         if causes := validate_new(resource, obj):
             raise invalid(resource, metadata.get("name", ""), causes)
+        call.warnings.extend(warnings_about(resource, obj))
         metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": stamp(self.store.now())}
         if resource is JOBS:
             metadata["generation"] = 1
@@ -354,7 +366,7 @@ class Api:
             raise already_exists(resource, metadata["name"])
         if not call.dry_run:
             obj = self.store.create(resource, obj)
-        return _written(resource, obj, warnings, 201)
+        return json_answer(with_kind(resource, obj), 201)
 
     def _new_metadata(self, obj: Obj, namespace: str) -> Obj:
         """Check and complete what a client says about a new object; what only the server says is dropped."""
@@ -375,16 +387,16 @@ class Api:
 
     def _update(self, call: Call, resource: Resource) -> Answer:
         old = self._existing(call, resource)
-        new, warnings = self._decode(call, resource, parse_json(call.body))
-        return self._change(call, resource, old, new, warnings)
+        new = self._decode(call, resource, parse_json(call.body))
+        return self._change(call, resource, old, new)
 
     def _patch(self, call: Call, resource: Resource) -> Answer:
         old = self._existing(call, resource)
         patched = apply_patch(call.content_type, clone(old), parse_json(call.body))
-        new, warnings = self._decode(call, resource, patched)
-        return self._change(call, resource, old, new, warnings)
+        new = self._decode(call, resource, patched)
+        return self._change(call, resource, old, new)
 
-    def _change(self, call: Call, resource: Resource, old: Obj, new: Obj, warnings: list[str]) -> Answer:
+    def _change(self, call: Call, resource: Resource, old: Obj, new: Obj) -> Answer:
         metadata, before = new.setdefault("metadata", {}), old["metadata"]
         name = before["name"]
         if metadata.get("name", name) != name:
@@ -414,11 +426,12 @@ class Api:
                 raise invalid(resource, name, causes)
             if resource is JOBS and new["spec"] != old["spec"]:
                 new["metadata"]["generation"] = before.get("generation", 1) + 1
+                call.warnings.extend(warnings_about(resource, new))
         stored = new if call.dry_run else (self.store.replace(resource, new) or new)
-        return _written(resource, stored, warnings, 200)
+        return json_answer(with_kind(resource, stored))
 
-    def _decode(self, call: Call, resource: Resource, value: Obj) -> tuple[Obj, list[str]]:
-        """Check the object's kind and shape; the warnings name what was dropped."""
+    def _decode(self, call: Call, resource: Resource, value: Obj) -> Obj:
+        """Check the object's kind and shape; warns of the fields it drops."""
         kind, version = value.get("kind", resource.kind), value.get("apiVersion", resource.api_version)
         if (kind, version) != (resource.kind, resource.api_version):
             raise bad_request(
@@ -437,7 +450,9 @@ class Api:
         decoded.value.pop("kind", None)
         decoded.value.pop("apiVersion", None)
         decoded.value.get("metadata", {}).pop("managedFields", None)
-        return decoded.value, problems if validation == "Warn" else []
+        if validation == "Warn":
+            call.warnings.extend(problems)
+        return decoded.value
 
     def _delete(self, call: Call, resource: Resource) -> Answer:
         obj = self._existing(call, resource)
@@ -509,13 +524,10 @@ def _selector(resource: Resource, query: Mapping[str, str]) -> Selector:
     return parse_selector(resource, query.get("labelSelector", ""), query.get("fieldSelector", ""))
 
 
-def _written(resource: Resource, obj: Obj, warnings: list[str], code: int) -> Answer:
-    answer = json_answer(with_kind(resource, obj), code)
-    if warnings:
-        answer.headers["Warning"] = ", ".join(
-            f'299 - "{text.replace(chr(34), chr(92) + chr(34))}"' for text in warnings
-        )
-    return answer
+def _warning(text: str) -> str:
+    """One value of a `Warning` header: https://www.rfc-editor.org/rfc/rfc7234#section-5.5"""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'299 - "{escaped}"'
 
 
 def admin_only(user: str) -> None:

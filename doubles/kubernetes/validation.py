@@ -161,6 +161,32 @@ def validate_change(resource: Resource, old: Obj, new: Obj) -> list[Cause]:
     return causes
 
 
+def warnings_about(resource: Resource, obj: Obj) -> Iterator[str]:
+    """What the server warns of in an object that it accepts: variables defined twice."""
+    if resource not in (JOBS, PODS):
+        return
+    spec, path = obj["spec"], "spec"
+    if resource is JOBS:
+        spec, path = spec["template"]["spec"], "spec.template.spec"
+    for group in ("initContainers", "containers"):
+        for place, container in enumerate(spec.get(group, ())):
+            for position, name in _hiding_variables(container):
+                where = f"{path}.{group}[{place}].env[{position}]"
+                yield f'{where}: hides previous definition of "{name}", which may be dropped when using apply'
+
+
+def _hiding_variables(container: Obj) -> Iterator[tuple[int, str]]:
+    """Variables of a name defined before; `A=$(A)more` is not one, because it keeps the earlier value."""
+    seen: set[str] = set()
+    for position, variable in enumerate(container.get("env", ())):
+        name, value = variable["name"], variable.get("value", "")
+        reference = f"$({name})"
+        extends = reference in value and value != reference and "valueFrom" not in variable
+        if name in seen and not extends:
+            yield position, name
+        seen.add(name)
+
+
 def _template_is_open(old: Obj, new: Obj) -> bool:
     """A suspended Job that never started may get other labels, annotations and resources for its pods."""
     if not old["spec"].get("suspend") or old.get("status", {}).get("startTime"):

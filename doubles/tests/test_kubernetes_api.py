@@ -133,6 +133,50 @@ def test_unknown_fields_by_validation_level(cluster: Cluster) -> None:
     assert "Warning" not in cluster.http.post(cluster.jobs, json=job, params=query).headers
 
 
+@pytest.mark.parametrize(
+    ("second", "hides"),
+    [
+        ({"value": "2"}, True),
+        ({}, True),
+        ({"value": "$(A)"}, True),
+        ({"valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}, True),
+        ({"value": "$(A):2"}, False),
+    ],
+)
+def test_create_variable_defined_twice_warns_where_it_hides_the_first(
+    cluster: Cluster, second: Obj, *, hides: bool
+) -> None:
+    job = spoilt(f"{CONTAINER}.env", [{"name": "A", "value": "1"}, {"name": "A", **second}])
+    answer = cluster.http.post(cluster.jobs, json=job, params={"dryRun": "All", "fieldValidation": "Ignore"})
+    assert answer.status_code == 201
+    warning = (
+        '299 - "spec.template.spec.containers[0].env[1]: hides previous definition of \\"A\\", '
+        'which may be dropped when using apply"'
+    )
+    assert answer.headers.get("Warning") == (warning if hides else None)
+
+
+def test_create_refused_as_already_there_still_warns(cluster: Cluster) -> None:
+    job = job_manifest("warned", suspend=True)
+    job["spec"]["template"]["spec"]["initContainers"] = [
+        {"name": "first", "image": "i", "env": [{"name": "A"}, {"name": "A"}]}
+    ]
+    for code in (201, 409):
+        answer = cluster.http.post(cluster.jobs, json=job)
+        assert answer.status_code == code
+        assert "spec.template.spec.initContainers[0].env[1]: hides previous" in answer.headers["Warning"]
+
+
+def test_patch_warns_only_where_it_changes_the_spec(cluster: Cluster) -> None:
+    job = spoilt(f"{CONTAINER}.env", [{"name": "A"}, {"name": "A"}])
+    job["metadata"]["name"] = "warned-again"
+    job["spec"]["suspend"] = True
+    cluster.create(cluster.jobs, job)
+    for patch, warns in (({"metadata": {"labels": {"x": "y"}}}, False), ({"spec": {"parallelism": 0}}, True)):
+        answer = cluster.http.patch(f"{cluster.jobs}/warned-again", json=patch, headers=MERGE)
+        assert ("Warning" in answer.headers) is warns
+
+
 def test_defaults_and_generated_names(cluster: Cluster) -> None:
     job = job_manifest("x")
     job["metadata"] = {"generateName": "made-"}
