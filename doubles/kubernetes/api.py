@@ -455,8 +455,10 @@ class Api:
         return decoded.value
 
     def _delete(self, call: Call, resource: Resource) -> Answer:
+        options = _delete_options(call)
+        _warn_of_orphans(call, resource, options)
         obj = self._existing(call, resource)
-        remaining = self._delete_one(call, resource, obj, _delete_options(call))
+        remaining = self._delete_one(call, resource, obj, options)
         if remaining is not None or resource is PODS:
             return json_answer(with_kind(resource, remaining or obj))
         details = {"name": call.target.name, "kind": resource.plural, "uid": obj["metadata"]["uid"]}
@@ -470,6 +472,7 @@ class Api:
         if call.target.namespace is None:
             raise method_not_allowed()
         options = _delete_options(call)
+        _warn_of_orphans(call, resource, options)
         found = list(self.store.select(resource, call.target.namespace, _selector(resource, call.query)))
         for obj in found:
             self._delete_one(call, resource, obj, options)
@@ -518,6 +521,14 @@ def _delete_options(call: Call) -> Obj:
         )
         raise ApiError(422, "Invalid", message)
     return options
+
+
+def _warn_of_orphans(call: Call, resource: Resource, options: Obj) -> None:
+    if resource is JOBS and options.get("propagationPolicy") is None:
+        call.warnings.append(
+            "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to "
+            "remove them or set propagationPolicy=Orphan to suppress this warning"
+        )
 
 
 def _selector(resource: Resource, query: Mapping[str, str]) -> Selector:

@@ -302,6 +302,29 @@ def test_what_becomes_of_the_pods(cluster: Cluster, policy: str | None, *, orpha
         until("its ConfigMap is gone", lambda: cluster.http.get(f"{cluster.maps}/{name}").status_code == 404)
 
 
+@pytest.mark.parametrize(
+    ("options", "warns"),
+    [({}, True), ({"propagationPolicy": "Orphan"}, False), ({"orphanDependents": True}, False)],
+)
+def test_delete_job_without_a_policy_warns(cluster: Cluster, options: Obj, *, warns: bool) -> None:
+    job = cluster.create(cluster.jobs, {**job_manifest(""), "metadata": {"generateName": "unasked-"}})
+    path = f"{cluster.jobs}/{job['metadata']['name']}"
+    nothing = {"labelSelector": "absent"}
+    for code, answer in (
+        (200, cluster.delete(path, **options)),
+        (404, cluster.delete(f"{cluster.jobs}/none", **options)),
+        (200, cluster.http.request("DELETE", cluster.jobs, params=nothing, json=options)),
+    ):
+        assert answer.status_code == code
+        warning = answer.headers.get("Warning", "")
+        assert warning.startswith('299 - "child pods are preserved by default when jobs are deleted') is warns
+
+
+def test_delete_config_map_without_a_policy_does_not_warn(cluster: Cluster) -> None:
+    cluster.create(cluster.maps, config_map("unasked"))
+    assert "Warning" not in cluster.delete(f"{cluster.maps}/unasked").headers
+
+
 def test_a_collection_is_deleted_by_selector(cluster: Cluster) -> None:
     for number in range(3):
         cluster.create(
