@@ -17,6 +17,7 @@ from doubles.kubernetes.errors import (
     already_exists,
     bad_request,
     conflict,
+    failed_precondition,
     forbidden,
     invalid,
     method_not_allowed,
@@ -362,8 +363,9 @@ class Api:
             obj["status"] = {}
         elif resource is PODS:
             obj["status"] = new_pod_status(obj["spec"])
-        if self.store.get(resource, key_of(obj)):
-            raise already_exists(resource, metadata["name"])
+        if old := self.store.get(resource, key_of(obj)):
+            being_deleted = "deletionTimestamp" in old["metadata"]
+            raise already_exists(resource, metadata["name"], being_deleted=being_deleted)
         if not call.dry_run:
             obj = self.store.create(resource, obj)
         return json_answer(with_kind(resource, obj), 201)
@@ -485,14 +487,14 @@ class Api:
     def _delete_one(self, call: Call, resource: Resource, obj: Obj, options: Obj) -> Obj | None:
         metadata, wanted = obj["metadata"], options.get("preconditions") or {}
         if wanted.get("uid") not in (None, metadata["uid"]):
-            raise conflict(
+            raise failed_precondition(
                 resource,
                 metadata["name"],
                 f"the UID in the precondition ({wanted['uid']}) does not match the UID in record "
                 f"({metadata['uid']}). The object might have been deleted and then recreated",
             )
         if wanted.get("resourceVersion") not in (None, metadata["resourceVersion"]):
-            raise conflict(
+            raise failed_precondition(
                 resource,
                 metadata["name"],
                 f"the ResourceVersion in the precondition ({wanted['resourceVersion']}) does not match the "

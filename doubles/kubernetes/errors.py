@@ -74,16 +74,25 @@ def not_found(resource: Resource, name: str) -> ApiError:
     )
 
 
-def already_exists(resource: Resource, name: str) -> ApiError:
-    """409 to a create."""
+def already_exists(resource: Resource, name: str, *, being_deleted: bool = False) -> ApiError:
+    """409 to a create; names the deletion if a finalizer or a grace period still holds the old object."""
     message = f'{resource.qualified} "{name}" already exists'
+    if being_deleted:
+        message = f"object is being deleted: {message}"
     return ApiError(409, "AlreadyExists", message, details=_details(resource, name))
 
 
 def conflict(resource: Resource, name: str, why: str) -> ApiError:
-    """409 to a change or a deletion whose precondition does not hold."""
+    """409 to a change whose precondition does not hold."""
     message = f'Operation cannot be fulfilled on {resource.qualified} "{name}": {why}'
     return ApiError(409, "Conflict", message, details=_details(resource, name))
+
+
+def failed_precondition(resource: Resource, name: str, why: str) -> ApiError:
+    """409 to a deletion whose precondition does not hold: names the kind in place of the resource."""
+    message = f'Operation cannot be fulfilled on {resource.qualified_kind} "{name}": {why}'
+    details = {**_details(resource, name), "kind": resource.kind}
+    return ApiError(409, "Conflict", message, details=details)
 
 
 def bad_request(message: str) -> ApiError:

@@ -279,6 +279,32 @@ def test_preconditions_of_a_deletion(cluster: Cluster) -> None:
     assert status_of(cluster.delete(path)) == (404, "NotFound")
 
 
+@pytest.mark.parametrize("precondition", ["uid", "resourceVersion"])
+def test_delete_failed_precondition_names_the_kind(cluster: Cluster, precondition: str) -> None:
+    name = f"kind-{precondition.lower()}"
+    cluster.submit(name, suspend=True)
+    cluster.create(cluster.maps, config_map(name))
+    for path, kind, group in ((cluster.jobs, "Job", "batch"), (cluster.maps, "ConfigMap", "")):
+        body = cluster.delete(f"{path}/{name}", preconditions={precondition: "1"}).json()
+        qualified = f"{kind}.{group}" if group else kind
+        assert body["message"].startswith(f'Operation cannot be fulfilled on {qualified} "{name}": the ')
+        assert body["details"] == {"name": name, "kind": kind} | ({"group": group} if group else {})
+
+
+def test_create_over_an_object_being_deleted_says_so(cluster: Cluster) -> None:
+    held = config_map("held")
+    held["metadata"]["finalizers"] = ["example.org/keep"]
+    cluster.create(cluster.maps, held)
+    plain = 'configmaps "held" already exists'
+    for message in (plain, f"object is being deleted: {plain}"):
+        answer = cluster.http.post(cluster.maps, json=config_map("held"))
+        assert status_of(answer) == (409, "AlreadyExists")
+        assert answer.json()["message"] == message
+        assert cluster.delete(f"{cluster.maps}/held").status_code == 200
+    cluster.http.patch(f"{cluster.maps}/held", json={"metadata": {"finalizers": None}}, headers=MERGE)
+    cluster.create(cluster.maps, config_map("held"))
+
+
 @pytest.mark.parametrize(
     ("policy", "orphaned"), [("Background", False), ("Foreground", False), ("Orphan", True), (None, True)]
 )
