@@ -119,7 +119,7 @@ def parse_selector(resource: Resource, labels: str, fields: str) -> Selector:
     Raises:
         ApiError: 400, as the server words it.
     """
-    return Selector(parse_labels(labels), parse_fields(resource, labels, fields))
+    return Selector(parse_labels(labels), parse_fields(resource, fields))
 
 
 def parse_labels(text: str) -> tuple[Requirement, ...]:
@@ -129,7 +129,7 @@ def parse_labels(text: str) -> tuple[Requirement, ...]:
     return tuple(_parse_requirement(term.strip()) for term in _COMMA_OUTSIDE_PARENTHESES.split(text))
 
 
-def parse_fields(resource: Resource, labels: str, text: str) -> tuple[tuple[str, bool, str], ...]:
+def parse_fields(resource: Resource, text: str) -> tuple[tuple[str, bool, str], ...]:
     """The terms of a field selector: path, whether equal, value."""
     terms = []
     for term in filter(None, text.split(",")):
@@ -138,13 +138,18 @@ def parse_fields(resource: Resource, labels: str, text: str) -> tuple[tuple[str,
             raise bad_request(f"invalid selector: '{text}'; can't understand '{term}'")
         path, operator, value = match.groups()
         if path not in FIELDS[resource]:
-            where = f"{resource.group or 'core'}/{resource.version}, Resource={resource.plural}"
-            raise bad_request(
-                f'Unable to find "{where}" that match label selector "{labels}", field selector "{text}": '
-                f'field label "{path}" not supported for {resource.kind}'
-            )
+            raise bad_request(_unknown_field(resource, path))
         terms.append((path, operator != "!=", value))
     return tuple(terms)
+
+
+def _unknown_field(resource: Resource, path: str) -> str:
+    """The API server words this kind by kind."""
+    if resource is JOBS:
+        return f'field label "{path}" not supported for Job'
+    if resource is CONFIG_MAPS:
+        return f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"'
+    return f"field label not supported: {path}"
 
 
 def field_of(obj: Obj, path: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from doubles.kubernetes.deletion import delete
 from doubles.kubernetes.errors import ApiError
-from doubles.kubernetes.objects import CONFIG_MAPS, EVENTS, JOBS, PODS, Obj, Resource, parse_stamp
+from doubles.kubernetes.objects import CONFIG_MAPS, EVENTS, JOBS, NAMESPACES, PODS, Obj, Resource, parse_stamp
 from doubles.kubernetes.selectors import Selector, field_of, parse_labels, parse_selector
 from doubles.kubernetes.store import Change, Store
 from doubles.kubernetes.watches import Scope, Watches
@@ -101,12 +101,25 @@ def test_field_selectors(resource: Resource, selector: str, obj: Obj, *, matches
 
 
 @pytest.mark.parametrize(
-    ("resource", "selector"), [(JOBS, "spec.x=1"), (JOBS, "status.phase=x"), (PODS, "nonsense")]
+    ("resource", "selector", "message"),
+    [
+        (JOBS, "spec.x=1", 'field label "spec.x" not supported for Job'),
+        (JOBS, "metadata.name=x,status.phase=x", 'field label "status.phase" not supported for Job'),
+        (PODS, "spec.x!=1", "field label not supported: spec.x"),
+        (EVENTS, "message=x", "field label not supported: message"),
+        (NAMESPACES, "x=1", "field label not supported: x"),
+        (
+            CONFIG_MAPS,
+            "data=x",
+            '"data" is not a known field selector: only "metadata.name", "metadata.namespace"',
+        ),
+        (PODS, "nonsense", "invalid selector: 'nonsense'; can't understand 'nonsense'"),
+    ],
 )
-def test_unknown_fields_are_400(resource: Resource, selector: str) -> None:
+def test_unknown_fields_are_400(resource: Resource, selector: str, message: str) -> None:
     with pytest.raises(ApiError) as caught:
         parse_selector(resource, "", selector)
-    assert caught.value.code == 400
+    assert (caught.value.code, caught.value.message) == (400, message)
 
 
 def test_field_of_an_absent_path_is_empty() -> None:
