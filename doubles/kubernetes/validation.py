@@ -7,6 +7,7 @@ Every function that validates returns the causes it found, none for a good objec
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
 
 from doubles.kubernetes.errors import Cause
 from doubles.kubernetes.objects import CONFIG_MAPS, JOBS, PODS, Obj, Resource, clone
@@ -20,7 +21,13 @@ _SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _QUALIFIED = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _LABEL_VALUE = r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?"
-_QUANTITY = r"[+-]?(\d+(\.\d*)?|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?"
+_QUANTITY = r"([+-]?(?:\d+(?:\.\d*)?|\.\d+))([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?"
+_SCALES = {
+    **{suffix: Decimal(1000) ** power for power, suffix in enumerate("num", -3)},
+    **{suffix: Decimal(1000) ** power for power, suffix in enumerate("kMGTPE", 1)},
+    **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", 1)},
+}
+"""https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/"""
 _CONFIG_KEY = r"[-._a-zA-Z0-9]+"
 _SUBDOMAIN_RULE = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "
@@ -146,6 +153,8 @@ def validate_change(resource: Resource, old: Obj, new: Obj) -> list[Cause]:
             if before != after and not (name == "template" and _template_is_open(old, new)):
                 causes.append(_invalid(f"spec.{name}", after, "field is immutable"))
         causes += _validate_counts(new["spec"])
+        if old["spec"]["template"] != new["spec"]["template"] and not causes:
+            causes += _validate_pod_spec(new["spec"]["template"]["spec"], "spec.template.spec")
     if resource is PODS and old["spec"] != new["spec"]:
         problem = "Forbidden: pod updates may not change fields other than `spec.containers[*].image`"
         causes.append(Cause("spec", problem))
@@ -325,11 +334,46 @@ def _validate_container(container: Obj, path: str, volumes: list[str]) -> Iterat
         yield Cause(f"{path}.terminationMessagePolicy", f'Unsupported value: "{policy}": {supported}')
     yield from _validate_environment(container, path)
     yield from _validate_mounts(container, path, volumes)
-    for group in ("limits", "requests"):
-        for name, quantity in container["resources"].get(group, {}).items():
-            if not re.fullmatch(_QUANTITY, quantity):
-                problem = f"quantities must match the regular expression '{_QUANTITY}'"
-                yield _invalid(f"{path}.resources.{group}[{name}]", quantity, problem)
+    yield from _validate_resources(container["resources"], f"{path}.resources")
+
+
+def _validate_resources(resources: Obj, path: str) -> Iterator[Cause]:
+    amounts: dict[str, dict[str, Decimal]] = {"limits": {}, "requests": {}}
+    for group, known in amounts.items():
+        for name, text in resources.get(group, {}).items():
+            where, amount = f"{path}.{group}[{name}]", _amount(text)
+            if amount is None:
+                yield _invalid(where, text, f"quantities must match the regular expression '{_QUANTITY}'")
+            elif amount < 0:
+                yield _invalid(where, text, "must be greater than or equal to 0")
+            else:
+                known[name] = amount
+    limits = resources.get("limits", {})
+    for name, request in amounts["requests"].items():
+        text, limit = resources["requests"][name], amounts["limits"].get(name)
+        if name not in limits and not _can_be_overcommitted(name):
+            problem = "Required value: Limit must be set for non overcommitable resources"
+            yield Cause(f"{path}.limits", problem)
+        elif limit is not None and request != limit and not _can_be_overcommitted(name):
+            yield _invalid(f"{path}.requests", text, f"must be equal to {name} limit of {limits[name]}")
+        elif limit is not None and request > limit:
+            problem = f"must be less than or equal to {name} limit of {limits[name]}"
+            yield _invalid(f"{path}.requests", text, problem)
+
+
+def _can_be_overcommitted(resource: str) -> bool:
+    """Whether its limit may exceed its request: not for huge pages and what a device plugin offers."""
+    return ("/" not in resource or "kubernetes.io/" in resource) and not resource.startswith("hugepages-")
+
+
+def _amount(quantity: str) -> Decimal | None:
+    """The number a quantity stands for; None if it is malformed."""
+    match = re.fullmatch(_QUANTITY, quantity)
+    if match is None:
+        return None
+    number, suffix = match[1], match[2] or ""
+    scale = _SCALES.get(suffix)
+    return Decimal(number + suffix) if scale is None else Decimal(number) * scale
 
 
 def _validate_environment(container: Obj, path: str) -> Iterator[Cause]:

@@ -81,6 +81,8 @@ CONTAINER = f"{POD}.containers.0"
         (f"{CONTAINER}.name", "A_B", 422, "Invalid", "a lowercase RFC 1123 label"),
         (f"{CONTAINER}.volumeMounts", [{"name": "v", "mountPath": "/v"}], 422, "Invalid", 'Not found: "v"'),
         (f"{CONTAINER}.resources", {"limits": {"cpu": "much"}}, 422, "Invalid", "quantities must match"),
+        (f"{CONTAINER}.resources", {"requests": {"cpu": "-1"}}, 422, "Invalid", "greater than or equal to 0"),
+        (f"{CONTAINER}.resources", {"requests": {"example.org/gpu": 1}}, 422, "Invalid", "Limit must be set"),
         (f"{CONTAINER}.terminationMessagePolicy", "Log", 422, "Invalid", "Unsupported value"),
         (f"{CONTAINER}.command", "true", 400, "BadRequest", "containers[0].command of type []string"),
         ("kind", "Pod", 400, "BadRequest", "does not match the expected API version"),
@@ -92,6 +94,43 @@ def test_wrong_jobs_are_refused(
     answer = cluster.http.post(cluster.jobs, json=spoilt(path, value))
     assert status_of(answer) == (code, reason)
     assert part in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("name", "request_", "limit", "problem"),
+    [
+        ("cpu", "2", "1", "must be less than or equal to cpu limit of 1"),
+        ("cpu", "1001m", "1", "must be less than or equal to cpu limit of 1"),
+        ("memory", "1Gi", "1G", "must be less than or equal to memory limit of 1G"),
+        ("memory", "1e9", "0.5G", "must be less than or equal to memory limit of 0.5G"),
+        ("example.org/device", "1", "2", "must be equal to example.org/device limit of 2"),
+        ("hugepages-2Mi", "2Mi", "4Mi", "must be equal to hugepages-2Mi limit of 4Mi"),
+        ("cpu", "1000m", "1", ""),
+        ("memory", "1E", "1e18", ""),
+        ("memory", "128Mi", "1Gi", ""),
+    ],
+)
+def test_create_request_above_its_limit_is_refused(
+    cluster: Cluster, name: str, request_: str, limit: str, problem: str
+) -> None:
+    job = spoilt(f"{CONTAINER}.resources", {"requests": {name: request_}, "limits": {name: limit}})
+    answer = cluster.http.post(cluster.jobs, json=job, params={"dryRun": "All"})
+    if not problem:
+        assert answer.status_code == 201
+        return
+    assert status_of(answer) == (422, "Invalid")
+    path = "spec.template.spec.containers[0].resources.requests"
+    assert answer.json()["message"].endswith(f'{path}: Invalid value: "{request_}": {problem}')
+
+
+def test_patch_of_requests_is_validated_too(cluster: Cluster) -> None:
+    """A suspended Job may get other resources."""
+    cluster.submit("resized", suspend=True, container={"resources": {"limits": {"cpu": "1"}}})
+    for request, code in (("2", 422), ("500m", 200)):
+        resources = {"requests": {"cpu": request}, "limits": {"cpu": "1"}}
+        job = job_manifest("resized", container={"resources": resources})
+        patch = {"spec": {"template": {"spec": job["spec"]["template"]["spec"]}}}
+        assert cluster.http.patch(f"{cluster.jobs}/resized", json=patch, headers=MERGE).status_code == code
 
 
 @pytest.mark.parametrize(
