@@ -26,6 +26,7 @@ from doubles.kubernetes.errors import (
     unsupported_media_type,
 )
 from doubles.kubernetes.objects import (
+    EVICTIONS,
     JOBS,
     NAMESPACES,
     PODS,
@@ -35,6 +36,7 @@ from doubles.kubernetes.objects import (
     key_of,
     random_suffix,
     stamp,
+    true_condition,
     with_kind,
 )
 from doubles.kubernetes.patches import apply_patch
@@ -258,6 +260,10 @@ class Api:
             if target.verb != "get":
                 raise method_not_allowed()
             return self._log(call)
+        if resource is PODS and target.subresource == "eviction":
+            if target.verb != "create":
+                raise method_not_allowed()
+            return self._evict(call)
         if target.subresource != "status" or resource not in (JOBS, PODS):
             return Answer(b"404 page not found\n", 404, "text/plain")
         if target.verb == "get":
@@ -485,26 +491,60 @@ class Api:
         )
 
     def _delete_one(self, call: Call, resource: Resource, obj: Obj, options: Obj) -> Obj | None:
-        metadata, wanted = obj["metadata"], options.get("preconditions") or {}
-        if wanted.get("uid") not in (None, metadata["uid"]):
-            raise failed_precondition(
-                resource,
-                metadata["name"],
-                f"the UID in the precondition ({wanted['uid']}) does not match the UID in record "
-                f"({metadata['uid']}). The object might have been deleted and then recreated",
-            )
-        if wanted.get("resourceVersion") not in (None, metadata["resourceVersion"]):
-            raise failed_precondition(
-                resource,
-                metadata["name"],
-                f"the ResourceVersion in the precondition ({wanted['resourceVersion']}) does not match the "
-                f"ResourceVersion in record ({metadata['resourceVersion']}). "
-                "The object might have been modified",
-            )
+        _check_preconditions(resource, obj, options)
         if call.dry_run or "All" in (options.get("dryRun") or ()):
             return None
+        if call.target.subresource == "eviction":
+            obj = self.store.modify(resource, key_of(obj), self._mark_evicted) or obj
         policy, grace = options.get("propagationPolicy"), options.get("gracePeriodSeconds")
         return delete(self.store, resource, obj, policy=policy, grace_seconds=grace)
+
+    def _evict(self, call: Call) -> Answer:
+        """Mark a pod and delete it; the double has no disruption budgets.
+
+        https://kubernetes.io/docs/concepts/scheduling-eviction/api-eviction/
+        """
+        eviction = self._decode(call, EVICTIONS, parse_json(call.body))
+        if eviction.get("metadata", {}).get("name") != call.target.name:
+            raise bad_request("name in URL does not match name in Eviction object")
+        options = _checked_options(eviction.get("deleteOptions", {}))
+        self._delete_one(call, PODS, self._existing(call, PODS), options)
+        status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+        return json_answer(status, 201)
+
+    def _mark_evicted(self, pod: Obj) -> None:
+        conditions = pod["status"].setdefault("conditions", [])
+        if true_condition(conditions, "DisruptionTarget"):
+            return
+        conditions.append(
+            {
+                "type": "DisruptionTarget",
+                "status": "True",
+                "lastProbeTime": None,
+                "lastTransitionTime": stamp(self.store.now()),
+                "reason": "EvictionByEvictionAPI",
+                "message": "Eviction API: evicting",
+            }
+        )
+
+
+def _check_preconditions(resource: Resource, obj: Obj, options: Obj) -> None:
+    metadata, wanted = obj["metadata"], options.get("preconditions") or {}
+    if wanted.get("uid") not in (None, metadata["uid"]):
+        raise failed_precondition(
+            resource,
+            metadata["name"],
+            f"the UID in the precondition ({wanted['uid']}) does not match the UID in record "
+            f"({metadata['uid']}). The object might have been deleted and then recreated",
+        )
+    if wanted.get("resourceVersion") not in (None, metadata["resourceVersion"]):
+        raise failed_precondition(
+            resource,
+            metadata["name"],
+            f"the ResourceVersion in the precondition ({wanted['resourceVersion']}) does not match the "
+            f"ResourceVersion in record ({metadata['resourceVersion']}). "
+            "The object might have been modified",
+        )
 
 
 def _delete_options(call: Call) -> Obj:
@@ -513,6 +553,11 @@ def _delete_options(call: Call) -> Obj:
         options.setdefault("propagationPolicy", policy)
     if (grace := integer(call.query, "gracePeriodSeconds")) is not None:
         options.setdefault("gracePeriodSeconds", grace)
+    return _checked_options(options)
+
+
+def _checked_options(options: Obj) -> Obj:
+    """Delete options with a policy that exists."""
     if "orphanDependents" in options and "propagationPolicy" not in options:
         options["propagationPolicy"] = "Orphan" if options["orphanDependents"] else "Background"
     policy = options.get("propagationPolicy")

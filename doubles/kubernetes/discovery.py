@@ -1,6 +1,6 @@
 """What a client asks to learn which API it talks to."""
 
-from doubles.kubernetes.objects import PODS, RESOURCES, Obj, Resource
+from doubles.kubernetes.objects import EVICTIONS, PODS, RESOURCES, Obj, Resource
 
 VERSION: Obj = {
     "major": "1",
@@ -46,6 +46,15 @@ def _documents() -> dict[str, Obj]:
     core = [resource for resource in RESOURCES if not resource.group]
     batch = [resource for resource in RESOURCES if resource.group == "batch"]
     log = {"name": "pods/log", "singularName": "", "namespaced": True, "kind": "Pod", "verbs": ["get"]}
+    eviction = {
+        "name": "pods/eviction",
+        "singularName": "",
+        "namespaced": True,
+        "group": EVICTIONS.group,
+        "version": EVICTIONS.version,
+        "kind": EVICTIONS.kind,
+        "verbs": list(EVICTIONS.verbs),
+    }
     return {
         "/version": VERSION,
         "/api": {
@@ -55,7 +64,7 @@ def _documents() -> dict[str, Obj]:
         },
         "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups},
         "/apis/batch": {"kind": "APIGroup", "apiVersion": "v1", **groups[0]},
-        "/api/v1": _resource_list("v1", [*map(_resource, core), log, _status(PODS)]),
+        "/api/v1": _resource_list("v1", [*map(_resource, core), log, eviction, _status(PODS)]),
         "/apis/batch/v1": _resource_list("batch/v1", [*map(_resource, batch), *map(_status, batch)]),
         **reviews,
         "/openapi/v3": {

@@ -22,7 +22,7 @@ from doubles.kubernetes.deletion import delete
 from doubles.kubernetes.events import EventRecorder
 from doubles.kubernetes.faults import FaultBook, Outcome, PodEffect, PodFault, job_name_of
 from doubles.kubernetes.image import Image
-from doubles.kubernetes.objects import CONFIG_MAPS, PODS, Key, Obj, key_of, pod_finished
+from doubles.kubernetes.objects import CONFIG_MAPS, PODS, Key, Obj, key_of, pod_finished, true_condition
 from doubles.kubernetes.pod_status import NODE, PodStatus
 from doubles.kubernetes.selectors import Selector
 from doubles.kubernetes.store import Change, Store
@@ -531,6 +531,9 @@ class _Worker:
         present = self._store.get(PODS, self._key)
         if present is None or present["metadata"]["uid"] != self._uid:
             return
+        disruption = true_condition(present.get("status", {}).get("conditions", ()), "DisruptionTarget")
+        if disruption is not None:  # an eviction by the API writes it
+            self._status.disrupted(disruption["reason"], disruption["message"], self._store.now())
 
         def change(pod: Obj) -> None:
             pod["status"] = self._status.value(self._store.now())

@@ -58,6 +58,8 @@ EVENTS = Resource("", "v1", "events", "event", "Event", ("ev",), _ALL, "CoreV1Ev
 NAMESPACES = Resource(
     "", "v1", "namespaces", "namespace", "Namespace", ("ns",), ("get", "list", "watch"), "V1Namespace", False
 )
+EVICTIONS = Resource("policy", "v1", "evictions", "eviction", "Eviction", (), ("create",), "V1Eviction")
+"""The body of a request to a pod's `eviction`; never stored."""
 RESOURCES = (JOBS, PODS, CONFIG_MAPS, EVENTS, NAMESPACES)
 BY_PATH = {(resource.group, resource.version, resource.plural): resource for resource in RESOURCES}
 

@@ -88,6 +88,12 @@ class Cluster:
     def delete(self, path: str, **options: Any) -> httpx.Response:
         return self.http.request("DELETE", path, json=options)
 
+    def evict(self, pod: str, **delete_options: Any) -> httpx.Response:
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
+        return self.http.post(
+            f"{self.pods}/{pod}/eviction", json={**eviction, "deleteOptions": delete_options}
+        )
+
     def job(self, name: str) -> Obj:
         return self.get(f"{self.jobs}/{name}")
 

@@ -390,6 +390,42 @@ def test_delete_config_map_without_a_policy_does_not_warn(cluster: Cluster) -> N
     assert "Warning" not in cluster.delete(f"{cluster.maps}/unasked").headers
 
 
+def test_evict_pod_deletes_it(cluster: Cluster) -> None:
+    cluster.submit("evicted")
+    name = cluster.pod_of("evicted")["metadata"]["name"]
+    assert cluster.evict(name, dryRun=["All"]).status_code == 201
+    refused = cluster.evict(name, preconditions={"uid": "other"})
+    assert (status_of(refused), refused.json()["details"]["kind"]) == ((409, "Conflict"), "Pod")
+    assert status_of(cluster.evict(name, propagationPolicy="Sideways")) == (422, "Invalid")
+    cluster.get(f"{cluster.pods}/{name}")
+    answer = cluster.evict(name)
+    expected = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+    assert (answer.status_code, answer.json()) == (201, expected)
+    until("the pod is gone", lambda: cluster.http.get(f"{cluster.pods}/{name}").status_code == 404)
+    assert status_of(cluster.evict(name)) == (404, "NotFound")
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "code", "part"),
+    [
+        ("POST", {"metadata": {"name": "other"}}, 400, "name in URL does not match name in Eviction object"),
+        ("POST", {}, 400, "name in URL does not match"),
+        ("POST", {"kind": "Pod", "metadata": {"name": "none"}}, 400, "does not match the expected API"),
+        ("GET", None, 405, "the server does not allow this method"),
+    ],
+)
+def test_evict_malformed_request_is_refused(
+    cluster: Cluster, method: str, body: Obj | None, code: int, part: str
+) -> None:
+    answer = cluster.http.request(method, f"{cluster.pods}/none/eviction", json=body)
+    assert status_of(answer)[0] == code
+    assert part in answer.json()["message"]
+
+
+def test_evict_job_is_404(cluster: Cluster) -> None:
+    assert cluster.http.post(f"{cluster.jobs}/none/eviction", json={}).status_code == 404
+
+
 def test_a_collection_is_deleted_by_selector(cluster: Cluster) -> None:
     for number in range(3):
         cluster.create(
