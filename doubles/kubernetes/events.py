@@ -1,12 +1,15 @@
 """Events: what happened to an object, for people to read. Repetitions are counted in one event."""
 
 from collections import deque
+from datetime import datetime
 
-from doubles.kubernetes.objects import EVENTS, Key, Obj, Resource, stamp
+from doubles.kubernetes.objects import EVENTS, Key, Obj, Resource, key_of, precise_stamp, stamp
 from doubles.kubernetes.store import Store
 
 TIME_TO_LIVE_SECONDS = 3600.0
 """How long the API server keeps an event."""
+SCHEDULER = "default-scheduler"
+"""Records through events.k8s.io/v1: its events have an `eventTime`, and a `series` once repeated."""
 
 
 class EventRecorder:
@@ -40,17 +43,11 @@ class EventRecorder:
     def _record(
         self, resource: Resource, obj: Obj, kind: str, reason: str, message: str, container: str
     ) -> None:
-        now = stamp(self._store.now())
+        now = self._store.now()
         identity = obj["metadata"]["uid"], reason, message, container
-
-        def repeat(event: Obj) -> None:
-            event["count"] += 1
-            event["lastTimestamp"] = now
-
         known = self._known.get(identity)
-        if known and self._store.modify(EVENTS, known, repeat):
+        if known and self._store.modify(EVENTS, known, lambda event: _repeat(event, now)):
             return
-        component = _component(resource, reason)
         involved = {
             "kind": resource.kind,
             "namespace": obj["metadata"]["namespace"],
@@ -61,34 +58,53 @@ class EventRecorder:
         }
         if container:
             involved["fieldPath"] = container
-        self._last_number = max(self._last_number + 1, int(self._store.now().timestamp() * 1e9))
-        name = f"{obj['metadata']['name']}.{self._last_number:x}"
-        source = {"component": component}
-        if component == "kubelet":
-            source["host"] = obj["spec"].get("nodeName", "")
-        event = self._store.create(
-            EVENTS,
-            {
-                "metadata": {"name": name, "namespace": obj["metadata"]["namespace"]},
-                "involvedObject": involved,
-                "reason": reason,
-                "message": message,
-                "source": source,
-                "firstTimestamp": now,
-                "lastTimestamp": now,
-                "count": 1,
-                "type": kind,
-                "eventTime": None,
-                "reportingComponent": component,
-                "reportingInstance": source.get("host", ""),
+        self._last_number = max(self._last_number + 1, int(now.timestamp() * 1e9))
+        component = _component(resource, reason)
+        event: Obj = {
+            "metadata": {
+                "name": f"{obj['metadata']['name']}.{self._last_number:x}",
+                "namespace": obj["metadata"]["namespace"],
             },
-        )
-        key = event["metadata"]["namespace"], name
+            "involvedObject": involved,
+            "reason": reason,
+            "message": message,
+            "type": kind,
+            "reportingComponent": component,
+        }
+        if component == SCHEDULER:
+            event |= {
+                "source": {},
+                "firstTimestamp": None,
+                "lastTimestamp": None,
+                "eventTime": precise_stamp(now),
+                "action": "Binding" if reason == "Scheduled" else "Scheduling",
+                "reportingInstance": f"{SCHEDULER}-local",
+            }
+        else:
+            host = obj["spec"].get("nodeName", "") if component == "kubelet" else ""
+            event |= {
+                "source": {"component": component} | ({"host": host} if host else {}),
+                "firstTimestamp": stamp(now),
+                "lastTimestamp": stamp(now),
+                "count": 1,
+                "eventTime": None,
+                "reportingInstance": host,
+            }
+        key = key_of(self._store.create(EVENTS, event))
         self._known[identity] = key
-        self._by_age.append((self._store.now().timestamp(), identity, key))
+        self._by_age.append((now.timestamp(), identity, key))
+
+
+def _repeat(event: Obj, now: datetime) -> None:
+    if event["reportingComponent"] == SCHEDULER:
+        count = event.get("series", {"count": 1})["count"] + 1
+        event["series"] = {"count": count, "lastObservedTime": precise_stamp(now)}
+    else:
+        event["count"] += 1
+        event["lastTimestamp"] = stamp(now)
 
 
 def _component(resource: Resource, reason: str) -> str:
     if resource.kind == "Job":
         return "job-controller"
-    return "default-scheduler" if reason in ("Scheduled", "FailedScheduling") else "kubelet"
+    return SCHEDULER if reason in ("Scheduled", "FailedScheduling") else "kubelet"

@@ -94,6 +94,11 @@ def stamp(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds")[:19] + "Z"
 
 
+def precise_stamp(moment: datetime) -> str:
+    """The API's time format with microseconds, of a UTC time."""
+    return moment.isoformat(timespec="microseconds")[:26] + "Z"
+
+
 def parse_stamp(text: str) -> datetime:
     """The reverse of `stamp`; fractions of a second and offsets are understood too."""
     return datetime.fromisoformat(text)

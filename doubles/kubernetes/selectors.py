@@ -157,7 +157,7 @@ def field_of(obj: Obj, path: str) -> str:
     if path == "status.successful":
         path = "status.succeeded"
     if path == "source":
-        path = "source.component"
+        path = "source.component" if obj.get("source") else "reportingComponent"
     value: Any = obj
     for part in path.split("."):
         value = value.get(part) if isinstance(value, dict) else None

@@ -186,21 +186,22 @@ def _reason(state: Obj) -> str:
 
 
 def _event_row(event: Obj, now: datetime) -> Cells:
-    def since(name: str) -> str:
-        moment = event.get(name)
+    def since(moment: str | None) -> str:
         return human_duration(now - parse_stamp(moment)) if moment else "<unknown>"
 
-    involved = event.get("involvedObject", {})
+    involved, series = event.get("involvedObject", {}), event.get("series", {})
+    first = event.get("firstTimestamp") or event.get("eventTime")
+    last = series.get("lastObservedTime") or event.get("lastTimestamp") or first
     return [
-        since("lastTimestamp"),
+        since(last),
         event.get("type", ""),
         event.get("reason", ""),
         f"{involved.get('kind', '').lower()}/{involved.get('name', '')}",
         involved.get("fieldPath", ""),
-        event.get("source", {}).get("component", ""),
+        event.get("source", {}).get("component") or event.get("reportingComponent", ""),
         event.get("message", "").strip(),
-        since("firstTimestamp"),
-        event.get("count", 1),
+        since(first),
+        series.get("count") or event.get("count") or 1,
         event["metadata"]["name"],
     ]
 

@@ -157,7 +157,6 @@ class Cluster:
         """The reasons of the events of one object, oldest first."""
         selector = f"involvedObject.kind={kind},involvedObject.name={name}"
         items = self.get(self.events, fieldSelector=selector)["items"]
-        items.sort(key=lambda one: int(one["metadata"]["resourceVersion"]))
         return [one["reason"] for one in items]
 
     def message(self, name: str, reason: str) -> str:

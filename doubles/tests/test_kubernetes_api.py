@@ -559,6 +559,19 @@ def test_a_list_as_a_table(cluster: Cluster) -> None:
     assert answer["rows"][0]["cells"][1:4] == ["0/1", "Completed", "0"]
 
 
+def test_scheduler_event_in_a_table_is_as_old_as_its_event_time(cluster: Cluster) -> None:
+    cluster.submit("seen")
+    pod = cluster.pod_of("seen")["metadata"]["name"]
+    query = {"fieldSelector": f"involvedObject.name={pod},reason=Scheduled"}
+    [row] = until(
+        "it is scheduled",
+        lambda: cluster.http.get(cluster.events, params=query, headers=TABLE).json()["rows"],
+    )
+    seen, *_, source, _, first, count, _ = row["cells"]
+    assert (source, count, seen) == ("default-scheduler", 1, first)
+    assert seen != "<unknown>"
+
+
 def official(cluster: Cluster) -> client.ApiClient:
     configuration = client.Configuration(host=cluster.double.url)
     for name in ("authorization", "BearerToken"):

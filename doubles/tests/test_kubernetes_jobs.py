@@ -12,7 +12,7 @@ from doubles.kubernetes.deletion import delete
 from doubles.kubernetes.events import EventRecorder
 from doubles.kubernetes.faults import FaultBook, PodFault
 from doubles.kubernetes.objects import CONFIG_MAPS, EVENTS, JOB_TRACKING_FINALIZER, JOBS, PODS, Obj, key_of
-from doubles.kubernetes.selectors import Selector
+from doubles.kubernetes.selectors import Selector, parse_selector
 from doubles.kubernetes.store import Store
 from doubles.kubernetes.validation import apply_defaults, label_pods_of_job
 
@@ -395,3 +395,30 @@ def test_repeated_events_are_counted_and_expire(world: World) -> None:
     world.pass_time(3601)
     recorder.expire()
     assert list(world.store.select(EVENTS, "n", Selector())) == []
+
+
+def test_scheduler_event_has_an_event_time_and_no_count(world: World) -> None:
+    world.submit()
+    world.sync()
+    recorder = EventRecorder(world.store)
+    recorder.warning(PODS, world.pods[0], "FailedScheduling", "0/1 nodes are available")
+    [event] = world.store.select(EVENTS, "n", parse_selector(EVENTS, "", "source=default-scheduler"))
+    assert event["eventTime"] == "2026-03-01T12:00:00.000000Z"
+    assert (event["firstTimestamp"], event["lastTimestamp"], event["source"]) == (None, None, {})
+    assert not {"count", "series"} & set(event)
+    world.pass_time(5)
+    recorder.warning(PODS, world.pods[0], "FailedScheduling", "0/1 nodes are available")
+    [event] = world.store.select(EVENTS, "n", parse_selector(EVENTS, "", "source=default-scheduler"))
+    assert event["eventTime"] == "2026-03-01T12:00:00.000000Z"
+    assert event["series"] == {"count": 2, "lastObservedTime": "2026-03-01T12:00:05.000000Z"}
+    assert "count" not in event
+
+
+def test_events_of_an_object_are_listed_oldest_first(world: World) -> None:
+    """In the order of their names, which end in the time: a repeated event keeps its place."""
+    job = world.submit()
+    recorder = EventRecorder(world.store)
+    for reason in ("Zeta", "Alpha", "Alpha again", "Zeta"):
+        recorder.normal(JOBS, job, reason, "text")
+        world.pass_time(1)
+    assert [reason for reason, _ in world.events()] == ["Zeta", "Alpha", "Alpha again"]

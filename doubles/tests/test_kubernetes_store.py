@@ -92,6 +92,7 @@ def test_malformed_label_selectors_are_400(selector: str) -> None:
             True,
         ),
         (EVENTS, "source=kubelet", {"source": {"component": "kubelet"}}, True),
+        (EVENTS, "source=s", {"source": {}, "reportingComponent": "s"}, True),
         (EVENTS, "involvedObject.kind=Job", {"involvedObject": {"kind": "Pod"}}, False),
     ],
 )
