@@ -1,5 +1,5 @@
 """A Kubernetes API double: real HTTP semantics over memory, and pods that run as local processes.
 
-`python -m local.kubernetes` starts it; `process.KubernetesDouble` does so from a program, and
+`python -m doubles.kubernetes` starts it; `process.KubernetesDouble` does so from a program, and
 `control.ControlClient` switches its faults.
 """

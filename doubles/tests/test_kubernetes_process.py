@@ -99,7 +99,7 @@ def test_a_killed_double_takes_its_containers_along() -> None:
                 words = (entry / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if b"local.kubernetes" in words and b"--remove" not in words and state.encode() in words:
+            if b"doubles.kubernetes" in words and b"--remove" not in words and state.encode() in words:
                 os.kill(int(entry.name), signal.SIGKILL)
         until("the container is gone", lambda: not alive(pid))
     assert not Path(state).exists()
