@@ -12,7 +12,7 @@ import heapq
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from doubles.kubernetes.deletion import FOREGROUND, ORPHAN, delete, remove_finalizer
 from doubles.kubernetes.events import EventRecorder
@@ -38,7 +38,6 @@ from doubles.kubernetes.store import Change, Store
 
 POD_NAME_PREFIX_LENGTH = 57
 """A pod's name is its Job's, cut here, a dash and five characters: 63 at most."""
-QUOTA_RETRY_SECONDS = 1.0
 SYNCS_PER_TURN = 50
 """How many objects are brought up to date before others get their turn on the event loop."""
 EXPIRY_PERIOD_SECONDS = 60.0
@@ -56,6 +55,10 @@ class Backoff:
     def delay(self, failures: int) -> float:
         """Seconds to wait after so many failures in a row."""
         return min(self.base_seconds * 2.0 ** max(failures - 1, 0), self.max_seconds)
+
+
+REFUSED_BACKOFF = Backoff(base_seconds=1.0, max_seconds=60.0)
+"""Delay before a pod that the API server refused is created again."""
 
 
 class JobController:
@@ -77,11 +80,15 @@ class JobController:
         self._backoff = backoff
         self._source = source
         self._last_failure: dict[str, datetime] = {}
+        self._refused: dict[
+            str, tuple[int, datetime]
+        ] = {}  # per Job: refusals in a row, time of the next try
         self._extra_pods: dict[str, set[str]] = {}  # per Job: pods a fault added, which decide nothing
 
     def forget(self, uid: str) -> None:
         """The Job of this uid is gone."""
         self._last_failure.pop(uid, None)
+        self._refused.pop(uid, None)
         self._extra_pods.pop(uid, None)
 
     def sync(self, key: Key) -> float | None:
@@ -292,8 +299,11 @@ class JobController:
         return self._create_pods(job, missing)
 
     def _create_pods(self, job: Obj, number: int) -> float | None:
-        metadata = job["metadata"]
+        metadata, now = job["metadata"], self._store.now()
         labels = job["spec"]["template"].get("metadata", {}).get("labels", {})
+        refusals, next_try = self._refused.get(metadata["uid"], (0, now))
+        if now < next_try:
+            return (next_try - now).total_seconds()
         if self._fault(job, "quota", labels):
             name = self._pod_name(job)
             message = (
@@ -301,7 +311,10 @@ class JobController:
                 "used: pods=0, limited: pods=0"
             )
             self._events.warning(JOBS, job, "FailedCreate", message)
-            return QUOTA_RETRY_SECONDS
+            delay = REFUSED_BACKOFF.delay(refusals + 1)
+            self._refused[metadata["uid"]] = refusals + 1, now + timedelta(seconds=delay)
+            return delay
+        self._refused.pop(metadata["uid"], None)
         if metadata["uid"] not in self._extra_pods and self._fault(job, "run-twice", labels):
             self._extra_pods[metadata["uid"]] = {self._create_pod(job)["metadata"]["uid"]}
         for _ in range(number):

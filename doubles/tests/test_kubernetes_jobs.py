@@ -326,7 +326,49 @@ def test_a_quota_allows_no_pod_until_it_is_lifted(world: World) -> None:
     assert "exceeded quota" in message
     world.faults.remove(number)
     world.sync()
+    assert world.pods == [], "the next try is a second later"
+    world.pass_time(1)
+    world.sync()
     assert len(world.pods) == 1
+
+
+def test_pod_refused_is_tried_again_ever_later(world: World) -> None:
+    number = world.faults.add(PodFault(effect="quota", times=1))
+    world.submit()
+    delays = []
+    for _ in range(9):
+        delays.append(world.sync() or 0.0)
+        assert world.sync() == delays[-1], "another sync in between is no try"
+        world.pass_time(delays[-1])
+    assert delays == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert len(world.events()) == 9
+    world.faults.remove(number)
+    world.sync()
+    assert len(world.pods) == 1
+
+
+def test_events_with_many_messages_are_combined(world: World) -> None:
+    world.faults.add(PodFault(effect="quota"))
+    world.submit()
+    for _ in range(12):
+        world.pass_time(world.sync() or 0.0)
+    events = list(world.store.select(EVENTS, "n", Selector()))
+    assert len(events) == 10
+    assert [event["count"] for event in events] == [1] * 9 + [3]
+    assert len({event["message"] for event in events}) == 10
+    combined = events[-1]
+    assert combined["message"].startswith('(combined from similar events): Error creating: pods "j-')
+    assert combined["lastTimestamp"] > combined["firstTimestamp"]
+
+
+def test_events_with_many_messages_are_counted_afresh_after_a_while(world: World) -> None:
+    job = world.submit()
+    recorder = EventRecorder(world.store)
+    for number in range(18):
+        if number == 9:
+            world.pass_time(601)
+        recorder.warning(JOBS, job, "FailedCreate", f"no {number}")
+    assert [message for _, message in world.events()] == [f"no {number}" for number in range(18)]
 
 
 def test_a_pod_can_be_run_twice_and_the_first_one_decides(world: World) -> None:
