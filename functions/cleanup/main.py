@@ -1,15 +1,19 @@
-"""HTTP entry point of cleanup: deletes the Kubernetes Jobs whose work is done and whose record is safe."""
+"""HTTP entry point of cleanup: deletes the Kubernetes Jobs whose work is done and whose record is settled."""
+
+import gc
 
 import flask
 import functions_framework
 
-from flinkjobs.entrypoints import clients
-from flinkjobs.web import server
+from flinkjobs.entrypoints.cleanup import CleanupFunction
+from flinkjobs.entrypoints.startup import settings_or_exit
+from flinkjobs.web.server import serve
 
-FUNCTION = clients.CleanupFunction(clients.settings_or_exit([]))
+FUNCTION = CleanupFunction(settings_or_exit([]))
+gc.freeze()  # what was imported stays: no collection looks through it
 
 
 @functions_framework.http
 def cleanup(request: flask.Request) -> flask.Response:
     """Answers `POST /`, `GET /health` and `GET /ready`."""
-    return server.serve(request, post=FUNCTION.post, ready=FUNCTION.ready)
+    return serve(request, post=FUNCTION.post, ready=FUNCTION.ready)

@@ -1,15 +1,19 @@
-"""HTTP entry point of jobs, the read side: the page, the records as JSON, the figures. It changes nothing."""
+"""HTTP entry point of jobs: the page, the records as JSON, the statistics. Read only."""
+
+import gc
 
 import flask
 import functions_framework
 
-from flinkjobs.entrypoints import clients
-from flinkjobs.web import server
+from flinkjobs.entrypoints.jobs import JobsFunction
+from flinkjobs.entrypoints.startup import settings_or_exit
+from flinkjobs.web.server import serve_routes
 
-FUNCTION = clients.JobsFunction(clients.settings_or_exit([]))
+FUNCTION = JobsFunction(settings_or_exit([]))
+gc.freeze()  # what was imported stays: no collection looks through it
 
 
 @functions_framework.http
 def jobs(request: flask.Request) -> flask.Response:
     """Answers the paths of `FUNCTION.routes`, `GET /health` and `GET /ready`."""
-    return server.serve_routes(request, FUNCTION.routes, ready=FUNCTION.ready, headers=FUNCTION.headers)
+    return serve_routes(request, FUNCTION.routes, ready=FUNCTION.ready, headers=FUNCTION.headers)

@@ -1,15 +1,19 @@
 """HTTP entry point of sync: one synchronisation pass over every open record."""
 
+import gc
+
 import flask
 import functions_framework
 
-from flinkjobs.entrypoints import clients
-from flinkjobs.web import server
+from flinkjobs.entrypoints.startup import settings_or_exit
+from flinkjobs.entrypoints.sync import SyncFunction
+from flinkjobs.web.server import serve
 
-FUNCTION = clients.SyncFunction(clients.settings_or_exit(["FLINK_REST_URL"]))
+FUNCTION = SyncFunction(settings_or_exit(["FLINK_REST_URL"]))
+gc.freeze()  # what was imported stays: no collection looks through it
 
 
 @functions_framework.http
 def sync(request: flask.Request) -> flask.Response:
     """Answers `POST /`, `GET /health` and `GET /ready`."""
-    return server.serve(request, post=FUNCTION.post, ready=FUNCTION.ready)
+    return serve(request, post=FUNCTION.post, ready=FUNCTION.ready)

@@ -21,7 +21,7 @@ TTL_SECONDS: Final = 20.0
 HEARTBEAT_SECONDS: Final = 5.0
 
 
-class Held:
+class ActiveLease:
     """A lease that is being kept alive."""
 
     def __init__(self, store: LeaseStore, lease: Lease) -> None:
@@ -72,13 +72,13 @@ class Held:
 
 
 @contextmanager
-def held(store: LeaseStore, name: str, *, holder: str) -> Iterator[Held | None]:
+def hold_lease(store: LeaseStore, name: str, *, holder: str) -> Iterator[ActiveLease | None]:
     """Holds the lease of this name during the block; yields None when another holds it."""
     lease = store.take_lease(name, holder=holder, ttl_seconds=TTL_SECONDS)
     if lease is None:
         yield None
         return
-    keeping = Held(store, lease)
+    keeping = ActiveLease(store, lease)
     keeping.start()
     try:
         yield keeping

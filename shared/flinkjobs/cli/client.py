@@ -13,7 +13,8 @@ from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 from flinkjobs.domain.errors import NoFunctionError, SettingsError, UnauthorizedError
-from flinkjobs.entrypoints import clients
+from flinkjobs.entrypoints.function import connect_function
+from flinkjobs.entrypoints.startup import utc_now
 from flinkjobs.jobs import service as jobs
 from flinkjobs.ports.functions import RemoteFunction
 from flinkjobs.settings.client import ClientSettings, read_client_settings
@@ -105,7 +106,7 @@ class Connection:
         secrets = self.client.webhook_secrets
         if not secrets:
             return {"Idempotency-Key": key}
-        return sign(text, message_id=key, secret=secrets[0], now=clients.utc_now())
+        return sign(text, message_id=key, secret=secrets[0], now=utc_now())
 
     def sync(self, job_ids: Sequence[str] | None = None) -> Document:
         """Runs one pass, over everything or over these records; its report."""
@@ -187,19 +188,21 @@ class Connection:
         url = self.url_of(function)
         assert url is not None  # noqa: S101 a caller's mistake
         if url not in self._remotes:
-            self._remotes[url] = clients.remote_function(url, self.client)
+            self._remotes[url] = connect_function(url, self.client)
         return self._remotes[url].call(
             method, path, query=query or {}, headers=headers or {}, body=body, telling=telling
         )
 
     def _handler(self, function: str) -> Callable[[Request], Answer]:
         if function not in self._handlers:
-            self._handlers[function] = _BUILT_BY[function](self._direct_settings(function)).post
+            self._handlers[function] = _build(function, self._direct_settings(function)).post
         return self._handlers[function]
 
     @cached_property
     def _read_side(self) -> jobs.Jobs:
-        return clients.read_side(self._direct_settings("jobs"))
+        from flinkjobs.entrypoints.jobs import build_jobs
+
+        return build_jobs(self._direct_settings("jobs"))
 
     def _direct_settings(self, function: str) -> Settings:
         """What a function needs to run here.
@@ -220,11 +223,22 @@ class Connection:
 _TELLING: Final[Mapping[str, str]] = {"submit": "job_id", "sync": "clusters", "cleanup": "dry_run"}
 """A member by which the answer to a function's work is told from that of another, or of something between."""
 
-_BUILT_BY: Final[Mapping[str, Callable[[Settings], Handler]]] = {
-    "submit": clients.SubmitFunction,
-    "sync": clients.SyncFunction,
-    "cleanup": clients.CleanupFunction,
-}
+
+def _build(function: str, settings: Settings) -> Handler:
+    """The function itself, with its libraries, for this process."""
+    match function:
+        case "submit":
+            from flinkjobs.entrypoints.submit import SubmitFunction
+
+            return SubmitFunction(settings)
+        case "sync":
+            from flinkjobs.entrypoints.sync import SyncFunction
+
+            return SyncFunction(settings)
+        case _:
+            from flinkjobs.entrypoints.cleanup import CleanupFunction
+
+            return CleanupFunction(settings)
 
 
 def _as_json(answer: Mapping[str, Any]) -> Document:

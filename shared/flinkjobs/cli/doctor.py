@@ -19,7 +19,7 @@ from flinkjobs.doctor.facts import OnlyFunctions, Refused
 from flinkjobs.doctor.findings import Finding, Verdict, first_failing, is_healthy
 from flinkjobs.doctor.probes import AllSettings, examine
 from flinkjobs.domain.errors import SettingsError
-from flinkjobs.entrypoints import clients
+from flinkjobs.entrypoints.startup import utc_now
 from flinkjobs.settings.functions import Settings, has_function_settings
 
 STYLES: Final[Mapping[Verdict, str]] = {
@@ -43,11 +43,13 @@ def doctor(context: typer.Context, json: JsonOption = False) -> None:
     none of these settings is, it asks through the functions. Exits with 0 when all is well, with 1 when
     something is not.
     """
+    from flinkjobs.entrypoints.doctor import doctor_probes
+
     session = session_of(context, is_json=json)
     out = session.out
     status = out.errors.status("asking every part of the system") if out.is_live else nullcontext()
-    with status, clients.probes() as probes:
-        seen = examine(lambda: _settings(session), probes, clients.utc_now)
+    with status, doctor_probes() as probes:
+        seen = examine(lambda: _settings(session), probes, utc_now)
     findings = judge(seen)
     healthy = is_healthy(findings)
     if out.is_json:

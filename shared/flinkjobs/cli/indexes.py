@@ -13,7 +13,6 @@ from flinkjobs.cli.output import Output, table
 from flinkjobs.cli.session import JsonOption, session_of
 from flinkjobs.domain.errors import StoreRefusedError
 from flinkjobs.domain.text import counted
-from flinkjobs.entrypoints import clients
 from flinkjobs.ports.store_admin import StoreAdmin, UnreadableDate
 
 UNREADABLE_SHOWN: Final = 100
@@ -33,9 +32,11 @@ def indexes(
     json: JsonOption = False,
 ) -> None:
     """Create missing indexes, and turn the old platform's text dates into dates. Repeating it is harmless."""
+    from flinkjobs.entrypoints.store_admin import connect_store_admin
+
     session = session_of(context, is_json=json)
     out = session.out
-    with clients.store_admin(session.connection.settings()) as admin:
+    with connect_store_admin(session.connection.settings()) as admin:
         created, refused = _create(admin, dry_run=dry_run)
         report = {"dry_run": dry_run, "created": created, **_convert(out, admin, dry_run=dry_run)}
     if out.is_json:

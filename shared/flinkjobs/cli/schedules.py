@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated, Any, Final, TypeAlias
@@ -15,7 +16,6 @@ from flinkjobs.cli.session import JsonOption, Session, session_of
 from flinkjobs.domain.cron import cron_fault
 from flinkjobs.domain.errors import BadRequestError, Fault, NotFoundError, SettingsError
 from flinkjobs.domain.schedule import Schedule, ScheduleState, State, check_schedule
-from flinkjobs.entrypoints import clients
 from flinkjobs.ports.scheduler import Schedules
 from flinkjobs.settings.schedules import OwnSchedule, ScheduleSettings
 
@@ -64,11 +64,17 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="schedules")
 
 
+def _connect(settings: ScheduleSettings) -> AbstractContextManager[Schedules]:
+    from flinkjobs.entrypoints.schedules import connect_schedules  # Google's client takes a second to import
+
+    return connect_schedules(settings)
+
+
 def list_(context: typer.Context, json: JsonOption = False) -> None:
     """Show both schedules: when they run, whether they do, and how the last attempt ended."""
     session = session_of(context, is_json=json)
     settings = session.connection.schedule_settings
-    with clients.schedules(settings) as schedules:
+    with _connect(settings) as schedules:
         found = {name: schedules.get(own.name) for name, own in settings.own.items()}
     _show(session.out, settings, found)
 
@@ -80,7 +86,7 @@ def apply(context: typer.Context, json: JsonOption = False) -> None:
     wanted = {name: _wanted(settings, own) for name, own in settings.own.items()}
     for schedule in wanted.values():
         check_schedule(schedule)
-    with clients.schedules(settings) as schedules:
+    with _connect(settings) as schedules:
         done = {name: schedules.apply(schedule).value for name, schedule in wanted.items()}
     if session.out.is_json:
         session.out.json({"schedules": done})
@@ -119,7 +125,7 @@ def set_(
     if (wrong := cron_fault(cron)) is not None:
         raise BadRequestError("nothing was changed", (Fault("/cron", wrong),))
     own = session.connection.schedule_settings.own[which]
-    with clients.schedules(session.connection.schedule_settings) as schedules:
+    with _connect(session.connection.schedule_settings) as schedules:
         before = _existing(schedules, own)
         done = schedules.apply(replace(before.schedule, cron=" ".join(cron.split())))
         after = _existing(schedules, own)
@@ -140,7 +146,7 @@ def resume(context: typer.Context, which: WhichArgument, json: JsonOption = Fals
 
 def _switch(session: Session, which: Which, state: State) -> None:
     own = session.connection.schedule_settings.own[which]
-    with clients.schedules(session.connection.schedule_settings) as schedules:
+    with _connect(session.connection.schedule_settings) as schedules:
         _existing(schedules, own)
         switch = schedules.pause if state is State.PAUSED else schedules.resume
         after = switch(own.name)
@@ -151,7 +157,7 @@ def run(context: typer.Context, which: WhichArgument, json: JsonOption = False) 
     """Send a schedule's request now, besides its usual times."""
     session = session_of(context, is_json=json)
     own = session.connection.schedule_settings.own[which]
-    with clients.schedules(session.connection.schedule_settings) as schedules:
+    with _connect(session.connection.schedule_settings) as schedules:
         _existing(schedules, own)
         schedules.run(own.name)
         after = _existing(schedules, own)

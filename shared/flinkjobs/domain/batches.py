@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-def _growing_chunks(items: Sequence[T], first: int, most: int) -> Iterator[Sequence[T]]:
+def growing_chunks(items: Sequence[T], first: int, most: int) -> Iterator[Sequence[T]]:
     """Each twice as long as the one before: the first ones are through however long the others take."""
     start, size = 0, first
     while start < len(items):
@@ -16,6 +17,14 @@ def _growing_chunks(items: Sequence[T], first: int, most: int) -> Iterator[Seque
         start, size = start + size, min(2 * size, most)
 
 
-def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Batches of this size, the last one shorter."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """As `chunks`, of items that come one by one."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

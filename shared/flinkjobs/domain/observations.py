@@ -11,8 +11,6 @@ import msgspec
 
 from flinkjobs.domain.records import IdSource, ReasonCode
 
-# --- observations ---------------------------------------------------------------------------------
-
 
 class Missing(msgspec.Struct, frozen=True):
     """The peer is there, and says that it does not know the thing asked for."""
@@ -146,6 +144,7 @@ class Submitter(msgspec.Struct, frozen=True):
     """The Kubernetes Job of a record, its pods and their output, boiled down.
 
     Attributes:
+        job_uid: of the Job, so that nothing else of its name is deleted.
         phase: by the Job's conditions, never by its pod counts.
         ended: the Job's own words when it failed, e.g. `DeadlineExceeded: …`; else None.
         ids: in the order printed, pods in the order of their creation, without repeats.
@@ -158,6 +157,7 @@ class Submitter(msgspec.Struct, frozen=True):
     """
 
     phase: JobPhase
+    job_uid: str = ""
     ended: str | None = None
     ids: tuple[FoundId, ...] = ()
     log: LogState = LogState.READ
@@ -198,3 +198,24 @@ class Observation(msgspec.Struct, frozen=True):
 
     submitter: SubmitterObservation | None = None
     flink: Mapping[str, FlinkObservation] = msgspec.field(default_factory=dict)
+
+
+KUBERNETES_UNAVAILABLE: Final = "KUBERNETES_UNAVAILABLE"
+LOG_UNREACHABLE: Final = "LOG_UNREACHABLE"
+FLINK_UNAVAILABLE: Final = "FLINK_UNAVAILABLE"
+
+
+class ObservationError(msgspec.Struct, frozen=True):
+    """A peer or a part of an answer that could not be read.
+
+    Attributes:
+        job_id: the record that it costs; None for a whole peer.
+        code: e.g. `KUBERNETES_UNAVAILABLE`.
+        message: one line.
+        cluster: the Flink cluster that is concerned.
+    """
+
+    job_id: str | None
+    code: str
+    message: str
+    cluster: str | None = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -136,6 +136,7 @@ class JobRecord(msgspec.Struct, frozen=True, gc=False):
         missing_since: earliest `missing_since` of its jobs.
         in_flight_until: until then a submission is under way that will create its Kubernetes Job; None
             once that is there.
+        fingerprint: see `flinkjobs.domain.fingerprint`.
         revision: counts the writes; every write is conditional on it being as read.
         document_id: the store's own name of the document that was read, by which it is written: a job id of
             the old platform may occur twice.
@@ -156,6 +157,7 @@ class JobRecord(msgspec.Struct, frozen=True, gc=False):
     reason: Reason | None = None
     missing_since: datetime | None = None
     in_flight_until: datetime | None = None
+    fingerprint: str | None = None
     revision: int | None = None
     document_id: DocumentId = DocumentId(None)
 
@@ -171,30 +173,6 @@ class JobRecord(msgspec.Struct, frozen=True, gc=False):
     def flink_job_ids(self) -> tuple[str, ...]:
         """All ids, in the order the CLI printed them."""
         return tuple(ref.id for ref in self.flink_jobs)
-
-
-class AtRest(NamedTuple):
-    """A record of which a pass needs to know no more unless Flink says something new.
-
-    Its submitter is done, nothing is known to be wrong with it (no `reason`, nothing missing, nothing
-    dropped), and it has one Flink job, which is confirmed, not over, and agrees with the record in state and
-    start.
-
-    Attributes:
-        start_ms: Flink's, milliseconds since 1970.
-    """
-
-    cluster: str
-    status: str
-    flink_job_id: str
-    state: str
-    start_ms: int
-
-
-class Skipped(msgspec.Struct, frozen=True):
-    """So many records at rest were passed over without being read whole."""
-
-    count: int
 
 
 class UnreadableRecord(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
+from flinkjobs.domain.fingerprint import fingerprint_of
 from flinkjobs.domain.flink_states import FINAL, STATUS_OF, TERMINAL_STATES, combine
 from flinkjobs.domain.observations import (
     FlinkJob,
@@ -29,12 +30,11 @@ from flinkjobs.domain.observations import (
     Missing,
     NoKubernetesJob,
     Observation,
-    OverviewEntry,
     Submitter,
     SubmitterObservation,
     Unreachable,
 )
-from flinkjobs.domain.records import AtRest, FlinkJobRef, IdSource, JobRecord, Reason, ReasonCode, Status
+from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord, Reason, ReasonCode, Status
 from flinkjobs.domain.text import cut
 
 MAX_MESSAGE: Final = 2000
@@ -66,20 +66,10 @@ def decide(record: JobRecord, observation: Observation, now: datetime, policy: P
     elif record.k8s_job_name is None:
         message = "the record names no Kubernetes Job and no Flink job: there is nothing to follow it by"
         after = _with_reason(after, (ReasonCode.K8S_JOB_UNKNOWN, message), now)
-    return Keep() if after == record else Update(before=record, after=after)
-
-
-def is_as_shown(rest: AtRest, entry: OverviewEntry) -> bool:
-    """Whether `decide` keeps a record at rest whose job is shown like this.
-
-    The one rule that is applied to every record in every pass: it is written for speed, and makes no values.
-    """
-    return (
-        entry.state == rest.state
-        and STATUS_OF.get(rest.state) == rest.status
-        and entry.start_ms >= rest.start_ms
-        and entry.end_ms <= 0
-    )
+    after = replace(after, fingerprint=fingerprint_of(after, observation.flink))
+    # A record without a fingerprint gets it with its next write: a rollout writes nothing by itself.
+    compared = after if record.fingerprint else replace(after, fingerprint=None)
+    return Keep() if compared == record else Update(before=record, after=after)
 
 
 # --- the submitter: which ids there are -------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -50,16 +50,13 @@ class Snapshots:
         self._missing: Counter[str] = Counter()
         self._count_lock = Lock()
 
-    def is_there(self, cluster: str, *, within_seconds: float) -> bool:
-        """Whether a cluster has answered, or could not be asked, after so long a wait at most."""
-        if cluster not in self._overviews:
-            return True  # the settings do not describe it
-        return not wait([self._overviews[cluster]], within_seconds).not_done
-
-    def entries(self, cluster: str) -> Mapping[str, OverviewEntry] | None:
-        """What a cluster shows, by id; None where it could not be asked. Waits for its answer."""
-        overview = self._overview(cluster)
-        return None if isinstance(overview, Unreachable) else overview.entries
+    def overviews(self) -> dict[str, Mapping[str, OverviewEntry] | None]:
+        """What each cluster shows, by Flink Job ID; None where it could not be asked. Waits for all answers."""
+        seen = {name: self._overview(name) for name in self._overviews}
+        return {
+            name: None if isinstance(overview, Unreachable) else overview.entries
+            for name, overview in seen.items()
+        }
 
     def _overview(self, cluster: str) -> _Seen:
         if cluster not in self._overviews:
@@ -173,7 +170,7 @@ class Snapshots:
 
 
 @contextmanager
-def taken(flinks: Mapping[str, Flink]) -> Iterator[Snapshots]:
+def take_snapshots(flinks: Mapping[str, Flink]) -> Iterator[Snapshots]:
     """Begins to ask every cluster, and has them all answered, or given up, when the block is left."""
     threads = ThreadPoolExecutor(max(1, min(len(flinks), CLUSTERS_AT_ONCE)), thread_name_prefix="overview")
     with threads:

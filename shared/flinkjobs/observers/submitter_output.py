@@ -82,6 +82,7 @@ def observe_submitter(
         trouble = diagnose(job, pods, _events(job, pods, cluster))
     return Submitter(
         phase=job.phase,
+        job_uid=job.uid,
         ended=job.ended,
         ids=ids,
         log=_worst([output.state for output in outputs]),

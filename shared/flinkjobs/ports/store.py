@@ -6,21 +6,16 @@ nothing else of what its library raises. An error is never an empty answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
 import msgspec
 
-from flinkjobs.domain.records import AtRest, JobRecord, Skipped, Status, UnreadableRecord
+from flinkjobs.domain.records import JobRecord, Status, UnreadableRecord
 from flinkjobs.domain.transition import Update
 from flinkjobs.ports.lease import LeaseStore
-
-
-def reads_all(_: AtRest) -> bool:
-    """Skips no record."""
-    return False
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -105,20 +100,24 @@ class JobStore(LeaseStore, Protocol):
     def template(self, template_id: str) -> Mapping[str, Any] | None:
         """The document of a template."""
 
+    def fingerprints(self, status: Status) -> Iterator[str]:
+        """Streams the fingerprints of the records with this status, from an index alone."""
+
     def records_to_follow(
         self,
         *,
         lost_since: datetime,
+        fingerprints: Sequence[str] = (),
         job_ids: Collection[str] | None = None,
-        skip: Callable[[AtRest], bool] = reads_all,
         run_id: str | None = None,
-    ) -> Iterator[JobRecord | UnreadableRecord | Skipped]:
-        """Streams the records a pass looks at, or only those of the given job ids.
+    ) -> Iterator[JobRecord | UnreadableRecord]:
+        """Streams the records that a pass reads whole.
 
-        What the run `run_id` itself writes meanwhile does not come again.
-
-        These are the open ones, and the LOST ones whose jobs are missing since `lost_since` or later. Those
-        at rest are offered to `skip` first; what it takes is only counted, and costs a tenth.
+        Args:
+            lost_since: LOST records are among them whose jobs are missing since then or later.
+            fingerprints: of the open records that have one, only these are among them.
+            job_ids: only these records, whatever their fingerprints.
+            run_id: what this run itself has written is not among them.
         """
 
     def apply(self, updates: Sequence[Update], *, now: datetime, run_id: str) -> Applied:

@@ -76,13 +76,13 @@ class Submit:
 
     Attributes:
         store: the records.
-        cluster: Kubernetes.
+        kubernetes: the API of the cluster.
         target_of: where a submission runs, by the name of its Flink cluster.
         clock: the time now, aware UTC.
     """
 
     store: JobStore
-    cluster: KubernetesClient
+    kubernetes: KubernetesClient
     target_of: Callable[[str], Target]
     clock: Callable[[], datetime]
 
@@ -188,9 +188,9 @@ def _create(submit: Submit, submission: Submission, record: JobRecord) -> None:
     target = submit.target_of(submission.cluster)
     manifest = job_manifest(submission, record.job_id, target)
     try:
-        job = _create_job(submit.cluster, manifest, record)
+        job = _create_job(submit.kubernetes, manifest, record)
         if isinstance(submission.script, InlineScript):
-            _create_script(submit.cluster, submission.script, record, job, target.namespace)
+            _create_script(submit.kubernetes, submission.script, record, job, target.namespace)
     except KubernetesRefusedError as error:
         message = f"Kubernetes refused the job: {error}"
         submit.store.fail_submission(
@@ -198,7 +198,7 @@ def _create(submit: Submit, submission: Submission, record: JobRecord) -> None:
         )
         raise SubmissionRefusedError(f"{record.job_id}: {message}") from error
     if not submit.store.accept(record.job_id, now=submit.clock()):
-        submit.cluster.delete_job(job.name, job.uid)
+        submit.kubernetes.delete_job(job.name, job.uid)
         raise SubmissionOvertakenError(f"{record.job_id} was given up before its Kubernetes Job was created")
     log.info("job.submitted", job_id=record.job_id, k8s_job_name=job.name, template_id=submission.template_id)
 

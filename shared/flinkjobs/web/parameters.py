@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from flinkjobs.domain.errors import BadRequestError, Fault, ForbiddenError, json_pointer, tell
+from flinkjobs.domain.errors import NAMELESS, BadRequestError, Fault, ForbiddenError, json_pointer, tell
 from flinkjobs.domain.text import cut
+from flinkjobs.web import ui
 from flinkjobs.web.messages import Answer, Request
 
 
@@ -45,8 +46,6 @@ def dry_run(request: Request) -> bool:
 
 def expect_no_parameters(request: Request) -> None:
     """Lets a request pass that has no parameter in its query."""
-    from flinkjobs.domain.errors import NAMELESS
-
     for name in request.query:
         raise _bad(f"query:{cut(name, 80) or NAMELESS}", "is not known here")
 
@@ -77,8 +76,6 @@ def page_file(request: Request) -> Answer:
     Raises:
         NotFoundError: the page has no such file.
     """
-    from flinkjobs.web import ui
-
     file = ui.file(request.path.get("name", ui.INDEX))
     etag = f'"{file.etag}"'
     headers = {**ui.HEADERS, "Content-Type": file.content_type, "ETag": etag}

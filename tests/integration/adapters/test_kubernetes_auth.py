@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import base64
-import inspect
 import json
 import os
 import ssl
@@ -18,8 +16,6 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from kubernetes.client import ApiClient
-from kubernetes.config.kube_config import KubeConfigLoader
 
 from doubles.kubernetes.tls_listener import Certificate, make_certificate, server_context
 from flinkjobs.adapters.kubernetes import auth
@@ -470,96 +466,6 @@ def test_every_other_way_does_without_google_auth(kubeconfig: Path, server: Scri
     )
     assert what_prints(program, kubeconfig) == ("", "")
     assert headers(server) == ["Bearer static-token"]
-
-
-def test_nothing_that_nobody_uses_is_imported_with_the_client(
-    kubeconfig: Path, server: ScriptedServer
-) -> None:
-    """Most of what the client imports: logins that are refused, pydantic, other ways to ask."""
-    describe_user(kubeconfig, {"token": "static-token"})
-    program = (
-        "import sys\n"
-        "from flinkjobs import bootstrap\n"
-        "settings = bootstrap.settings_or_exit(environ={\n"
-        "    'MONGODB_URI': 'mongodb://127.0.0.1', 'K8S_AUTH': 'kubeconfig', 'KUBECONFIG': sys.argv[1]})\n"
-        "bootstrap._cluster(settings).ping()\n"
-        "unused = ['oauthlib.oauth1', 'oauthlib.oauth2.rfc6749', 'requests', 'requests_oauthlib']\n"
-        "unused += ['google.auth', 'kubernetes.dynamic.client', 'kubernetes.watch.watch', 'pydantic']\n"
-        "print(*[name for name in unused if name in sys.modules])\n"
-        "import google.auth.transport.requests, requests_oauthlib, kubernetes\n"
-        "print(google.auth.transport.requests.Request.__name__, requests_oauthlib.OAuth2Session.__name__)\n"
-        "print(kubernetes.watch.Watch.__name__, *kubernetes.client.ApiResponse.model_fields)\n"
-    )
-    assert what_prints(program, kubeconfig) == (
-        "\nRequest OAuth2Session\nWatch status_code headers data raw_data\n",
-        "",
-    )
-    assert headers(server) == ["Bearer static-token"]
-
-
-def test_submit_imports_its_checks_before_what_they_need_is_spared(kubeconfig: Path) -> None:
-    """Or a submission that comes meanwhile, in another thread, would find its checks without pydantic."""
-    describe_user(kubeconfig, {"token": "static-token"})
-    program = (
-        "import sys\n"
-        "from flinkjobs import bootstrap\n"
-        "settings = bootstrap.settings_or_exit(environ={\n"
-        "    'MONGODB_URI': 'mongodb://', 'FLINK_IMAGE': 'flink:1.20',\n"
-        "    'K8S_AUTH': 'kubeconfig', 'KUBECONFIG': sys.argv[1]})\n"
-        "try:\n"
-        "    bootstrap.SubmitFunction(settings).ready()\n"
-        "except Exception as error:\n"
-        "    print(error)\n"
-        "print(*[name for name in sys.modules if name in {'flinkjobs.request', 'kubernetes'}])\n"
-    )
-    imported = "flinkjobs.submit.service.request kubernetes"
-    assert what_prints(program, kubeconfig) == (f"MONGODB_URI cannot be used: InvalidURI\n{imported}\n", "")
-
-
-def _functions_that_name(tree: ast.AST, names: set[str]) -> set[str]:
-    return {
-        function.name
-        for function in ast.walk(tree)
-        if isinstance(function, ast.FunctionDef)
-        for node in ast.walk(function)
-        if (isinstance(node, ast.Name) and node.id in names)
-        or (isinstance(node, ast.Attribute) and node.attr in names)
-    }
-
-
-def test_only_logins_that_are_refused_need_the_libraries_that_are_spared() -> None:
-    """A version of the client that needs them elsewhere is noticed here."""
-    tree = ast.parse(Path(inspect.getfile(KubeConfigLoader)).read_text(encoding="utf-8"))
-    users = _functions_that_name(tree, {"OAuth2Session", "oauthlib", "google"})
-    assert users == {"__init__", "_refresh_credentials", "_refresh_oidc"}
-    callers = _functions_that_name(tree, {"_get_google_credentials", "_refresh_oidc"})
-    assert callers == {"__init__", "_refresh_gcp_token", "_load_oid_token"}
-    assert _functions_that_name(tree, {"_refresh_gcp_token", "_load_oid_token"}) == {
-        "_load_gcp_token",
-        "_load_auth_provider_token",
-    }
-
-
-def test_no_request_of_ours_needs_the_envelope_that_is_spared() -> None:
-    """A version of the client that needs them elsewhere is noticed here."""
-    tree = ast.parse(Path(inspect.getfile(ApiClient)).read_text(encoding="utf-8"))
-    assert _functions_that_name(tree, {"ApiResponse"}) == {"response_deserialize"}
-    callers = _functions_that_name(tree, {"response_deserialize"})
-    assert callers == {"_call_with_legacy_options", "call"}
-    assert _functions_that_name(tree, callers) == {"_call_with_legacy_options"}
-    assert _functions_that_name(tree, {"SecretStr"}) == {"sanitize_for_serialization"}
-    folder = Path(inspect.getfile(ApiClient)).parent
-    modules = (*folder.glob("*.py"), *(folder.parent / "config").glob("*.py"))
-    naming = {path.name for path in modules if "pydantic" in path.read_text(encoding="utf-8")}
-    assert naming == {"api_client.py", "api_response.py"}
-    adapter = ast.parse(Path(inspect.getfile(kubernetes_client)).read_text(encoding="utf-8"))
-    attributes = [node for node in ast.walk(adapter) if isinstance(node, ast.Attribute)]
-    used = {
-        node.attr
-        for node in attributes
-        if isinstance(node.value, ast.Attribute) and node.value.attr == "_api"
-    }
-    assert used == {"call_api", "configuration", "param_serialize", "rest_client"}
 
 
 # --- which way --------------------------------------------------------------------------------------

@@ -42,7 +42,6 @@ from flinkjobs.domain.records import (
 from flinkjobs.domain.transition import Update
 from flinkjobs.ports.store import Applied, Settled, SubmitterLog
 from local.mongodb import MongoServer
-from tests.support.fresh_process import what_prints
 
 NOON = datetime(2025, 11, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(minutes=3)
@@ -1238,29 +1237,3 @@ def test_a_write_that_the_database_forbids_costs_only_its_record(
     assert applied.conflicts == {"etl_2"}
     assert dict(applied.refused) == {"etl_1": "MongoDB refused the write: Document failed validation"}
     assert [found.status for found in followed(store)] == ["RUNNING", "CREATED", "CREATED", "RUNNING"]
-
-
-# --- the driver's import ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "build", ["_store(settings).submitted_with('none')", "read_side(settings).store.ping()"]
-)
-def test_nothing_that_nobody_uses_is_imported_with_the_driver(
-    build: str, mongo_server: MongoServer, mongo_database: Database[Document]
-) -> None:
-    """Two fifths of what it imports at once. TLS is there without it, and so is the rest afterwards."""
-    program = (
-        "import sys\n"
-        "from flinkjobs import bootstrap\n"
-        "settings = bootstrap.settings_or_exit(\n"
-        "    environ={'MONGODB_URI': sys.argv[1], 'MONGODB_DATABASE': sys.argv[2]})\n"
-        f"bootstrap.{build}\n"
-        "unused = ['cryptography', 'OpenSSL', 'pymongo.asynchronous.collection']\n"
-        "print(*[name for name in unused if name in sys.modules])\n"
-        "import pymongo, pymongo.ssl_support\n"
-        "pymongo.MongoClient('mongodb://127.0.0.1/?tls=true', connect=False).close()\n"
-        "from pymongo.asynchronous.mongo_client import AsyncMongoClient\n"
-        "print(pymongo.ssl_support.HAVE_PYSSL, callable(AsyncMongoClient.start_session))\n"
-    )
-    assert what_prints(program, mongo_server.uri, mongo_database.name) == ("\nFalse True\n", "")

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any, get_args
 
 import flask
@@ -26,7 +25,7 @@ from flinkjobs.adapters.mongo import job_store
 from flinkjobs.adapters.mongo.job_store import MongoJobStore
 from flinkjobs.cleanup.context import Cleanup
 from flinkjobs.domain.naming import APP
-from flinkjobs.entrypoints.clients import CleanupFunction
+from flinkjobs.entrypoints.cleanup import CleanupFunction
 from flinkjobs.settings.functions import read_settings
 from flinkjobs.submit.manifest import job_manifest
 from flinkjobs.submit.submission import PathScript, Submission, Target
@@ -66,7 +65,7 @@ class Stage:
 
     def run(self) -> tuple[int, Document]:
         """`POST /`, through the same boundary as the deployed function."""
-        self.function._cleanup = cache(lambda: self.cleanup)
+        self.function._cleanup = self.cleanup
         with APPLICATION.test_request_context("/", method="POST", json={}):
             answer = server.serve(flask.request, post=self.function.post, ready=self.function.ready)
         return answer.status_code, answer.get_json()
@@ -126,7 +125,7 @@ def parts(
         "CLEANUP_DELETIONS_PER_SECOND": "200",
     }
     function = CleanupFunction(read_settings(settings))
-    built = function._cleanup()
+    built = function._cleanup
     assert isinstance(built.store, MongoJobStore)
     built.store.close()
     timeouts = {"timeout_ms": STORE_PATIENCE_MS, "server_selection_timeout_ms": STORE_PATIENCE_MS}

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,10 @@ from doubles.kubernetes.faults import FinishedJobs, Outcome, RequestFault
 from doubles.kubernetes.process import KubernetesDouble
 from flinkjobs.adapters.flink.client import HttpFlink, new_client
 from flinkjobs.domain.permissions import PERMISSIONS
-from flinkjobs.entrypoints import clients
+from flinkjobs.entrypoints.cleanup import CleanupFunction
+from flinkjobs.entrypoints.jobs import JobsFunction
+from flinkjobs.entrypoints.submit import SubmitFunction
+from flinkjobs.entrypoints.sync import SyncFunction
 from flinkjobs.settings.functions import read_settings
 from flinkjobs.web import server
 from local.mongodb import MongoServer
@@ -193,19 +195,19 @@ def functions(
             }
         )
 
-    submit = clients.SubmitFunction(settings("submit"))
-    sync = clients.SyncFunction(settings("sync"))
-    cleanup = clients.CleanupFunction(settings("cleanup"))
-    jobs = clients.JobsFunction(settings("jobs"))
+    submit = SubmitFunction(settings("submit"))
+    sync = SyncFunction(settings("sync"))
+    cleanup = CleanupFunction(settings("cleanup"))
+    jobs = JobsFunction(settings("jobs"))
     described = settings("sync").flink_clusters["default"]
     with new_client([described]) as client:  # in the place of their own, which nobody closes
         flinks = {"default": HttpFlink(described, client)}
-        passes = replace(sync._sync(), flinks=flinks, clock=lambda: datetime.now(UTC) + LATER)
-        sync._sync = cache(lambda: passes)
-        runs = replace(cleanup._cleanup(), sync=replace(cleanup._cleanup().sync, flinks=flinks))
-        cleanup._cleanup = cache(lambda: runs)
+        passes = replace(sync._sync, flinks=flinks, clock=lambda: datetime.now(UTC) + LATER)
+        sync._sync = passes
+        runs = replace(cleanup._cleanup, sync=replace(cleanup._cleanup.sync, flinks=flinks))
+        cleanup._cleanup = runs
         yield {"submit": submit, "sync": sync, "cleanup": cleanup, "jobs": jobs}
-    stores: list[Any] = [submit._submit().store, passes.store, runs.store, jobs._jobs().store]
+    stores: list[Any] = [submit._submit.store, passes.store, runs.store, jobs._jobs.store]
     for store in stores:
         store.close()
 

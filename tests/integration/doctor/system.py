@@ -21,7 +21,9 @@ from flinkjobs.adapters.cloud_scheduler import CloudSchedules
 from flinkjobs.cleanup import service as cleanup
 from flinkjobs.cleanup.context import Cleanup
 from flinkjobs.domain.schedule import Schedule
-from flinkjobs.entrypoints.clients import CleanupFunction, SubmitFunction, SyncFunction
+from flinkjobs.entrypoints.cleanup import CleanupFunction
+from flinkjobs.entrypoints.submit import SubmitFunction
+from flinkjobs.entrypoints.sync import SyncFunction
 from flinkjobs.settings.functions import read_settings
 from flinkjobs.sync import service as sync
 from flinkjobs.sync.service import Sync
@@ -71,14 +73,14 @@ class Functions:
         key = _key(environ)
         if key not in self._submits:
             self._submits[key] = SubmitFunction(read_settings(environ))
-            self._close_at_last(self._submits[key]._submit())
+            self._close_at_last(self._submits[key]._submit)
         return self._submits[key]
 
     def sync(self, environ: Mapping[str, str]) -> Sync:
         """What a pass works with."""
         key = _key(environ)
         if key not in self._syncs:
-            self._syncs[key] = SyncFunction(read_settings(environ))._sync()
+            self._syncs[key] = SyncFunction(read_settings(environ))._sync
             self._close_at_last(self._syncs[key])
         return self._syncs[key]
 
@@ -86,7 +88,7 @@ class Functions:
         """What a cleanup works with."""
         key = _key(environ)
         if key not in self._cleanups:
-            self._cleanups[key] = CleanupFunction(read_settings(environ))._cleanup()
+            self._cleanups[key] = CleanupFunction(read_settings(environ))._cleanup
             self._close_at_last(self._cleanups[key].sync)
         return self._cleanups[key]
 

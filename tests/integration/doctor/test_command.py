@@ -100,21 +100,6 @@ def test_as_a_process_with_nothing_but_json_on_standard_output(system: System, t
     assert "s3cret" not in done.stdout
 
 
-def test_the_libraries_are_whole_before_threads_ask_with_them() -> None:
-    """Imported by threads beside each other, `requests` was met half made now and then."""
-    program = (
-        "import sys\n"
-        "from flinkjobs import bootstrap\n"
-        "wanted = {'httpx', 'kubernetes.client', 'pymongo', 'google.cloud.scheduler_v1', 'requests'}\n"
-        "with bootstrap.probes():\n"
-        "    print(*sorted(wanted - set(sys.modules)))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=SECONDS
-    )
-    assert done.stdout == "\n"
-
-
 def test_nothing_is_changed(system: System, doctor: Doctor) -> None:
     system.kubernetes.control.add(PodFault(effect="image-pull"))
     system.submit()

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from flinkjobs.adapters.kubernetes import client as kubernetes_client
 from flinkjobs.adapters.kubernetes.client import KubernetesApi
 from flinkjobs.adapters.mongo import job_store
 from flinkjobs.adapters.mongo.job_store import MongoJobStore
-from flinkjobs.entrypoints.clients import SyncFunction
+from flinkjobs.entrypoints.sync import SyncFunction
 from flinkjobs.settings.functions import FlinkCluster, read_settings
 from flinkjobs.sync.service import Sync
 from flinkjobs.web import server
@@ -104,7 +103,7 @@ class Stage:
 
     def run_pass(self) -> Passed:
         """`POST /`, through the same boundary as the deployed function."""
-        self.function._sync = cache(lambda: self.sync)
+        self.function._sync = self.sync
         with APP.test_request_context("/", method="POST", json={}):
             answer = server.serve(flask.request, post=self.function.post, ready=self.function.ready)
         return Passed(answer.status_code, answer.get_json())
@@ -196,7 +195,7 @@ def flinks_at(
 def sync_function(settings: Mapping[str, str]) -> Iterator[tuple[SyncFunction, Sync]]:
     """The function as it is deployed, and its parts with little patience."""
     function = SyncFunction(read_settings(settings))
-    built = function._sync()
+    built = function._sync
     assert isinstance(built.store, MongoJobStore)
     built.store.close()
     store = job_store.connect(

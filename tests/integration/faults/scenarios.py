@@ -18,7 +18,7 @@ from doubles.kubernetes.faults import Fault, FinishedJobs, Outcome, PodEffect, P
 from doubles.processes import free_port
 from flinkjobs.adapters.mongo import job_store
 from flinkjobs.domain.naming import APP
-from flinkjobs.entrypoints.clients import utc_now
+from flinkjobs.entrypoints.startup import utc_now
 from local.mongodb import MongoServer
 from tests.integration.faults import records
 from tests.integration.faults.environment import PATIENCE_SECONDS, Stage, flinks_at

@@ -178,7 +178,7 @@ def desk(mongo_server: MongoServer, kubernetes_double: KubernetesDouble, traces:
         in_cluster=False,
         read_timeout_seconds=1.0,
     )
-    yield Desk(Submit(store=store, cluster=cluster, target_of=target, clock=lambda: datetime.now(UTC)))
+    yield Desk(Submit(store=store, kubernetes=cluster, target_of=target, clock=lambda: datetime.now(UTC)))
     store.close()
 
 
@@ -230,11 +230,11 @@ def test_a_job_whose_record_was_given_up_meanwhile_is_taken_back(
         traces.grow_old()
         assert synchronise(sync)["changed"] == {"FAILED": 1}
 
-    held_up: Any = _Between(desk.submit.cluster, hours_pass)
+    held_up: Any = _Between(desk.submit.kubernetes, hours_pass)
     late = Desk(
         Submit(
             store=desk.submit.store,
-            cluster=held_up,
+            kubernetes=held_up,
             target_of=desk.submit.target_of,
             clock=desk.submit.clock,
         )
@@ -267,7 +267,7 @@ def test_a_job_of_that_name_that_is_somebody_elses_is_left_alone(desk: Desk, tra
         }
         foreign.append(traces.kubernetes.create("jobs", manifest))
 
-    held_up: Any = _Between(desk.submit.cluster, somebody_is_faster)
+    held_up: Any = _Between(desk.submit.kubernetes, somebody_is_faster)
     submit = Submit(
         store=desk.submit.store, cluster=held_up, target_of=desk.submit.target_of, clock=desk.submit.clock
     )
@@ -287,7 +287,7 @@ def test_an_attached_job_whose_script_never_came_is_taken_back_by_sync(
         assert post(submit, {**INLINE, "attached": True}, KEY).status_code == 503
     [job] = traces.kubernetes.items("jobs")
     assert "activeDeadlineSeconds" not in job["spec"]
-    cluster = desk.submit.cluster
+    cluster = desk.submit.kubernetes
     until(
         lambda: (
             "FailedMount" in {event.reason for pod in cluster.pods("") for event in cluster.events(pod.name)}

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from flinkjobs.domain.errors import SettingsError, UnauthorizedError
-from flinkjobs.entrypoints import clients
+from flinkjobs.entrypoints.submit import SubmitFunction
 from flinkjobs.settings.functions import read_settings
 from flinkjobs.submit.webhook_signature import expect_signed
 from flinkjobs.web.messages import Request
@@ -175,7 +175,7 @@ def test_a_body_is_not_looked_into_before_its_signature(
 def test_nothing_is_connected_to_before_the_signature(settings: Mapping[str, str]) -> None:
     """With a kubeconfig that does not exist, only a signed request comes so far as to miss it."""
     environment = {**settings, "WEBHOOK_SECRETS": SECRETS, "KUBECONFIG": "/nowhere/kubeconfig"}
-    function = clients.SubmitFunction(read_settings(environment, required=REQUIRED))
+    function = SubmitFunction(read_settings(environment, required=REQUIRED))
     with pytest.raises(UnauthorizedError):
         function.post(Request(headers=signed(FOREIGN_KEY), query={}, body=BODY))
     with pytest.raises(SettingsError, match="K8S_AUTH"):

@@ -28,7 +28,7 @@ from flinkjobs.ports.store import Settled
 _JobDocument = Mapping[str, Any]
 _FLINK_JOB_ID: Final = re.compile(r"[0-9a-f]{32}")
 
-FOLLOWED_FIELDS: Final = (
+_FOLLOWED_FIELDS: Final = (
     "job_id",
     "status",
     "submitted_at",
@@ -45,8 +45,11 @@ FOLLOWED_FIELDS: Final = (
     "reason",
     "missing_since",
     "in_flight_until",
+    "fingerprint",
     "revision",
 )
+FOLLOWED: Final = dict.fromkeys(_FOLLOWED_FIELDS, 1)
+"""Projection of the fields that `read_record` reads."""
 
 
 # --- documents --------------------------------------------------------------------------------------
@@ -71,6 +74,7 @@ def read_record(document: _JobDocument) -> JobRecord | UnreadableRecord:
             reason=_read_reason(document.get("reason")),
             missing_since=read_time(document.get("missing_since")),
             in_flight_until=read_time(document.get("in_flight_until")),
+            fingerprint=_text_of(document, "fingerprint"),
             revision=_revision(document),
             document_id=DocumentId(document.get("_id")),
         )
@@ -235,6 +239,7 @@ _CHANGEABLE: Final[Sequence[tuple[str, Callable[[JobRecord], Any], Callable[[Job
     ("duration", attrgetter("duration"), attrgetter("duration")),
     ("reason", attrgetter("reason"), lambda record: _reason_document(record.reason)),
     ("missing_since", attrgetter("missing_since"), attrgetter("missing_since")),
+    ("fingerprint", attrgetter("fingerprint"), attrgetter("fingerprint")),
 )
 """Every field that a pass may change: its name, what tells whether it changed, and how it is written."""
 

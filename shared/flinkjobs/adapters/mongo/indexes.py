@@ -41,6 +41,9 @@ BY_TEMPLATE: Final = (
 )
 """The list of a template."""
 
+BY_FINGERPRINT: Final = (("status", ASCENDING), ("fingerprint", ASCENDING))
+"""A pass: which records are unchanged, from these keys alone; and the others, by their fingerprints."""
+
 JOB_INDEXES: Final = (
     IndexModel([("status", ASCENDING)]),
     IndexModel([("job_id", ASCENDING)], unique=True),
@@ -51,6 +54,7 @@ JOB_INDEXES: Final = (
     IndexModel(BY_TIME, name="list_by_time"),
     IndexModel(BY_STATUS, name="list_by_status"),
     IndexModel(BY_TEMPLATE, name="list_by_template"),
+    IndexModel(BY_FINGERPRINT),
     IndexModel(
         [("idempotency_key", ASCENDING)],
         unique=True,

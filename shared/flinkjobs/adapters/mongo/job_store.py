@@ -5,12 +5,10 @@ Documents of the old platform are read too: ISO strings where dates belong, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-import bson
 from msgspec.structs import replace
 from pymongo import DESCENDING, IndexModel, MongoClient, ReturnDocument
 from pymongo.collection import Collection as MongoCollection
@@ -20,18 +18,18 @@ from pymongo.errors import (
     OperationFailure,
 )
 
-from flinkjobs.adapters.mongo import unchanged_filter
 from flinkjobs.adapters.mongo.client import SERVER_SELECTION_TIMEOUT_MS, TIMEOUT_MS, new_client
 from flinkjobs.adapters.mongo.documents import (
-    FOLLOWED_FIELDS,
+    FOLLOWED,
     _conditional,
     _new_document,
     _settled,
     read_record,
 )
 from flinkjobs.adapters.mongo.errors import _DUPLICATE_KEY, _INDEX_EXISTS, _refused, translated
-from flinkjobs.adapters.mongo.indexes import JOB_INDEXES, RUNS_KEPT, UNIQUE_SUFFIX
+from flinkjobs.adapters.mongo.indexes import BY_FINGERPRINT, JOB_INDEXES, RUNS_KEPT, UNIQUE_SUFFIX
 from flinkjobs.adapters.mongo.lease_store import _LONG_AGO, _from_now, _without_journal
+from flinkjobs.domain.batches import chunks
 from flinkjobs.domain.errors import (
     DuplicateJobIdError,
     InFlightError,
@@ -39,19 +37,20 @@ from flinkjobs.domain.errors import (
 )
 from flinkjobs.domain.flink_states import FINAL, OPEN
 from flinkjobs.domain.records import (
-    AtRest,
     JobRecord,
     ReasonCode,
-    Skipped,
     Status,
     UnreadableRecord,
 )
 from flinkjobs.domain.transition import Update
 from flinkjobs.ports.lease import Lease
-from flinkjobs.ports.store import Applied, Settled, Submitted, SubmitterLog, reads_all
+from flinkjobs.ports.store import Applied, Settled, Submitted, SubmitterLog
 
 RECORDS_PER_BATCH: Final = 1_000
-"""So many are worked on while MongoDB looks for the next ones."""
+"""Maximum number of records in one answer of MongoDB."""
+
+KEYS_PER_BATCH: Final = 50_000
+"""Maximum number of fingerprints in one answer of MongoDB, about 5 MB."""
 
 
 class MongoJobStore:
@@ -110,33 +109,34 @@ class MongoJobStore:
         with translated():
             return self._templates.find_one({"template_id": template_id}, {"_id": 0})
 
+    def fingerprints(self, status: Status) -> Iterator[str]:
+        query = {"status": status.value, "fingerprint": {"$gt": ""}}
+        keys = {"_id": 0, "fingerprint": 1}
+        with translated():
+            for document in self._jobs.find(query, keys, hint=BY_FINGERPRINT, batch_size=KEYS_PER_BATCH):
+                yield document["fingerprint"]
+
     def records_to_follow(
         self,
         *,
         lost_since: datetime,
+        fingerprints: Sequence[str] = (),
         job_ids: Collection[str] | None = None,
-        skip: Callable[[AtRest], bool] = reads_all,
         run_id: str | None = None,
-    ) -> Iterator[JobRecord | UnreadableRecord | Skipped]:
-        query: dict[str, Any] = {
-            "status": {"$in": sorted({*OPEN, Status.LOST})},
-            "$or": [{"status": {"$ne": Status.LOST.value}}, {"missing_since": {"$gte": lost_since}}],
-        }
+    ) -> Iterator[JobRecord | UnreadableRecord]:
+        is_open = {"status": {"$in": sorted(OPEN)}}
+        lost = {"status": Status.LOST.value, "missing_since": {"$gte": lost_since}}
         if job_ids is not None:
-            query["job_id"] = {"$in": sorted(job_ids)}
-        if run_id is not None:  # a new status moves a record along in the index that is being read
-            query["synced_by"] = {"$ne": run_id}
-        with translated(), ThreadPoolExecutor(1, thread_name_prefix="records") as thread:
-            batches: Iterator[Any] = self._jobs.find_raw_batches(
-                query, dict.fromkeys(FOLLOWED_FIELDS, 1), batch_size=RECORDS_PER_BATCH
-            )
-            upcoming = thread.submit(next, batches, b"")
-            while batch := upcoming.result():
-                upcoming = thread.submit(next, batches, b"")  # while this one is worked on
-                wanted, skipped = unchanged_filter.sift(batch, skip)
-                if skipped:
-                    yield Skipped(skipped)
-                yield from map(read_record, bson.decode_all(wanted, self._jobs.codec_options))
+            queries = [{"job_id": {"$in": sorted(job_ids)}, "$or": [is_open, lost]}]
+        else:
+            groups = ({"fingerprint": {"$in": group}} for group in chunks(fingerprints, RECORDS_PER_BATCH))
+            queries = [lost, *(is_open | group for group in ({"fingerprint": None}, *groups))]
+        # Its own write may move a record to where the run reads later.
+        others = {} if run_id is None else {"synced_by": {"$ne": run_id}}
+        with translated():
+            for query in queries:
+                found = self._jobs.find(query | others, FOLLOWED, batch_size=RECORDS_PER_BATCH)
+                yield from map(read_record, found)
 
     def apply(self, updates: Sequence[Update], *, now: datetime, run_id: str) -> Applied:
         if not updates:

@@ -1,0 +1,105 @@
+"""The fingerprint of a record: tells an unchanged record by one string, without reading it whole.
+
+A fingerprint is `cluster|Flink Job ID|state|start`, with Flink's raw state and its start time in milliseconds
+since 1970, as Flink showed them when the record was last written. A record has one while it is at rest:
+its submitter is done, and its one job is confirmed, open and not missing, without a reason. As long as
+the overview of its cluster shows the same, `decide` would keep the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from flinkjobs.domain.flink_states import OPEN, STATUS_OF, TERMINAL_STATES
+from flinkjobs.domain.observations import FlinkJob, FlinkObservation, OverviewEntry
+from flinkjobs.domain.records import JobRecord, Status
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """Records at rest, compared with what their clusters show.
+
+    Attributes:
+        unchanged: how many.
+        changed: the fingerprints of the others.
+    """
+
+    unchanged: int
+    changed: tuple[str, ...]
+
+
+def fingerprint(cluster: str, flink_job_id: str, state: str, start_ms: int) -> str:
+    """The string that a record and an overview are compared by."""
+    return f"{cluster}|{flink_job_id}|{state}|{start_ms}"
+
+
+def fingerprint_of(record: JobRecord, flink: Mapping[str, FlinkObservation]) -> str | None:
+    """The fingerprint to be stored with a record; None while it is not at rest.
+
+    Args:
+        record: as it is after `decide`.
+        flink: what was observed, by Flink Job ID. A job that was not observed leaves the fingerprint as it is.
+    """
+    if not _is_at_rest(record):
+        return None
+    [ref] = record.flink_jobs
+    job = flink.get(ref.id)
+    if not isinstance(job, FlinkJob):
+        return record.fingerprint
+    start_ms = (job.start_time - _EPOCH) // _MILLISECOND if job.start_time else 0
+    return fingerprint(record.cluster, ref.id, job.state, start_ms)
+
+
+def _is_at_rest(record: JobRecord) -> bool:
+    if record.status not in OPEN or not record.submitter_done or record.reason or len(record.flink_jobs) != 1:
+        return False
+    [ref] = record.flink_jobs
+    return (
+        ref.confirmed
+        and ref.state in STATUS_OF
+        and ref.state not in TERMINAL_STATES
+        and ref.state == record.flink_state
+        and ref.missing_since is None
+    )
+
+
+def detect_changes(
+    stored: Mapping[Status, Collection[str]],
+    overviews: Mapping[str, Mapping[str, OverviewEntry] | None],
+) -> Changes:
+    """Which records at rest have to be read whole.
+
+    Args:
+        stored: the fingerprints of the records, by their status.
+        overviews: by cluster, then by Flink Job ID; None for a cluster that could not be asked, of which
+            every record counts as unchanged, as of a cluster that the settings do not describe.
+    """
+    shown = _shown(overviews)
+    unchanged, changed = 0, []
+    for status, fingerprints in stored.items():
+        for each in fingerprints:
+            if each in shown[status] or overviews.get(each.rsplit("|", 3)[0]) is None:
+                unchanged += 1
+            else:
+                changed.append(each)
+    return Changes(unchanged, tuple(changed))
+
+
+def _shown(overviews: Mapping[str, Mapping[str, OverviewEntry] | None]) -> Mapping[Status, Collection[str]]:
+    """The fingerprints of all jobs, by each status with which they leave a record unchanged.
+
+    The status is compared too: a version of sync that knows no fingerprint may have written the record since.
+    """
+    shown: dict[Status, set[str]] = {status: set() for status in OPEN}
+    for cluster, entries in overviews.items():
+        for flink_job_id, entry in (entries or {}).items():
+            status = STATUS_OF.get(entry.state)
+            if status in OPEN:
+                shown[status].add(fingerprint(cluster, flink_job_id, entry.state, max(entry.start_ms, 0)))
+    return shown

@@ -1,0 +1,47 @@
+"""Composition root of the cleanup function."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import cached_property
+
+from flinkjobs.cleanup import service
+from flinkjobs.cleanup.context import Cleanup
+from flinkjobs.cleanup.retention import RetentionPolicy
+from flinkjobs.entrypoints.clients import connect_kubernetes
+from flinkjobs.entrypoints.sync import build_sync
+from flinkjobs.settings.functions import Settings
+from flinkjobs.web import parameters
+from flinkjobs.web.messages import Answer, Request
+
+
+class CleanupFunction:
+    """The cleanup function: `POST /` deletes finished Kubernetes Jobs."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @cached_property
+    def _cleanup(self) -> Cleanup:
+        settings = self._settings
+        cluster = connect_kubernetes(settings)  # sends nothing: if it fails, nothing is left open
+        return Cleanup(
+            sync=build_sync(settings),
+            cluster=cluster,
+            policy=RetentionPolicy(
+                retention=timedelta(hours=settings.cleanup_retention_hours),
+                unharvested=timedelta(hours=settings.cleanup_unharvested_hours),
+            ),
+            max_deletions=settings.cleanup_max_deletions,
+            deletions_per_second=settings.cleanup_deletions_per_second,
+            budget_seconds=settings.sync_budget_seconds,
+        )
+
+    def post(self, request: Request) -> Answer:
+        """Deletes what may go; with `dry_run`, in the query or the body, only reports what would go."""
+        return Answer(service.run(self._cleanup, dry_run=parameters.dry_run(request)))
+
+    def ready(self) -> None:
+        """Asks MongoDB and Kubernetes whether they answer."""
+        self._cleanup.store.ping()
+        self._cleanup.cluster.ping()

@@ -1,0 +1,45 @@
+"""Composition root of `flinkjobs doctor`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+
+from flinkjobs.adapters.flink.client import HttpFlink, new_client
+from flinkjobs.adapters.mongo.probe import connect_to_probe
+from flinkjobs.doctor.probes import Probes
+from flinkjobs.entrypoints.clients import connect_kubernetes
+from flinkjobs.entrypoints.function import connect_function
+from flinkjobs.entrypoints.schedules import connect_schedules
+from flinkjobs.ports.flink import FlinkProbe
+from flinkjobs.ports.functions import RemoteFunction
+from flinkjobs.ports.store_admin import StoreProbe
+from flinkjobs.settings.client import ClientSettings
+from flinkjobs.settings.functions import Settings
+
+
+@contextmanager
+def doctor_probes() -> Iterator[Probes]:
+    """The clients that doctor probes with; all that were opened are closed after the block."""
+    with ExitStack() as opened:
+
+        def store(settings: Settings) -> StoreProbe:
+            probe = connect_to_probe(settings.mongodb_uri, settings.mongodb_database)
+            return opened.enter_context(closing(probe))
+
+        def flinks(settings: Settings) -> Mapping[str, FlinkProbe]:
+            client = opened.enter_context(new_client(settings.flink_clusters.values()))
+            return {name: HttpFlink(cluster, client) for name, cluster in settings.flink_clusters.items()}
+
+        def function(url: str, settings: ClientSettings) -> RemoteFunction:
+            called = connect_function(url, settings)
+            opened.callback(called.close)
+            return called
+
+        yield Probes(
+            store=store,
+            cluster=lambda settings: opened.enter_context(closing(connect_kubernetes(settings))),
+            flinks=flinks,
+            function=function,
+            schedules=lambda settings: opened.enter_context(connect_schedules(settings)),
+        )

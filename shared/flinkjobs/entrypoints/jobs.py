@@ -1,0 +1,101 @@
+"""Composition root of the jobs function, the read side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import cache, cached_property, partial
+from typing import Any, Final
+
+from flinkjobs import log
+from flinkjobs.adapters import function_client
+from flinkjobs.adapters.mongo.read_store import connect_to_read
+from flinkjobs.domain.errors import SettingsError
+from flinkjobs.entrypoints.clients import connect_kubernetes
+from flinkjobs.entrypoints.startup import utc_now
+from flinkjobs.jobs import prometheus, service
+from flinkjobs.settings.functions import Settings
+from flinkjobs.web import parameters, ui
+from flinkjobs.web.messages import Answer, Request, Route
+
+KUBERNETES_TIMEOUT_SECONDS: Final = 5.0
+"""Seconds that a page waits for Kubernetes before it says that it does not answer."""
+
+
+class JobsFunction:
+    """The jobs function: `GET` shows the page, the records and the figures."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.headers = {name: value for name, value in ui.HEADERS.items() if name != "Cache-Control"}
+        self.routes = (
+            Route("GET", "/", parameters.page_file),
+            Route("GET", "/assets/{name}", parameters.page_file),
+            Route("GET", "/api/jobs", self._list),
+            Route("GET", "/api/jobs/{id}", self._show),
+            Route("POST", "/api/jobs/{id}/sync", self._sync_now),
+            Route("GET", "/api/metrics", self._metrics),
+            Route("GET", "/metrics", self._prometheus),
+        )
+
+    @cached_property
+    def _jobs(self) -> service.Jobs:
+        return build_jobs(self._settings)
+
+    def _list(self, request: Request) -> Answer:
+        return Answer(service.list_jobs(self._jobs, request.parameters))
+
+    def _show(self, request: Request) -> Answer:
+        parameters.expect_no_parameters(request)
+        return Answer(service.show(self._jobs, request.path["id"]))
+
+    def _sync_now(self, request: Request) -> Answer:
+        parameters.expect_own_page(request)
+        parameters.expect_nothing_else(request)
+        return Answer(service.sync_now(self._jobs, request.path["id"]))
+
+    def _metrics(self, request: Request) -> Answer:
+        parameters.expect_no_parameters(request)
+        return Answer(service.metrics(self._jobs))
+
+    def _prometheus(self, request: Request) -> Answer:
+        parameters.expect_no_parameters(request)
+        text = prometheus.exposition(service.metrics(self._jobs))
+        return Answer(headers={"Content-Type": prometheus.CONTENT_TYPE}, content=text)
+
+    def ready(self) -> None:
+        """Asks MongoDB whether it answers. Kubernetes and Flink may be away: the records can be shown."""
+        self._jobs.store.ping()
+
+
+def build_jobs(settings: Settings) -> service.Jobs:
+    """What the read side works with. Sends nothing before the first question."""
+    return service.Jobs(
+        store=connect_to_read(settings.mongodb_uri, settings.mongodb_database),
+        cluster=cache(partial(connect_kubernetes, settings, read_timeout_seconds=KUBERNETES_TIMEOUT_SECONDS)),
+        namespace=settings.k8s_namespace,
+        ui_urls={name: cluster.web_url for name, cluster in settings.flink_clusters.items()},
+        history_urls={name: cluster.history_web_url for name, cluster in settings.flink_clusters.items()},
+        sync=_sync_caller(settings.sync_url) if settings.sync_url else None,
+        sync_period_seconds=settings.sync_period_seconds,
+        clock=utc_now,
+    )
+
+
+def _sync_caller(url: str) -> Callable[[str], Mapping[str, Any]]:
+    """Calls the sync function at this address for one record, with Google's identity where there is one."""
+
+    def sync(job_id: str) -> Mapping[str, Any]:
+        identity: str | None = None
+        if url.startswith("https://"):
+            try:
+                identity = function_client.google_identity(url)
+            except SettingsError as error:  # there is none here: the function may need none
+                log.warning("sync_now.no_identity", detail=str(error))
+        bearer = None if identity is None else partial(str, identity)
+        with function_client.new_client() as client:
+            function = function_client.HttpFunction(url, bearer=bearer, client=client)
+            body = json.dumps({"job_ids": [job_id]})
+            return function.call("POST", "/", query={}, headers={}, body=body, telling="clusters")
+
+    return sync

@@ -1,0 +1,27 @@
+"""What every function does at start: read its settings, configure its log."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+
+from flinkjobs import log
+from flinkjobs.domain.errors import SettingsError
+from flinkjobs.settings.functions import Settings, read_settings
+
+
+def settings_or_exit(required: Collection[str] = (), environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings; a missing or wrong one ends the process with one line that names it."""
+    try:
+        settings = read_settings(os.environ if environ is None else environ, required=required)
+    except SettingsError as error:
+        sys.exit(f"flinkjobs: {error}")
+    log.configure(settings.log_level)
+    return settings
+
+
+def utc_now() -> datetime:
+    """The time now, aware UTC."""
+    return datetime.now(UTC)

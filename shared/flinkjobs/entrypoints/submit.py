@@ -1,0 +1,69 @@
+"""Composition root of the submit function."""
+
+from __future__ import annotations
+
+import inspect
+from functools import cached_property
+
+from flinkjobs.entrypoints.clients import connect_job_store, connect_kubernetes
+from flinkjobs.entrypoints.startup import utc_now
+from flinkjobs.settings.functions import Settings
+from flinkjobs.submit import script_download, service
+from flinkjobs.submit.idempotency import key_of
+from flinkjobs.submit.request import Limits, check_request, parse_submission, template_defaults
+from flinkjobs.submit.submission import Target
+from flinkjobs.submit.webhook_signature import expect_signed
+from flinkjobs.web.messages import Answer, Request
+
+
+class SubmitFunction:
+    """The submit function: `POST /` accepts a job."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._script_download = inspect.getsource(script_download)
+
+    @cached_property
+    def _submit(self) -> service.Submit:
+        return service.Submit(
+            kubernetes=connect_kubernetes(self._settings),  # sends nothing: if it fails, nothing is left open
+            store=connect_job_store(self._settings),
+            target_of=self._target,
+            clock=utc_now,
+        )
+
+    def _target(self, cluster: str) -> Target:
+        return Target(
+            namespace=self._settings.k8s_namespace,
+            image=self._settings.flink_image,
+            flink_bin=self._settings.flink_bin,
+            jobmanager=self._settings.flink_clusters[cluster].jobmanager,
+            timeout_seconds=self._settings.submit_timeout_seconds,
+            script_hosts=self._settings.allowed_script_hosts,
+            fetch_program=self._script_download,
+            image_pull_secrets=self._settings.k8s_image_pull_secrets,
+            service_account=self._settings.k8s_service_account,
+        )
+
+    def post(self, request: Request) -> Answer:
+        """Accepts the job that the body describes, or answers a repeated request as the first time."""
+        settings = self._settings
+        if settings.webhook_secrets:
+            expect_signed(request.body, request.headers, settings.webhook_secrets)
+        request.expect_json()
+        body = request.json_object()
+        limits = Limits(settings.flink_clusters.keys(), settings.allowed_script_hosts)
+        template_id = check_request(body, limits)
+        key = key_of(request.headers, body, is_signed=bool(settings.webhook_secrets))
+        found = service.replayed(self._submit, key) if key else None
+        if found is not None:
+            return Answer(service.answer_again(self._submit, found), status=200)
+        document = self._submit.store.template(template_id)
+        defaults = template_defaults(document) if document is not None else None
+        submission = parse_submission(body, limits, defaults)
+        return Answer(service.run(self._submit, submission, key), status=202)
+
+    def ready(self) -> None:
+        """Asks MongoDB and Kubernetes whether they answer."""
+        self._submit.store.ping()
+        self._submit.kubernetes.ping()

@@ -1,0 +1,227 @@
+"""What Kubernetes says of the submitters of records: their Jobs, pods and output."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from flinkjobs import log
+from flinkjobs.domain.batches import chunks
+from flinkjobs.domain.errors import FlinkjobsError, KubernetesUnreadableError
+from flinkjobs.domain.flink_states import TERMINAL_STATES
+from flinkjobs.domain.kubernetes_objects import KubernetesJob, Pod
+from flinkjobs.domain.naming import JOB_NAME_LABEL, selector_of_all
+from flinkjobs.domain.observations import (
+    KUBERNETES_UNAVAILABLE,
+    LOG_UNREACHABLE,
+    LogState,
+    Missing,
+    NoKubernetesJob,
+    ObservationError,
+    Submitter,
+    SubmitterObservation,
+    Unreachable,
+)
+from flinkjobs.domain.records import FlinkJobRef, JobRecord, Status
+from flinkjobs.domain.transition import Policy
+from flinkjobs.observers.deadline import Deadline
+from flinkjobs.observers.flink_snapshot import Snapshots
+from flinkjobs.observers.submitter_output import observe_orphans, observe_submitter
+from flinkjobs.ports.kubernetes import KubernetesClient
+
+JOB_IDS_PER_SELECTOR: Final = 80
+"""Job ids in one label selector: the URL stays below the 8 KiB that every proxy lets through."""
+
+
+class SubmitterObservations(msgspec.Struct, frozen=True):
+    """What Kubernetes says of the submitters of several records.
+
+    Attributes:
+        by_job_id: of each record that was asked for in time.
+        passed_over: job ids for which the time did not suffice.
+        errors: what could not be read.
+        is_answered: Kubernetes has answered at least one request.
+    """
+
+    by_job_id: Mapping[str, SubmitterObservation] = msgspec.field(default_factory=dict)
+    passed_over: frozenset[str] = frozenset()
+    errors: tuple[ObservationError, ...] = ()
+    is_answered: bool = False
+
+
+class _Listed(msgspec.Struct, frozen=True):
+    """The Jobs by name, and the pods by their Job's name."""
+
+    jobs: Mapping[str, KubernetesJob]
+    pods: Mapping[str, Sequence[Pod]]
+
+
+_NOTHING_LISTED: Final = _Listed({}, {})
+
+
+def find_job_and_pods(
+    kubernetes: KubernetesClient, job_id: str, job_name: str
+) -> tuple[KubernetesJob | Missing, Sequence[Pod]]:
+    """The Kubernetes Job of a record and all its pods, whoever labelled them.
+
+    Pods may be left of a Job that does not exist any more: it was deleted with `--cascade=orphan`, or the
+    garbage collector has not come to them yet. A Job of this name that belongs to another record counts as
+    missing, and its pods are not this record's.
+
+    Raises:
+        KubernetesUnavailableError, KubernetesRefusedError: it cannot be read.
+    """
+    return _find(kubernetes, job_id, job_name, _NOTHING_LISTED)
+
+
+def _find(
+    kubernetes: KubernetesClient, job_id: str, job_name: str, listed: _Listed
+) -> tuple[KubernetesJob | Missing, Sequence[Pod]]:
+    """As `find_job_and_pods`; requests only what was not listed. Pods are listed after their Job."""
+    job = listed.jobs.get(job_name) or kubernetes.job(job_name)
+    if not isinstance(job, Missing) and job.job_id not in ("", job_id):
+        return Missing(), ()
+    if job_name in listed.pods and (isinstance(job, Missing) or job_name in listed.jobs):
+        return job, listed.pods[job_name]
+    # Kubernetes' own label: the platform before this one gave its pods no label of the job id.
+    pods = kubernetes.pods(f"{JOB_NAME_LABEL}={job_name}")
+    return job, [pod for pod in pods if pod.job_name == job_name]
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitterObserver:
+    """Observes the submitters of records. Changes nothing.
+
+    Attributes:
+        kubernetes: connects to Kubernetes, or returns the connection; its error is an observation too.
+        snapshots: tell whether a Flink job of a record goes on, and which jobs are named like a record.
+        threads: for requests that can be made in parallel.
+        policy: see `Policy`.
+        deadline: records that are not begun by then are passed over.
+    """
+
+    kubernetes: Callable[[], KubernetesClient]
+    snapshots: Snapshots
+    threads: ThreadPoolExecutor
+    policy: Policy
+    deadline: Deadline
+
+    def observe(self, records: Iterable[JobRecord], now: datetime) -> SubmitterObservations:
+        """What Kubernetes says of every record whose submitter may still say something.
+
+        Args:
+            records: no two with the same job id.
+            now: the time of the pass, aware UTC.
+        """
+        wanted = [
+            record
+            for record in records
+            if not record.submitter_done and record.k8s_job_name and record.status is not Status.LOST
+        ]
+        batches = [self._observe_batch(batch, now) for batch in chunks(wanted, JOB_IDS_PER_SELECTOR)]
+        return SubmitterObservations(
+            by_job_id={job_id: seen for batch in batches for job_id, seen in batch.by_job_id.items()},
+            passed_over=frozenset().union(*(batch.passed_over for batch in batches)),
+            errors=tuple(error for batch in batches for error in batch.errors),
+            is_answered=any(batch.is_answered for batch in batches),
+        )
+
+    def _observe_batch(self, records: Sequence[JobRecord], now: datetime) -> SubmitterObservations:
+        """One list of Jobs and one of pods for all these records, then each record by itself."""
+        job_ids = [record.job_id for record in records]
+        if self.deadline.is_over():
+            return SubmitterObservations(passed_over=frozenset(job_ids))
+        try:
+            kubernetes = self.kubernetes().until(self.deadline.requests_until)
+            listed = _jobs_and_pods(kubernetes, job_ids)
+        except KubernetesUnreadableError:
+            listed = _NOTHING_LISTED  # one object cannot be read: it must not cost the other records
+        except FlinkjobsError as error:
+            unreachable = Unreachable(str(error))
+            return SubmitterObservations(
+                by_job_id=dict.fromkeys(job_ids, unreachable),
+                errors=(ObservationError(None, KUBERNETES_UNAVAILABLE, str(error)),),
+            )
+        asked = self.threads.map(
+            lambda record: (
+                None if self.deadline.is_over() else self._observe_one(kubernetes, record, listed, now)
+            ),
+            records,
+        )
+        answers = dict(zip(job_ids, asked, strict=True))
+        seen = {job_id: answer for job_id, answer in answers.items() if answer is not None}
+        return SubmitterObservations(
+            by_job_id=seen | self._with_named_jobs(records, seen, now),
+            passed_over=frozenset(answers.keys() - seen.keys()),
+            errors=tuple(_errors(seen)),
+            is_answered=True,
+        )
+
+    def _observe_one(
+        self, kubernetes: KubernetesClient, record: JobRecord, listed: _Listed, now: datetime
+    ) -> SubmitterObservation:
+        is_followed = any(self._goes_on(record.cluster, ref) for ref in record.flink_jobs)
+        try:
+            job, pods = _find(kubernetes, record.job_id, record.k8s_job_name or "", listed)
+            if isinstance(job, Missing):
+                return observe_orphans(pods, kubernetes, is_followed=is_followed)
+            return observe_submitter(job, pods, kubernetes, is_followed=is_followed, now=now)
+        except FlinkjobsError as error:
+            return Unreachable(str(error))
+        except Exception as error:  # noqa: BLE001 - one object that cannot be handled costs one record
+            log.error("job.not_observed", exception=error, job_id=record.job_id)
+            return Unreachable(f"{type(error).__name__}: {error}")
+
+    def _goes_on(self, cluster: str, ref: FlinkJobRef) -> bool:
+        """Whether a job of a record is known to go on: by the snapshot, or by the record without one."""
+        if not ref.confirmed or ref.state in TERMINAL_STATES:
+            return False
+        job = self.snapshots.get(cluster, ref.id)
+        return isinstance(job, Unreachable) or (job is not None and job.state not in TERMINAL_STATES)
+
+    def _with_named_jobs(
+        self, records: Sequence[JobRecord], seen: Mapping[str, SubmitterObservation], now: datetime
+    ) -> dict[str, SubmitterObservation]:
+        """The submitters whose output holds no id, with the Flink jobs that are named like the record."""
+        nameless = {
+            record.job_id: found
+            for record in records
+            if isinstance(found := seen.get(record.job_id), Submitter | NoKubernetesJob)
+            and _needs_named_jobs(record, found, now, self.policy)
+        }
+        named = self.snapshots.named([record for record in records if record.job_id in nameless])
+        return {job_id: replace(found, named=named[job_id]) for job_id, found in nameless.items()}
+
+
+def _needs_named_jobs(
+    record: JobRecord, seen: Submitter | NoKubernetesJob, now: datetime, policy: Policy
+) -> bool:
+    if record.flink_jobs or seen.ids:
+        return False
+    if isinstance(seen, Submitter):
+        return seen.log is LogState.GONE
+    return now - max(record.submitted_at, record.in_flight_until or record.submitted_at) > policy.grace
+
+
+def _jobs_and_pods(kubernetes: KubernetesClient, job_ids: Collection[str]) -> _Listed:
+    selector = selector_of_all(job_ids)
+    jobs = {job.name: job for job in kubernetes.jobs(selector)}
+    pods: dict[str, list[Pod]] = defaultdict(list)
+    for pod in kubernetes.pods(selector):
+        pods[pod.job_name].append(pod)
+    return _Listed(jobs, pods)
+
+
+def _errors(seen: Mapping[str, SubmitterObservation]) -> Iterable[ObservationError]:
+    for job_id, found in seen.items():
+        if isinstance(found, Unreachable):
+            yield ObservationError(job_id, KUBERNETES_UNAVAILABLE, found.error)
+        elif found.unread:
+            yield ObservationError(job_id, LOG_UNREACHABLE, found.unread)

@@ -1,0 +1,88 @@
+"""What a pass works with. Holds no results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from flinkjobs.domain.transition import Policy
+from flinkjobs.lease import ActiveLease
+from flinkjobs.observers.deadline import Deadline
+from flinkjobs.observers.flink_jobs import FlinkObserver
+from flinkjobs.observers.flink_snapshot import Snapshots, take_snapshots
+from flinkjobs.observers.submitters import SubmitterObserver
+from flinkjobs.ports.flink import Flink
+from flinkjobs.ports.kubernetes import KubernetesClient
+from flinkjobs.ports.lease import LeaseStore
+from flinkjobs.ports.store import JobStore
+
+THREADS: Final = 8
+"""Maximum number of concurrent requests, to all peers together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """What every pass works with.
+
+    Attributes:
+        store: the records.
+        leases: keep passes apart.
+        kubernetes: connects to Kubernetes, or returns the connection; it may raise.
+        flinks: every Flink cluster, by its name in the settings.
+        policy: see `Policy`.
+        budget_seconds: after this long a pass begins with no further record.
+        clock: the time now, aware UTC.
+    """
+
+    store: JobStore
+    leases: LeaseStore
+    kubernetes: Callable[[], KubernetesClient]
+    flinks: Mapping[str, Flink]
+    policy: Policy
+    budget_seconds: float
+    clock: Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One pass.
+
+    Attributes:
+        sync: see `Sync`.
+        run_id: names the pass on what it writes.
+        deadline: nothing new begins after it.
+        lease: None where the pass needs none.
+        threads: for requests and writes that can be made in parallel.
+        snapshots: one of each Flink cluster.
+    """
+
+    sync: Sync
+    run_id: str
+    deadline: Deadline
+    lease: ActiveLease | None
+    threads: ThreadPoolExecutor
+    snapshots: Snapshots
+
+    @property
+    def submitters(self) -> SubmitterObserver:
+        """Observes Kubernetes for this pass."""
+        return SubmitterObserver(
+            self.sync.kubernetes, self.snapshots, self.threads, self.sync.policy, self.deadline
+        )
+
+    @property
+    def flink_jobs(self) -> FlinkObserver:
+        """Observes Flink for this pass."""
+        return FlinkObserver(self.snapshots, self.threads, self.deadline)
+
+
+@contextmanager
+def begin_pass(sync: Sync, run_id: str, deadline: Deadline, lease: ActiveLease | None) -> Iterator[Pass]:
+    """A pass whose snapshots are being taken; after the block every request of it has ended."""
+    flinks = {name: flink.until(deadline.requests_until) for name, flink in sync.flinks.items()}
+    with ThreadPoolExecutor(max_workers=THREADS) as threads, take_snapshots(flinks) as snapshots:
+        yield Pass(sync, run_id, deadline, lease, threads, snapshots)

@@ -1,0 +1,43 @@
+"""Takes back submissions that were cut off: their pods would wait for a script that never comes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from flinkjobs import log
+from flinkjobs.domain.errors import FlinkjobsError
+from flinkjobs.domain.observations import (
+    KUBERNETES_UNAVAILABLE,
+    ObservationError,
+    Submitter,
+    SubmitterObservation,
+)
+from flinkjobs.domain.records import JobRecord, ReasonCode
+from flinkjobs.domain.transition import Policy
+from flinkjobs.sync.context import Pass
+
+
+def is_stuck_submission(
+    record: JobRecord, submitter: SubmitterObservation | None, now: datetime, policy: Policy
+) -> bool:
+    """Whether a submission was cut off before its script's ConfigMap existed, and was not repeated.
+
+    The pod of an attached job would wait without end: it has no deadline.
+    """
+    cut_off_at = record.in_flight_until
+    if cut_off_at is None or record.flink_jobs or now - cut_off_at <= policy.grace:
+        return False
+    cause = submitter.trouble if isinstance(submitter, Submitter) else None
+    return cause is not None and cause[0] is ReasonCode.MOUNT
+
+
+def take_back(current: Pass, record: JobRecord, submitter: Submitter) -> ObservationError | None:
+    """Deletes the Job of a stuck submission; the next pass finds it missing. Returns the error, if any."""
+    job_name = record.k8s_job_name or ""
+    try:
+        kubernetes = current.sync.kubernetes().until(current.deadline.requests_until)
+        kubernetes.delete_job(job_name, submitter.job_uid)
+    except FlinkjobsError as error:
+        return ObservationError(record.job_id, KUBERNETES_UNAVAILABLE, str(error))
+    log.warning("job.taken_back", job_id=record.job_id, k8s_job_name=job_name)
+    return None
