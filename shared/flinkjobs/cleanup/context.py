@@ -20,12 +20,10 @@ from flinkjobs.domain.errors import (
     TemporaryError,
 )
 from flinkjobs.domain.kubernetes_objects import CleanupTarget, Kind
-from flinkjobs.lease import Held
+from flinkjobs.lease import ActiveLease
 from flinkjobs.ports.kubernetes import KubernetesCleanupClient
 from flinkjobs.ports.store import JobStore, Settled
-from flinkjobs.sync.service import (
-    Sync,
-)
+from flinkjobs.sync.context import Sync
 
 THREADS: Final = 8
 """Requests to Kubernetes under way at once."""
@@ -117,7 +115,7 @@ class _Work:
     now: datetime
     pace: Pace
     threads: ThreadPoolExecutor
-    lease: Held | None
+    lease: ActiveLease | None
     marks: Marks
     jobs: _Tally = field(default_factory=_Tally)
     orphans: _Tally = field(default_factory=_Tally)

@@ -32,16 +32,14 @@ from flinkjobs.cleanup.retention import (
 )
 from flinkjobs.cleanup.unsettled import _look
 from flinkjobs.cleanup.work_queue import Age, Candidate, Marks, in_turn
-from flinkjobs.domain.batches import _chunks, _growing_chunks
+from flinkjobs.domain.batches import chunks, growing_chunks
 from flinkjobs.domain.errors import (
     FlinkjobsError,
     KubernetesThrottledError,
 )
-from flinkjobs.lease import held
-from flinkjobs.sync.service import (
-    REQUEST_GRACE_SECONDS,
-    RUN_NOT_SAVED,
-)
+from flinkjobs.lease import hold_lease
+from flinkjobs.observers.deadline import REQUEST_GRACE_SECONDS
+from flinkjobs.sync.report import RUN_NOT_SAVED
 
 T = TypeVar("T")
 
@@ -67,7 +65,7 @@ def run(cleanup: Cleanup, *, dry_run: bool = False) -> dict[str, Any]:
             After any of these nothing was deleted.
     """
     run_id, deadline = uuid.uuid4().hex, time.monotonic() + cleanup.budget_seconds
-    lease = nullcontext() if dry_run else held(cleanup.store, LEASE, holder=run_id)
+    lease = nullcontext() if dry_run else hold_lease(cleanup.store, LEASE, holder=run_id)
     with ThreadPoolExecutor(max_workers=THREADS) as threads, lease as holding:
         started_at, began = cleanup.sync.clock(), time.monotonic()  # not before: another may still be at work
         if holding is None and not dry_run:
@@ -138,11 +136,11 @@ def _work_through(work: _Work, plan: _Plan) -> Marks:
     """
     ready = list(plan.certain)
     least_seconds_left = work.pace.seconds_left() / 2
-    for chunk in _growing_chunks(plan.unsettled, THREADS, RECORDS_PER_LOOKUP):
+    for chunk in growing_chunks(plan.unsettled, THREADS, RECORDS_PER_LOOKUP):
         budget_seconds = max(0.0, work.pace.seconds_left() - least_seconds_left)
         ready += _unless_over(work, chunk, partial(_look, budget_seconds=budget_seconds))
     ready = in_turn(ready, work.marks.certain)
-    for portion in _chunks(ready, PORTION):
+    for portion in chunks(ready, PORTION):
         _unless_over(work, portion, _delete)
     marks: list[Age | None] = [
         line.next_mark(candidates, untried=work.untried, stayed=work.stayed)

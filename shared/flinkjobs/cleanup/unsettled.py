@@ -22,21 +22,17 @@ from flinkjobs.domain.errors import (
 )
 from flinkjobs.domain.kubernetes_objects import CleanupTarget, Pod, Terminated, by_age
 from flinkjobs.domain.naming import SUBMIT_CONTAINER, selector_of
-from flinkjobs.domain.observations import Missing
+from flinkjobs.domain.observations import KUBERNETES_UNAVAILABLE, LOG_UNREACHABLE, Missing
 from flinkjobs.ports.kubernetes import TAIL_LINES, KubernetesCleanupClient
 from flinkjobs.ports.store import Settled, SubmitterLog
-from flinkjobs.sync.service import (
-    KUBERNETES_UNAVAILABLE,
-    LOG_UNREACHABLE,
-    harvest,
-)
+from flinkjobs.sync.service import reconcile_records
 
 
 def _look(work: _Work, candidates: Sequence[Candidate], *, budget_seconds: float) -> list[Candidate]:
     """Looks at the unsettled as a pass does; returns those that may go now."""
     sync = replace(work.cleanup.sync, budget_seconds=budget_seconds)
     job_ids = list(dict.fromkeys(candidate.target.job_id for candidate in candidates))
-    look = harvest(sync, job_ids, run_id=work.run_id, write=not work.dry_run)
+    look = reconcile_records(sync, job_ids, run_id=work.run_id, write=not work.dry_run)
     work.errors += look.errors
     if work.dry_run:
         for seen in look.records:

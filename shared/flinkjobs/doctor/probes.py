@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
-
-from msgspec import structs
 
 from flinkjobs.doctor.facts import (
     CREATED_FOR,
@@ -43,21 +41,17 @@ from flinkjobs.domain.errors import (
     SettingsError,
     TemporaryError,
 )
-from flinkjobs.domain.kubernetes_objects import by_age
-from flinkjobs.domain.naming import selector_of
 from flinkjobs.domain.observations import (
-    JobPhase,
     Missing,
-    NoKubernetesJob,
     SubmitterObservation,
     Unreachable,
 )
 from flinkjobs.domain.permissions import PERMISSIONS, AccessReview
-from flinkjobs.domain.pod_diagnosis import diagnose
 from flinkjobs.domain.records import JobRecord, ReasonCode, UnreadableRecord
 from flinkjobs.domain.schedule import ScheduleState
 from flinkjobs.jobs.problems import NO_FLINK_JOB_ID, STAYS_CREATED
-from flinkjobs.observers.submitter_output import has_not_started, observe_submitter
+from flinkjobs.observers.submitter_output import observe_orphans, observe_submitter
+from flinkjobs.observers.submitters import find_job_and_pods
 from flinkjobs.ports.flink import FlinkProbe
 from flinkjobs.ports.functions import RemoteFunction
 from flinkjobs.ports.kubernetes import ClusterProbe
@@ -466,15 +460,9 @@ def _look(kubernetes: _Kubernetes, record: JobRecord, now: datetime) -> Submitte
     if cluster is None or name is None:
         return Unreachable("Kubernetes does not answer as it should")
     try:
-        job = cluster.job(name)
-        if isinstance(job, Missing) or job.job_id not in ("", record.job_id):
-            return NoKubernetesJob()
-        pods = by_age(pod for pod in cluster.pods(selector_of(record.job_id)) if pod.job_name == name)
-        look = observe_submitter(job, pods, cluster, is_followed=False, now=now)
-        is_open = look.phase in (JobPhase.ACTIVE, JobPhase.SUSPENDED)
-        if is_open and look.trouble is None and not look.ids and has_not_started(pods):
-            events = cluster.events(pods[-1].name if pods else name)
-            look = structs.replace(look, trouble=diagnose(job, pods, events))
+        job, pods = find_job_and_pods(cluster, record.job_id, name)
+        if isinstance(job, Missing):
+            return observe_orphans(pods, cluster, is_followed=False)
+        return observe_submitter(job, pods, cluster, is_followed=False, now=now, events_after=timedelta(0))
     except FlinkjobsError as error:
         return Unreachable(str(error))
-    return look

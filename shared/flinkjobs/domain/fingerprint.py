@@ -44,7 +44,7 @@ def fingerprint_of(record: JobRecord, flink: Mapping[str, FlinkObservation]) -> 
 
     Args:
         record: as it is after `decide`.
-        flink: what was observed, by Flink Job ID. A job that was not observed leaves the fingerprint as it is.
+        flink: what was observed, by Flink Job ID; a job that was not observed leaves the fingerprint.
     """
     if not _is_at_rest(record):
         return None

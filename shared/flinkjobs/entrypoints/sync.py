@@ -11,16 +11,19 @@ from flinkjobs.entrypoints.clients import connect_job_store, connect_kubernetes
 from flinkjobs.entrypoints.startup import utc_now
 from flinkjobs.settings.functions import Settings
 from flinkjobs.sync import service
+from flinkjobs.sync.context import Sync
 from flinkjobs.web import parameters
 from flinkjobs.web.messages import Answer, Request
 
 
-def build_sync(settings: Settings) -> service.Sync:
+def build_sync(settings: Settings) -> Sync:
     """What a pass works with. Kubernetes is connected when a record needs it: most passes need none."""
     client = new_client(settings.flink_clusters.values())
-    return service.Sync(
+    store = connect_job_store(settings)
+    return Sync(
         kubernetes=cache(partial(connect_kubernetes, settings)),
-        store=connect_job_store(settings),
+        store=store,
+        leases=store,
         flinks={name: HttpFlink(described, client) for name, described in settings.flink_clusters.items()},
         policy=Policy(lost_after=timedelta(seconds=settings.lost_after_seconds)),
         budget_seconds=settings.sync_budget_seconds,
@@ -35,7 +38,7 @@ class SyncFunction:
         self._settings = settings
 
     @cached_property
-    def _sync(self) -> service.Sync:
+    def _sync(self) -> Sync:
         return build_sync(self._settings)
 
     def post(self, request: Request) -> Answer:

@@ -20,7 +20,6 @@ from flinkjobs.domain.errors import (
 )
 from flinkjobs.domain.job_query import Row
 from flinkjobs.domain.kubernetes_objects import KubernetesJob, Pod, Waiting, by_age
-from flinkjobs.domain.naming import selector_of
 from flinkjobs.domain.observations import Missing
 from flinkjobs.domain.records import JobRecord, Status
 from flinkjobs.domain.submitter_log import KEPT_BYTES, lines_of, tail
@@ -30,6 +29,7 @@ from flinkjobs.jobs.list_query import merge, parse_query, write_cursor
 from flinkjobs.jobs.redaction import without_secrets
 from flinkjobs.jobs.timeline import story
 from flinkjobs.jobs.views import flink_job_view, job_view, kubectl_lines
+from flinkjobs.observers.submitters import find_job_and_pods
 from flinkjobs.ports.kubernetes import TAIL_LINES, KubernetesClient
 from flinkjobs.ports.read_store import ReadStore
 
@@ -156,14 +156,10 @@ def _look_at_kubernetes(jobs: Jobs, record: JobRecord) -> _Seen:
     if record.k8s_job_name is None:
         return _Seen()
     try:
-        cluster = jobs.cluster()
-        job = cluster.job(record.k8s_job_name)
-        if isinstance(job, Missing) or job.job_id not in ("", record.job_id):
-            return _Seen()
-        pods = by_age(pod for pod in cluster.pods(selector_of(record.job_id)) if pod.job_name == job.name)
+        job, pods = find_job_and_pods(jobs.cluster(), record.job_id, record.k8s_job_name)
     except FlinkjobsError as error:
         return _Seen(error=str(error))
-    return _Seen(job, pods)
+    return _Seen(None if isinstance(job, Missing) else job, by_age(pods))
 
 
 def _kubernetes(jobs: Jobs, record: JobRecord | None, seen: _Seen) -> dict[str, Any]:

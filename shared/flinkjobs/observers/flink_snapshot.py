@@ -51,7 +51,7 @@ class Snapshots:
         self._count_lock = Lock()
 
     def overviews(self) -> dict[str, Mapping[str, OverviewEntry] | None]:
-        """What each cluster shows, by Flink Job ID; None where it could not be asked. Waits for all answers."""
+        """What each cluster shows, by Flink Job ID; None where it could not be asked. Waits for all."""
         seen = {name: self._overview(name) for name in self._overviews}
         return {
             name: None if isinstance(overview, Unreachable) else overview.entries

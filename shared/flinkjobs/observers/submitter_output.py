@@ -42,7 +42,7 @@ CUT_LOG_BYTES: Final = 2 * 1024 * 1024
 decoding may have made it longer, a replacement character for each bad byte, but never shorter."""
 
 EVENTS_AFTER: Final = timedelta(seconds=60)
-"""A Job that has nothing running this long after its creation has its events asked for."""
+"""How old a Job that has nothing running is when its events are asked for."""
 
 
 class Output(msgspec.Struct, frozen=True):
@@ -59,7 +59,13 @@ class Output(msgspec.Struct, frozen=True):
 
 
 def observe_submitter(
-    job: KubernetesJob, pods: Sequence[Pod], cluster: KubernetesClient, *, is_followed: bool, now: datetime
+    job: KubernetesJob,
+    pods: Sequence[Pod],
+    cluster: KubernetesClient,
+    *,
+    is_followed: bool,
+    now: datetime,
+    events_after: timedelta = EVENTS_AFTER,
 ) -> Submitter:
     """Gathers what is known of one submitter, with as few requests as that takes.
 
@@ -70,6 +76,7 @@ def observe_submitter(
         is_followed: a Flink job of it is known to go on: the log of a pod that still runs can wait. A script
             that waits for its jobs may print the next id as soon as one of them is over.
         now: the time of the pass.
+        events_after: how old a Job that has nothing running must be to have its events asked for.
     """
     pods = by_age(pods)
     is_over = job.phase in (JobPhase.COMPLETE, JobPhase.FAILED)
@@ -78,7 +85,7 @@ def observe_submitter(
         outputs.append(Output(state=LogState.GONE))
     ids = _ids_of(outputs)
     trouble = diagnose(job, pods)
-    if trouble is None and not is_over and not ids and _is_stuck(job, pods, now):
+    if trouble is None and not is_over and not ids and _is_stuck(job, pods, now - events_after):
         trouble = diagnose(job, pods, _events(job, pods, cluster))
     return Submitter(
         phase=job.phase,
@@ -202,9 +209,9 @@ def _worst(states: Sequence[LogState]) -> LogState:
     return LogState.READ
 
 
-def _is_stuck(job: KubernetesJob, pods: Sequence[Pod], now: datetime) -> bool:
-    """Nothing has started a while after the Job was created."""
-    return job.created_at is not None and now - job.created_at >= EVENTS_AFTER and has_not_started(pods)
+def _is_stuck(job: KubernetesJob, pods: Sequence[Pod], created_before: datetime) -> bool:
+    """Nothing has started, and the Job was created before this time."""
+    return job.created_at is not None and job.created_at <= created_before and has_not_started(pods)
 
 
 def has_not_started(pods: Sequence[Pod]) -> bool:

@@ -99,7 +99,8 @@ def _without_repeated_job_ids(records: Sequence[JobRecord]) -> Iterator[Sequence
     rest = records
     while rest:
         seen: set[str] = set()
-        portion, repeated = [], []
+        portion: list[JobRecord] = []
+        repeated: list[JobRecord] = []
         for record in rest:
             (repeated if record.job_id in seen else portion).append(record)
             seen.add(record.job_id)

@@ -20,6 +20,7 @@ from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, 
 from concurrent.futures import Future
 from contextlib import nullcontext
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -32,7 +33,7 @@ from flinkjobs.domain.observations import KUBERNETES_UNAVAILABLE, ObservationErr
 from flinkjobs.domain.records import JobRecord, UnreadableRecord
 from flinkjobs.lease import hold_lease
 from flinkjobs.observers.deadline import Deadline
-from flinkjobs.sync.batch import decide_batch, log_moves, write_batch
+from flinkjobs.sync.batch import DecidedBatch, decide_batch, log_moves, write_batch
 from flinkjobs.sync.change_detection import changes_since_last_write, is_decided_by_snapshot
 from flinkjobs.sync.context import Pass, Sync, begin_pass
 from flinkjobs.sync.report import (
@@ -120,7 +121,8 @@ def _reconcile(
     current: Pass, *, lost_since: datetime, job_ids: Collection[str] | None
 ) -> Iterator[BatchResult]:
     """Brings the records up to date; ends when all are done, the time is up, or the lease is gone."""
-    store, changed = current.sync.store, ()
+    store = current.sync.store
+    changed: tuple[str, ...] = ()
     if job_ids is None:
         changes = changes_since_last_write(store, current.snapshots)
         yield BatchResult(scanned=changes.unchanged, unchanged=changes.unchanged)
@@ -152,7 +154,7 @@ def _reconcile_by_snapshot(
             break
         errors, records = _readable(batch)
         yield BatchResult(errors=errors)
-        decided = []
+        decided: list[JobRecord] = []
         for record in records:
             shown = overviews.get(record.cluster)
             (decided if is_decided_by_snapshot(record, shown) else others).append(record)
@@ -186,7 +188,7 @@ def _reconcile_by_request(current: Pass, records: Sequence[JobRecord]) -> Iterat
         decided = decide_batch(current, step)
         result = write_batch(current, decided)
         yield result
-        done = list(itertools.takewhile(lambda record: record.job_id not in decided.passed_over, step))
+        done = list(itertools.takewhile(partial(_is_done, decided), step))
         if done:
             cursor = done[-1].job_id
         if not result.is_complete:
@@ -195,6 +197,10 @@ def _reconcile_by_request(current: Pass, records: Sequence[JobRecord]) -> Iterat
         cursor = None
     if current.lease is not None:
         current.lease.cursor = cursor
+
+
+def _is_done(decided: DecidedBatch, record: JobRecord) -> bool:
+    return record.job_id not in decided.passed_over
 
 
 def _readable(

@@ -418,9 +418,9 @@ def test_missing_credentials_are_a_refusal(monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_the_slow_library_is_imported_with_the_adapter_only() -> None:
     code = (
-        "import sys, flinkjobs, flinkjobs.schedules, flinkjobs.adapters\n"
+        "import sys, flinkjobs, flinkjobs.domain.schedule, flinkjobs.adapters\n"
         "assert not {'google.cloud.scheduler_v1', 'google.api_core', 'google.auth'} & sys.modules.keys()\n"
-        "import flinkjobs.adapters.scheduler\n"
+        "import flinkjobs.adapters.cloud_scheduler\n"
         "assert 'google.cloud.scheduler_v1' in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

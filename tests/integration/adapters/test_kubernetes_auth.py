@@ -461,8 +461,8 @@ def test_every_other_way_does_without_google_auth(kubeconfig: Path, server: Scri
     describe_user(kubeconfig, {"token": "static-token"})
     program = (
         "import sys; sys.modules['google'] = sys.modules['google.auth'] = None\n"
-        "from flinkjobs.adapters import kubernetes\n"
-        "kubernetes.connect('lemo-dev', auth='kubeconfig', kubeconfig=sys.argv[1]).ping()\n"
+        "from flinkjobs.adapters.kubernetes import client\n"
+        "client.connect('lemo-dev', auth='kubeconfig', kubeconfig=sys.argv[1]).ping()\n"
     )
     assert what_prints(program, kubeconfig) == ("", "")
     assert headers(server) == ["Bearer static-token"]

@@ -21,6 +21,7 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 from doubles.processes import free_port
 from flinkjobs.adapters.mongo import documents as mongo_documents
 from flinkjobs.adapters.mongo import job_store
+from flinkjobs.adapters.mongo.indexes import BY_FINGERPRINT
 from flinkjobs.adapters.mongo.job_store import MongoJobStore
 from flinkjobs.domain.errors import (
     DuplicateJobIdError,
@@ -29,13 +30,11 @@ from flinkjobs.domain.errors import (
     StoreUnavailableError,
 )
 from flinkjobs.domain.records import (
-    AtRest,
     FlinkJobRef,
     IdSource,
     JobRecord,
     Reason,
     ReasonCode,
-    Skipped,
     Status,
     UnreadableRecord,
 )
@@ -133,6 +132,7 @@ NEW_DOCUMENT: Document = {
     "duration": None,
     "reason": None,
     "missing_since": None,
+    "fingerprint": None,
     "flink_jobs": [],
     "submitter_done": False,
     "dropped_ids": [],
@@ -450,7 +450,7 @@ def test_only_the_asked_for_job_ids_are_followed(store: MongoJobStore) -> None:
         store.insert(record(name), {})
     store.insert(record("over", status=Status.FINISHED), {})
     found = store.records_to_follow(lost_since=LONG_AGO, job_ids=["c", "a", "over", "unknown"])
-    assert {entry.job_id for entry in found if not isinstance(entry, Skipped)} == {"a", "c"}
+    assert {entry.job_id for entry in found} == {"a", "c"}
     assert list(store.records_to_follow(lost_since=LONG_AGO, job_ids=[])) == []
 
 
@@ -471,127 +471,46 @@ def test_what_a_run_writes_while_it_reads_does_not_come_again(
     assert sorted(each.job_id for each in came) == job_ids
 
 
-# --- records at rest --------------------------------------------------------------------------------
-
-RESTING = record(
-    status=Status.RUNNING,
-    cluster="bätch",
-    flink_state="RESTARTING",
-    flink_jobs=(ref(confirmed=True, state="RESTARTING", start_time=NOON),),
-    submitter_done=True,
-    start_time=NOON,
-)
-[RESTING_REF] = RESTING.flink_jobs
-AT_REST = AtRest(
-    cluster="bätch", status="RUNNING", flink_job_id=A, state="RESTARTING", start_ms=1_761_998_400_000
-)
+# --- fingerprints -----------------------------------------------------------------------------------
 
 
-def offered(store: MongoJobStore, *, take: bool) -> tuple[list[AtRest], list[str], int]:
-    """(what `skip` was asked about, job ids of the records that came, how many were skipped)."""
-    asked: list[AtRest] = []
-
-    def skip(rest: AtRest) -> bool:
-        asked.append(rest)
-        return take
-
-    found = list(store.records_to_follow(lost_since=LONG_AGO, skip=skip))
-    came = [entry.job_id for entry in found if isinstance(entry, JobRecord)]
-    return asked, came, sum(entry.count for entry in found if isinstance(entry, Skipped))
+def fingerprinted(name: str, fingerprint: str | None, status: Status = Status.RUNNING) -> JobRecord:
+    return record(name, status=status, fingerprint=fingerprint)
 
 
-def test_a_record_at_rest_is_offered_and_passed_over(store: MongoJobStore) -> None:
-    store.insert(RESTING, {"template_id": "etl", "spec": {"args": ["a"]}})
-    store.insert(record("etl_2"), {})
-    assert offered(store, take=True) == ([AT_REST], ["etl_2"], 1)
+def test_the_fingerprints_of_a_status_are_listed(store: MongoJobStore, jobs: Collection[Document]) -> None:
+    store.ensure_indexes()
+    store.insert(fingerprinted("a", "default|a|RUNNING|1"), {})
+    store.insert(fingerprinted("b", "default|b|RUNNING|1"), {})
+    store.insert(fingerprinted("c", None), {})
+    store.insert(fingerprinted("d", "default|d|SUSPENDED|1", Status.SUSPENDED), {})
+    jobs.update_one({"job_id": "c"}, {"$unset": {"fingerprint": ""}})
+    assert sorted(store.fingerprints(Status.RUNNING)) == ["default|a|RUNNING|1", "default|b|RUNNING|1"]
 
 
-def test_a_record_at_rest_that_is_not_taken_comes_whole(store: MongoJobStore) -> None:
-    store.insert(RESTING, {})
-    assert offered(store, take=False) == ([AT_REST], ["etl_1"], 0)
-    assert only(store) == replace(RESTING, revision=0)
-
-
-def test_a_record_that_passes_have_written_is_at_rest_like_one_that_was_inserted_so(
-    store: MongoJobStore,
-) -> None:
-    store.insert(record(cluster="bätch"), {"template_id": "etl"})
-    before = only(store)
-    stuck = replace(before, reason=Reason(code=ReasonCode.IMAGE_PULL, message="no", since=NOON))
-    store.apply([Update(before=before, after=stuck)], now=NOON, run_id="one")
-    before = only(store)
-    store.apply([Update(before=before, after=replace(RESTING, revision=1))], now=NOON, run_id="two")
-    assert offered(store, take=True) == ([AT_REST], [], 1)
-
-
-def other_ref(**fields: Any) -> JobRecord:
-    return replace(RESTING, flink_jobs=(replace(RESTING_REF, **fields),))
-
-
-UNUSUAL = {
-    "its submitter is not done": replace(RESTING, submitter_done=False),
-    "a reason": replace(RESTING, reason=Reason(code=ReasonCode.ID_UNCONFIRMED, message="", since=NOON)),
-    "a job is missing": replace(RESTING, missing_since=NOON),
-    "an id was dropped": replace(RESTING, dropped_ids=(B,)),
-    "two jobs": replace(RESTING, flink_jobs=(RESTING_REF, replace(RESTING_REF, id=B))),
-    "no job": replace(RESTING, flink_jobs=()),
-    "another state than its job": replace(RESTING, flink_state="RUNNING"),
-    "another start than its job": replace(RESTING, start_time=LATER),
-    "no start": replace(RESTING, start_time=None),
-    "it has ended": replace(RESTING, end_time=LATER),
-    "a duration": replace(RESTING, duration=1.5),
-    "not confirmed": other_ref(confirmed=False),
-    "its job has ended": other_ref(end_time=LATER),
-    "its job has a failure": other_ref(failure="no"),
-    "its job is missing": other_ref(missing_since=LATER),
-    "its job was missing in a pass": other_ref(missing_passes=1),
-}
-
-
-@pytest.mark.parametrize("unusual", UNUSUAL.values(), ids=UNUSUAL.keys())
-def test_a_record_with_anything_unusual_is_never_passed_over(
-    unusual: JobRecord, store: MongoJobStore
-) -> None:
-    store.insert(unusual, {})
-    assert offered(store, take=True) == ([], ["etl_1"], 0)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"$set": {"job_id": 12}},
-        {"$set": {"revision": "3"}},
-        {"$set": {"k8s_job_name": 12}},
-        {"$set": {"submitted_at": "2025-11-01T12:00:00"}},
-        {"$set": {"flink_jobs.0.more": 1}},
-        {"$unset": {"missing_since": ""}},
-    ],
-)
-def test_a_document_in_any_other_layout_is_never_passed_over(
-    change: Document, store: MongoJobStore, jobs: Collection[Document]
-) -> None:
-    store.insert(RESTING, {})
-    jobs.update_one({}, change)
-    asked, _, skipped = offered(store, take=True)
-    assert (asked, skipped) == ([], 0)
-
-
-def test_a_document_that_bears_a_name_of_its_own_is_never_passed_over(
+def test_the_fingerprints_are_read_from_the_index_alone(
     store: MongoJobStore, jobs: Collection[Document]
 ) -> None:
-    store.insert(RESTING, {})
-    [document] = jobs.find({})
-    jobs.delete_one({})
-    jobs.insert_one(document | {"_id": "etl_1"})
-    assert offered(store, take=True) == ([], ["etl_1"], 0)
+    store.ensure_indexes()
+    store.insert(fingerprinted("a", "default|a|RUNNING|1"), {})
+    query = {"status": "RUNNING", "fingerprint": {"$gt": ""}}
+    plan = jobs.find(query, {"_id": 0, "fingerprint": 1}, hint=BY_FINGERPRINT).explain()
+    assert plan["executionStats"]["totalDocsExamined"] == 0
+    assert plan["executionStats"]["totalKeysExamined"] <= 2
 
 
-def test_records_come_whole_from_more_than_one_batch(
-    store: MongoJobStore, jobs: Collection[Document], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    many_old_documents(jobs, 25)
-    monkeypatch.setattr(job_store, "RECORDS_PER_BATCH", 10)
-    assert len(followed(store)) == 25
+def test_a_record_with_a_fingerprint_is_followed_when_it_is_asked_for(store: MongoJobStore) -> None:
+    store.insert(fingerprinted("changed", "default|a|RUNNING|1"), {})
+    store.insert(fingerprinted("unchanged", "default|b|RUNNING|1"), {})
+    store.insert(fingerprinted("without", None), {})
+    found = store.records_to_follow(lost_since=LONG_AGO, fingerprints=["default|a|RUNNING|1"])
+    assert {entry.job_id for entry in found} == {"changed", "without"}
+
+
+def test_a_job_id_is_followed_whatever_its_fingerprint(store: MongoJobStore) -> None:
+    store.insert(fingerprinted("a", "default|a|RUNNING|1"), {})
+    [found] = store.records_to_follow(lost_since=LONG_AGO, job_ids=["a"])
+    assert found == replace(fingerprinted("a", "default|a|RUNNING|1"), revision=0)
 
 
 # --- writes -----------------------------------------------------------------------------------------
@@ -651,7 +570,7 @@ def test_a_write_sets_only_what_changed(
 def test_what_is_as_it_was_is_not_set_again(listened: tuple[MongoJobStore, Commands]) -> None:
     """MongoDB looks at every index of a field that is set, whether or not it changes."""
     store, commands = listened
-    store.insert(RESTING, {})
+    store.insert(record(status=Status.RUNNING, flink_jobs=(ref(confirmed=True, state="RUNNING"),)), {})
     before = only(store)
     commands.sent.clear()
     store.apply([Update(before=before, after=replace(before, end_time=LATER))], now=LATER, run_id="run")
@@ -866,6 +785,7 @@ def test_the_report_of_a_pass_is_kept(store: MongoJobStore, mongo_database: Data
 INDEXES = {
     "_id_": ([("_id", 1)], False),
     "status_1": ([("status", 1)], False),
+    "status_1_fingerprint_1": ([("status", 1), ("fingerprint", 1)], False),
     "job_id_1": ([("job_id", 1)], True),
     "flink_job_id_1": ([("flink_job_id", 1)], False),
     "submitted_at_-1": ([("submitted_at", -1)], False),

@@ -137,7 +137,7 @@ def parts(
         in_cluster=False,
         read_timeout_seconds=PATIENCE_SECONDS,
     )
-    sync = replace(built.sync, cluster=cluster, store=store)
+    sync = replace(built.sync, kubernetes=lambda: cluster, store=store, leases=store)
     yield function, replace(built, cluster=cluster, sync=sync, budget_seconds=BUDGET_SECONDS)
     store.close()
     mongo_client.drop_database(DATABASE)
@@ -201,7 +201,7 @@ def api_away(stage: Stage) -> Iterator[None]:
         "lemo-dev", auth="kubeconfig", kubeconfig=str(config), in_cluster=False
     )
     before = stage.cleanup
-    stage.cleanup = replace(before, cluster=cluster, sync=replace(before.sync, cluster=cluster))
+    stage.cleanup = replace(before, cluster=cluster, sync=replace(before.sync, kubernetes=lambda: cluster))
     yield
     stage.cleanup = before
 

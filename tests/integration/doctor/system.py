@@ -26,7 +26,7 @@ from flinkjobs.entrypoints.submit import SubmitFunction
 from flinkjobs.entrypoints.sync import SyncFunction
 from flinkjobs.settings.functions import read_settings
 from flinkjobs.sync import service as sync
-from flinkjobs.sync.service import Sync
+from flinkjobs.sync.context import Sync
 from flinkjobs.web.messages import Request
 from local.mongodb import MongoServer
 from tests.support.flink_rest_server import FOLDER, FlinkServer
@@ -207,7 +207,7 @@ class System:
 
     def sync(self) -> Document:
         """Runs one pass; returns its report."""
-        return sync.run(self.functions.sync(self.environ))
+        return sync.run_pass(self.functions.sync(self.environ))
 
     def cleanup(self) -> None:
         """Runs one cleanup."""

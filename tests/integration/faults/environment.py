@@ -21,7 +21,7 @@ from flinkjobs.adapters.mongo import job_store
 from flinkjobs.adapters.mongo.job_store import MongoJobStore
 from flinkjobs.entrypoints.sync import SyncFunction
 from flinkjobs.settings.functions import FlinkCluster, read_settings
-from flinkjobs.sync.service import Sync
+from flinkjobs.sync.context import Sync
 from flinkjobs.web import server
 from tests.integration.faults import records
 from tests.support.flink_rest_server import FlinkServer
@@ -213,6 +213,9 @@ def sync_function(settings: Mapping[str, str]) -> Iterator[tuple[SyncFunction, S
     )
     with flinks_at(settings["FLINK_REST_URL"]) as flinks:
         try:
-            yield function, replace(built, store=store, cluster=cluster, flinks=flinks)
+            yield (
+                function,
+                replace(built, store=store, leases=store, kubernetes=lambda: cluster, flinks=flinks),
+            )
         finally:
             store.close()

@@ -10,8 +10,8 @@ import pytest
 from doubles.kubernetes.faults import FinishedJobs, RequestFault
 from doubles.processes import free_port
 from flinkjobs.domain.naming import APP
-from flinkjobs.sync import service as sync
-from flinkjobs.sync.service import JOB_IDS_PER_SELECTOR
+from flinkjobs.observers import deadline
+from flinkjobs.observers.submitters import JOB_IDS_PER_SELECTOR
 from local.mongodb import MongoServer
 from tests.integration.faults import records
 from tests.integration.faults.conftest import Open
@@ -85,7 +85,7 @@ def test_who_does_not_answer_in_time_is_not_waited_for_longer_than_the_pass_has(
     open_stage: Open, mongo_server: MongoServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Kubernetes would answer in the end, and the client would wait: the function would be stopped first."""
-    monkeypatch.setattr(sync, "REQUEST_GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(deadline, "REQUEST_GRACE_SECONDS", 0.5)
     stage = open_stage(mongo_server, version=VERSIONS[0], scratch=tmp_path)
     fill(stage)
     late = RequestFault(effect="delay", seconds=PATIENCE_SECONDS / 2, verb="list")

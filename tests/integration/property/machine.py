@@ -19,7 +19,8 @@ from flinkjobs.domain.errors import StoreUnavailableError
 from flinkjobs.domain.records import JobRecord, Status
 from flinkjobs.domain.transition import Policy
 from flinkjobs.sync import service as sync
-from flinkjobs.sync.service import NothingReachableError, Sync
+from flinkjobs.sync.context import Sync
+from flinkjobs.sync.service import NothingReachableError
 from tests.integration.property import oracle
 from tests.integration.property.bench import Bench
 from tests.integration.property.peers import BEFORE_THE_NAMES_ARE_LOOKED_UP, Accident, Died, Point, Scene
@@ -428,7 +429,8 @@ class StatusMachine(RuleBasedStateMachine):
         """
         setting = Sync(
             store=scene.store,
-            cluster=scene.cluster,
+            leases=scene.store,
+            kubernetes=lambda: scene.cluster,
             flinks=scene.flinks,
             policy=Policy(lost_after=LOST_AFTER, grace=oracle.GRACE),
             budget_seconds=budget_seconds,
@@ -436,7 +438,7 @@ class StatusMachine(RuleBasedStateMachine):
         )
         report = None
         try:
-            report = sync.run(setting, job_ids=job_ids)
+            report = sync.run_pass(setting, job_ids=job_ids)
         except Died:
             if job_ids is None:
                 self.bench.leases.update_many({}, {"$set": {"expires_at": datetime.now(UTC) + LONG}})

@@ -24,10 +24,10 @@ from flinkjobs.domain.errors import (
 )
 from flinkjobs.domain.kubernetes_objects import Event, KubernetesJob, Pod
 from flinkjobs.domain.observations import FlinkJob, Missing, Overview
-from flinkjobs.domain.records import AtRest, JobRecord, Skipped, UnreadableRecord
+from flinkjobs.domain.records import JobRecord, Status, UnreadableRecord
 from flinkjobs.domain.transition import Update
 from flinkjobs.ports.lease import Lease
-from flinkjobs.ports.store import Applied, reads_all
+from flinkjobs.ports.store import Applied
 from tests.integration.property.bench import Bench
 from tests.integration.property.simulated_world import TrueCluster, TrueSubmission, World
 from tests.support.overviews import overview_of
@@ -322,20 +322,27 @@ class AccidentalStore(MongoJobStore):
         if self._scene.is_dead:
             raise StoreUnavailableError("the process is dead")
 
+    def fingerprints(self, status: Status) -> Iterator[str]:
+        found = list(super().fingerprints(status))
+        self.skipped += len(found)
+        return iter(found)
+
     def records_to_follow(
         self,
         *,
         lost_since: datetime,
+        fingerprints: Sequence[str] = (),
         job_ids: Collection[str] | None = None,
-        skip: Callable[[AtRest], bool] = reads_all,
         run_id: str | None = None,
-    ) -> Iterator[JobRecord | UnreadableRecord | Skipped]:
+    ) -> Iterator[JobRecord | UnreadableRecord]:
         found = list(
-            super().records_to_follow(lost_since=lost_since, job_ids=job_ids, skip=skip, run_id=run_id)
+            super().records_to_follow(
+                lost_since=lost_since, fingerprints=fingerprints, job_ids=job_ids, run_id=run_id
+            )
         )
+        self.skipped -= len(fingerprints)
         self.read += [record for record in found if isinstance(record, JobRecord)]
         self.unreadable += [record.job_id for record in found if isinstance(record, UnreadableRecord)]
-        self.skipped += sum(record.count for record in found if isinstance(record, Skipped))
         self._come_to(Point.RECORDS)
         return iter(found)
 

@@ -18,7 +18,7 @@ from flinkjobs.domain.errors import KubernetesUnavailableError
 from flinkjobs.domain.kubernetes_objects import Kind
 from flinkjobs.domain.observations import JobPhase
 from flinkjobs.domain.transition import Policy
-from flinkjobs.sync.service import Sync
+from flinkjobs.sync.context import Sync
 from local.mongodb import MongoServer
 from tests.integration.property.bench import Bench
 from tests.integration.property.cleanup_world import (
@@ -100,7 +100,8 @@ def begin(bench: Bench, drawn: list[TrueObject], most: int) -> tuple[CleanupWorl
         bench.jobs.insert_many(found)
     sync = Sync(
         store=bench.store,
-        cluster=world,
+        leases=bench.store,
+        kubernetes=lambda: world,
         flinks={},
         policy=Policy(),
         budget_seconds=60,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -18,6 +18,7 @@ from flinkjobs.domain.errors import KubernetesUnavailableError
 from flinkjobs.domain.kubernetes_objects import KubernetesJob
 from flinkjobs.domain.transition import Policy
 from flinkjobs.ports.kubernetes import KubernetesClient
+from flinkjobs.ports.lease import LeaseStore
 from flinkjobs.settings.functions import FlinkCluster
 from flinkjobs.submit.idempotency import Key
 from flinkjobs.submit.service import (
@@ -30,6 +31,7 @@ from flinkjobs.submit.service import (
 )
 from flinkjobs.submit.submission import InlineScript, Submission, Target
 from flinkjobs.sync import service as sync_service
+from flinkjobs.sync.context import Sync
 from local.functions import FunctionServer
 from local.mongodb import MongoServer
 from tests.integration.submit.conftest import DATABASE, Document, Traces, post, synchronise
@@ -269,7 +271,7 @@ def test_a_job_of_that_name_that_is_somebody_elses_is_left_alone(desk: Desk, tra
 
     held_up: Any = _Between(desk.submit.kubernetes, somebody_is_faster)
     submit = Submit(
-        store=desk.submit.store, cluster=held_up, target_of=desk.submit.target_of, clock=desk.submit.clock
+        store=desk.submit.store, kubernetes=held_up, target_of=desk.submit.target_of, clock=desk.submit.clock
     )
     with pytest.raises(SubmissionRefusedError, match="AlreadyExists"):
         Desk(submit).send()
@@ -301,15 +303,16 @@ def test_an_attached_job_whose_script_never_came_is_taken_back_by_sync(
 
         def pass_after(waited: timedelta) -> None:
             policy = Policy(grace=timedelta(seconds=600))
-            later = sync_service.Sync(
+            later = Sync(
                 store=desk.submit.store,
-                cluster=cluster,
+                leases=cast("LeaseStore", desk.submit.store),
+                kubernetes=lambda: cluster,
                 flinks={"default": flink},
                 policy=policy,
                 budget_seconds=60,
                 clock=lambda: datetime.now(UTC) + waited,
             )
-            sync_service.run(later)
+            sync_service.run_pass(later)
 
         pass_after(timedelta(seconds=500))
         waiting = traces.record()

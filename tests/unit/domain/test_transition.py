@@ -9,10 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 
-from flinkjobs.domain.flink_states import OPEN, STATUS_OF
 from flinkjobs.domain.observations import (
     FlinkJob,
     FlinkObservation,
@@ -23,15 +20,12 @@ from flinkjobs.domain.observations import (
     NamedJobs,
     NoKubernetesJob,
     Observation,
-    Overview,
     Submitter,
     SubmitterObservation,
     Unreachable,
-    time_of,
 )
-from flinkjobs.domain.records import AtRest, FlinkJobRef, IdSource, JobRecord, Reason, ReasonCode, Status
-from flinkjobs.domain.transition import Keep, Policy, Update, decide, is_as_shown
-from tests.support.overviews import Entry
+from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord, Reason, ReasonCode, Status
+from flinkjobs.domain.transition import Keep, Policy, Update, decide
 
 ROWS: list[dict[str, Any]] = yaml.safe_load(
     (Path(__file__).parents[2] / "data" / "decide.yaml").read_text(encoding="utf-8")
@@ -225,72 +219,3 @@ def test_the_same_observation_again_moves_nothing_but_the_count_of_passes(row: d
 def test_every_rule_has_its_own_name() -> None:
     names = [row["rule"] for row in ROWS]
     assert sorted(set(names)) == sorted(names)
-
-
-# --- records at rest --------------------------------------------------------------------------------
-
-START_MS = 1_795_335_824_614
-STARTS = st.sampled_from((START_MS - 1, START_MS, START_MS + 1))
-STATES = st.sampled_from((*STATUS_OF, "MEDITATING"))
-
-
-def at_rest(*, status: str = "RUNNING", state: str = "RUNNING") -> AtRest:
-    return AtRest(cluster="default", status=status, flink_job_id="a" * 32, state=state, start_ms=START_MS)
-
-
-def whole(rest: AtRest) -> JobRecord:
-    """The whole record of which this is known."""
-    start = time_of(rest.start_ms)
-    ref = FlinkJobRef(
-        id=rest.flink_job_id, source=IdSource.LOG, confirmed=True, state=rest.state, start_time=start
-    )
-    return JobRecord(
-        job_id="etl_1",
-        status=Status(rest.status),
-        submitted_at=SUBMITTED_AT,
-        flink_state=rest.state,
-        flink_jobs=(ref,),
-        submitter_done=True,
-        start_time=start,
-    )
-
-
-@given(
-    rest=st.builds(at_rest, status=st.sampled_from(sorted(OPEN)), state=STATES),
-    state=STATES,
-    start_ms=STARTS,
-    end_ms=st.sampled_from((-1, 0, START_MS + 1)),
-)
-def test_what_is_passed_over_would_have_been_kept(
-    rest: AtRest, state: str, start_ms: int, end_ms: int
-) -> None:
-    overview = Overview({rest.flink_job_id: Entry("a job", state, start_ms, end_ms)})
-    if is_as_shown(rest, overview.entries[rest.flink_job_id]):
-        observation = Observation(flink={rest.flink_job_id: overview[rest.flink_job_id]})
-        assert decide(whole(rest), observation, SUBMITTED_AT, POLICY) == Keep()
-
-
-@pytest.mark.parametrize(
-    ("rest", "entry", "expected"),
-    [
-        (at_rest(), Entry("x", "RUNNING", START_MS, -1), True),
-        (at_rest(), Entry("x", "RUNNING", START_MS + 1, -1), True),
-        (at_rest(state="RESTARTING"), Entry("x", "RESTARTING", START_MS, -1), True),
-        (at_rest(status="CREATED", state="INITIALIZING"), Entry("x", "INITIALIZING", START_MS, -1), True),
-        (at_rest(), Entry("x", "RUNNING", START_MS - 1, -1), False),
-        (at_rest(), Entry("x", "RESTARTING", START_MS, -1), False),
-        (at_rest(), Entry("x", "FINISHED", START_MS, START_MS + 1), False),
-        (at_rest(status="SUSPENDED"), Entry("x", "RUNNING", START_MS, -1), False),
-        (at_rest(), Entry("x", "RUNNING", START_MS, START_MS + 1), False),
-        (at_rest(state="MEDITATING"), Entry("x", "MEDITATING", START_MS, -1), False),
-    ],
-    ids=(
-        *("as it was", "started anew after a failover", "restarting as before", "initializing as before"),
-        *("started earlier than known", "another state", "over", "a status that does not fit"),
-        *("an end without being over", "a word that nobody knows"),
-    ),
-)
-def test_a_record_at_rest_is_passed_over_only_if_nothing_is_new(
-    rest: AtRest, entry: Entry, expected: bool
-) -> None:
-    assert is_as_shown(rest, entry) is expected

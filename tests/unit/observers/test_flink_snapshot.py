@@ -11,7 +11,7 @@ import pytest
 from flinkjobs.domain.errors import FlinkUnavailableError
 from flinkjobs.domain.observations import FlinkJob, Missing, NamedJobs, Overview, Unreachable
 from flinkjobs.domain.records import JobRecord, Status
-from flinkjobs.observers.flink_snapshot import taken
+from flinkjobs.observers.flink_snapshot import take_snapshots
 from tests.support.overviews import Entry
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -64,7 +64,7 @@ class Cluster:
 
 def named_like_the_record(cluster: Cluster) -> NamedJobs:
     record = JobRecord(job_id="etl_1", status=Status.CREATED, submitted_at=NOON)
-    with taken({"default": cluster}) as snapshots:
+    with take_snapshots({"default": cluster}) as snapshots:
         return snapshots.named([record])["etl_1"]
 
 
@@ -119,7 +119,7 @@ def test_a_failed_job_comes_with_its_cause_from_whoever_can_tell_it(
 ) -> None:
     record = JobRecord(job_id="etl_1", status=Status.RUNNING, submitted_at=NOON)
     archived = Overview({}) if has_history else None
-    with taken({"default": Cluster(FAILED, archived, failures=failures)}) as snapshots:
+    with take_snapshots({"default": Cluster(FAILED, archived, failures=failures)}) as snapshots:
         seen = snapshots.ask(record, A)
     assert isinstance(seen, FlinkJob)
     assert (seen.state, seen.failure) == ("FAILED", told)
@@ -140,7 +140,7 @@ def test_the_history_server_is_believed_of_a_job_for_which_its_cluster_cannot_be
     """What it has is over for good; what it lacks may be going on."""
     cluster = Cluster(Overview({}), None if archived is None else Overview(archived))
     record = JobRecord(job_id="etl_1", status=Status.RUNNING, submitted_at=NOON)
-    with taken({"default": cluster}) as snapshots:
+    with take_snapshots({"default": cluster}) as snapshots:
         told = snapshots.ask(record, A)
         counted = snapshots.missing()
     assert {"CANCELED": FlinkJob}.get(expected, Unreachable) is type(told)

@@ -18,9 +18,10 @@ from flinkjobs.domain.observations import JobPhase, Missing
 from flinkjobs.domain.records import JobRecord
 from flinkjobs.domain.transition import Policy, Update
 from flinkjobs.ports.kubernetes import Deletion, KubernetesCleanupClient
-from flinkjobs.ports.lease import Lease
+from flinkjobs.ports.lease import Lease, LeaseStore
 from flinkjobs.ports.store import Applied, JobStore, Settled, SubmitterLog
-from flinkjobs.sync.service import Harvest, Sync, harvest
+from flinkjobs.sync.context import Sync
+from flinkjobs.sync.service import ReconcileResult, reconcile_records
 from tests.support.kubernetes_in_memory import ClusterDouble, Log
 from tests.support.kubernetes_objects import NOON, container, ended, pod
 
@@ -115,12 +116,20 @@ def record(job_id: str = "etl_1", **fields: object) -> JobRecord:
 
 def sync_with(cluster: ClusterDouble, records: Records) -> Sync:
     policy = Policy(lost_after=timedelta(minutes=10), grace=timedelta(minutes=10))
-    return Sync(cast("JobStore", records), cluster, {}, policy, budget_seconds=60, clock=lambda: NOON)
+    return Sync(
+        store=cast("JobStore", records),
+        leases=cast("LeaseStore", records),
+        kubernetes=lambda: cluster,
+        flinks={},
+        policy=policy,
+        budget_seconds=60,
+        clock=lambda: NOON,
+    )
 
 
-def look(cluster: ClusterDouble, *, of: JobRecord | None = None) -> Harvest:
+def look(cluster: ClusterDouble, *, of: JobRecord | None = None) -> ReconcileResult:
     sync = sync_with(cluster, Records([of or record()]))
-    return harvest(sync, ["etl_1"], run_id="r", write=False)
+    return reconcile_records(sync, ["etl_1"], run_id="r", write=False)
 
 
 def succeeded(message: str = "") -> Pod:

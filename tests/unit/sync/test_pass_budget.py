@@ -1,8 +1,8 @@
-"""One pass over records of which the snapshots say something new."""
+"""What a pass does when its time is up, and when it has to wait for its lease."""
 
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import cast
@@ -13,16 +13,24 @@ from msgspec.structs import replace
 from flinkjobs.cleanup import context as cleanup_context
 from flinkjobs.cleanup import service as cleanup
 from flinkjobs.cleanup.retention import RetentionPolicy
+from flinkjobs.domain.flink_states import OPEN
 from flinkjobs.domain.observations import FlinkJob, Missing, Overview, time_of
-from flinkjobs.domain.records import Skipped
+from flinkjobs.domain.records import JobRecord, Status
 from flinkjobs.domain.transition import Policy, Update
-from flinkjobs.observers.flink_snapshot import taken
-from flinkjobs.ports.kubernetes import KubernetesCleanupClient, KubernetesClient
-from flinkjobs.ports.lease import Lease
+from flinkjobs.observers.deadline import Deadline
+from flinkjobs.observers.flink_snapshot import take_snapshots
+from flinkjobs.ports.flink import Flink
+from flinkjobs.ports.kubernetes import KubernetesCleanupClient
+from flinkjobs.ports.lease import Lease, LeaseStore
 from flinkjobs.ports.store import Applied, JobStore
 from flinkjobs.sync import service as sync
-from tests.unit.sync.test_change_detection import START_MS, A, B, clusters, record, shows
-from tests.unit.sync.test_change_detection import Cluster as Overviewed
+from flinkjobs.sync.batch import decide_batch
+from flinkjobs.sync.context import Pass, Sync
+from flinkjobs.sync.report import BatchResult, total
+from tests.support.flink_in_memory import START_MS, OverviewOnly, clusters, shows
+from tests.unit.sync.test_change_detection import record
+
+A, B = "a" * 32, "b" * 32
 
 
 @dataclass(slots=True)
@@ -37,56 +45,57 @@ class Written:
         return Applied(frozenset(self.job_ids), frozenset())
 
 
-def working_with(store: object, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> sync.Sync:
-    return sync.Sync(
+def working_with(
+    store: object, clock: Callable[[], datetime] = lambda: datetime.now(UTC), **flinks: OverviewOnly
+) -> Sync:
+    return Sync(
         store=cast("JobStore", store),
-        cluster=cast("KubernetesClient", None),
-        flinks={},
+        leases=cast("LeaseStore", store),
+        kubernetes=lambda: pytest.fail("no record needs Kubernetes"),
+        flinks=flinks,
         policy=Policy(),
         budget_seconds=60,
         clock=clock,
     )
 
 
+@contextmanager
+def passing(store: object, flinks: Mapping[str, Flink], seconds_left: float = 60) -> Iterator[Pass]:
+    deadline = Deadline.after(seconds_left)
+    with ThreadPoolExecutor(2) as threads, take_snapshots(flinks) as snapshots:
+        yield Pass(working_with(store), "run", deadline, None, threads, snapshots)
+
+
 def test_two_documents_of_one_job_id_are_each_decided_by_their_own_flink_job() -> None:
     first = record("etl_1")
     second = replace(first, flink_jobs=(replace(first.flink_jobs[0], id=B),))
-    with (
-        ThreadPoolExecutor(2) as threads,
-        taken(clusters(default=shows(a="RESTARTING", b="RESTARTING"))) as seen,
-    ):
-        passing = sync._Pass(working_with(Written()), threads, seen, None, "run", time.monotonic() + 60)
-        decided = sync._actions(passing, [first, second], datetime.now(UTC))
-    states = [action.after.flink_state for _, action in decided if isinstance(action, Update)]
-    assert states == ["RESTARTING", "RESTARTING"]
+    with passing(Written(), clusters(default=shows(a="RESTARTING", b="RESTARTING"))) as current:
+        decided = decide_batch(current, [first, second])
+    assert [update.after.flink_state for update in decided.updates] == ["RESTARTING", "RESTARTING"]
 
 
-def test_a_pass_that_is_out_of_time_reads_no_further_than_its_first_portion() -> None:
-    """The store may be slow as well, and nothing else would stop the reading while nothing moves."""
-    found = iter([Skipped(1)] * (2 * sync.RECORDS_PER_WRITE))
-    with ThreadPoolExecutor(2) as threads, taken(clusters(default=shows(a="RUNNING"))) as seen:
-        passing = sync._Pass(working_with(Written()), threads, seen, None, "run", time.monotonic() - 1)
-        read = list(sync._in_time(passing, found))
-    assert (len(read), passing.complete) == (sync.RECORDS_PER_WRITE, False)
+def reconciled(store: Written, count: int) -> list[BatchResult]:
+    """What a pass makes of so many records when its time is up."""
+    records = iter([record(f"etl_{number}") for number in range(count)])
+    with passing(store, clusters(default=shows(a="RESTARTING")), seconds_left=-1) as current:
+        return list(sync._reconcile_by_snapshot(current, records))
 
 
-def test_a_pass_that_is_out_of_time_writes_one_portion_and_leaves_the_others() -> None:
+def test_a_pass_that_is_out_of_time_writes_one_batch_and_leaves_the_others() -> None:
     store = Written()
-    with ThreadPoolExecutor(2) as threads, taken(clusters(default=shows(a="RESTARTING"))) as seen:
-        passing = sync._Pass(working_with(store), threads, seen, None, "run", time.monotonic() - 1)
-        sync._write_what_moved(passing, iter([[record("etl_1")], [record("etl_2")], [record("etl_3")]]))
-    assert (store.job_ids, passing.complete) == (["etl_1"], False)
+    results = reconciled(store, 2 * sync.RECORDS_PER_BATCH)
+    assert len(store.job_ids) == sync.RECORDS_PER_BATCH
+    assert not total(results).is_complete
 
 
-def test_a_pass_that_is_out_of_time_with_its_last_portion_has_written_everything() -> None:
+def test_a_pass_that_is_out_of_time_with_its_last_batch_has_written_everything() -> None:
     store = Written()
-    with ThreadPoolExecutor(2) as threads, taken(clusters(default=shows(a="RESTARTING"))) as seen:
-        passing = sync._Pass(working_with(store), threads, seen, None, "run", time.monotonic() - 1)
-        sync._write_what_moved(passing, iter([[record("etl_1")]]))
-    assert (store.job_ids, passing.complete) == (["etl_1"], True)
+    results = reconciled(store, sync.RECORDS_PER_BATCH)
+    assert len(store.job_ids) == sync.RECORDS_PER_BATCH
+    assert total(results).is_complete
 
 
-class ShortSighted(Overviewed):
+class ShortSighted(OverviewOnly):
     """A cluster whose overview lacks a job that it does know."""
 
     def job(self, job_id: str) -> FlinkJob | Missing:
@@ -96,16 +105,14 @@ class ShortSighted(Overviewed):
 @pytest.mark.parametrize(
     ("seconds_over", "observed", "passed_over"), [(1, [A], set()), (11, [], {"etl_1"})], ids=["late", "over"]
 )
-def test_flink_is_asked_of_what_kubernetes_took_all_the_time_to_say(
+def test_flink_is_asked_in_the_grace_of_a_pass_that_is_out_of_time(
     seconds_over: float, observed: list[str], passed_over: set[str]
 ) -> None:
     """Else each pass would read the same logs again, and come no further."""
-    shortly = time.monotonic() - seconds_over
-    cluster = ShortSighted("default", lambda: Overview({}))
-    with ThreadPoolExecutor(2) as threads, taken({"default": cluster}) as seen:
-        passing = sync._Pass(working_with(Written()), threads, seen, None, "run", shortly)
-        flinks = sync._observe_flink(passing, [record("etl_1")], {})
-    assert (list(flinks["etl_1"]), passing.passed_over) == (observed, passed_over)
+    flinks = {"default": ShortSighted("default", lambda: Overview({}))}
+    with passing(Written(), flinks, seconds_left=-seconds_over) as current:
+        seen = current.flink_jobs.observe([record("etl_1")], {})
+    assert (list(seen.by_job_id["etl_1"]), set(seen.passed_over)) == (observed, passed_over)
 
 
 ASKED = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
@@ -128,10 +135,19 @@ class Contended:
     def release_lease(self, lease: Lease, *, cursor: str | None) -> bool:
         return lease.fence == 1 and cursor is None
 
+    def fingerprints(self, status: Status) -> Iterator[str]:
+        assert status in OPEN
+        return iter([])
+
     def records_to_follow(
-        self, *, lost_since: datetime, job_ids: Collection[str] | None, skip: object, run_id: str
-    ) -> Iterator[Skipped]:
-        assert (lost_since < ASKED, job_ids, callable(skip), bool(run_id)) == (True, None, True, True)
+        self,
+        *,
+        lost_since: datetime,
+        fingerprints: Sequence[str],
+        job_ids: Collection[str] | None,
+        run_id: str,
+    ) -> Iterator[JobRecord]:
+        assert (lost_since < ASKED, fingerprints, job_ids, bool(run_id)) == (True, (), None, True)
         return iter([])
 
     def save_run(self, report: Mapping[str, object]) -> None:
@@ -142,7 +158,7 @@ class Contended:
 def test_a_pass_begins_when_it_has_its_lease(is_given_back: bool) -> None:
     """Else its time would reach back into that of the pass before it, as if both had been at work."""
     store = Contended(is_given_back=is_given_back)
-    report = sync.run(working_with(store, lambda: store.now))
+    report = sync.run_pass(working_with(store, lambda: store.now))
     assert (report["started_at"], report["skipped"]) == (ASKED + TAKING, not is_given_back)
     assert [run["started_at"] for run in store.runs] == [ASKED + TAKING] * is_given_back
 

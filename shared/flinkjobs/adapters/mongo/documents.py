@@ -28,27 +28,29 @@ from flinkjobs.ports.store import Settled
 _JobDocument = Mapping[str, Any]
 _FLINK_JOB_ID: Final = re.compile(r"[0-9a-f]{32}")
 
-_FOLLOWED_FIELDS: Final = (
-    "job_id",
-    "status",
-    "submitted_at",
-    "k8s_job_name",
-    "cluster",
-    "flink_job_id",
-    "flink_state",
-    "flink_jobs",
-    "submitter_done",
-    "dropped_ids",
-    "start_time",
-    "end_time",
-    "duration",
-    "reason",
-    "missing_since",
-    "in_flight_until",
-    "fingerprint",
-    "revision",
+FOLLOWED: Final = dict.fromkeys(
+    (
+        "job_id",
+        "status",
+        "submitted_at",
+        "k8s_job_name",
+        "cluster",
+        "flink_job_id",
+        "flink_state",
+        "flink_jobs",
+        "submitter_done",
+        "dropped_ids",
+        "start_time",
+        "end_time",
+        "duration",
+        "reason",
+        "missing_since",
+        "in_flight_until",
+        "fingerprint",
+        "revision",
+    ),
+    1,
 )
-FOLLOWED: Final = dict.fromkeys(_FOLLOWED_FIELDS, 1)
 """Projection of the fields that `read_record` reads."""
 
 

@@ -124,13 +124,15 @@ class MongoJobStore:
         job_ids: Collection[str] | None = None,
         run_id: str | None = None,
     ) -> Iterator[JobRecord | UnreadableRecord]:
-        is_open = {"status": {"$in": sorted(OPEN)}}
-        lost = {"status": Status.LOST.value, "missing_since": {"$gte": lost_since}}
+        is_open: dict[str, Any] = {"status": {"$in": sorted(OPEN)}}
+        lost: dict[str, Any] = {"status": Status.LOST.value, "missing_since": {"$gte": lost_since}}
         if job_ids is not None:
-            queries = [{"job_id": {"$in": sorted(job_ids)}, "$or": [is_open, lost]}]
+            queries: list[dict[str, Any]] = [{"job_id": {"$in": sorted(job_ids)}, "$or": [is_open, lost]}]
         else:
-            groups = ({"fingerprint": {"$in": group}} for group in chunks(fingerprints, RECORDS_PER_BATCH))
-            queries = [lost, *(is_open | group for group in ({"fingerprint": None}, *groups))]
+            changed = (
+                is_open | {"fingerprint": {"$in": group}} for group in chunks(fingerprints, RECORDS_PER_BATCH)
+            )
+            queries = [lost, is_open | {"fingerprint": None}, *changed]
         # Its own write may move a record to where the run reads later.
         others = {} if run_id is None else {"synced_by": {"$ne": run_id}}
         with translated():

@@ -12,7 +12,7 @@ from pymongo import DESCENDING, MongoClient
 
 from flinkjobs.adapters.mongo.admin import MongoAdmin
 from flinkjobs.adapters.mongo.client import new_client
-from flinkjobs.adapters.mongo.documents import FOLLOWED_FIELDS, read_record
+from flinkjobs.adapters.mongo.documents import FOLLOWED, read_record
 from flinkjobs.adapters.mongo.errors import translated
 from flinkjobs.adapters.mongo.job_store import MongoJobStore
 from flinkjobs.adapters.mongo.read_store import MongoReadStore
@@ -79,9 +79,7 @@ class MongoProbe(MongoReadStore):
 
     def _records(self, condition: Mapping[str, Any]) -> Iterator[JobRecord | UnreadableRecord]:
         with translated():
-            found = self._jobs.find(
-                condition, dict.fromkeys(FOLLOWED_FIELDS, 1), sort={"submitted_at": DESCENDING}
-            )
+            found = self._jobs.find(condition, FOLLOWED, sort={"submitted_at": DESCENDING})
             for document in found:
                 yield read_record(document)
 

@@ -22,7 +22,7 @@ from pymongo.collection import Collection as MongoCollection
 from pymongo.errors import OperationFailure
 
 from flinkjobs.adapters.mongo.client import new_client
-from flinkjobs.adapters.mongo.documents import FOLLOWED_FIELDS, read_record, read_time
+from flinkjobs.adapters.mongo.documents import FOLLOWED, read_record, read_time
 from flinkjobs.adapters.mongo.errors import translated
 from flinkjobs.adapters.mongo.indexes import BY_STATUS, BY_TEMPLATE, BY_TIME
 from flinkjobs.domain.errors import BadRequestError, Fault
@@ -35,9 +35,7 @@ T = TypeVar("T")
 _Document = dict[str, Any]
 _Index = Sequence[tuple[str, int]]
 
-LISTED_FIELDS: Final = dict.fromkeys(
-    (*FOLLOWED_FIELDS, "template_id", "job_name", "submitted_by", "updated_at"), 1
-)
+LISTED_FIELDS: Final = dict.fromkeys((*FOLLOWED, "template_id", "job_name", "submitted_by", "updated_at"), 1)
 SHOWN_FIELDS: Final = LISTED_FIELDS | dict.fromkeys(("spec", "submitter_log"), 1)
 
 NEWEST_FIRST: Final = {"submitted_at": DESCENDING, "_id": DESCENDING}
