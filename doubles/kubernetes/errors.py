@@ -17,7 +17,7 @@ class ApiError(Exception):
         details: Obj | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
-        """Args: HTTP code, Kubernetes reason, text, machine-readable details, extra headers."""
+        """Args: HTTP code, Kubernetes reason (may be empty), text, details for programs, extra headers."""
         super().__init__(message)
         self.code = code
         self.reason = reason
@@ -33,9 +33,10 @@ class ApiError(Exception):
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
             "code": self.code,
         }
+        if self.reason:
+            body["reason"] = self.reason
         if self.details:
             body["details"] = self.details
         return body

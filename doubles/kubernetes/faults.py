@@ -14,7 +14,9 @@ import msgspec
 
 from doubles.kubernetes.objects import Obj
 
-RequestEffect = Literal["status", "delay", "drop", "cut", "malformed", "log-gone-404", "log-gone-200"]
+RequestEffect = Literal[
+    "status", "delay", "drop", "cut", "malformed", "log-gone-404", "log-gone-200", "log-kubelet-away"
+]
 PodEffect = Literal[
     "image-pull",
     "unschedulable",
@@ -41,7 +43,8 @@ class RequestFault(
     once and answered after `seconds`, even if the client has given up by then; `drop`: the connection closes
     without an answer, nothing is carried out; `cut`: carried out, and the connection closes in the middle of
     the answer; `malformed`: not carried out, a 200 whose body is not JSON; `log-gone-404` and `log-gone-200`:
-    a pod's log is missing, in the API server's or in the kubelet's way."""
+    a pod's log is missing, in the API server's or in the kubelet's way; `log-kubelet-away`: the API server
+    cannot connect to the kubelet that has the log."""
     status: int = 500
     """For `status`: 401, 403, 409, 410, 429, 500 or 503; others are sent just so. A 410 hits continued lists
     only."""
@@ -224,7 +227,7 @@ def _hits(fault: RequestFault, request: Request) -> bool:
     continued = fault.continued
     if continued is None and fault.effect == "status" and fault.status == 410:  # noqa: PLR2004 Gone
         continued = True
-    if fault.effect.startswith("log-gone") and request.resource != "pods/log":
+    if fault.effect.startswith("log-") and request.resource != "pods/log":
         return False
     return (
         fault.method in (None, request.method)

@@ -17,11 +17,14 @@ from doubles.kubernetes.bulk_jobs import add_finished_jobs
 from doubles.kubernetes.errors import ApiError, bad_request
 from doubles.kubernetes.faults import Fault, FaultBook, FinishedJobs, Outcome, PodFault, Request, RequestFault
 from doubles.kubernetes.kubelet import Node
+from doubles.kubernetes.log_endpoint import choose_container
 from doubles.kubernetes.objects import PODS, utc_now
+from doubles.kubernetes.pod_status import ADDRESS
 from doubles.kubernetes.requests import Answer, RequestCounter, error_answer, json_answer, parse_target
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 CONTROL = "/_control/"
+KUBELET = f"{ADDRESS}:10250"
 REASONS = {
     400: "BadRequest",
     401: "Unauthorized",
@@ -106,6 +109,8 @@ class Server:
                 return error_answer(ApiError(404, "NotFound", message))
             case "log-gone-200":
                 return self._unavailable_log(call)
+            case "log-kubelet-away":
+                return self._unreachable_log(call)
         return None
 
     def _unavailable_log(self, call: Call) -> Answer | None:
@@ -117,6 +122,19 @@ class Server:
         identifiers = [one.get("containerID", "") for one in statuses if wanted in ("", one["name"])]
         text = f"unable to retrieve container logs for {(identifiers or [''])[0]}"
         return Answer(text.encode(), content_type="text/plain")
+
+    def _unreachable_log(self, call: Call) -> Answer | None:
+        """The Status of a failed connection has no reason; what the API server refuses, it still refuses."""
+        pod = self.api.store.get(PODS, (call.target.namespace or "", call.target.name))
+        if pod is None or not pod["spec"].get("nodeName"):
+            return None
+        try:
+            container = choose_container(pod, call.query.get("container", ""))
+        except ApiError as error:
+            return error_answer(error)
+        path = f"/containerLogs/{call.target.namespace}/{call.target.name}/{container}"
+        message = f'Get "https://{KUBELET}{path}": dial tcp {KUBELET}: connect: connection refused'
+        return error_answer(ApiError(500, "", message))
 
     async def _send(
         self, request: web.Request, answer: Answer, faults: list[RequestFault]

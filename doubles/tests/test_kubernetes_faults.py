@@ -150,6 +150,29 @@ def test_a_log_that_is_gone(cluster: Cluster) -> None:
     assert cluster.log(name).content == b"hello\n"
 
 
+def test_log_kubelet_away_is_a_500_without_reason(cluster: Cluster) -> None:
+    cluster.submit("away", "echo", "hello")
+    assert cluster.log_of("away") == b"hello\n"
+    name = cluster.pod_of("away")["metadata"]["name"]
+    path = f"containerLogs/{cluster.double.namespace}/{name}/submit"
+    with cluster.control.fault(RequestFault(effect="log-kubelet-away")):
+        answer = cluster.log(name, container="submit")
+        assert answer.status_code == 500
+        assert answer.json() == {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": f'Get "https://127.0.0.1:10250/{path}": '
+            "dial tcp 127.0.0.1:10250: connect: connection refused",
+            "code": 500,
+        }
+        assert cluster.log("none").status_code == 404
+        assert cluster.log(name, container="none").status_code == 400
+        assert cluster.http.get(f"{cluster.pods}/{name}").status_code == 200
+    assert cluster.log(name).content == b"hello\n"
+
+
 def test_an_image_that_cannot_be_pulled(cluster: Cluster) -> None:
     number = cluster.control.add(PodFault(effect="image-pull", job="pull-.*"))
     cluster.submit("pull-1", "echo", "pulled")
