@@ -95,9 +95,12 @@ class Functions:
     def _close_at_last(self, built: Any) -> None:
         """Its connections, whatever stands before them."""
         flinks = getattr(built, "flinks", {}).values()
+        kubernetes = getattr(built, "kubernetes", None) or built.cluster
+        if isinstance(built, Sync):
+            kubernetes = kubernetes()
         for close in (
             built.store.close,
-            built.cluster.close,
+            kubernetes.close,
             *(flink._client.close for flink in flinks),
         ):
             self._opened.callback(close)

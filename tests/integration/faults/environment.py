@@ -124,7 +124,10 @@ class Stage:
 
     @contextmanager
     def instead(self, **parts: Any) -> Iterator[None]:
-        """Other parts of `sync` inside the block."""
+        """Other parts of `sync` inside the block; `cluster` is the Kubernetes client."""
+        if "cluster" in parts:
+            cluster = parts.pop("cluster")
+            parts["kubernetes"] = lambda: cluster
         before = self.sync
         self.sync = replace(before, **parts)
         try:

@@ -319,6 +319,7 @@ def test_an_attached_job_whose_script_never_came_is_taken_back_by_sync(
         assert (waiting["status"], waiting["reason"]["code"]) == ("CREATED", "MOUNT")
         assert traces.kubernetes.names("jobs") == {job["metadata"]["name"]}
         pass_after(timedelta(seconds=700))
+        assert traces.kubernetes.names("jobs") == set()
+        pass_after(timedelta(seconds=700))
     given_up = traces.record()
     assert (given_up["status"], given_up["reason"]["code"]) == ("FAILED", "K8S_JOB_MISSING")
-    assert traces.kubernetes.names("jobs") == set()

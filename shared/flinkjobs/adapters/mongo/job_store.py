@@ -132,7 +132,7 @@ class MongoJobStore:
             changed = (
                 is_open | {"fingerprint": {"$in": group}} for group in chunks(fingerprints, RECORDS_PER_BATCH)
             )
-            queries = [lost, is_open | {"fingerprint": None}, *changed]
+            queries = [{"$or": [is_open | {"fingerprint": None}, lost]}, *changed]
         # Its own write may move a record to where the run reads later.
         others = {} if run_id is None else {"synced_by": {"$ne": run_id}}
         with translated():
