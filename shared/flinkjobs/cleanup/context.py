@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from flinkjobs.cleanup.rate_limiter import Pace
+from flinkjobs.cleanup.rate_limiter import RateLimiter
 from flinkjobs.cleanup.retention import (
     Kept,
     RetentionPolicy,
@@ -113,7 +113,7 @@ class _Work:
     run_id: str
     dry_run: bool
     now: datetime
-    pace: Pace
+    limiter: RateLimiter
     threads: ThreadPoolExecutor
     lease: ActiveLease | None
     marks: Marks
@@ -162,4 +162,4 @@ class _Work:
         """Whether nothing new is to be begun."""
         if not self.stopped and self.lease is not None and not self.lease.is_ours():
             self.stopped = True
-        return self.stopped or self.places <= 0 or self.pace.is_over()
+        return self.stopped or self.places <= 0 or self.limiter.is_over()

@@ -98,7 +98,7 @@ def _delete_one(work: _Work, target: CleanupTarget) -> _Outcome:
     """
     unanswered: list[FlinkjobsError] = []
     outcome: _Outcome = Kept.OVER_LIMIT
-    while len(unanswered) < ATTEMPTS and (work.dry_run or work.pace.turn()):
+    while len(unanswered) < ATTEMPTS and (work.dry_run or work.limiter.acquire()):
         try:
             if target.kind is not Kind.JOB and _has_job(work.cleanup.cluster, target):
                 return Kept.ACTIVE
@@ -108,7 +108,7 @@ def _delete_one(work: _Work, target: CleanupTarget) -> _Outcome:
             break
         except KubernetesThrottledError as throttled:
             outcome = throttled
-            work.pace.hold(throttled.retry_after_seconds)
+            work.limiter.pause(throttled.retry_after_seconds)
         except KubernetesUnavailableError as unavailable:
             unanswered.append(unavailable)
         except FlinkjobsError as refused:

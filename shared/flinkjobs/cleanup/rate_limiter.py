@@ -1,4 +1,4 @@
-"""A pace that several threads keep together: so many turns a second, and a pause when one was asked for."""
+"""Rate limit of the requests to delete, shared by the threads of a run."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from threading import Lock
 from typing import Final
 
 PAUSE_SECONDS: Final = 1.0
-"""How long a peer is left alone that asks for a pause and does not say how long."""
+"""Seconds to pause when the API server asks for a pause and names no length."""
 
 
-class Pace:
-    """Gives out turns, evenly spread, until the time is up."""
+class RateLimiter:
+    """Spreads permits evenly over time until a deadline."""
 
     def __init__(
         self,
@@ -22,10 +22,10 @@ class Pace:
         sleep: Callable[[float], None],
     ) -> None:
         """Args:
-        per_second: turns given out at most.
-        deadline: no turn is given out after it; by the same clock as `monotonic`.
+        per_second: maximum number of permits per second.
+        deadline: no permit is granted after it; by the same clock as `monotonic`.
         monotonic: a clock in seconds.
-        sleep: waits so many seconds.
+        sleep: waits this number of seconds.
         """
         self._interval = 1 / per_second
         self._deadline = deadline
@@ -35,15 +35,15 @@ class Pace:
         self._lock = Lock()
 
     def is_over(self) -> bool:
-        """Whether the time is up."""
+        """Whether the deadline has passed."""
         return self._monotonic() >= self._deadline
 
     def seconds_left(self) -> float:
-        """Until the time is up; never negative."""
+        """Seconds until the deadline; never negative."""
         return max(0.0, self._deadline - self._monotonic())
 
-    def turn(self) -> bool:
-        """Waits for the next turn; False when there is none before the time is up."""
+    def acquire(self) -> bool:
+        """Waits for a permit; returns False at once when none is due before the deadline."""
         while True:
             with self._lock:
                 now = self._monotonic()
@@ -55,8 +55,8 @@ class Pace:
                     return True
             self._sleep(wait)
 
-    def hold(self, seconds: float | None) -> None:
-        """Gives out no turn for so long; `PAUSE_SECONDS` where nobody said how long."""
+    def pause(self, seconds: float | None) -> None:
+        """Grants no permit for this long; for `PAUSE_SECONDS` when `seconds` is None."""
         with self._lock:
             pause = PAUSE_SECONDS if seconds is None else seconds
             self._next = max(self._next, self._monotonic() + pause)

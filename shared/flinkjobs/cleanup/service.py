@@ -23,7 +23,7 @@ from flinkjobs import log
 from flinkjobs.cleanup.context import RECORDS_PER_LOOKUP, THREADS, Cleanup, ClockSkewError, _Plan, _Work
 from flinkjobs.cleanup.deletion import _delete
 from flinkjobs.cleanup.plan import _plan
-from flinkjobs.cleanup.rate_limiter import Pace
+from flinkjobs.cleanup.rate_limiter import RateLimiter
 from flinkjobs.cleanup.report import _report
 from flinkjobs.cleanup.retention import (
     MAX_CLOCK_SKEW,
@@ -72,7 +72,7 @@ def run(cleanup: Cleanup, *, dry_run: bool = False) -> dict[str, Any]:
             log.info("cleanup.skipped", run_id=run_id)
             return _report(run_id, started_at, began, None, dry_run=False)
         cleanup = replace(cleanup, cluster=cleanup.cluster.until(deadline + REQUEST_GRACE_SECONDS))
-        pace = Pace(
+        limiter = RateLimiter(
             cleanup.deletions_per_second,
             deadline=deadline,
             monotonic=time.monotonic,
@@ -83,10 +83,10 @@ def run(cleanup: Cleanup, *, dry_run: bool = False) -> dict[str, Any]:
 
         def begin() -> tuple[_Work, _Plan]:
             now = _server_time(cleanup)
-            work = _Work(cleanup, run_id, dry_run, now, pace, threads, holding, marks)
+            work = _Work(cleanup, run_id, dry_run, now, limiter, threads, holding, marks)
             return work, _plan(work)
 
-        work, plan = _patiently(pace, begin)
+        work, plan = _patiently(limiter, begin)
         left = _work_through(work, plan)
         if holding is not None:
             holding.cursor = left.to_text()
@@ -100,14 +100,14 @@ def run(cleanup: Cleanup, *, dry_run: bool = False) -> dict[str, Any]:
     return report
 
 
-def _patiently(pace: Pace, ask: Callable[[], T]) -> T:
+def _patiently(limiter: RateLimiter, ask: Callable[[], T]) -> T:
     """Asks again, from the beginning, after each pause that the API server wants, while there is time."""
     while True:
         try:
             return ask()
         except KubernetesThrottledError as error:
-            pace.hold(error.retry_after_seconds)
-            if not pace.turn():
+            limiter.pause(error.retry_after_seconds)
+            if not limiter.acquire():
                 raise
 
 
@@ -135,9 +135,9 @@ def _work_through(work: _Work, plan: _Plan) -> Marks:
         The marks for the next run.
     """
     ready = list(plan.certain)
-    least_seconds_left = work.pace.seconds_left() / 2
+    least_seconds_left = work.limiter.seconds_left() / 2
     for chunk in growing_chunks(plan.unsettled, THREADS, RECORDS_PER_LOOKUP):
-        budget_seconds = max(0.0, work.pace.seconds_left() - least_seconds_left)
+        budget_seconds = max(0.0, work.limiter.seconds_left() - least_seconds_left)
         ready += _unless_over(work, chunk, partial(_look, budget_seconds=budget_seconds))
     ready = in_turn(ready, work.marks.certain)
     for portion in chunks(ready, PORTION):
