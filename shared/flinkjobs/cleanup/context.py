@@ -14,7 +14,7 @@ from flinkjobs.cleanup.retention import (
     Kept,
     RetentionPolicy,
 )
-from flinkjobs.cleanup.work_queue import Candidate, Line, Marks
+from flinkjobs.cleanup.work_queue import Candidate, ResumePosition, WorkQueue
 from flinkjobs.domain.errors import (
     FlinkjobsError,
     TemporaryError,
@@ -80,7 +80,7 @@ class _Plan:
 
     certain: Sequence[Candidate]
     unsettled: Sequence[Candidate]
-    lines: tuple[Line, Line]
+    lines: tuple[WorkQueue, WorkQueue]
 
 
 @dataclass(slots=True)
@@ -116,7 +116,7 @@ class _Work:
     limiter: RateLimiter
     threads: ThreadPoolExecutor
     lease: ActiveLease | None
-    marks: Marks
+    marks: ResumePosition
     jobs: _Tally = field(default_factory=_Tally)
     orphans: _Tally = field(default_factory=_Tally)
     oldest_kept: datetime | None = None

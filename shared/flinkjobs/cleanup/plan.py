@@ -16,7 +16,7 @@ from flinkjobs.cleanup.retention import (
     judge,
     record_of,
 )
-from flinkjobs.cleanup.work_queue import Candidate, Line
+from flinkjobs.cleanup.work_queue import Candidate, WorkQueue
 from flinkjobs.domain.errors import (
     KubernetesRefusedError,
     KubernetesThrottledError,
@@ -34,8 +34,8 @@ from flinkjobs.ports.store import JobStore, Settled
 def _plan(work: _Work) -> _Plan:
     """Judges everything there is."""
     cleanup = work.cleanup
-    certain = Line(2 * cleanup.max_deletions, work.marks.certain)  # some of them may turn out to stay
-    unsettled = Line(cleanup.max_deletions, work.marks.unsettled)
+    certain = WorkQueue(2 * cleanup.max_deletions, work.marks.certain)  # some of them may turn out to stay
+    unsettled = WorkQueue(cleanup.max_deletions, work.marks.unsettled)
     listed: Counter[str] = Counter()
     known: Counter[str] = Counter()
     for target, record in _with_records(cleanup.store, _targets(work)):

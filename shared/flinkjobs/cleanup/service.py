@@ -31,7 +31,7 @@ from flinkjobs.cleanup.retention import (
     clock_skew,
 )
 from flinkjobs.cleanup.unsettled import _look
-from flinkjobs.cleanup.work_queue import Age, Candidate, Marks, in_turn
+from flinkjobs.cleanup.work_queue import Age, Candidate, ResumePosition, deletion_order
 from flinkjobs.domain.batches import chunks, growing_chunks
 from flinkjobs.domain.errors import (
     FlinkjobsError,
@@ -79,7 +79,7 @@ def run(cleanup: Cleanup, *, dry_run: bool = False) -> dict[str, Any]:
             sleep=time.sleep,
         )
         cursor = holding.cursor if holding is not None else cleanup.store.cursor_of_lease(LEASE)
-        marks = Marks.from_text(cursor)
+        marks = ResumePosition.from_text(cursor)
 
         def begin() -> tuple[_Work, _Plan]:
             now = _server_time(cleanup)
@@ -128,7 +128,7 @@ def _server_time(cleanup: Cleanup) -> datetime:
 # --- carrying it out --------------------------------------------------------------------------------
 
 
-def _work_through(work: _Work, plan: _Plan) -> Marks:
+def _work_through(work: _Work, plan: _Plan) -> ResumePosition:
     """Looks at what is unsettled, for half of the time at most; then deletes up to the limits of the run.
 
     Returns:
@@ -139,14 +139,14 @@ def _work_through(work: _Work, plan: _Plan) -> Marks:
     for chunk in growing_chunks(plan.unsettled, THREADS, RECORDS_PER_LOOKUP):
         budget_seconds = max(0.0, work.limiter.seconds_left() - least_seconds_left)
         ready += _unless_over(work, chunk, partial(_look, budget_seconds=budget_seconds))
-    ready = in_turn(ready, work.marks.certain)
+    ready = deletion_order(ready, work.marks.certain)
     for portion in chunks(ready, PORTION):
         _unless_over(work, portion, _delete)
     marks: list[Age | None] = [
-        line.next_mark(candidates, untried=work.untried, stayed=work.stayed)
+        line.next_position(candidates, untried=work.untried, stayed=work.stayed)
         for line, candidates in zip(plan.lines, (ready, plan.unsettled), strict=True)
     ]
-    return Marks(*marks)
+    return ResumePosition(*marks)
 
 
 _Step: TypeAlias = Callable[[_Work, Sequence[Candidate]], Sequence[Candidate]]

@@ -36,7 +36,7 @@ class Candidate:
         return target.over_since, target.name, target.uid
 
 
-def in_turn(candidates: Iterable[Candidate], mark: Age | None) -> list[Candidate]:
+def deletion_order(candidates: Iterable[Candidate], mark: Age | None) -> list[Candidate]:
     """The candidates in the order of their turn: the oldest first, those up to the mark after all others."""
     return sorted(
         candidates,
@@ -44,7 +44,7 @@ def in_turn(candidates: Iterable[Candidate], mark: Age | None) -> list[Candidate
     )
 
 
-class Line:
+class WorkQueue:
     """Those whose turn comes first, however many are offered.
 
     Attributes:
@@ -68,7 +68,7 @@ class Line:
         return self._cut() if len(self._found) >= 2 * self._most else []
 
     def _cut(self) -> list[Candidate]:
-        self._found = in_turn(self._found, self.mark)
+        self._found = deletion_order(self._found, self.mark)
         dropped = self._found[self._most :]
         del self._found[self._most :]
         self.is_cut = self.is_cut or bool(dropped)
@@ -79,7 +79,7 @@ class Line:
         dropped = self._cut()
         return self._found, dropped
 
-    def next_mark(
+    def next_position(
         self, candidates: Sequence[Candidate], *, untried: Collection[str], stayed: Collection[str]
     ) -> Age | None:
         """Behind which the next run is to begin; None where it is to begin with the oldest.
@@ -100,7 +100,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
+class ResumePosition:
     """What a run leaves for the next one.
 
     Attributes:
@@ -118,7 +118,7 @@ class Marks:
         return json.dumps(set_marks) if set_marks else None
 
     @classmethod
-    def from_text(cls, text: str | None) -> Marks:
+    def from_text(cls, text: str | None) -> ResumePosition:
         """Reads what the lease kept. Without it, or where it cannot be read, a run begins with the oldest."""
         try:
             kept = json.loads(text) if text else {}

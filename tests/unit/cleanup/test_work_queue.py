@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from flinkjobs.cleanup.work_queue import Candidate, Line, Marks
+from flinkjobs.cleanup.work_queue import Candidate, ResumePosition, WorkQueue
 from flinkjobs.domain.kubernetes_objects import CleanupTarget, Kind
 from flinkjobs.domain.observations import JobPhase
 from tests.support.kubernetes_objects import NOON
@@ -40,7 +40,7 @@ def names(candidates: list[Candidate]) -> str:
 def test_those_behind_the_mark_come_first_each_time_the_oldest(
     mark: str | None, most: int, expected: str
 ) -> None:
-    line = Line(most, age(mark) if mark else None)
+    line = WorkQueue(most, age(mark) if mark else None)
     dropped = "".join(names(line.offer(candidate(name))) for name in "53142")
     found, rest = line.close()
     assert names(found) == expected
@@ -67,35 +67,35 @@ def test_those_behind_the_mark_come_first_each_time_the_oldest(
 def test_a_run_leaves_a_mark_where_younger_ones_would_wait_for_ever(
     mark: str | None, most: int, untried: str, stayed: str, expected: str | None
 ) -> None:
-    line = Line(most, age(mark) if mark else None)
+    line = WorkQueue(most, age(mark) if mark else None)
     for name in "12345":
         line.offer(candidate(name))
     found, _ = line.close()
-    left = line.next_mark(found, untried=set(untried), stayed=set(stayed))
+    left = line.next_position(found, untried=set(untried), stayed=set(stayed))
     assert left == (age(expected) if expected else None)
 
 
 def test_nothing_in_line_leaves_no_mark() -> None:
-    line = Line(1, age("2"))
+    line = WorkQueue(1, age("2"))
     assert line.close() == ([], [])
-    assert line.next_mark([], untried=(), stayed=()) is None
+    assert line.next_position([], untried=(), stayed=()) is None
 
 
 @pytest.mark.parametrize(
     "marks",
     [
-        Marks(),
-        Marks(certain=age("1")),
-        Marks(unsettled=age("1")),
-        Marks(certain=age("1"), unsettled=age("2")),
+        ResumePosition(),
+        ResumePosition(certain=age("1")),
+        ResumePosition(unsettled=age("1")),
+        ResumePosition(certain=age("1"), unsettled=age("2")),
     ],
 )
-def test_marks_are_read_as_they_were_written(marks: Marks) -> None:
-    assert Marks.from_text(marks.to_text()) == marks
+def test_marks_are_read_as_they_were_written(marks: ResumePosition) -> None:
+    assert ResumePosition.from_text(marks.to_text()) == marks
 
 
 def test_without_a_mark_nothing_is_kept() -> None:
-    assert Marks().to_text() is None
+    assert ResumePosition().to_text() is None
 
 
 @pytest.mark.parametrize(
@@ -114,4 +114,4 @@ def test_without_a_mark_nothing_is_kept() -> None:
     ],
 )
 def test_what_is_no_mark_begins_with_the_oldest(text: str) -> None:
-    assert Marks.from_text(text) == Marks()
+    assert ResumePosition.from_text(text) == ResumePosition()
