@@ -1,1 +1,1 @@
-"""Deletes finished Kubernetes Jobs whose records are settled."""
+"""Deletes the Kubernetes objects of finished submissions once their records are settled."""

@@ -1,4 +1,4 @@
-"""Deletes the planned Jobs, rate limited and with retries."""
+"""Deletes candidates: in parallel, rate limited, and retried where the API server does not answer."""
 
 from __future__ import annotations
 
@@ -6,14 +6,10 @@ from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from flinkjobs import log
-from flinkjobs.cleanup.context import _Work
-from flinkjobs.cleanup.report import NAMES_REPORTED
-from flinkjobs.cleanup.retention import (
-    Kept,
-    Next,
-    judge,
-)
-from flinkjobs.cleanup.unsettled import _fresh
+from flinkjobs.cleanup.context import Run
+from flinkjobs.cleanup.listing import read_records_again
+from flinkjobs.cleanup.progress import Outcome, Progress, error_entry, kept, postponed
+from flinkjobs.cleanup.retention import Kept, Next, judge
 from flinkjobs.cleanup.work_queue import Candidate
 from flinkjobs.domain.errors import (
     FlinkjobsError,
@@ -26,98 +22,101 @@ from flinkjobs.domain.observations import Missing
 from flinkjobs.ports.kubernetes import Deletion, KubernetesCleanupClient
 
 ATTEMPTS: Final = 3
-"""How often a deletion is tried that got no answer; one that has to wait, for as long as there is time."""
+"""Maximum number of unanswered requests per deletion. A throttled one is repeated until the deadline."""
+
+_Answer: TypeAlias = Deletion | Kept | FlinkjobsError
+"""What the API server answered, or why it was not asked."""
 
 
-def _delete(work: _Work, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
-    """Deletes those about which a fresh read of the records agrees, as long as there are places."""
+def delete(run: Run, candidates: Sequence[Candidate], *, limit: int) -> Progress:
+    """Deletes candidates whose records, read again, still allow it; at most `limit` of them.
+
+    Raises:
+        StoreUnavailableError: the records could not be read; nothing was deleted.
+    """
+    current, changed = read_records_again(run.cleanup.store, candidates)
+    done = Progress()
+    for candidate in changed:
+        done += kept(candidate, Kept.CHANGED)
     may_go = []
-    for candidate, record in _fresh(work, candidates):
-        verdict = judge(candidate.target, record, work.now, work.cleanup.policy)
-        if verdict is Next.DELETE or (verdict is Next.GIVE_UP and candidate.target.uid in work.given_up):
+    for candidate, record in current:
+        verdict = judge(candidate.target, record, run.now, run.cleanup.policy)
+        if verdict is Next.DELETE or (verdict is Next.GIVE_UP and candidate.is_given_up):
             may_go.append(candidate)
         else:
-            work.stay(candidate, verdict if isinstance(verdict, Kept) else Kept.CHANGED)
-    while may_go and work.places > 0 and not work.stopped:
-        now_going = may_go[: work.places]
-        del may_go[: work.places]
-        _delete_all(work, now_going)
-    for candidate in may_go:
-        work.put_off(candidate)
-    return []
+            done += kept(candidate, verdict if isinstance(verdict, Kept) else Kept.CHANGED)
+    while may_go and (places := limit - done.deleted) > 0 and not done.is_stopped:
+        done += _delete_all(run, may_go[:places])
+        del may_go[:places]
+    return done + postponed(may_go)
 
 
-_Outcome: TypeAlias = Deletion | Kept | FlinkjobsError
+def _delete_all(run: Run, candidates: Sequence[Candidate]) -> Progress:
+    """Deletes these in parallel. The run stops when the API server answered none of the requests."""
+    answers = list(run.threads.map(lambda candidate: _delete_one(run, candidate.target), candidates))
+    done = Progress(is_stopped=all(map(_is_unanswered, answers)))
+    for candidate, answer in zip(candidates, answers, strict=True):
+        done += _progress_of(candidate, answer)
+        if answer is Deletion.DONE and not candidate.has_record and not run.dry_run:
+            target = candidate.target
+            log.warning(
+                "cleanup.without_record", kind=target.kind.value, name=target.name, job_id=target.job_id
+            )
+    return done
 
 
-def _delete_all(work: _Work, candidates: Sequence[Candidate]) -> None:
-    """Deletes these, several at once, and counts what came of it."""
-    outcomes = list(work.threads.map(lambda candidate: _delete_one(work, candidate.target), candidates))
-    for candidate, outcome in zip(candidates, outcomes, strict=True):
-        if isinstance(outcome, KubernetesUnavailableError):
-            work.stay(candidate, Kept.UNCONFIRMED if _is_unanswered(outcome) else Kept.OVER_LIMIT)
-            work.error(None, outcome)
-        elif isinstance(outcome, FlinkjobsError):
-            work.stay(candidate, Kept.ERROR)
-            work.error(candidate.target.job_id, outcome)
-        elif outcome is Kept.OVER_LIMIT:
-            work.put_off(candidate)
-        elif isinstance(outcome, Kept):
-            work.stay(candidate, outcome)
-        elif outcome is Deletion.BEGUN:
-            work.stay(candidate, Kept.DELETING)
-        else:
-            _count(work, candidate, outcome)
-    if all(map(_is_unanswered, outcomes)):
-        work.stopped = True  # nobody is there: the next run finds out more cheaply
+def _progress_of(candidate: Candidate, answer: _Answer) -> Progress:
+    target = candidate.target
+    match answer:
+        case KubernetesUnavailableError():
+            reason = Kept.UNCONFIRMED if _is_unanswered(answer) else Kept.OVER_LIMIT
+            return kept(candidate, reason) + Progress(errors=(error_entry(None, answer),))
+        case FlinkjobsError():
+            return kept(candidate, Kept.ERROR) + Progress(errors=(error_entry(target.job_id, answer),))
+        case Kept.OVER_LIMIT:
+            return postponed((candidate,))
+        case Kept():
+            return kept(candidate, answer)
+        case Deletion.BEGUN:
+            return kept(candidate, Kept.DELETING)
+        case Deletion():
+            return Progress(outcomes=(Outcome(target, answer),))
 
 
-def _count(work: _Work, candidate: Candidate, outcome: Deletion) -> None:
-    """Counts an object that is not there any more."""
-    target, tally = candidate.target, work.tally(candidate.target)
-    if outcome is Deletion.GONE:
-        tally.gone += 1
-        return
-    tally.deleted += 1
-    if len(tally.names) < NAMES_REPORTED:
-        tally.names.append(target.name)
-    if not candidate.has_record and not work.dry_run:
-        what = {"kind": target.kind.value, "name": target.name, "job_id": target.job_id}
-        log.warning("cleanup.without_record", **what)
+def _is_unanswered(answer: _Answer) -> bool:
+    throttled = isinstance(answer, KubernetesThrottledError)
+    return isinstance(answer, KubernetesUnavailableError) and not throttled
 
 
-def _is_unanswered(outcome: _Outcome) -> bool:
-    throttled = isinstance(outcome, KubernetesThrottledError)
-    return isinstance(outcome, KubernetesUnavailableError) and not throttled
+def _delete_one(run: Run, target: CleanupTarget) -> _Answer:
+    """Deletes a target within the rate limit; retries until the deadline.
 
-
-def _delete_one(work: _Work, target: CleanupTarget) -> _Outcome:
-    """One deletion, in its turn; repeated where no answer came, as long as there is time.
-
-    After an attempt that got no answer, only a good answer says what became of the object.
+    An attempt without an answer may have deleted the target. So its error is the result, unless a later
+    attempt succeeds.
     """
+    cluster = run.cleanup.cluster
     unanswered: list[FlinkjobsError] = []
-    outcome: _Outcome = Kept.OVER_LIMIT
-    while len(unanswered) < ATTEMPTS and (work.dry_run or work.limiter.acquire()):
+    answer: _Answer = Kept.OVER_LIMIT
+    while len(unanswered) < ATTEMPTS and (run.dry_run or run.limiter.acquire()):
         try:
-            if target.kind is not Kind.JOB and _has_job(work.cleanup.cluster, target):
+            if target.kind is not Kind.JOB and _has_job(cluster, target):
                 return Kept.ACTIVE
-            return Deletion.DONE if work.dry_run else work.cleanup.cluster.delete(target)
+            return Deletion.DONE if run.dry_run else cluster.delete(target)
         except KubernetesConflictError:
-            outcome = Kept.CHANGED
+            answer = Kept.CHANGED
             break
         except KubernetesThrottledError as throttled:
-            outcome = throttled
-            work.limiter.pause(throttled.retry_after_seconds)
+            answer = throttled
+            run.limiter.pause(throttled.retry_after_seconds)
         except KubernetesUnavailableError as unavailable:
             unanswered.append(unavailable)
         except FlinkjobsError as refused:
-            outcome = refused
+            answer = refused
             break
-    return unanswered[-1] if unanswered else outcome
+    return unanswered[-1] if unanswered else answer
 
 
 def _has_job(cluster: KubernetesCleanupClient, target: CleanupTarget) -> bool:
-    """Whether the Job is there that a pod or ConfigMap belongs to, although it does not say so."""
+    """Whether the Job of an orphan exists, although the orphan names no owner."""
     job = cluster.job(target.job_name)
     return not isinstance(job, Missing) and target.job_uid in ("", job.uid)

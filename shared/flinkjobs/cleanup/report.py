@@ -1,65 +1,87 @@
-"""The report of a cleanup run."""
+"""The report of a cleanup run, counted from its outcomes. Pure."""
 
 from __future__ import annotations
 
-import time
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from flinkjobs.cleanup.context import _Tally, _Work
-from flinkjobs.cleanup.retention import (
-    Kept,
-)
+from flinkjobs.cleanup.progress import ErrorEntry, Outcome, Progress
+from flinkjobs.cleanup.retention import Kept
+from flinkjobs.domain.kubernetes_objects import Kind
+from flinkjobs.ports.kubernetes import Deletion
 
 NAMES_REPORTED: Final = 100
-"""Names in the report, and errors; the counts are always whole."""
+"""Maximum number of names, and of errors, in a report; the counts have no limit."""
+
+_UNFINISHED: Final = (Kept.OVER_LIMIT, Kept.CHANGED, Kept.UNCONFIRMED, Kept.ERROR)
+"""Reasons after which a target may be due, or gone: the next run finds out."""
 
 
-# --- the report -------------------------------------------------------------------------------------
-
-
-def _report(
-    run_id: str, started_at: datetime, began: float, work: _Work | None, *, dry_run: bool
+def make_report(
+    done: Progress,
+    *,
+    run_id: str,
+    started_at: datetime,
+    duration_seconds: float,
+    dry_run: bool,
+    now: datetime | None,
 ) -> dict[str, Any]:
-    """The report of the contract; without work it says that this run was skipped."""
-    jobs, orphans = (work.jobs, work.orphans) if work else (_Tally(), _Tally())
-    errors = work.errors if work else []
-    oldest_kept = work.oldest_kept if work else None
-    left = sum(tally.kept[reason] for tally in (jobs, orphans) for reason in _LEFT)
+    """The report of the contract.
+
+    Args:
+        done: with an outcome for every target.
+        run_id: of the run.
+        started_at: by our clock.
+        duration_seconds: of the run.
+        dry_run: whether nothing was deleted.
+        now: the API server's time; None for a run that was skipped.
+    """
+    jobs = [outcome for outcome in done.outcomes if outcome.target.kind is Kind.JOB]
+    orphans = [outcome for outcome in done.outcomes if outcome.target.kind is not Kind.JOB]
+    errors = _distinct(done.errors)
+    is_finished = not any(outcome.result in _UNFINISHED for outcome in done.outcomes)
     return {
         "run_id": run_id,
         "started_at": started_at,
-        "duration_seconds": round(time.monotonic() - began, 3),
+        "duration_seconds": round(duration_seconds, 3),
         "dry_run": dry_run,
-        "complete": work is not None and not left and not errors,
-        "skipped": work is None,
-        "scanned": jobs.found,
-        "deleted": jobs.deleted,
-        "gone": jobs.gone,
-        "harvested": work.harvested if work else 0,
-        "logs_saved": work.logs_saved if work else 0,
-        "names": jobs.names,
-        "kept": _counts(jobs.kept),
+        "complete": now is not None and is_finished and not errors,
+        "skipped": now is None,
+        "scanned": len(jobs),
+        **_counts(jobs),
+        "harvested": done.settled_by_output,
+        "logs_saved": done.logs_saved,
         "errors": errors[:NAMES_REPORTED],
-        "oldest_kept_hours": (
-            None
-            if work is None or oldest_kept is None
-            else round((work.now - oldest_kept).total_seconds() / 3600, 3)
-        ),
-        "orphans": {
-            "found": orphans.found,
-            "deleted": orphans.deleted,
-            "gone": orphans.gone,
-            "names": orphans.names,
-            "kept": _counts(orphans.kept),
-        },
+        "oldest_kept_hours": _oldest_kept_hours(jobs, now),
+        "orphans": {"found": len(orphans), **_counts(orphans)},
     }
 
 
-_LEFT: Final = (Kept.OVER_LIMIT, Kept.CHANGED, Kept.UNCONFIRMED, Kept.ERROR)
-"""What is kept for one of these may have to go, or be gone: the next run finds out."""
+def _counts(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    names = [outcome.target.name for outcome in outcomes if outcome.result is Deletion.DONE]
+    kept = Counter(outcome.result.value for outcome in outcomes if isinstance(outcome.result, Kept))
+    return {
+        "deleted": len(names),
+        "gone": sum(outcome.result is Deletion.GONE for outcome in outcomes),
+        "names": names[:NAMES_REPORTED],
+        "kept": dict(sorted(kept.items())),
+    }
 
 
-def _counts(kept: Counter[Kept]) -> dict[str, int]:
-    return {reason.value: count for reason, count in sorted(kept.items()) if count}
+def _oldest_kept_hours(jobs: Sequence[Outcome], now: datetime | None) -> float | None:
+    ended = [
+        outcome.target.over_since
+        for outcome in jobs
+        if isinstance(outcome.result, Kept) and outcome.target.over_since is not None
+    ]
+    return round((now - min(ended)).total_seconds() / 3600, 3) if now is not None and ended else None
+
+
+def _distinct(errors: Sequence[ErrorEntry]) -> list[ErrorEntry]:
+    """All errors of jobs; of the errors of peers the first with each code."""
+    first_of_peers = {error["code"]: error for error in reversed(errors) if error["job_id"] is None}
+    return [
+        error for error in errors if error["job_id"] is not None or first_of_peers[error["code"]] is error
+    ]

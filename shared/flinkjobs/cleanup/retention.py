@@ -1,7 +1,7 @@
-"""Which objects of finished submissions may be deleted, and why the others are kept. Pure.
+"""Decides which targets may be deleted, and why the others are kept. Pure.
 
-The rule is a table: the first row that holds is the verdict. It is asked twice of each object, when the plan
-is made and again right before the deletion.
+The rule is a table; the first row that holds is the verdict. Each target is judged twice: for the plan, and
+again right before its deletion.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from flinkjobs.domain.records import JobRecord
 from flinkjobs.ports.store import Settled
 
 MAX_CLOCK_SKEW: Final = timedelta(minutes=5)
-"""With clocks further apart nobody knows how old anything is."""
+"""Maximum difference between two clocks: beyond it an age cannot be computed."""
 
 
 class Kept(StrEnum):
-    """Why an object stays."""
+    """Why a target is kept."""
 
     ACTIVE = "active"
     SUSPENDED = "suspended"
@@ -35,22 +35,22 @@ class Kept(StrEnum):
     NO_END_TIME = "no_end_time"
     UNREADABLE = "unreadable"
     OVER_LIMIT = "over_limit"
-    """The run's number of deletions, or its time, did not suffice."""
+    """The run reached its maximum number of deletions, or its deadline."""
     CHANGED = "changed"
-    """It is not as it was listed any more, or another one has its name."""
+    """It changed since it was listed, or another object has its name."""
     UNCONFIRMED = "unconfirmed"
-    """The API server did not answer: it may be deleted, and it may not."""
+    """The API server did not answer: it may be deleted or not."""
     ERROR = "error"
 
 
 class Next(StrEnum):
-    """What is to be done with an object that need not stay."""
+    """What to do with a target that need not be kept."""
 
     DELETE = "delete"
-    HARVEST = "harvest"
-    """Its record lacks something that it may hold: it goes if a look at it settles the record."""
+    READ_OUTPUT = "read_output"
+    """Its output may hold what its record lacks: it is deleted if reading the output settles the record."""
     GIVE_UP = "give_up"
-    """As HARVEST; if the look does not settle the record, the log's end is kept on it, and it goes."""
+    """As READ_OUTPUT; but if the record stays unsettled, the end of the log is saved on it first."""
 
 
 Verdict: TypeAlias = Kept | Next
@@ -58,26 +58,26 @@ Verdict: TypeAlias = Kept | Next
 
 @dataclass(frozen=True, slots=True)
 class RetentionPolicy:
-    """How long finished Jobs stay.
+    """How long finished Jobs are kept.
 
     Attributes:
-        retention: after its end a settled Job stays this long.
-        unharvested: a Job whose record is not settled, or is not there, stays this long.
+        retention: age up to which every target is kept.
+        unsettled: age up to which a target without a settled record is kept.
     """
 
     retention: timedelta
-    unharvested: timedelta
+    unsettled: timedelta
 
 
 def record_of(target: CleanupTarget, records: Sequence[Settled]) -> Settled | None:
-    """The record that counts for an object; None when there is none.
+    """The record that decides about a target; None when there is none.
 
-    A collection that came without a unique index may hold several of one job id. The object has to stay as
-    long as one of them still needs it, so that one counts; one that follows another Job counts last.
+    A collection without a unique index may hold several records of one job id. An unsettled one decides,
+    since it still needs the target; a record that follows another Job decides last.
 
     Args:
-        target: the object.
-        records: all of its job id.
+        target: as listed.
+        records: all records of its job id.
     """
     return min(
         records, key=lambda record: (_follows_another(target, record), record.is_settled), default=None
@@ -89,16 +89,16 @@ def _follows_another(target: CleanupTarget, record: Settled) -> bool:
 
 
 def judge(target: CleanupTarget, record: Settled | None, now: datetime, policy: RetentionPolicy) -> Verdict:
-    """What becomes of one object.
+    """What to do with a target.
 
     Args:
-        target: as the API server shows it.
-        record: what the store says of its job id; None when it has no such record.
-        now: the API server's time, because ages are told by its clock.
+        target: as listed.
+        record: of its job id; None when there is none.
+        now: the API server's time, by whose clock the target ended.
         policy: see `RetentionPolicy`.
     """
     if record is not None and _follows_another(target, record):
-        record = None  # what it knows, it does not know from this Job
+        record = None  # it was settled by the other Job, not by this one
     age = timedelta(0) if target.over_since is None else now - target.over_since
     for verdict, holds in _RULES:
         if holds(target, record, age, policy):
@@ -116,26 +116,26 @@ _RULES: Final[tuple[tuple[Verdict, _Rule], ...]] = (
     (Kept.ACTIVE, lambda target, _record, _age, _policy: target.phase is JobPhase.ACTIVE),
     (Kept.NO_END_TIME, lambda target, _record, _age, _policy: target.over_since is None),
     (Kept.YOUNG, lambda _target, _record, age, policy: age <= policy.retention),
-    (Kept.NO_RECORD, lambda _target, record, age, policy: record is None and age <= policy.unharvested),
+    (Kept.NO_RECORD, lambda _target, record, age, policy: record is None and age <= policy.unsettled),
     (Next.DELETE, lambda _target, record, _age, _policy: record is None or record.is_settled),
-    (Next.HARVEST, lambda _target, _record, age, policy: age <= policy.unharvested),
+    (Next.READ_OUTPUT, lambda _target, _record, age, policy: age <= policy.unsettled),
     (Next.GIVE_UP, lambda _target, _record, _age, _policy: True),
 )
 
 
 def settled(record: JobRecord) -> Settled:
-    """What cleanup needs of a record that was read whole."""
+    """The part of a whole record that cleanup needs."""
     is_settled = record.status in FINAL or (bool(record.flink_jobs) and record.submitter_done)
     return Settled(record.job_id, record.status, is_settled, record.k8s_job_name, record.document_id.value)
 
 
 def clock_skew(server: datetime, *, before: datetime, after: datetime) -> timedelta:
-    """How far a server's clock is ahead of ours at least (negative: behind).
+    """Minimum by which a server's clock is ahead of ours; negative when it is behind.
 
     Args:
-        server: the time that it named.
-        before: ours when it was asked.
-        after: ours when its answer was there.
+        server: the time in its answer.
+        before: our time when the request was sent.
+        after: our time when the answer arrived.
     """
     if server < before:
         return server - before
@@ -143,5 +143,5 @@ def clock_skew(server: datetime, *, before: datetime, after: datetime) -> timede
 
 
 def is_doubtful(*, listed: int, known: int) -> bool:
-    """Whether so few of the listed objects have a record that the settings may be wrong."""
+    """Whether fewer than half of the listed targets have a record: the settings may be wrong."""
     return 2 * known < listed

@@ -1,10 +1,10 @@
-"""One cleanup run: delete what is left of finished submissions, once their records hold all that they tell.
+"""One cleanup run: delete what is left of finished submissions, once their records are settled.
 
-    lease → clocks → list with records: the plan → guards
-          → look at the unsettled → read again → delete → report
+    lease → compare the clocks → list the targets with their records → plan
+          → read the output of the unsettled → read the records again → delete → report
 
-The plan changes nothing. Where it makes no sense, the run ends there and says why. A run that comes to its
-limit keeps what it has done, and the next one goes on: what is deleted is not listed again.
+The plan changes nothing; where the records do not match the targets, the run ends there with an error. A run
+that reaches a limit keeps what it has done, and the next run continues: what is deleted is not listed again.
 """
 
 from __future__ import annotations
@@ -17,26 +17,21 @@ from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 
 from flinkjobs import log
-from flinkjobs.cleanup.context import RECORDS_PER_LOOKUP, THREADS, Cleanup, ClockSkewError, _Plan, _Work
-from flinkjobs.cleanup.deletion import _delete
-from flinkjobs.cleanup.plan import _plan
+from flinkjobs.cleanup.context import RECORDS_PER_LOOKUP, THREADS, Cleanup, ClockSkewError, Run
+from flinkjobs.cleanup.deletion import delete
+from flinkjobs.cleanup.listing import Listing, list_targets
+from flinkjobs.cleanup.plan import Plan, make_plan
+from flinkjobs.cleanup.progress import Progress, error_entry, postponed
 from flinkjobs.cleanup.rate_limiter import RateLimiter
-from flinkjobs.cleanup.report import _report
-from flinkjobs.cleanup.retention import (
-    MAX_CLOCK_SKEW,
-    Kept,
-    clock_skew,
-)
-from flinkjobs.cleanup.unsettled import _look
-from flinkjobs.cleanup.work_queue import Age, Candidate, ResumePosition, deletion_order
+from flinkjobs.cleanup.report import make_report
+from flinkjobs.cleanup.retention import MAX_CLOCK_SKEW, Kept, clock_skew
+from flinkjobs.cleanup.unsettled import read_output
+from flinkjobs.cleanup.work_queue import Candidate, ResumePosition, deletion_order
 from flinkjobs.domain.batches import chunks, growing_chunks
-from flinkjobs.domain.errors import (
-    FlinkjobsError,
-    KubernetesThrottledError,
-)
+from flinkjobs.domain.errors import FlinkjobsError, KubernetesThrottledError
 from flinkjobs.lease import hold_lease
 from flinkjobs.observers.deadline import REQUEST_GRACE_SECONDS
 from flinkjobs.sync.report import RUN_NOT_SAVED
@@ -44,64 +39,69 @@ from flinkjobs.sync.report import RUN_NOT_SAVED
 T = TypeVar("T")
 
 LEASE: Final = "cleanup"
-PORTION: Final = 100
-"""The records of so many objects are read again right before these are deleted."""
+
+DELETIONS_PER_LOOKUP: Final = 100
+"""Maximum number of deletions between two reads of the records."""
 
 
 def run(cleanup: Cleanup, *, dry_run: bool = False) -> dict[str, Any]:
-    """Deletes what may go, or with `dry_run` only says what would go, writing nothing anywhere.
+    """Deletes what the policy allows; with `dry_run` reports what it would delete, and writes nothing.
 
-    One run at a time holds a lease; while another one holds it, the answer says `skipped`.
+    One run at a time holds the lease; while another run holds it, the report says `skipped`.
 
     Returns:
         The report of the contract, as JSON values but for `started_at`, a datetime. A deletion counts after
         the API server confirmed it.
 
     Raises:
-        ClockSkewError: two clocks are too far apart.
-        SelectorOrDatabaseError: the records do not belong to these Jobs.
-        KubernetesUnavailableError: what is there could not be listed.
+        ClockSkewError: the API server's clock and ours are too far apart.
+        SelectorOrDatabaseError: the records do not belong to these targets.
+        KubernetesUnavailableError: the Jobs could not be listed.
         StoreUnavailableError: the records could not be read.
             After any of these nothing was deleted.
     """
     run_id, deadline = uuid.uuid4().hex, time.monotonic() + cleanup.budget_seconds
-    lease = nullcontext() if dry_run else hold_lease(cleanup.store, LEASE, holder=run_id)
+    lease = nullcontext() if dry_run else hold_lease(cleanup.sync.leases, LEASE, holder=run_id)
     with ThreadPoolExecutor(max_workers=THREADS) as threads, lease as holding:
-        started_at, began = cleanup.sync.clock(), time.monotonic()  # not before: another may still be at work
+        # the clock starts after the lease was taken: until then another run may have been at work
+        started_at, began = cleanup.sync.clock(), time.monotonic()
+        report_of = partial(make_report, run_id=run_id, started_at=started_at, dry_run=dry_run)
         if holding is None and not dry_run:
             log.info("cleanup.skipped", run_id=run_id)
-            return _report(run_id, started_at, began, None, dry_run=False)
+            return report_of(Progress(), duration_seconds=time.monotonic() - began, now=None)
         cleanup = replace(cleanup, cluster=cleanup.cluster.until(deadline + REQUEST_GRACE_SECONDS))
         limiter = RateLimiter(
-            cleanup.deletions_per_second,
-            deadline=deadline,
-            monotonic=time.monotonic,
-            sleep=time.sleep,
+            cleanup.deletions_per_second, deadline=deadline, monotonic=time.monotonic, sleep=time.sleep
         )
-        cursor = holding.cursor if holding is not None else cleanup.store.cursor_of_lease(LEASE)
-        marks = ResumePosition.from_text(cursor)
-
-        def begin() -> tuple[_Work, _Plan]:
-            now = _server_time(cleanup)
-            work = _Work(cleanup, run_id, dry_run, now, limiter, threads, holding, marks)
-            return work, _plan(work)
-
-        work, plan = _patiently(limiter, begin)
-        left = _work_through(work, plan)
+        cursor = holding.cursor if holding is not None else cleanup.sync.leases.cursor_of_lease(LEASE)
+        now, listing = _retry_throttled(limiter, partial(_read, cleanup))
+        plan = make_plan(
+            listing.targets,
+            now=now,
+            policy=cleanup.policy,
+            max_deletions=cleanup.max_deletions,
+            resume=ResumePosition.from_text(cursor),
+        )
+        done, position = _carry_out(Run(cleanup, run_id, dry_run, now, limiter, threads, holding), plan)
         if holding is not None:
-            holding.cursor = left.to_text()
-        report = _report(run_id, started_at, began, work, dry_run=dry_run)
+            holding.cursor = position.to_text()
+        done = Progress(outcomes=plan.kept, errors=listing.errors) + done
+        report = report_of(done, duration_seconds=time.monotonic() - began, now=now)
         if not dry_run:
             try:
                 cleanup.store.save_cleanup_run(report)
-            except FlinkjobsError as error:  # what is deleted is deleted: the run itself has done its work
+            except FlinkjobsError as error:  # the deletions happened: the report is valid without being saved
                 report["errors"].append({"job_id": None, "code": RUN_NOT_SAVED, "message": str(error)})
     log.info("cleanup.run", **report)
     return report
 
 
-def _patiently(limiter: RateLimiter, ask: Callable[[], T]) -> T:
-    """Asks again, from the beginning, after each pause that the API server wants, while there is time."""
+def _read(cleanup: Cleanup) -> tuple[datetime, Listing]:
+    return _server_time(cleanup), list_targets(cleanup)
+
+
+def _retry_throttled(limiter: RateLimiter, ask: Callable[[], T]) -> T:
+    """Repeats `ask` after each pause that the API server requests, until the deadline."""
     while True:
         try:
             return ask()
@@ -112,6 +112,7 @@ def _patiently(limiter: RateLimiter, ask: Callable[[], T]) -> T:
 
 
 def _server_time(cleanup: Cleanup) -> datetime:
+    """The API server's time. Raises ClockSkewError when it differs too much from ours."""
     before = cleanup.sync.clock()
     server = cleanup.cluster.time()
     skew = clock_skew(server, before=before, after=cleanup.sync.clock())
@@ -125,42 +126,53 @@ def _server_time(cleanup: Cleanup) -> datetime:
     return server
 
 
-# --- carrying it out --------------------------------------------------------------------------------
-
-
-def _work_through(work: _Work, plan: _Plan) -> ResumePosition:
-    """Looks at what is unsettled, for half of the time at most; then deletes up to the limits of the run.
+def _carry_out(run: Run, plan: Plan) -> tuple[Progress, ResumePosition]:
+    """Reads the output of the unsettled candidates, then deletes, both up to the limits of the run.
 
     Returns:
-        The marks for the next run.
+        What was done, and where the next run resumes.
     """
-    ready = list(plan.certain)
-    least_seconds_left = work.limiter.seconds_left() / 2
-    for chunk in growing_chunks(plan.unsettled, THREADS, RECORDS_PER_LOOKUP):
-        budget_seconds = max(0.0, work.limiter.seconds_left() - least_seconds_left)
-        ready += _unless_over(work, chunk, partial(_look, budget_seconds=budget_seconds))
-    ready = deletion_order(ready, work.marks.certain)
-    for portion in chunks(ready, PORTION):
-        _unless_over(work, portion, _delete)
-    marks: list[Age | None] = [
-        line.next_position(candidates, untried=work.untried, stayed=work.stayed)
-        for line, candidates in zip(plan.lines, (ready, plan.unsettled), strict=True)
-    ]
-    return ResumePosition(*marks)
+    reading = _read_unsettled(run, plan.unsettled.candidates)
+    ready = deletion_order([*plan.certain.candidates, *reading.ready], plan.certain.resume_after)
+    done = _delete_ready(run, ready, after=reading)
+    untried = {outcome.target.uid for outcome in done.outcomes if not outcome.was_tried}
+    stayed = {outcome.target.uid for outcome in done.outcomes if isinstance(outcome.result, Kept)}
+    return done, ResumePosition(
+        plan.certain.next_position(ready, untried=untried, stayed=stayed),
+        plan.unsettled.next_position(plan.unsettled.candidates, untried=untried, stayed=stayed),
+    )
 
 
-_Step: TypeAlias = Callable[[_Work, Sequence[Candidate]], Sequence[Candidate]]
+def _read_unsettled(run: Run, candidates: Sequence[Candidate]) -> Progress:
+    """Reads output for at most half of the time that is left."""
+    done = Progress()
+    reserved_seconds = run.limiter.seconds_left() / 2
+    for chunk in growing_chunks(candidates, THREADS, RECORDS_PER_LOOKUP):
+        budget_seconds = max(0.0, run.limiter.seconds_left() - reserved_seconds)
+        done += _unless_over(run, done, chunk, partial(read_output, budget_seconds=budget_seconds))
+    return done
 
 
-def _unless_over(work: _Work, candidates: Sequence[Candidate], step: _Step) -> Sequence[Candidate]:
-    """Takes a step with these candidates. Once the run is over, or when the store goes, they are kept."""
-    reason = Kept.OVER_LIMIT
+def _delete_ready(run: Run, candidates: Sequence[Candidate], *, after: Progress) -> Progress:
+    done = after
+    for chunk in chunks(candidates, DELETIONS_PER_LOOKUP):
+        limit = run.cleanup.max_deletions - done.deleted
+        done += _unless_over(run, done, chunk, partial(delete, limit=limit))
+    return done
+
+
+def _unless_over(
+    run: Run,
+    done: Progress,
+    candidates: Sequence[Candidate],
+    step: Callable[[Run, Sequence[Candidate]], Progress],
+) -> Progress:
+    """Takes a step with these candidates; keeps them once the run is over, or when the store fails."""
+    is_over = done.is_stopped or done.deleted >= run.cleanup.max_deletions
     try:
-        if not work.is_over():
-            return step(work, candidates)
+        if not is_over and run.may_continue():
+            return step(run, candidates)
     except FlinkjobsError as error:
-        work.error(None, error)
-        work.stopped, reason = True, Kept.ERROR
-    for candidate in candidates:
-        work.put_off(candidate, reason)
-    return []
+        failed = Progress(errors=(error_entry(None, error),), is_stopped=True)
+        return postponed(candidates, Kept.ERROR) + failed
+    return postponed(candidates)

@@ -1,9 +1,9 @@
-"""Whose turn it is in a run that cannot come to everything: the oldest first, nobody waits for ever. Pure.
+"""Deletion order: the oldest first, resuming where the last run stopped. Pure.
 
-What may go does not always go: an admission webhook forbids it, or its log cannot be read. Tried first in
-every run, being the oldest, enough of these would keep all younger ones from their turn. So a run that leaves
-such an object behind, and does not come to another one, leaves a mark for the next, which begins behind it
-and comes to the others once it is round.
+A candidate may stay: an admission webhook refuses the deletion, or its log cannot be read. If every run began
+with the oldest, enough of these would keep a limited run from ever reaching a younger one. So a run that
+leaves one behind and does not reach another stores its position. The next run starts after this position,
+and continues with the oldest once it has reached the youngest.
 """
 
 from __future__ import annotations
@@ -16,120 +16,114 @@ from itertools import takewhile
 from typing import Any, TypeAlias
 
 from flinkjobs.domain.kubernetes_objects import CleanupTarget
+from flinkjobs.ports.store import Settled
 
 Age: TypeAlias = tuple[datetime, str, str]
-"""When an object ended, its name and its uid: the smaller, the older."""
+"""When a target ended, its name and its uid: the smaller, the older."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An object that may go, as the plan saw it."""
+    """A target that may be deleted.
+
+    Attributes:
+        has_record: it had a record when it was listed.
+        is_given_up: its record cannot be settled, and the end of its log is saved.
+        expected: records of its job id as reading its output would leave them; set in a dry run only.
+    """
 
     target: CleanupTarget
     has_record: bool
+    is_given_up: bool = False
+    expected: Sequence[Settled] = ()
 
     @property
     def age(self) -> Age:
         """Its place in the order of age."""
         target = self.target
-        assert target.over_since is not None  # noqa: S101 - the rule lets nothing go without it
+        assert target.over_since is not None  # noqa: S101 - `judge` keeps a target without it
         return target.over_since, target.name, target.uid
 
 
-def deletion_order(candidates: Iterable[Candidate], mark: Age | None) -> list[Candidate]:
-    """The candidates in the order of their turn: the oldest first, those up to the mark after all others."""
+def deletion_order(candidates: Iterable[Candidate], resume_after: Age | None) -> list[Candidate]:
+    """The oldest first; those up to `resume_after` come after all others."""
     return sorted(
         candidates,
-        key=lambda candidate: (mark is not None and candidate.age <= mark, candidate.age),
+        key=lambda candidate: (resume_after is not None and candidate.age <= resume_after, candidate.age),
     )
 
 
+@dataclass(frozen=True, slots=True)
 class WorkQueue:
-    """Those whose turn comes first, however many are offered.
+    """The candidates that a run takes up.
 
     Attributes:
-        mark: behind which the run begins; None where it begins with the oldest.
-        is_cut: there was no room for some.
+        candidates: in deletion order.
+        overflow: candidates beyond the capacity; a later run takes them up.
+        resume_after: where the last run stopped; None where this one begins with the oldest.
     """
 
-    def __init__(self, most: int, mark: Age | None) -> None:
-        """Args:
-        most: for how many there is room.
-        mark: see above.
-        """
-        self.mark = mark
-        self.is_cut = False
-        self._most = most
-        self._found: list[Candidate] = []
+    candidates: Sequence[Candidate]
+    overflow: Sequence[Candidate]
+    resume_after: Age | None
 
-    def offer(self, candidate: Candidate) -> list[Candidate]:
-        """Takes one more; returns those for which there is no room."""
-        self._found.append(candidate)
-        return self._cut() if len(self._found) >= 2 * self._most else []
-
-    def _cut(self) -> list[Candidate]:
-        self._found = deletion_order(self._found, self.mark)
-        dropped = self._found[self._most :]
-        del self._found[self._most :]
-        self.is_cut = self.is_cut or bool(dropped)
-        return dropped
-
-    def close(self) -> tuple[list[Candidate], list[Candidate]]:
-        """Those in the line in the order of their turn, and the last for which there is no room."""
-        dropped = self._cut()
-        return self._found, dropped
+    @classmethod
+    def of(cls, candidates: Iterable[Candidate], *, capacity: int, resume_after: Age | None) -> WorkQueue:
+        """Queues the first `capacity` candidates in deletion order."""
+        ordered = deletion_order(candidates, resume_after)
+        return cls(ordered[:capacity], ordered[capacity:], resume_after)
 
     def next_position(
-        self, candidates: Sequence[Candidate], *, untried: Collection[str], stayed: Collection[str]
+        self, processed: Sequence[Candidate], *, untried: Collection[str], stayed: Collection[str]
     ) -> Age | None:
-        """Behind which the next run is to begin; None where it is to begin with the oldest.
+        """Where the next run resumes; None where it begins with the oldest.
 
         Args:
-            candidates: those in the line, in the order of their turn.
-            untried: uids of those that the run did not come to.
-            stayed: uids of those that it tried in vain.
+            processed: the candidates that the run worked through, in deletion order.
+            untried: uids of those that it did not get to.
+            stayed: uids of those that it tried and had to keep.
         """
-        tried = list(takewhile(lambda candidate: candidate.target.uid not in untried, candidates))
-        if len(tried) == len(candidates) and not self.is_cut:
+        tried = list(takewhile(lambda candidate: candidate.target.uid not in untried, processed))
+        if len(tried) == len(processed) and not self.overflow:
             return None
-        tried = tried or list(candidates[:1])  # what took this run all its time shall not take the next one's
+        tried = tried or list(processed[:1])  # it took the whole run: the next one must not begin with it
         left = {*stayed, *untried}
-        if self.mark is None and not any(candidate.target.uid in left for candidate in tried):
+        if self.resume_after is None and not any(candidate.target.uid in left for candidate in tried):
             return None
         return tried[-1].age
 
 
 @dataclass(frozen=True, slots=True)
 class ResumePosition:
-    """What a run leaves for the next one.
+    """Where the next run resumes in each of the two queues; None where it begins with the oldest.
 
     Attributes:
-        certain: among the objects that need no look.
-        unsettled: among those whose records are looked at first.
+        certain: among the candidates whose records are settled.
+        unsettled: among the candidates whose output is read first.
     """
 
     certain: Age | None = None
     unsettled: Age | None = None
 
     def to_text(self) -> str | None:
-        """As the lease keeps it; None where the next run begins with the oldest."""
-        marks = {"certain": self.certain, "unsettled": self.unsettled}
-        set_marks = {name: (at[0].isoformat(), *at[1:]) for name, at in marks.items() if at is not None}
-        return json.dumps(set_marks) if set_marks else None
+        """JSON for the cursor of the lease; None where both queues begin with the oldest."""
+        ages = {"certain": self.certain, "unsettled": self.unsettled}
+        stored = {name: (age[0].isoformat(), *age[1:]) for name, age in ages.items() if age is not None}
+        return json.dumps(stored) if stored else None
 
     @classmethod
     def from_text(cls, text: str | None) -> ResumePosition:
-        """Reads what the lease kept. Without it, or where it cannot be read, a run begins with the oldest."""
+        """Reads the cursor of the lease; a missing or unreadable one means to begin with the oldest."""
         try:
-            kept = json.loads(text) if text else {}
-            return cls(**{name: _age(at) for name, at in kept.items()})
+            stored = json.loads(text) if text else {}
+            return cls(**{name: _parse_age(age) for name, age in stored.items()})
         except (TypeError, ValueError, AttributeError):
             return cls()
 
 
-def _age(kept: Any) -> Age:
-    when, name, uid = kept
-    at = datetime.fromisoformat(when)
+def _parse_age(stored: Any) -> Age:
+    ended_at, name, uid = stored
+    at = datetime.fromisoformat(ended_at)
     if at.tzinfo is None or not isinstance(name, str) or not isinstance(uid, str):
-        raise ValueError(f"no age: {kept}")
+        raise ValueError(f"not an age: {stored}")
     return at, name, uid

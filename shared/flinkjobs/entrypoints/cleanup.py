@@ -30,7 +30,7 @@ class CleanupFunction:
             cluster=cluster,
             policy=RetentionPolicy(
                 retention=timedelta(hours=settings.cleanup_retention_hours),
-                unharvested=timedelta(hours=settings.cleanup_unharvested_hours),
+                unsettled=timedelta(hours=settings.cleanup_unharvested_hours),
             ),
             max_deletions=settings.cleanup_max_deletions,
             deletions_per_second=settings.cleanup_deletions_per_second,

@@ -110,7 +110,7 @@ def begin(bench: Bench, drawn: list[TrueObject], most: int) -> tuple[CleanupWorl
     return world, Cleanup(
         sync=sync,
         cluster=world,
-        policy=RetentionPolicy(retention=RETENTION, unharvested=HARD_LIMIT),
+        policy=RetentionPolicy(retention=RETENTION, unsettled=HARD_LIMIT),
         max_deletions=most,
         deletions_per_second=100_000,
         budget_seconds=60,

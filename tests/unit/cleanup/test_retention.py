@@ -1,4 +1,4 @@
-"""Which objects of finished submissions may go, and why the others stay."""
+"""Which targets may be deleted, and why the others are kept."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -24,7 +24,7 @@ from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord, Status
 from flinkjobs.ports.store import Settled
 from tests.support.kubernetes_objects import NOON
 
-POLICY = RetentionPolicy(retention=timedelta(hours=24), unharvested=timedelta(hours=168))
+POLICY = RetentionPolicy(retention=timedelta(hours=24), unsettled=timedelta(hours=168))
 SETTLED = Settled(job_id="etl_1", status=Status.RUNNING, is_settled=True)
 UNSETTLED = Settled(job_id="etl_1", status=Status.CREATED, is_settled=False)
 JOB = CleanupTarget(Kind.JOB, "etl-1", "u", "7", job_id="etl_1", job_name="etl-1")
@@ -43,8 +43,8 @@ def finished(hours_ago: float, phase: JobPhase = JobPhase.COMPLETE, **fields: An
         pytest.param(finished(24), SETTLED, Kept.YOUNG, id="exactly the retention is not more than it"),
         pytest.param(finished(-1), SETTLED, Kept.YOUNG, id="ended in the future: a wrong clock"),
         pytest.param(finished(23), UNSETTLED, Kept.YOUNG, id="young and unsettled"),
-        pytest.param(finished(25), UNSETTLED, Next.HARVEST, id="unsettled"),
-        pytest.param(finished(168), UNSETTLED, Next.HARVEST, id="unsettled, exactly the hard limit"),
+        pytest.param(finished(25), UNSETTLED, Next.READ_OUTPUT, id="unsettled"),
+        pytest.param(finished(168), UNSETTLED, Next.READ_OUTPUT, id="unsettled, exactly the hard limit"),
         pytest.param(finished(169), UNSETTLED, Next.GIVE_UP, id="unsettled, past the hard limit"),
         pytest.param(finished(169), SETTLED, Next.DELETE, id="settled, past the hard limit"),
         pytest.param(finished(25), None, Kept.NO_RECORD, id="no record"),
@@ -66,7 +66,7 @@ def finished(hours_ago: float, phase: JobPhase = JobPhase.COMPLETE, **fields: An
             structs.replace(JOB, phase=JobPhase.COMPLETE),
             SETTLED,
             Kept.NO_END_TIME,
-            id="over, nobody knows when",
+            id="over, without an end time",
         ),
         pytest.param(finished(999, job_id=""), SETTLED, Kept.FOREIGN, id="our label without our annotation"),
         pytest.param(finished(999, deleting=True), SETTLED, Kept.DELETING, id="under deletion already"),
@@ -78,7 +78,7 @@ def finished(hours_ago: float, phase: JobPhase = JobPhase.COMPLETE, **fields: An
         pytest.param(finished(25, kind=Kind.CONFIG_MAP), None, Kept.NO_RECORD, id="a ConfigMap stays by it"),
     ],
 )
-def test_the_rule(target: CleanupTarget, record: Settled | None, expected: Verdict) -> None:
+def test_judge_follows_the_table(target: CleanupTarget, record: Settled | None, expected: Verdict) -> None:
     assert judge(target, record, NOON, POLICY) == expected
 
 
@@ -86,13 +86,15 @@ def test_the_rule(target: CleanupTarget, record: Settled | None, expected: Verdi
     ("record", "limit", "before", "after"),
     [
         (SETTLED, 24, Kept.YOUNG, Next.DELETE),
-        (UNSETTLED, 24, Kept.YOUNG, Next.HARVEST),
-        (UNSETTLED, 168, Next.HARVEST, Next.GIVE_UP),
+        (UNSETTLED, 24, Kept.YOUNG, Next.READ_OUTPUT),
+        (UNSETTLED, 168, Next.READ_OUTPUT, Next.GIVE_UP),
         (None, 168, Kept.NO_RECORD, Next.DELETE),
     ],
     ids=["settled", "unsettled", "unsettled, hard", "no record, hard"],
 )
-def test_a_limit_is_exact(record: Settled | None, limit: int, before: Verdict, after: Verdict) -> None:
+def test_judge_at_a_limit_keeps_and_after_it_does_not(
+    record: Settled | None, limit: int, before: Verdict, after: Verdict
+) -> None:
     at_the_limit = NOON + timedelta(hours=limit)
     assert judge(finished(0), record, at_the_limit, POLICY) == before
     assert judge(finished(0), record, at_the_limit + timedelta(microseconds=1), POLICY) == after
@@ -106,14 +108,16 @@ MINE, ANOTHER = "etl-1", "etl-2"
     [
         pytest.param([(True, MINE)], Next.DELETE, id="one"),
         pytest.param([(True, MINE), (True, None)], Next.DELETE, id="both settled"),
-        pytest.param([(True, MINE), (False, MINE)], Next.HARVEST, id="one unsettled"),
-        pytest.param([(True, MINE), (False, None)], Next.HARVEST, id="one unsettled that may follow it"),
+        pytest.param([(True, MINE), (False, MINE)], Next.READ_OUTPUT, id="one unsettled"),
+        pytest.param([(True, MINE), (False, None)], Next.READ_OUTPUT, id="one unsettled that may follow it"),
         pytest.param([(True, MINE), (False, ANOTHER)], Next.DELETE, id="the unsettled one follows another"),
-        pytest.param([(False, MINE), (True, ANOTHER)], Next.HARVEST, id="the settled one follows another"),
+        pytest.param(
+            [(False, MINE), (True, ANOTHER)], Next.READ_OUTPUT, id="the settled one follows another"
+        ),
         pytest.param([(True, ANOTHER), (False, ANOTHER)], Kept.NO_RECORD, id="both follow another"),
     ],
 )
-def test_every_document_of_a_job_id_that_may_need_the_job_has_to_let_it_go(
+def test_record_of_several_is_an_unsettled_one_that_may_need_the_job(
     records: list[tuple[bool, str | None]], expected: Verdict
 ) -> None:
     known = [Settled("etl_1", Status.CREATED, is_settled, name) for is_settled, name in records]
@@ -121,11 +125,11 @@ def test_every_document_of_a_job_id_that_may_need_the_job_has_to_let_it_go(
         assert judge(finished(25), record_of(finished(25), ordered), NOON, POLICY) == expected
 
 
-def test_without_documents_there_is_no_record() -> None:
+def test_record_of_no_records_is_none() -> None:
     assert record_of(finished(25), []) is None
 
 
-def test_a_retention_beyond_the_hard_limit_still_holds_for_unsettled_jobs() -> None:
+def test_judge_with_a_retention_above_the_unsettled_limit_keeps_young_jobs() -> None:
     policy = replace(POLICY, retention=timedelta(hours=200))
     assert judge(finished(180), UNSETTLED, NOON, policy) == Kept.YOUNG
     assert judge(finished(180), None, NOON, policy) == Kept.YOUNG
@@ -147,7 +151,7 @@ REF = FlinkJobRef(id="a" * 32, source=IdSource.LOG)
         ({"status": Status.CREATED}, False),
     ],
 )
-def test_a_record_is_settled_by_an_outcome_or_by_all_its_ids(fields: Any, expected: bool) -> None:
+def test_settled_needs_an_outcome_or_all_ids(fields: Any, expected: bool) -> None:
     record = JobRecord(job_id="etl_1", submitted_at=NOON, k8s_job_name="etl-1", **fields)
     assert settled(record) == Settled("etl_1", fields["status"], expected, "etl-1")
 
@@ -156,7 +160,7 @@ def test_a_record_is_settled_by_an_outcome_or_by_all_its_ids(fields: Any, expect
     ("server", "expected"),
     [(-10, -10), (-1, -1), (0, 0), (3, 0), (5, 0), (6, 1), (600, 595)],
 )
-def test_a_skew_is_told_from_a_slow_answer(server: int, expected: int) -> None:
+def test_clock_skew_of_a_slow_answer_is_zero(server: int, expected: int) -> None:
     def at(seconds: int) -> datetime:
         return NOON + timedelta(seconds=seconds)
 
@@ -167,5 +171,5 @@ def test_a_skew_is_told_from_a_slow_answer(server: int, expected: int) -> None:
     ("listed", "known", "expected"),
     [(0, 0, False), (1, 0, True), (1, 1, False), (2, 1, False), (3, 1, True), (10, 5, False), (10, 4, True)],
 )
-def test_fewer_than_half_is_doubtful(listed: int, known: int, expected: bool) -> None:
+def test_is_doubtful_below_half(listed: int, known: int, expected: bool) -> None:
     assert is_doubtful(listed=listed, known=known) is expected

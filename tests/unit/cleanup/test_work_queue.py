@@ -1,5 +1,6 @@
-"""Whose turn it is: the oldest first, and behind those that were tried in vain."""
+"""Deletion order, and where the next run resumes."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import pytest
@@ -11,7 +12,7 @@ from tests.support.kubernetes_objects import NOON
 
 
 def candidate(name: str) -> Candidate:
-    """An object that ended at the hour that its name says."""
+    """A target that ended at the hour in its name."""
     ended = NOON + timedelta(hours=int(name))
     return Candidate(
         CleanupTarget(Kind.JOB, name, name, "1", phase=JobPhase.COMPLETE, over_since=ended), True
@@ -22,12 +23,19 @@ def age(name: str) -> tuple[datetime, str, str]:
     return NOON + timedelta(hours=int(name)), name, name
 
 
-def names(candidates: list[Candidate]) -> str:
+def names(candidates: Sequence[Candidate]) -> str:
     return "".join(each.target.name for each in candidates)
 
 
+def queue_of(present: str, *, capacity: int, resume_after: str | None) -> WorkQueue:
+    candidates = [candidate(name) for name in present]
+    return WorkQueue.of(
+        candidates, capacity=capacity, resume_after=age(resume_after) if resume_after else None
+    )
+
+
 @pytest.mark.parametrize(
-    ("mark", "most", "expected"),
+    ("resume_after", "capacity", "expected"),
     [
         (None, 9, "12345"),
         (None, 2, "12"),
@@ -37,52 +45,46 @@ def names(candidates: list[Candidate]) -> str:
         ("9", 9, "12345"),
     ],
 )
-def test_those_behind_the_mark_come_first_each_time_the_oldest(
-    mark: str | None, most: int, expected: str
+def test_queue_starts_after_the_position_with_the_oldest(
+    resume_after: str | None, capacity: int, expected: str
 ) -> None:
-    line = WorkQueue(most, age(mark) if mark else None)
-    dropped = "".join(names(line.offer(candidate(name))) for name in "53142")
-    found, rest = line.close()
-    assert names(found) == expected
-    assert sorted(dropped + names(rest)) == sorted(set("12345") - set(expected)), "each is told once"
-    assert line.is_cut == (most < 5)
+    queue = queue_of("53142", capacity=capacity, resume_after=resume_after)
+    assert names(queue.candidates) == expected
+    assert sorted(names(queue.overflow)) == sorted(set("12345") - set(expected))
 
 
 @pytest.mark.parametrize(
-    ("mark", "most", "untried", "stayed", "expected"),
+    ("resume_after", "capacity", "untried", "stayed", "expected"),
     [
-        pytest.param(None, 9, "", "", None, id="all went"),
-        pytest.param(None, 9, "", "12345", None, id="all were tried: the next run begins with the oldest"),
-        pytest.param(None, 9, "345", "", None, id="nothing stayed: the oldest is the next one anyway"),
-        pytest.param(None, 9, "345", "1", "2", id="the next run begins behind those that were tried"),
-        pytest.param(None, 9, "35", "1", "2", id="nobody is passed over"),
-        pytest.param(None, 2, "", "12", "2", id="all in the line were tried, others had no room"),
-        pytest.param(None, 9, "12345", "", "1", id="what takes all the time of a run is passed over once"),
-        pytest.param("2", 9, "12", "", "5", id="a mark moves on although nothing stayed"),
-        pytest.param("2", 9, "2", "", "1", id="and round"),
+        pytest.param(None, 9, "", "", None, id="all were deleted"),
+        pytest.param(None, 9, "", "12345", None, id="all were tried: begin with the oldest"),
+        pytest.param(None, 9, "345", "", None, id="none was kept: the oldest is the next one anyway"),
+        pytest.param(None, 9, "345", "1", "2", id="resume after those that were tried"),
+        pytest.param(None, 9, "35", "1", "2", id="an untried one is not skipped"),
+        pytest.param(None, 2, "", "12", "2", id="all in the queue were tried, others overflowed"),
+        pytest.param(None, 9, "12345", "", "1", id="the first one took the whole run: skip it once"),
+        pytest.param("2", 9, "12", "", "5", id="the position advances although none was kept"),
+        pytest.param("2", 9, "2", "", "1", id="and wraps round"),
         pytest.param("2", 9, "", "12345", None, id="until a run has tried all"),
-        pytest.param("2", 9, "34512", "", "3", id="it always moves"),
+        pytest.param("2", 9, "34512", "", "3", id="it always advances"),
     ],
 )
-def test_a_run_leaves_a_mark_where_younger_ones_would_wait_for_ever(
-    mark: str | None, most: int, untried: str, stayed: str, expected: str | None
+def test_next_position_lets_younger_candidates_have_their_run(
+    resume_after: str | None, capacity: int, untried: str, stayed: str, expected: str | None
 ) -> None:
-    line = WorkQueue(most, age(mark) if mark else None)
-    for name in "12345":
-        line.offer(candidate(name))
-    found, _ = line.close()
-    left = line.next_position(found, untried=set(untried), stayed=set(stayed))
+    queue = queue_of("12345", capacity=capacity, resume_after=resume_after)
+    left = queue.next_position(queue.candidates, untried=set(untried), stayed=set(stayed))
     assert left == (age(expected) if expected else None)
 
 
-def test_nothing_in_line_leaves_no_mark() -> None:
-    line = WorkQueue(1, age("2"))
-    assert line.close() == ([], [])
-    assert line.next_position([], untried=(), stayed=()) is None
+def test_next_position_of_an_empty_queue_is_none() -> None:
+    queue = queue_of("", capacity=1, resume_after="2")
+    assert (names(queue.candidates), names(queue.overflow)) == ("", "")
+    assert queue.next_position([], untried=(), stayed=()) is None
 
 
 @pytest.mark.parametrize(
-    "marks",
+    "position",
     [
         ResumePosition(),
         ResumePosition(certain=age("1")),
@@ -90,11 +92,11 @@ def test_nothing_in_line_leaves_no_mark() -> None:
         ResumePosition(certain=age("1"), unsettled=age("2")),
     ],
 )
-def test_marks_are_read_as_they_were_written(marks: ResumePosition) -> None:
-    assert ResumePosition.from_text(marks.to_text()) == marks
+def test_resume_position_is_read_as_it_was_written(position: ResumePosition) -> None:
+    assert ResumePosition.from_text(position.to_text()) == position
 
 
-def test_without_a_mark_nothing_is_kept() -> None:
+def test_resume_position_at_the_oldest_stores_nothing() -> None:
     assert ResumePosition().to_text() is None
 
 
@@ -113,5 +115,5 @@ def test_without_a_mark_nothing_is_kept() -> None:
         '{"other": ["2026-03-01T00:00:00+00:00", "x", "u"]}',
     ],
 )
-def test_what_is_no_mark_begins_with_the_oldest(text: str) -> None:
+def test_resume_position_that_cannot_be_read_begins_with_the_oldest(text: str) -> None:
     assert ResumePosition.from_text(text) == ResumePosition()

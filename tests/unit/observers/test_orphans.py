@@ -207,7 +207,7 @@ def target(kind: Kind, name: str, job_id: str, *, job_uid: str = "") -> CleanupT
 
 
 def cleanup_with(cluster: TargetsDouble, records: Records, *, max_deletions: int) -> Cleanup:
-    policy = RetentionPolicy(retention=24 * HOUR, unharvested=168 * HOUR)
+    policy = RetentionPolicy(retention=24 * HOUR, unsettled=168 * HOUR)
     return Cleanup(
         sync_with(cluster, records),
         cast("KubernetesCleanupClient", cluster),

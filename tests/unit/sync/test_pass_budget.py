@@ -168,7 +168,7 @@ def test_a_cleanup_that_waited_in_vain_for_its_lease_begins_after_that() -> None
     work = cleanup_context.Cleanup(
         sync=working_with(store, lambda: store.now),
         cluster=cast("KubernetesCleanupClient", None),
-        policy=RetentionPolicy(retention=TAKING, unharvested=TAKING),
+        policy=RetentionPolicy(retention=TAKING, unsettled=TAKING),
         max_deletions=1,
         deletions_per_second=1.0,
         budget_seconds=60,
