@@ -70,7 +70,7 @@ test-terraform: env
 lock: env
 	@$(RUN) -m deploy.lock
 
-# Stage each function with exactly what it needs in build/, and print sizes and hashes
+# Stage each function with the package and its requirements in build/, and print sizes and hashes
 .PHONY: bundle
 bundle: env
 	@$(RUN) -m deploy.bundle

@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 
 from bench.arena import PEERS
-from deploy.bundle import PACKAGE, stage
+from deploy.bundle import stage
 from deploy.lock import ROOT
 from doubles.processes import Process, free_port
 from local.functions import ENVIRONMENT_OF_A_FUNCTION
@@ -25,6 +25,7 @@ from local.functions import ENVIRONMENT_OF_A_FUNCTION
 EMPTY = "empty"
 FUNCTIONS = (EMPTY, "submit", "sync", "cleanup", "jobs")
 START_SECONDS = 60.0
+PACKAGE = "flinkjobs"
 POLL_SECONDS = 0.002
 LIKE = "sync"
 """The function whose libraries are installed beside the empty one."""

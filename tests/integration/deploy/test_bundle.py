@@ -1,4 +1,4 @@
-"""The bundles: the same bytes each time, what a function imports, and nothing else."""
+"""The bundles: the same bytes each time, the whole package, and nothing else."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from deploy import bundle
-from deploy.bundle import BundleError, Needs
 from deploy.lock import FUNCTIONS
 
 ROOT = Path(__file__).parents[3]
@@ -76,125 +74,28 @@ def test_what_is_staged_are_copies(name: str, tmp_path: Path) -> None:
         assert (made.folder / path).read_bytes() == source.read_bytes()
 
 
-OWN = {
-    "submit": {"submit", "request", "fetch", "signature"},
-    "sync": {"sync", "decide", "harvest", "snapshots"},
-    "cleanup": {"cleanup", "retention", "sync", "decide", "harvest", "snapshots"},
-    "jobs": {"page/__init__", "page/index", "exposition"},
-}
-"""Modules and files by which each function is known. Cleanup looks at what is unsettled as a pass does."""
-
-
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_function_carries_its_own_and_not_what_is_for_others(name: str, tmp_path: Path) -> None:
-    """Which files these are exactly is compared with what is imported by the running functions."""
-    staged = files(bundle.stage(name, tmp_path).folder)
-    stems = {path.removeprefix("flinkjobs/").rpartition(".")[0] for path in staged}
-    assert OWN[name] <= stems
-    assert {"main.py", "requirements.txt", "flinkjobs/__init__.py", "flinkjobs/bootstrap.py"} <= staged
-    assert [path for path in staged if "/cli/" in path or "__pycache__" in path] == []
-    assert not stems & {"adapters/scheduler", "doctor", "examine"}
-    others = set().union(*OWN.values()) - OWN[name]
-    assert not stems & others
+def test_a_bundle_holds_the_whole_package_and_its_data_files(name: str, tmp_path: Path) -> None:
+    staged = set(bundle.stage(name, tmp_path).files)
+    package = {f"flinkjobs/{path}" for path in files(ROOT / "shared" / "flinkjobs")}
+    assert staged - {"main.py", "requirements.txt"} == {path for path in package if "__pycache__" not in path}
+    assert {"flinkjobs/web/server.py", "flinkjobs/web/ui/index.html"} <= staged
 
 
-def test_what_lies_in_the_place_of_a_bundle_is_not_deleted(
+def test_a_folder_that_is_not_a_bundle_is_not_deleted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mine = tmp_path / "submit" / "thesis.tex"
     mine.parent.mkdir()
     mine.write_text("years of work")
     assert bundle.main(["--output", str(tmp_path)]) == 1
-    assert "exists and is no bundle" in capsys.readouterr().err
+    assert "exists and is not a bundle" in capsys.readouterr().err
     assert mine.read_text() == "years of work"
     assert [path.name for path in tmp_path.iterdir()] == ["submit"]
 
 
-def test_a_file_that_is_no_longer_needed_goes(tmp_path: Path) -> None:
+def test_a_file_that_left_the_package_leaves_the_bundle(tmp_path: Path) -> None:
     stale = bundle.stage("cleanup", tmp_path).folder / "flinkjobs" / "stale.py"
     stale.touch()
     bundle.stage("cleanup", tmp_path)
     assert not stale.exists()
-
-
-def needs(tmp_path: Path, main: str, **modules: str) -> set[str]:
-    """What a program comes to import of a package of these modules; `__` in a name stands for a dot."""
-    sources: Mapping[str, str] = {"main.py": main, "flinkjobs/__init__.py": ""} | {
-        f"flinkjobs/{name.replace('__', '/')}.py": source for name, source in modules.items()
-    }
-    for path, source in sources.items():
-        file = tmp_path / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(source)
-        if file.parent.name == "sub":
-            (file.parent / "__init__.py").touch()
-    found = Needs(tmp_path / "main.py", tmp_path).modules
-    return {name.removeprefix("flinkjobs").removeprefix(".") for name in found} - {""}
-
-
-LATE = "class A:\n  def f(self):\n    from flinkjobs import a\n\ndef b():\n  from flinkjobs.b import x\n"
-
-
-@pytest.mark.parametrize(
-    ("main", "modules", "expected"),
-    [
-        ("import os, httpx", {"a": ""}, set()),
-        ("import flinkjobs.a", {"a": "import flinkjobs.b", "b": "", "c": ""}, {"a", "b"}),
-        ("from flinkjobs import a", {"a": "from flinkjobs.b import x", "b": "x = 1"}, {"a", "b"}),
-        ("from flinkjobs.sub import x", {"sub__x": "", "sub__y": ""}, {"sub", "sub.x"}),
-        ("from flinkjobs import late\nlate.A()", {"late": LATE, "a": "", "b": ""}, {"late", "a"}),
-        ("from flinkjobs import late as l\nl.b()", {"late": LATE, "a": "", "b": ""}, {"late", "b"}),
-        ("from flinkjobs.late import A as X\nX()", {"late": LATE, "a": "", "b": ""}, {"late", "a"}),
-        ("from flinkjobs import late\nprint(late)", {"late": LATE, "a": "", "b": ""}, {"late", "a", "b"}),
-        ("from flinkjobs import late", {"late": LATE, "a": "", "b": ""}, {"late"}),
-        ("from flinkjobs import late", {"late": LATE + "A()", "a": "", "b": ""}, {"late", "a"}),
-        (
-            "from flinkjobs.late import f\nf()",
-            {"late": "def f():\n  return g()\n\ndef g():\n  import flinkjobs.a", "a": ""},
-            {"late", "a"},
-        ),
-        (
-            "from flinkjobs.late import f\nf()",
-            {"late": "from flinkjobs import a\ndef f(): return a.g()", "a": "def g():\n  import flinkjobs.b"}
-            | {"b": ""},
-            {"late", "a", "b"},
-        ),
-        (
-            "from flinkjobs import a",
-            {"a": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n  import flinkjobs.b\n", "b": ""},
-            {"a"},
-        ),
-        (
-            "from flinkjobs import a",
-            {"a": "if TYPE_CHECKING:\n  import flinkjobs.b\nelse:\n  import flinkjobs.c", "b": "", "c": ""},
-            {"a", "c"},
-        ),
-        (
-            "from flinkjobs import a",
-            {"a": "try:\n  import flinkjobs.b\nexcept ImportError:\n  pass", "b": ""},
-            {"a", "b"},
-        ),
-        (
-            "from flinkjobs import a\na.f()",
-            {
-                "a": "from flinkjobs import b\ndef f():\n  import flinkjobs.c",
-                "b": "from flinkjobs import a\na.f()",
-            }
-            | {"c": ""},
-            {"a", "b", "c"},
-        ),
-        ("def f():\n  import flinkjobs.a", {"a": ""}, {"a"}),
-        (
-            "from flinkjobs import a",
-            {"a": "@d\ndef f(): pass\ndef d(x):\n  import flinkjobs.b", "b": ""},
-            {"a", "b"},
-        ),
-    ],
-)
-def test_imports_are_followed(main: str, modules: dict[str, str], expected: set[str], tmp_path: Path) -> None:
-    assert needs(tmp_path, main, **modules) == expected
-
-
-def test_a_relative_import_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="a relative import cannot be followed"):
-        needs(tmp_path, "from flinkjobs import a", a="from . import b", b="")

@@ -41,8 +41,6 @@ from tests.terraform.module import read_module
 FLINK_JOB_ID = "fee40d868f8485130cc716bcec2801e0"
 START_SECONDS = 60.0
 SECONDS = 10.0
-IMPORTED = re.compile(r"^import time:.*\| +(flinkjobs\S*)$", re.MULTILINE)
-"""A line that Python prints for every module that it imports, when asked to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +144,6 @@ def running(
             "CLEANUP_RETENTION_HOURS": "0",
             "PATH": os.environ["PATH"],
             "HOME": str(scratch.path),
-            "PYTHONPROFILEIMPORTTIME": "1",
             "PYTHONPYCACHEPREFIX": str(scratch.path / "bytecode"),
         }
         processes: dict[str, Process] = {}
@@ -308,7 +305,7 @@ def counted(metric: str, lines: list[dict[str, Any]], **instead: str) -> int:
 
 
 def logged(running: Running, name: str) -> list[dict[str, Any]]:
-    """The JSON lines of a function's log, between what Python says of its imports."""
+    """The JSON lines of a function's log."""
     return [json.loads(line) for line in running.log(name).splitlines() if line.startswith("{")]
 
 
@@ -355,21 +352,6 @@ def test_the_alerts_count_a_run_that_fails(
             assert counted("cleanups", lines) == 0
         finally:
             stop_all([process])
-
-
-@pytest.mark.usefixtures("journey")
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_bundle_holds_exactly_the_modules_that_its_function_imports(
-    name: str, running: Running, installed: Mapping[str, Installed]
-) -> None:
-    """After the job went through, as Python itself has printed them."""
-    imported = set(IMPORTED.findall(running.log(name)))
-    staged = {
-        path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-        for path in installed[name].bundle.files
-        if path.endswith(".py") and path != "main.py"
-    }
-    assert staged == imported
 
 
 @pytest.mark.usefixtures("journey")
