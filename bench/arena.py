@@ -18,7 +18,7 @@ from bench.flink_double import FlinkDouble
 from bench.measure import Figures, Probe, commands
 from bench.worlds import World, cluster_name, finished_jobs
 from doubles.kubernetes.process import KubernetesDouble
-from flinkjobs.adapters.mongo import job_store
+from flinkjobs.adapters.mongo.indexes import ensure_indexes
 from local.functions import FunctionServer
 from local.mongodb import MongoServer
 
@@ -76,11 +76,7 @@ class Arena:
         self.world = world
         for name in ("flink_jobs", "before", "leases", "sync_runs"):
             self.database.drop_collection(name)
-        store = job_store.connect(self.mongodb.uri, DATABASE)
-        try:
-            store.ensure_indexes()
-        finally:
-            store.close()
+        ensure_indexes(self.database)
         documents = world.documents()
         while part := list(islice(documents, DOCUMENTS_PER_INSERT)):
             self.database["flink_jobs"].insert_many(part, ordered=False)

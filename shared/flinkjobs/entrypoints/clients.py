@@ -6,27 +6,28 @@ import os
 
 from flinkjobs import log
 from flinkjobs.adapters.kubernetes import client as kubernetes_client
-from flinkjobs.adapters.mongo import job_store
+from flinkjobs.adapters.mongo import client as mongo_client
+from flinkjobs.adapters.mongo.indexes import ensure_indexes
 from flinkjobs.domain.errors import PermanentError, TemporaryError
 from flinkjobs.settings.functions import Settings
 
 
-def connect_job_store(settings: Settings) -> job_store.MongoJobStore:
-    """The records, with their indexes made sure of.
+def connect_database(settings: Settings) -> mongo_client.MongoDatabase:
+    """The database, with the indexes that the records need.
 
     Raises:
         StoreUnavailableError: MongoDB does not answer; the next request tries again with a new client.
     """
-    store = job_store.connect(settings.mongodb_uri, settings.mongodb_database)
+    database = mongo_client.connect(settings.mongodb_uri, settings.mongodb_database)
     try:
-        store.ensure_indexes()
+        ensure_indexes(database)
     except TemporaryError:
-        store.close()
+        database.client.close()
         raise
     except PermanentError as error:
         # A user who may not create indexes can still work; the operator of the database sees the line.
         log.warning("indexes.not_ensured", code=error.code, detail=str(error))
-    return store
+    return database
 
 
 def connect_kubernetes(settings: Settings, **timeouts: float) -> kubernetes_client.KubernetesApi:

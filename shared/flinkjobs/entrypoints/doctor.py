@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 
 from flinkjobs.adapters.flink.client import HttpFlink, new_client
-from flinkjobs.adapters.mongo.probe import connect_to_probe
+from flinkjobs.adapters.mongo.client import connect
+from flinkjobs.adapters.mongo.probe import MongoProbe
 from flinkjobs.doctor.probes import Probes
 from flinkjobs.entrypoints.clients import connect_kubernetes
 from flinkjobs.entrypoints.function import connect_function
@@ -24,7 +25,7 @@ def doctor_probes() -> Iterator[Probes]:
     with ExitStack() as opened:
 
         def store(settings: Settings) -> StoreProbe:
-            probe = connect_to_probe(settings.mongodb_uri, settings.mongodb_database)
+            probe = MongoProbe(connect(settings.mongodb_uri, settings.mongodb_database))
             return opened.enter_context(closing(probe))
 
         def flinks(settings: Settings) -> Mapping[str, FlinkProbe]:

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from flinkjobs import log
 from flinkjobs.adapters import function_client
-from flinkjobs.adapters.mongo.read_store import connect_to_read
+from flinkjobs.adapters.mongo.client import connect
+from flinkjobs.adapters.mongo.read_store import MongoReadStore
 from flinkjobs.domain.errors import SettingsError
 from flinkjobs.entrypoints.clients import connect_kubernetes
 from flinkjobs.entrypoints.startup import utc_now
@@ -71,7 +72,7 @@ class JobsFunction:
 def build_jobs(settings: Settings) -> service.Jobs:
     """What the read side works with. Sends nothing before the first question."""
     return service.Jobs(
-        store=connect_to_read(settings.mongodb_uri, settings.mongodb_database),
+        store=MongoReadStore(connect(settings.mongodb_uri, settings.mongodb_database)),
         cluster=cache(partial(connect_kubernetes, settings, read_timeout_seconds=KUBERNETES_TIMEOUT_SECONDS)),
         namespace=settings.k8s_namespace,
         ui_urls={name: cluster.web_url for name, cluster in settings.flink_clusters.items()},

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 from functools import cached_property
 
-from flinkjobs.entrypoints.clients import connect_job_store, connect_kubernetes
+from flinkjobs.adapters.mongo.job_store import MongoJobStore
+from flinkjobs.entrypoints.clients import connect_database, connect_kubernetes
 from flinkjobs.entrypoints.startup import utc_now
 from flinkjobs.settings.functions import Settings
 from flinkjobs.submit import script_download, service
@@ -27,7 +28,7 @@ class SubmitFunction:
     def _submit(self) -> service.Submit:
         return service.Submit(
             kubernetes=connect_kubernetes(self._settings),  # sends nothing: if it fails, nothing is left open
-            store=connect_job_store(self._settings),
+            store=MongoJobStore(connect_database(self._settings)),
             target_of=self._target,
             clock=utc_now,
         )

@@ -6,8 +6,10 @@ from datetime import timedelta
 from functools import cache, cached_property, partial
 
 from flinkjobs.adapters.flink.client import HttpFlink, new_client
+from flinkjobs.adapters.mongo.job_store import MongoJobStore
+from flinkjobs.adapters.mongo.lease_store import MongoLeaseStore
 from flinkjobs.domain.transition import Policy
-from flinkjobs.entrypoints.clients import connect_job_store, connect_kubernetes
+from flinkjobs.entrypoints.clients import connect_database, connect_kubernetes
 from flinkjobs.entrypoints.startup import utc_now
 from flinkjobs.settings.functions import Settings
 from flinkjobs.sync import service
@@ -19,11 +21,11 @@ from flinkjobs.web.messages import Answer, Request
 def build_sync(settings: Settings) -> Sync:
     """What a pass works with. Kubernetes is connected when a record needs it: most passes need none."""
     client = new_client(settings.flink_clusters.values())
-    store = connect_job_store(settings)
+    database = connect_database(settings)
     return Sync(
         kubernetes=cache(partial(connect_kubernetes, settings)),
-        store=store,
-        leases=store,
+        store=MongoJobStore(database),
+        leases=MongoLeaseStore(database),
         flinks={name: HttpFlink(described, client) for name, described in settings.flink_clusters.items()},
         policy=Policy(lost_after=timedelta(seconds=settings.lost_after_seconds)),
         budget_seconds=settings.sync_budget_seconds,

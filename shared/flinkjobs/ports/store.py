@@ -15,7 +15,6 @@ import msgspec
 
 from flinkjobs.domain.records import JobRecord, Status, UnreadableRecord
 from flinkjobs.domain.transition import Update
-from flinkjobs.ports.lease import LeaseStore
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -79,8 +78,8 @@ class SubmitterLog(msgspec.Struct, frozen=True):
     saved_at: datetime
 
 
-class JobStore(LeaseStore, Protocol):
-    """The collection `flink_jobs` and its companions."""
+class JobStore(Protocol):
+    """The collection `flink_jobs`, the job templates and the reports of runs."""
 
     def insert(self, record: JobRecord, details: Mapping[str, Any]) -> None:
         """Adds a record with the details that only people need.
@@ -143,9 +142,6 @@ class JobStore(LeaseStore, Protocol):
 
     def save_cleanup_run(self, report: Mapping[str, Any]) -> None:
         """Keeps the report of a cleanup run in `cleanup_runs`."""
-
-    def ensure_indexes(self) -> None:
-        """Creates the indexes that are missing; idempotent."""
 
     def ping(self) -> None:
         """Asks whether the store answers."""

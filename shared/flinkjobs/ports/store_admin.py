@@ -77,7 +77,7 @@ class StoreAdmin(Protocol):
         """Names of the indexes that records need and that are not there."""
 
     def ensure_indexes(self) -> None:
-        """As `JobStore.ensure_indexes`."""
+        """Creates the indexes that are missing; idempotent."""
 
     def count_text_dates(self) -> int:
         """How many records hold a date as text."""

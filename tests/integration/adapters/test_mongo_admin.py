@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from flinkjobs.adapters.mongo import client as mongo_client
 from flinkjobs.adapters.mongo.admin import BATCH, MongoAdmin
+from flinkjobs.adapters.mongo.client import connect
 from local.mongodb import MongoServer
 
 NOON = datetime(2025, 11, 1, 12, tzinfo=UTC)
@@ -19,7 +19,7 @@ NOON = datetime(2025, 11, 1, 12, tzinfo=UTC)
 
 @pytest.fixture
 def admin(mongo_server: MongoServer, mongo_database: Database[dict[str, Any]]) -> Iterator[MongoAdmin]:
-    with closing(MongoAdmin(mongo_client.new_client(mongo_server.uri), mongo_database.name)) as admin:
+    with closing(MongoAdmin(connect(mongo_server.uri, mongo_database.name))) as admin:
         yield admin
 
 

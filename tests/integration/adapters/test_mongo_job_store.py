@@ -1,4 +1,4 @@
-"""The MongoDB adapter against the real server: documents, conditional writes, indexes, errors."""
+"""The MongoDB adapter against the real server: documents, conditional writes, errors."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from pymongo.database import Database
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from doubles.processes import free_port
+from flinkjobs.adapters.mongo import client as mongo_client
 from flinkjobs.adapters.mongo import documents as mongo_documents
 from flinkjobs.adapters.mongo import job_store
-from flinkjobs.adapters.mongo.indexes import BY_FINGERPRINT
+from flinkjobs.adapters.mongo.indexes import BY_FINGERPRINT, ensure_indexes
 from flinkjobs.adapters.mongo.job_store import MongoJobStore
 from flinkjobs.domain.errors import (
     DuplicateJobIdError,
@@ -52,7 +53,7 @@ Document = dict[str, Any]
 
 
 class Connect(Protocol):
-    """`mongo.connect`, but the connections are closed after the test."""
+    """A store at this URI, but the connections are closed after the test."""
 
     def __call__(self, uri: str, database: str, **timeouts: int) -> MongoJobStore: ...
 
@@ -62,7 +63,7 @@ def connect() -> Iterator[Connect]:
     with contextlib.ExitStack() as stack:
 
         def opened(uri: str, database: str, **timeouts: int) -> MongoJobStore:
-            store = job_store.connect(uri, database, **timeouts)
+            store = MongoJobStore(mongo_client.connect(uri, database, **timeouts))
             stack.callback(store.close)
             return store
 
@@ -157,7 +158,7 @@ def test_a_new_document_has_the_types_of_the_contract(
     texts = ("job_id", "template_id", "job_name", "cluster", "submitted_by", "k8s_job_name", "status")
     nulls = (
         *("flink_job_id", "flink_state", "start_time", "end_time", "duration", "reason", "missing_since"),
-        "in_flight_until",
+        *("in_flight_until", "fingerprint"),
     )
     assert types_of(jobs, {}) == {
         **dict.fromkeys(texts, "string"),
@@ -459,7 +460,7 @@ def test_what_a_run_writes_while_it_reads_does_not_come_again(
 ) -> None:
     """A record that becomes SUSPENDED moves behind those that are RUNNING, in the index by status."""
     monkeypatch.setattr(job_store, "RECORDS_PER_BATCH", 10)
-    store.ensure_indexes()
+    ensure_indexes(jobs.database)
     job_ids = many_old_documents(jobs, 400)  # of the first hundred, MongoDB remembers that it gave them out
     came: list[JobRecord] = []
     for found in store.records_to_follow(lost_since=LONG_AGO, run_id="run"):
@@ -479,7 +480,7 @@ def fingerprinted(name: str, fingerprint: str | None, status: Status = Status.RU
 
 
 def test_the_fingerprints_of_a_status_are_listed(store: MongoJobStore, jobs: Collection[Document]) -> None:
-    store.ensure_indexes()
+    ensure_indexes(jobs.database)
     store.insert(fingerprinted("a", "default|a|RUNNING|1"), {})
     store.insert(fingerprinted("b", "default|b|RUNNING|1"), {})
     store.insert(fingerprinted("c", None), {})
@@ -491,7 +492,7 @@ def test_the_fingerprints_of_a_status_are_listed(store: MongoJobStore, jobs: Col
 def test_the_fingerprints_are_read_from_the_index_alone(
     store: MongoJobStore, jobs: Collection[Document]
 ) -> None:
-    store.ensure_indexes()
+    ensure_indexes(jobs.database)
     store.insert(fingerprinted("a", "default|a|RUNNING|1"), {})
     query = {"status": "RUNNING", "fingerprint": {"$gt": ""}}
     plan = jobs.find(query, {"_id": 0, "fingerprint": 1}, hint=BY_FINGERPRINT).explain()
@@ -546,7 +547,7 @@ def listened(
     commands = Commands()
     client: MongoClient[Document] = MongoClient(mongo_server.uri, tz_aware=True, event_listeners=[commands])
     with client:
-        yield MongoJobStore(client, mongo_database.name), commands
+        yield MongoJobStore(client[mongo_database.name]), commands
 
 
 def test_a_write_sets_only_what_changed(
@@ -782,56 +783,9 @@ def test_the_report_of_a_pass_is_kept(store: MongoJobStore, mongo_database: Data
 
 # --- indexes and duplicates -------------------------------------------------------------------------
 
-INDEXES = {
-    "_id_": ([("_id", 1)], False),
-    "status_1": ([("status", 1)], False),
-    "status_1_fingerprint_1": ([("status", 1), ("fingerprint", 1)], False),
-    "job_id_1": ([("job_id", 1)], True),
-    "flink_job_id_1": ([("flink_job_id", 1)], False),
-    "submitted_at_-1": ([("submitted_at", -1)], False),
-    "flink_job_ids_1": ([("flink_job_ids", 1)], False),
-    "k8s_job_name_1": ([("k8s_job_name", 1)], False),
-    "idempotency_key_1": ([("idempotency_key", 1)], True),
-    "list_by_time": (
-        [
-            *(("submitted_at", -1), ("_id", -1), ("status", 1), ("template_id", 1)),
-            *(("job_id", 1), ("k8s_job_name", 1), ("job_name", 1)),
-        ],
-        False,
-    ),
-    "list_by_status": (
-        [
-            *(("status", 1), ("submitted_at", -1), ("_id", -1), ("template_id", 1)),
-            *(("duration", 1), ("reason.code", 1), ("flink_job_id", 1)),
-        ],
-        False,
-    ),
-    "list_by_template": (
-        [("template_id", 1), ("submitted_at", -1), ("_id", -1), ("status", 1)],
-        False,
-    ),
-}
-
-
-def indexes(jobs: Collection[Document]) -> dict[str, tuple[list[tuple[str, int]], bool]]:
-    """Fields and uniqueness of every index, by name."""
-    return {
-        name: (index["key"], index.get("unique", False)) for name, index in jobs.index_information().items()
-    }
-
-
-def test_the_indexes_exist_and_making_them_again_changes_nothing(
-    store: MongoJobStore, jobs: Collection[Document], mongo_database: Database[Document]
-) -> None:
-    for _ in range(2):
-        store.ensure_indexes()
-        assert indexes(jobs) == INDEXES
-        runs = mongo_database["sync_runs"].index_information()
-        assert runs["started_at_-1"]["expireAfterSeconds"] == 14 * 24 * 3600
-
 
 def test_a_job_id_is_unique(store: MongoJobStore, jobs: Collection[Document]) -> None:
-    store.ensure_indexes()
+    ensure_indexes(jobs.database)
     store.insert(record(), {"template_id": "first"})
     with pytest.raises(DuplicateJobIdError, match="a record etl_1 exists already"):
         store.insert(record(), {"template_id": "second"})
@@ -839,50 +793,13 @@ def test_a_job_id_is_unique(store: MongoJobStore, jobs: Collection[Document]) ->
 
 
 def test_an_idempotency_key_is_unique_where_present(store: MongoJobStore, jobs: Collection[Document]) -> None:
-    store.ensure_indexes()
+    ensure_indexes(jobs.database)
     store.insert(record("etl_1"), {})
     store.insert(record("etl_2"), {})
     store.insert(record("etl_3"), {"idempotency_key": "k"})
     with pytest.raises(InFlightError, match="another request with this idempotency key came first"):
         store.insert(record("etl_4"), {"idempotency_key": "k"})
     assert sorted(jobs.distinct("job_id")) == ["etl_1", "etl_2", "etl_3"]
-
-
-def test_beside_an_old_index_of_job_id_a_unique_one_is_made(
-    store: MongoJobStore, jobs: Collection[Document]
-) -> None:
-    jobs.insert_one(old_document())
-    jobs.create_index("job_id")
-    for _ in range(2):
-        store.ensure_indexes()
-        expected = INDEXES | {"job_id_1": ([("job_id", 1)], False)}
-        assert indexes(jobs) == expected | {"job_id_1_unique": ([("job_id", 1)], True)}
-    with pytest.raises(DuplicateJobIdError):
-        store.insert(record("template_id_timestamp"), {})
-
-
-def test_old_indexes_of_the_same_fields_serve_as_they_are(
-    store: MongoJobStore, jobs: Collection[Document]
-) -> None:
-    jobs.create_index("status", name="by_status")
-    jobs.create_index("flink_job_id", sparse=True)
-    jobs.create_index("job_id", unique=True, name="by_job_id")
-    store.ensure_indexes()
-    named = {name: index for name, index in INDEXES.items() if name not in ("status_1", "job_id_1")}
-    assert indexes(jobs) == named | {
-        "by_status": ([("status", 1)], False),
-        "by_job_id": ([("job_id", 1)], True),
-    }
-
-
-def test_a_job_id_that_occurs_twice_is_told_and_hinders_nothing_else(
-    store: MongoJobStore, jobs: Collection[Document]
-) -> None:
-    jobs.insert_many([old_document(), old_document()])
-    jobs.create_index("job_id")
-    with pytest.raises(StoreRefusedError, match=r"duplicate key error.*template_id_timestamp"):
-        store.ensure_indexes()
-    assert indexes(jobs) == INDEXES | {"job_id_1": ([("job_id", 1)], False)}
 
 
 def test_both_records_of_a_job_id_that_occurs_twice_are_followed_and_written(
@@ -908,16 +825,6 @@ def test_of_two_records_of_one_job_id_each_is_written_as_itself(
     for update in reversed(updates):
         store.apply([update], now=LATER, run_id="run")
     assert {document["flink_job_id"]: document["flink_state"] for document in jobs.find({})} == {A: A, B: B}
-
-
-def test_a_lookup_by_each_of_the_users_fields_uses_an_index(
-    store: MongoJobStore, jobs: Collection[Document]
-) -> None:
-    store.ensure_indexes()
-    store.insert(record(), {})
-    for field in ("status", "job_id", "flink_job_id", "k8s_job_name", "flink_job_ids"):
-        plan = jobs.find({field: "x"}).explain()["queryPlanner"]["winningPlan"]
-        assert plan["inputStage"]["indexName"] == f"{field}_1"
 
 
 # --- settled ----------------------------------------------------------------------------------------
@@ -989,15 +896,6 @@ def test_the_end_of_a_log_is_kept_on_its_record_and_disturbs_nobody(
     assert jobs.find_one({"submitter_log": expected}) is not None
 
 
-def test_a_lease_tells_its_cursor_to_one_who_only_looks(store: MongoJobStore) -> None:
-    assert store.cursor_of_lease("cleanup") is None
-    lease = store.take_lease("cleanup", holder="a", ttl_seconds=60)
-    assert lease is not None
-    assert store.cursor_of_lease("cleanup") is None
-    assert store.release_lease(lease, cursor="$here")
-    assert store.cursor_of_lease("cleanup") == "$here"
-
-
 def test_a_log_without_its_record_is_not_kept(store: MongoJobStore, jobs: Collection[Document]) -> None:
     assert not store.save_submitter_log("etl_1", "flink-py-etl-1", SubmitterLog("x", False, "pod", LATER))
     assert jobs.count_documents({}) == 0
@@ -1015,16 +913,12 @@ def test_a_log_is_kept_on_every_document_that_it_belongs_to_and_on_no_other(
     assert not store.save_submitter_log("other", "mine", SubmitterLog("x", False, "pod", LATER))
 
 
-def test_a_cleanup_run_is_kept_and_runs_out_like_a_pass(
+def test_the_report_of_a_cleanup_run_is_kept(
     store: MongoJobStore, mongo_database: Database[Document]
 ) -> None:
-    store.ensure_indexes()
     report = {"run_id": "r", "started_at": NOON, "deleted": 3}
     store.save_cleanup_run(report)
     assert list(mongo_database["cleanup_runs"].find({}, {"_id": 0})) == [report]
-    for name in ("cleanup_runs", "sync_runs"):
-        indexes = mongo_database[name].index_information()
-        assert indexes["started_at_-1"]["expireAfterSeconds"] == 14 * 24 * 3600
 
 
 def test_of_no_job_ids_nothing_is_settled(store: MongoJobStore) -> None:
@@ -1044,9 +938,7 @@ CALLS: Mapping[str, Call] = {
     "save_submitter_log": lambda store: store.save_submitter_log(
         "etl_1", "flink-py-etl-1", SubmitterLog("x", False, "pod", NOON)
     ),
-    "cursor_of_lease": lambda store: store.cursor_of_lease("sync"),
     "save_cleanup_run": lambda store: store.save_cleanup_run({"run_id": "r"}),
-    "ensure_indexes": lambda store: store.ensure_indexes(),
     "ping": lambda store: store.ping(),
 }
 
@@ -1097,7 +989,7 @@ def test_wrong_credentials_are_refused_without_being_shown(
 )
 def test_a_uri_that_cannot_be_used_is_refused_without_being_shown(uri: str) -> None:
     with pytest.raises(StoreRefusedError, match=r"MONGODB_URI cannot be used: \w+$") as caught:
-        job_store.connect(uri, "db")
+        mongo_client.connect(uri, "db")
     assert "cret" not in str(caught.value)
     assert caught.value.__suppress_context__
 

@@ -12,8 +12,8 @@ from pymongo.database import Database
 
 from doubles.processes import free_port
 from flinkjobs.adapters.mongo import client as mongo
-from flinkjobs.adapters.mongo import job_store
-from flinkjobs.adapters.mongo.probe import MongoProbe, connect_to_probe
+from flinkjobs.adapters.mongo.indexes import ensure_indexes
+from flinkjobs.adapters.mongo.probe import MongoProbe
 from flinkjobs.domain.errors import StoreRefusedError, StoreUnavailableError
 from flinkjobs.domain.records import JobRecord, ReasonCode, UnreadableRecord
 from local.mongodb import MongoServer
@@ -26,7 +26,7 @@ Document = dict[str, Any]
 
 @pytest.fixture
 def probe(mongo_server: MongoServer, mongo_database: Database[Document]) -> Iterator[MongoProbe]:
-    found = connect_to_probe(mongo_server.uri, mongo_database.name)
+    found = MongoProbe(mongo.connect(mongo_server.uri, mongo_database.name))
     yield found
     found.close()
 
@@ -60,7 +60,7 @@ def test_a_user_is_named_with_its_database(
 ) -> None:
     name = mongo_database.name
     uri = f"mongodb://app:right@127.0.0.1:{mongo_server.port}/?authSource={name}"
-    probe = connect_to_probe(uri, name)
+    probe = MongoProbe(mongo.connect(uri, name))
     assert probe.user() == f"app@{name}"
     probe.close()
 
@@ -71,7 +71,7 @@ def test_a_wrong_password_is_refused_and_not_repeated_in_words(
 ) -> None:
     name = mongo_database.name
     uri = f"mongodb://app:wr0ng@127.0.0.1:{mongo_server.port}/?authSource={name}"
-    probe = connect_to_probe(uri, name)
+    probe = MongoProbe(mongo.connect(uri, name))
     with pytest.raises(StoreRefusedError, match="Authentication failed") as caught:
         probe.version()
     assert "wr0ng" not in str(caught.value)
@@ -89,8 +89,8 @@ def test_a_write_leaves_no_trace_but_a_lease_that_is_free(
 
 
 def test_a_write_to_nobody_is_unavailable(mongo_database: Database[Document]) -> None:
-    client = mongo.new_client(f"mongodb://127.0.0.1:{free_port()}", server_selection_timeout_ms=200)
-    probe = MongoProbe(client, mongo_database.name)
+    uri = f"mongodb://127.0.0.1:{free_port()}"
+    probe = MongoProbe(mongo.connect(uri, mongo_database.name, server_selection_timeout_ms=200))
     for ask in (probe.try_write, probe.version, probe.user, probe.missing_indexes):
         with pytest.raises(StoreUnavailableError):
             ask()
@@ -101,7 +101,7 @@ def test_a_write_that_is_refused(mongo_server: MongoServer, mongo_client: MongoC
     """Nobody may write to this database: its collection is a view."""
     name = "doctor_refused"
     mongo_client[name].create_collection("flink_jobs", viewOn="other", pipeline=[])
-    probe = connect_to_probe(mongo_server.uri, name)
+    probe = MongoProbe(mongo.connect(mongo_server.uri, name))
     try:
         with pytest.raises(StoreRefusedError, match="view"):
             probe.try_write()
@@ -110,13 +110,9 @@ def test_a_write_that_is_refused(mongo_server: MongoServer, mongo_client: MongoC
         mongo_client.drop_database(name)
 
 
-def test_missing_indexes_are_named(
-    probe: MongoProbe, mongo_server: MongoServer, mongo_database: Database[Document]
-) -> None:
+def test_missing_indexes_are_named(probe: MongoProbe, mongo_database: Database[Document]) -> None:
     assert {"status_1", "job_id_1", "flink_job_id_1", "submitted_at_-1"} <= set(probe.missing_indexes())
-    store = job_store.connect(mongo_server.uri, mongo_database.name)
-    store.ensure_indexes()
-    store.close()
+    ensure_indexes(mongo_database)
     assert list(probe.missing_indexes()) == []
     mongo_database["flink_jobs"].drop_index("submitted_at_-1")
     assert list(probe.missing_indexes()) == ["submitted_at_-1"]

@@ -20,9 +20,9 @@ from pymongo.errors import OperationFailure
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from doubles.processes import free_port
-from flinkjobs.adapters.mongo import client as mongo_client
-from flinkjobs.adapters.mongo import job_store
-from flinkjobs.adapters.mongo.read_store import MongoReadStore, connect_to_read
+from flinkjobs.adapters.mongo.client import connect
+from flinkjobs.adapters.mongo.indexes import ensure_indexes
+from flinkjobs.adapters.mongo.read_store import MongoReadStore
 from flinkjobs.domain.errors import (
     BadRequestError,
     JobNotFoundError,
@@ -80,16 +80,15 @@ def read_side(store: MongoReadStore) -> jobs.Jobs:
 @pytest.fixture
 def found(mongo_server: MongoServer, mongo_database: Database[Document]) -> Iterator[jobs.Jobs]:
     """The read side of the test's own database."""
-    store = connect_to_read(mongo_server.uri, mongo_database.name)
+    store = MongoReadStore(connect(mongo_server.uri, mongo_database.name))
     with contextlib.closing(store):
         yield read_side(store)
 
 
 @pytest.fixture
-def records(mongo_server: MongoServer, mongo_database: Database[Document]) -> Collection[Document]:
+def records(mongo_database: Database[Document]) -> Collection[Document]:
     """The empty collection, with its indexes."""
-    with contextlib.closing(job_store.connect(mongo_server.uri, mongo_database.name)) as store:
-        store.ensure_indexes()
+    ensure_indexes(mongo_database)
     return mongo_database["flink_jobs"]
 
 
@@ -379,10 +378,9 @@ def filled(mongo_server: MongoServer) -> Iterator[tuple[jobs.Jobs, list[Document
     """The read side of a database with the records of `shop`."""
     name, made = f"test_{uuid.uuid4().hex[:12]}", shop()
     with MongoClient[Document](mongo_server.uri) as client:
-        with contextlib.closing(job_store.connect(mongo_server.uri, name)) as store:
-            store.ensure_indexes()
+        ensure_indexes(client[name])
         client[name]["flink_jobs"].insert_many(made)
-        with contextlib.closing(connect_to_read(mongo_server.uri, name)) as reader:
+        with contextlib.closing(MongoReadStore(connect(mongo_server.uri, name))) as reader:
             yield read_side(reader), made
         client.drop_database(name)
 
@@ -726,16 +724,15 @@ def test_a_user_who_may_only_read_sees_everything_and_nothing_is_tried() -> None
             with MongoClient[Document](
                 reader, tz_aware=True, datetime_conversion="DATETIME_AUTO", event_listeners=[spy]
             ) as client:
-                side = read_side(MongoReadStore(client, "jobs"))
+                side = read_side(MongoReadStore(client["jobs"]))
                 before = everything(side)
-                with contextlib.closing(job_store.connect(base.format("root:root"), "jobs")) as store:
-                    store.ensure_indexes()
+                ensure_indexes(root["jobs"])
                 assert everything(side) == before
                 side.store.ping()
                 with pytest.raises(OperationFailure, match="not authorized"):
                     client["jobs"]["flink_jobs"].insert_one({})
         with (
-            contextlib.closing(connect_to_read(base.format("reader:wrong"), "jobs")) as stranger,
+            contextlib.closing(MongoReadStore(connect(base.format("reader:wrong"), "jobs"))) as stranger,
             pytest.raises(StoreRefusedError) as caught,
         ):
             stranger.look_up("old_1")
@@ -747,9 +744,9 @@ def test_a_user_who_may_only_read_sees_everything_and_nothing_is_tried() -> None
 
 def test_a_server_that_is_not_there_is_unavailable() -> None:
     uri = f"mongodb://127.0.0.1:{free_port()}/?serverSelectionTimeoutMS=50"
-    client = mongo_client.new_client(uri, timeout_ms=100, server_selection_timeout_ms=50)
-    side = read_side(MongoReadStore(client, "jobs"))
-    with contextlib.closing(client):
+    store = MongoReadStore(connect(uri, "jobs", timeout_ms=100, server_selection_timeout_ms=50))
+    side = read_side(store)
+    with contextlib.closing(store):
         for ask in (
             lambda: jobs.list_jobs(side),
             lambda: jobs.list_jobs(side, [("q", "a")]),
@@ -812,9 +809,8 @@ def crowd(mongo_server: MongoServer) -> Iterator[tuple[jobs.Jobs, Spy, Collectio
             {"started_at": NOW - timedelta(days=number), "dry_run": number == 0} for number in range(14)
         ]
         client[name]["cleanup_runs"].insert_many(nights)
-        with contextlib.closing(job_store.connect(mongo_server.uri, name)) as store:
-            store.ensure_indexes()
-        yield read_side(MongoReadStore(client, name)), spy, records
+        ensure_indexes(client[name])
+        yield read_side(MongoReadStore(client[name])), spy, records
         client.drop_database(name)
 
 

@@ -21,8 +21,9 @@ from doubles.kubernetes.faults import FinishedJobs, Outcome, PodEffect, PodFault
 from doubles.kubernetes.process import KubernetesDouble
 from doubles.processes import free_port
 from flinkjobs.adapters.kubernetes import client as kubernetes_client
-from flinkjobs.adapters.mongo import job_store
+from flinkjobs.adapters.mongo.client import connect
 from flinkjobs.adapters.mongo.job_store import MongoJobStore
+from flinkjobs.adapters.mongo.lease_store import MongoLeaseStore
 from flinkjobs.cleanup.context import Cleanup
 from flinkjobs.domain.naming import APP
 from flinkjobs.entrypoints.cleanup import CleanupFunction
@@ -129,7 +130,8 @@ def parts(
     assert isinstance(built.store, MongoJobStore)
     built.store.close()
     timeouts = {"timeout_ms": STORE_PATIENCE_MS, "server_selection_timeout_ms": STORE_PATIENCE_MS}
-    store = job_store.connect(mongo_server.uri, DATABASE, **timeouts)
+    database = connect(mongo_server.uri, DATABASE, **timeouts)
+    store, leases = MongoJobStore(database), MongoLeaseStore(database)
     cluster = kubernetes_client.connect(
         "lemo-dev",
         auth="kubeconfig",
@@ -137,7 +139,7 @@ def parts(
         in_cluster=False,
         read_timeout_seconds=PATIENCE_SECONDS,
     )
-    sync = replace(built.sync, kubernetes=lambda: cluster, store=store, leases=store)
+    sync = replace(built.sync, kubernetes=lambda: cluster, store=store, leases=leases)
     yield function, replace(built, cluster=cluster, sync=sync, budget_seconds=BUDGET_SECONDS)
     store.close()
     mongo_client.drop_database(DATABASE)

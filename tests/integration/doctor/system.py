@@ -18,6 +18,7 @@ from doubles.kubernetes.faults import Outcome
 from doubles.kubernetes.process import KubernetesDouble
 from doubles.scheduler.process import SchedulerDouble
 from flinkjobs.adapters.cloud_scheduler import CloudSchedules
+from flinkjobs.adapters.mongo.indexes import ensure_indexes
 from flinkjobs.cleanup import service as cleanup
 from flinkjobs.cleanup.context import Cleanup
 from flinkjobs.domain.schedule import Schedule
@@ -159,7 +160,7 @@ class System:
         }
         for name in self.database.list_collection_names():
             self.database[name].delete_many({})
-        self.functions.sync(self.environ).store.ensure_indexes()
+        ensure_indexes(self.database)
         self.kubernetes.reset()
         for server in (self.flink, self.history):
             server.reset()

@@ -17,8 +17,9 @@ from pymongo.database import Database
 from flinkjobs.adapters.flink.client import HttpFlink, new_client
 from flinkjobs.adapters.kubernetes import client as kubernetes_client
 from flinkjobs.adapters.kubernetes.client import KubernetesApi
-from flinkjobs.adapters.mongo import job_store
+from flinkjobs.adapters.mongo import client as mongo_client
 from flinkjobs.adapters.mongo.job_store import MongoJobStore
+from flinkjobs.adapters.mongo.lease_store import MongoLeaseStore
 from flinkjobs.entrypoints.sync import SyncFunction
 from flinkjobs.settings.functions import FlinkCluster, read_settings
 from flinkjobs.sync.context import Sync
@@ -201,12 +202,13 @@ def sync_function(settings: Mapping[str, str]) -> Iterator[tuple[SyncFunction, S
     built = function._sync
     assert isinstance(built.store, MongoJobStore)
     built.store.close()
-    store = job_store.connect(
+    database = mongo_client.connect(
         settings["MONGODB_URI"],
         settings["MONGODB_DATABASE"],
         timeout_ms=STORE_PATIENCE_MS,
         server_selection_timeout_ms=STORE_PATIENCE_MS,
     )
+    store, leases = MongoJobStore(database), MongoLeaseStore(database)
     cluster = kubernetes_client.connect(
         "lemo-dev",
         auth="kubeconfig",
@@ -218,7 +220,7 @@ def sync_function(settings: Mapping[str, str]) -> Iterator[tuple[SyncFunction, S
         try:
             yield (
                 function,
-                replace(built, store=store, leases=store, kubernetes=lambda: cluster, flinks=flinks),
+                replace(built, store=store, leases=leases, kubernetes=lambda: cluster, flinks=flinks),
             )
         finally:
             store.close()

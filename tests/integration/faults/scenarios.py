@@ -16,7 +16,9 @@ from bson.raw_bson import RawBSONDocument
 
 from doubles.kubernetes.faults import Fault, FinishedJobs, Outcome, PodEffect, PodFault, RequestFault
 from doubles.processes import free_port
-from flinkjobs.adapters.mongo import job_store
+from flinkjobs.adapters.mongo import client as mongo_client
+from flinkjobs.adapters.mongo.job_store import MongoJobStore
+from flinkjobs.adapters.mongo.lease_store import MongoLeaseStore
 from flinkjobs.domain.naming import APP
 from flinkjobs.entrypoints.startup import utc_now
 from local.mongodb import MongoServer
@@ -466,17 +468,18 @@ def step_down(seconds: int, *, patience_ms: int) -> MongoScenario:
     @contextmanager
     def scenario(stage: Stage, replica_set: MongoServer) -> Iterator[None]:
         admin = stage.database.client.admin
-        store = job_store.connect(
+        database = mongo_client.connect(
             replica_set.uri,
             stage.database.name,
             timeout_ms=patience_ms,
             server_selection_timeout_ms=patience_ms,
         )
+        store, leases = MongoJobStore(database), MongoLeaseStore(database)
 
         def deed() -> None:
             admin.command({"replSetStepDown": seconds, "secondaryCatchUpPeriodSecs": 0, "force": True})
 
-        with closing(store), stage.instead(store=store), stage.once_the_records_are_read(deed):
+        with closing(store), stage.instead(store=store, leases=leases), stage.once_the_records_are_read(deed):
             yield
         until(lambda: admin.command("hello")["isWritablePrimary"], timeout_seconds=30, what="a primary again")
 

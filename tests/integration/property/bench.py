@@ -10,7 +10,9 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 from pymongo.monitoring import CommandListener, CommandStartedEvent, CommandSucceededEvent
 
+from flinkjobs.adapters.mongo.indexes import ensure_indexes
 from flinkjobs.adapters.mongo.job_store import MongoJobStore
+from flinkjobs.adapters.mongo.lease_store import MongoLeaseStore
 
 
 class Writes(CommandListener):
@@ -44,9 +46,10 @@ class Bench:
         )
         self.database = database
         self._database = self.client[database]
-        self.store = MongoJobStore(self.client, database)
+        self.store = MongoJobStore(self._database)
+        self.lease_store = MongoLeaseStore(self._database)
         self.tally: Counter[str] = Counter()
-        self.store.ensure_indexes()
+        ensure_indexes(self._database)
         self.jobs = self._database["flink_jobs"]
         self.leases = self._database["leases"]
         raw: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)

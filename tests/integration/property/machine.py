@@ -429,7 +429,7 @@ class StatusMachine(RuleBasedStateMachine):
         """
         setting = Sync(
             store=scene.store,
-            leases=scene.store,
+            leases=scene.leases,
             kubernetes=lambda: scene.cluster,
             flinks=scene.flinks,
             policy=Policy(lost_after=LOST_AFTER, grace=oracle.GRACE),

@@ -16,6 +16,7 @@ from threading import Lock
 from typing import Any, Self
 
 from flinkjobs.adapters.mongo.job_store import MongoJobStore
+from flinkjobs.adapters.mongo.lease_store import MongoLeaseStore
 from flinkjobs.domain.errors import (
     FlinkUnavailableError,
     KubernetesUnavailableError,
@@ -125,8 +126,14 @@ class Scene:
         self.names_are_looked_up: Callable[[], None] | None = None
         self._lock = Lock()
         self.store = AccidentalStore(bench, self)
+        self.leases = AccidentalLeases(bench, self)
         self.cluster = KubernetesOfWorld(self)
         self.flinks = {name: FlinkOfWorld(self, cluster) for name, cluster in world.clusters.items()}
+
+    def expect_life(self) -> None:
+        """Refuses every request of a process that has died."""
+        if self.is_dead:
+            raise StoreUnavailableError("the process is dead")
 
     def come_to(self, point: Point) -> None:
         """Lets the accident happen if this is its point."""
@@ -307,7 +314,7 @@ class AccidentalStore(MongoJobStore):
     """The real store, as a process sees it that may die."""
 
     def __init__(self, bench: Bench, scene: Scene) -> None:
-        super().__init__(bench.client, bench.database)
+        super().__init__(bench.client[bench.database])
         self._bench = bench
         self._scene = scene
         self.read: list[JobRecord] = []
@@ -319,8 +326,7 @@ class AccidentalStore(MongoJobStore):
     def _come_to(self, point: Point | None = None) -> None:
         if point is not None:
             self._scene.come_to(point)
-        if self._scene.is_dead:
-            raise StoreUnavailableError("the process is dead")
+        self._scene.expect_life()
 
     def fingerprints(self, status: Status) -> Iterator[str]:
         found = list(super().fingerprints(status))
@@ -382,12 +388,21 @@ class AccidentalStore(MongoJobStore):
         self._come_to(Point.SAVE)
         super().save_run(report)
 
+
+class AccidentalLeases(MongoLeaseStore):
+    """The real leases, as a process sees them that may die."""
+
+    def __init__(self, bench: Bench, scene: Scene) -> None:
+        super().__init__(bench.client[bench.database])
+        self._scene = scene
+
     def renew_lease(self, lease: Lease, *, ttl_seconds: float) -> bool:
-        self._come_to(Point.RENEW)
+        self._scene.come_to(Point.RENEW)
+        self._scene.expect_life()
         return super().renew_lease(lease, ttl_seconds=ttl_seconds)
 
     def release_lease(self, lease: Lease, *, cursor: str | None) -> bool:
-        self._come_to()
+        self._scene.expect_life()
         return super().release_lease(lease, cursor=cursor)
 
 

@@ -100,7 +100,7 @@ def begin(bench: Bench, drawn: list[TrueObject], most: int) -> tuple[CleanupWorl
         bench.jobs.insert_many(found)
     sync = Sync(
         store=bench.store,
-        leases=bench.store,
+        leases=bench.lease_store,
         kubernetes=lambda: world,
         flinks={},
         policy=Policy(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -13,12 +13,14 @@ from doubles.kubernetes.faults import Outcome, RequestFault
 from doubles.kubernetes.process import KubernetesDouble
 from flinkjobs.adapters.flink.client import HttpFlink, new_client
 from flinkjobs.adapters.kubernetes import client as kubernetes_client
-from flinkjobs.adapters.mongo import job_store
+from flinkjobs.adapters.mongo.client import connect
+from flinkjobs.adapters.mongo.indexes import ensure_indexes
+from flinkjobs.adapters.mongo.job_store import MongoJobStore
+from flinkjobs.adapters.mongo.lease_store import MongoLeaseStore
 from flinkjobs.domain.errors import KubernetesUnavailableError
 from flinkjobs.domain.kubernetes_objects import KubernetesJob
 from flinkjobs.domain.transition import Policy
 from flinkjobs.ports.kubernetes import KubernetesClient
-from flinkjobs.ports.lease import LeaseStore
 from flinkjobs.settings.functions import FlinkCluster
 from flinkjobs.submit.idempotency import Key
 from flinkjobs.submit.service import (
@@ -171,8 +173,9 @@ def target(_cluster: str) -> Target:
 @pytest.fixture
 def desk(mongo_server: MongoServer, kubernetes_double: KubernetesDouble, traces: Traces) -> Iterator[Desk]:
     assert traces.records() == []
-    store = job_store.connect(mongo_server.uri, DATABASE)
-    store.ensure_indexes()
+    database = connect(mongo_server.uri, DATABASE)
+    ensure_indexes(database)
+    store = MongoJobStore(database)
     cluster = kubernetes_client.connect(
         kubernetes_double.namespace,
         auth="kubeconfig",
@@ -305,7 +308,7 @@ def test_an_attached_job_whose_script_never_came_is_taken_back_by_sync(
             policy = Policy(grace=timedelta(seconds=600))
             later = Sync(
                 store=desk.submit.store,
-                leases=cast("LeaseStore", desk.submit.store),
+                leases=MongoLeaseStore(traces.jobs.database),
                 kubernetes=lambda: cluster,
                 flinks={"default": flink},
                 policy=policy,

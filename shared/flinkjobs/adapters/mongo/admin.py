@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
-from pymongo import MongoClient, UpdateOne
-from pymongo.collection import Collection as MongoCollection
+from pymongo import UpdateOne
 
+from flinkjobs.adapters.mongo.client import MongoDatabase
 from flinkjobs.adapters.mongo.documents import read_time
 from flinkjobs.adapters.mongo.errors import translated
-from flinkjobs.adapters.mongo.indexes import JOB_INDEXES
-from flinkjobs.adapters.mongo.job_store import MongoJobStore
+from flinkjobs.adapters.mongo.indexes import ensure_indexes, missing_indexes
 from flinkjobs.domain.text import cut
 from flinkjobs.ports.store_admin import Converted, UnreadableDate
 
@@ -35,20 +34,15 @@ BATCH: Final = 500
 class MongoAdmin:
     """`flinkjobs.ports.store.StoreAdmin` on one MongoDB database."""
 
-    def __init__(self, client: MongoClient[Document], database: str) -> None:
-        self._client = client
-        self._jobs: MongoCollection[Document] = client[database]["flink_jobs"]
-        self._store = MongoJobStore(client, database)
+    def __init__(self, database: MongoDatabase) -> None:
+        self._database = database
+        self._jobs = database["flink_jobs"]
 
     def missing_indexes(self) -> tuple[str, ...]:
-        with translated():
-            existing = list(self._jobs.index_information().values())
-        return tuple(
-            index.document["name"] for index in JOB_INDEXES if not _is_there(index.document, existing)
-        )
+        return missing_indexes(self._database)
 
     def ensure_indexes(self) -> None:
-        self._store.ensure_indexes()
+        ensure_indexes(self._database)
 
     def count_text_dates(self) -> int:
         with translated():
@@ -95,7 +89,7 @@ class MongoAdmin:
 
     def close(self) -> None:
         """Closes the connections. Harmless when repeated."""
-        self._client.close()
+        self._database.client.close()
 
 
 _HOLDS_TEXT: Final = {"$or": [{name: {"$type": "string"}} for name in DATE_FIELDS]}
@@ -107,11 +101,3 @@ def _date(text: str) -> datetime | None:
         return read_time(text)
     except (ValueError, OverflowError):
         return None
-
-
-def _is_there(wanted: Mapping[str, Any], existing: list[Mapping[str, Any]]) -> bool:
-    """Whether an index of these fields serves: only uniqueness is insisted on."""
-    return any(
-        index["key"] == list(wanted["key"].items()) and (index.get("unique") or not wanted.get("unique"))
-        for index in existing
-    )

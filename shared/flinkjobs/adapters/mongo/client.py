@@ -1,32 +1,43 @@
-"""The MongoDB client and its timeouts."""
+"""The connection to MongoDB and its timeouts."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from bson.codec_options import DatetimeConversion
 from pymongo import MongoClient
-from pymongo.errors import (
-    ConfigurationError,
-)
+from pymongo.database import Database
+from pymongo.errors import ConfigurationError
 
-from flinkjobs.domain.errors import (
-    StoreRefusedError,
-)
+from flinkjobs.domain.errors import StoreRefusedError
+
+MongoDatabase: TypeAlias = Database[dict[str, Any]]
 
 TIMEOUT_MS: Final = 20_000
 SERVER_SELECTION_TIMEOUT_MS: Final = 5_000
 
 
-def new_client(
+def connect(
     uri: str,
+    database: str,
     *,
     timeout_ms: int = TIMEOUT_MS,
     server_selection_timeout_ms: int = SERVER_SELECTION_TIMEOUT_MS,
-) -> MongoClient[dict[str, Any]]:
-    """A connection pool for `connect`, with its arguments and errors."""
+) -> MongoDatabase:
+    """The database at this URI. Nothing is sent before the first call.
+
+    Args:
+        uri: a MongoDB connection string.
+        database: its name.
+        timeout_ms: longest silence of a server that was asked. Not pymongo's `timeoutMS`, under which a
+            server that is away is looked for just as long, whatever `serverSelectionTimeoutMS` says.
+        server_selection_timeout_ms: how long to look for a server that answers.
+
+    Raises:
+        StoreRefusedError: the URI cannot be understood. It is not quoted: it holds a password.
+    """
     try:
-        return MongoClient(
+        client: MongoClient[dict[str, Any]] = MongoClient(
             uri,
             appname="flinkjobs",
             tz_aware=True,
@@ -39,3 +50,4 @@ def new_client(
         )
     except (ConfigurationError, ValueError) as error:
         raise StoreRefusedError(f"MONGODB_URI cannot be used: {type(error).__name__}") from None
+    return client[database]

@@ -172,7 +172,7 @@ def _required_time(document: _JobDocument, name: str) -> datetime:
     return time
 
 
-def _settled(document: _JobDocument) -> Settled:
+def settled_state(document: _JobDocument) -> Settled:
     status: Status | None
     try:
         status = Status(document["status"])
@@ -188,7 +188,7 @@ def _settled(document: _JobDocument) -> Settled:
     )
 
 
-def _new_document(record: JobRecord, details: Mapping[str, Any]) -> dict[str, Any]:
+def new_document(record: JobRecord, details: Mapping[str, Any]) -> dict[str, Any]:
     """The document of a new record."""
     return {
         "job_id": record.job_id,
@@ -249,7 +249,7 @@ _ONCE: Final = ("flink_jobs", "flink_job_ids", "submitter_done")
 """What a pass derives from the older fields of a document that it has not written yet."""
 
 
-def _conditional(update: Update, now: datetime, run_id: str) -> UpdateOne:
+def conditional_update(update: Update, now: datetime, run_id: str) -> UpdateOne:
     """The write of one record: only what changed, and only if the record still is as it was read.
 
     A document that was never written by a pass lacks fields, or holds them in the old platform's form: it

@@ -25,12 +25,6 @@ from flinkjobs.domain.errors import (
 from flinkjobs.domain.text import cut
 from flinkjobs.domain.transition import Update
 
-# --- errors -----------------------------------------------------------------------------------------
-
-_INDEX_EXISTS: Final = (85, 86)
-"""IndexOptionsConflict and IndexKeySpecsConflict: an index of these fields, or of this name, exists."""
-_DUPLICATE_KEY: Final = 11000
-
 _RETRYABLE_CODES: Final = frozenset({6, 7, 50, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
 """Server codes that mean "not now": https://github.com/mongodb/specifications, retryable reads."""
 
@@ -61,7 +55,7 @@ def translated() -> Iterator[None]:
         raise StoreRefusedError(f"MongoDB refused: {_text(error)}") from error
 
 
-def _refused(error: BulkWriteError, updates: Sequence[Update]) -> dict[str, str]:
+def refused_job_ids(error: BulkWriteError, updates: Sequence[Update]) -> dict[str, str]:
     """The records that MongoDB did not take, and why: a validator, a unique index, a document too large.
 
     Raises:

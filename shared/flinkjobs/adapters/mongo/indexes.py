@@ -1,11 +1,21 @@
-"""The indexes that the queries need."""
+"""The indexes that the queries need, and their creation."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.collection import Collection
+from pymongo.errors import OperationFailure
+
+from flinkjobs.adapters.mongo.client import MongoDatabase
+from flinkjobs.adapters.mongo.errors import translated
+
+_INDEX_EXISTS: Final = (85, 86)
+"""IndexOptionsConflict and IndexKeySpecsConflict: an index of these fields, or of this name, exists."""
+_DUPLICATE_KEY: Final = 11000
 
 RUNS_KEPT: Final = timedelta(days=14)
 """`sync_runs` and `cleanup_runs` hold the runs of this long."""
@@ -62,3 +72,71 @@ JOB_INDEXES: Final = (
     ),
 )
 """The four indexes that the platform's users know, and what our own queries need besides."""
+
+_RUN_INDEX: Final = IndexModel(
+    [("started_at", DESCENDING)], expireAfterSeconds=int(RUNS_KEPT.total_seconds())
+)
+
+
+def ensure_indexes(database: MongoDatabase) -> None:
+    """Creates the indexes that are missing; idempotent.
+
+    An index of the same fields that the collection has already, under any name and with any options, serves
+    as well. Only uniqueness is insisted on: where the old platform made a `job_id` index that is not unique,
+    a unique one is made beside it (MongoDB 5.0 or newer).
+
+    Raises:
+        StoreRefusedError: a unique index cannot be made, as a rule because a value occurs twice. All other
+            indexes exist then.
+    """
+    with translated():
+        for name in ("sync_runs", "cleanup_runs"):
+            database[name].create_indexes([_RUN_INDEX])
+        jobs = database["flink_jobs"]
+        try:
+            jobs.create_indexes(list(JOB_INDEXES))
+        except OperationFailure as error:
+            if error.code not in (*_INDEX_EXISTS, _DUPLICATE_KEY):
+                raise
+            _ensure_one_by_one(jobs)
+
+
+def _ensure_one_by_one(jobs: Collection[dict[str, Any]]) -> None:
+    refused: OperationFailure | None = None
+    for index in JOB_INDEXES:
+        try:
+            _ensure(jobs, index)
+        except OperationFailure as error:
+            if error.code != _DUPLICATE_KEY:
+                raise
+            refused = error
+    if refused is not None:
+        raise refused
+
+
+def _ensure(jobs: Collection[dict[str, Any]], index: IndexModel) -> None:
+    try:
+        jobs.create_indexes([index])
+    except OperationFailure as error:
+        if error.code not in _INDEX_EXISTS:
+            raise
+        wanted = index.document
+        if wanted.get("unique") and not _is_served(wanted, jobs.index_information().values()):
+            options = {name: value for name, value in wanted.items() if name not in ("key", "name")}
+            name = wanted["name"] + UNIQUE_SUFFIX
+            jobs.create_indexes([IndexModel(list(wanted["key"].items()), name=name, **options)])
+
+
+def missing_indexes(database: MongoDatabase) -> tuple[str, ...]:
+    """The names of the indexes of `flink_jobs` that are missing."""
+    with translated():
+        existing = database["flink_jobs"].index_information().values()
+    return tuple(index.document["name"] for index in JOB_INDEXES if not _is_served(index.document, existing))
+
+
+def _is_served(wanted: Mapping[str, Any], existing: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether an index of these fields exists: only uniqueness is insisted on."""
+    return any(
+        index["key"] == list(wanted["key"].items()) and (index.get("unique") or not wanted.get("unique"))
+        for index in existing
+    )

@@ -1,4 +1,4 @@
-"""MongoDB: the collection `flink_jobs` and its companions, through pymongo.
+"""MongoDB: the collection `flink_jobs`, the job templates and the reports of runs.
 
 Documents of the old platform are read too: ISO strings where dates belong, and without the newer fields.
 """
@@ -10,25 +10,18 @@ from datetime import datetime
 from typing import Any, Final
 
 from msgspec.structs import replace
-from pymongo import DESCENDING, IndexModel, MongoClient, ReturnDocument
-from pymongo.collection import Collection as MongoCollection
-from pymongo.errors import (
-    BulkWriteError,
-    DuplicateKeyError,
-    OperationFailure,
-)
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from flinkjobs.adapters.mongo.client import SERVER_SELECTION_TIMEOUT_MS, TIMEOUT_MS, new_client
+from flinkjobs.adapters.mongo.client import MongoDatabase
 from flinkjobs.adapters.mongo.documents import (
     FOLLOWED,
-    _conditional,
-    _new_document,
-    _settled,
+    conditional_update,
+    new_document,
     read_record,
+    settled_state,
 )
-from flinkjobs.adapters.mongo.errors import _DUPLICATE_KEY, _INDEX_EXISTS, _refused, translated
-from flinkjobs.adapters.mongo.indexes import BY_FINGERPRINT, JOB_INDEXES, RUNS_KEPT, UNIQUE_SUFFIX
-from flinkjobs.adapters.mongo.lease_store import _LONG_AGO, _from_now, _without_journal
+from flinkjobs.adapters.mongo.errors import refused_job_ids, translated
+from flinkjobs.adapters.mongo.indexes import BY_FINGERPRINT
 from flinkjobs.domain.batches import chunks
 from flinkjobs.domain.errors import (
     DuplicateJobIdError,
@@ -43,7 +36,6 @@ from flinkjobs.domain.records import (
     UnreadableRecord,
 )
 from flinkjobs.domain.transition import Update
-from flinkjobs.ports.lease import Lease
 from flinkjobs.ports.store import Applied, Settled, Submitted, SubmitterLog
 
 RECORDS_PER_BATCH: Final = 1_000
@@ -56,20 +48,17 @@ KEYS_PER_BATCH: Final = 50_000
 class MongoJobStore:
     """`flinkjobs.ports.store.JobStore` on one MongoDB database."""
 
-    def __init__(self, client: MongoClient[dict[str, Any]], database: str) -> None:
-        self._jobs: MongoCollection[dict[str, Any]] = client[database]["flink_jobs"]
-        self._runs: MongoCollection[dict[str, Any]] = client[database]["sync_runs"]
-        self._cleanup_runs: MongoCollection[dict[str, Any]] = client[database]["cleanup_runs"]
-        self._templates: MongoCollection[dict[str, Any]] = client[database]["job_templates"]
-        self._leases: MongoCollection[dict[str, Any]] = client[database].get_collection(
-            "leases", write_concern=_without_journal(client.write_concern)
-        )
-        self._client = client
+    def __init__(self, database: MongoDatabase) -> None:
+        self._jobs = database["flink_jobs"]
+        self._runs = database["sync_runs"]
+        self._cleanup_runs = database["cleanup_runs"]
+        self._templates = database["job_templates"]
+        self._client = database.client
 
     def insert(self, record: JobRecord, details: Mapping[str, Any]) -> None:
         with translated():
             try:
-                self._jobs.insert_one(_new_document(record, details))
+                self._jobs.insert_one(new_document(record, details))
             except DuplicateKeyError as error:
                 if "idempotency_key" in ((error.details or {}).get("keyPattern") or {}):
                     raise InFlightError("another request with this idempotency key came first") from error
@@ -148,10 +137,10 @@ class MongoJobStore:
         with translated():
             try:
                 result = self._jobs.bulk_write(
-                    [_conditional(update, now, run_id) for update in updates], ordered=False
+                    [conditional_update(update, now, run_id) for update in updates], ordered=False
                 )
             except BulkWriteError as error:
-                refused = _refused(error, updates)
+                refused = refused_job_ids(error, updates)
             else:
                 if result.matched_count == len(updates):
                     return Applied(job_ids=wanted, conflicts=frozenset())
@@ -181,7 +170,7 @@ class MongoJobStore:
         found: dict[str, list[Settled]] = {}
         with translated():
             for document in self._jobs.find({"job_id": {"$in": sorted(job_ids)}}, dict.fromkeys(names, 1)):
-                found.setdefault(document["job_id"], []).append(_settled(document))
+                found.setdefault(document["job_id"], []).append(settled_state(document))
         return found
 
     def save_run(self, report: Mapping[str, Any]) -> None:
@@ -199,104 +188,6 @@ class MongoJobStore:
         with translated():
             self._cleanup_runs.insert_one(dict(report))
 
-    def take_lease(self, name: str, *, holder: str, ttl_seconds: float) -> Lease | None:
-        taken = {"holder": holder, "expires_at": _from_now(ttl_seconds)}
-        with translated():
-            found = self._leases.find_one_and_update(
-                {"_id": name, "$expr": {"$lte": ["$expires_at", "$$NOW"]}},
-                [{"$set": {**taken, "fence": {"$add": ["$fence", 1]}}}],
-                return_document=ReturnDocument.AFTER,
-            )
-            if found is None:
-                found = self._first_lease(name, taken)
-        if found is None:
-            return None
-        return Lease(name=name, holder=holder, fence=found["fence"], cursor=found.get("cursor"))
-
-    def _first_lease(self, name: str, taken: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Makes the lease where there is none yet, already run out, and takes it; None when it is held."""
-        try:
-            self._leases.insert_one({"_id": name, "holder": None, "expires_at": _LONG_AGO, "fence": 0})
-        except DuplicateKeyError:
-            return None
-        return self._leases.find_one_and_update(
-            {"_id": name, "fence": 0},
-            [{"$set": {**taken, "fence": 1}}],
-            return_document=ReturnDocument.AFTER,
-        )
-
-    def renew_lease(self, lease: Lease, *, ttl_seconds: float) -> bool:
-        return self._change_lease(lease, {"expires_at": _from_now(ttl_seconds)})
-
-    def release_lease(self, lease: Lease, *, cursor: str | None) -> bool:
-        return self._change_lease(
-            lease, {"holder": None, "expires_at": _LONG_AGO, "cursor": {"$literal": cursor}}
-        )
-
-    def cursor_of_lease(self, name: str) -> str | None:
-        with translated():
-            found = self._leases.find_one({"_id": name}, {"cursor": 1})
-        return found.get("cursor") if found else None
-
-    def _change_lease(self, lease: Lease, fields: Mapping[str, Any]) -> bool:
-        ours = {"_id": lease.name, "holder": lease.holder, "fence": lease.fence}
-        with translated():
-            return self._leases.update_one(ours, [{"$set": dict(fields)}]).matched_count == 1
-
-    def ensure_indexes(self) -> None:
-        """Creates the indexes that are missing; idempotent.
-
-        An index of the same fields that the collection has already, under any name and with any options,
-        serves as well. Only uniqueness is insisted on: where the old platform made a `job_id` index that
-        is not unique, a unique one is made beside it (MongoDB 5.0 or newer).
-
-        Raises:
-            StoreRefusedError: a unique index cannot be made, as a rule because a value occurs twice. All
-                other indexes exist then.
-        """
-        with translated():
-            kept_seconds = int(RUNS_KEPT.total_seconds())
-            for runs in (self._runs, self._cleanup_runs):
-                runs.create_indexes(
-                    [IndexModel([("started_at", DESCENDING)], expireAfterSeconds=kept_seconds)]
-                )
-            try:
-                self._jobs.create_indexes(list(JOB_INDEXES))
-            except OperationFailure as error:
-                if error.code not in (*_INDEX_EXISTS, _DUPLICATE_KEY):
-                    raise
-                self._ensure_one_by_one()
-
-    def _ensure_one_by_one(self) -> None:
-        refused: OperationFailure | None = None
-        for index in JOB_INDEXES:
-            try:
-                self._ensure(index)
-            except OperationFailure as error:
-                if error.code != _DUPLICATE_KEY:
-                    raise
-                refused = error
-        if refused is not None:
-            raise refused
-
-    def _ensure(self, index: IndexModel) -> None:
-        try:
-            self._jobs.create_indexes([index])
-        except OperationFailure as error:
-            if error.code not in _INDEX_EXISTS:
-                raise
-            wanted = index.document
-            if wanted.get("unique") and not self._has_unique(wanted["key"]):
-                options = {name: value for name, value in wanted.items() if name not in ("key", "name")}
-                name = wanted["name"] + UNIQUE_SUFFIX
-                self._jobs.create_indexes([IndexModel(list(wanted["key"].items()), name=name, **options)])
-
-    def _has_unique(self, key: Mapping[str, Any]) -> bool:
-        return any(
-            index.get("unique") and index["key"] == list(key.items())
-            for index in self._jobs.index_information().values()
-        )
-
     def ping(self) -> None:
         with translated():
             self._client.admin.command("ping")
@@ -304,26 +195,3 @@ class MongoJobStore:
     def close(self) -> None:
         """Closes the connections. Harmless when repeated."""
         self._client.close()
-
-
-def connect(
-    uri: str,
-    database: str,
-    *,
-    timeout_ms: int = TIMEOUT_MS,
-    server_selection_timeout_ms: int = SERVER_SELECTION_TIMEOUT_MS,
-) -> MongoJobStore:
-    """A store for this URI. Nothing is sent before the first call.
-
-    Args:
-        uri: a MongoDB connection string.
-        database: its name.
-        timeout_ms: longest silence of a server that was asked. Not pymongo's `timeoutMS`, under which a
-            server that is away is looked for just as long, whatever `serverSelectionTimeoutMS` says.
-        server_selection_timeout_ms: how long to look for a server that answers.
-
-    Raises:
-        StoreRefusedError: the URI cannot be understood. It is not quoted: it holds a password.
-    """
-    client = new_client(uri, timeout_ms=timeout_ms, server_selection_timeout_ms=server_selection_timeout_ms)
-    return MongoJobStore(client, database)

@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Any, Final
 
 from bson import ObjectId
-from pymongo import DESCENDING, MongoClient
+from pymongo import DESCENDING
 
-from flinkjobs.adapters.mongo.admin import MongoAdmin
-from flinkjobs.adapters.mongo.client import new_client
+from flinkjobs.adapters.mongo.client import MongoDatabase
 from flinkjobs.adapters.mongo.documents import FOLLOWED, read_record
 from flinkjobs.adapters.mongo.errors import translated
-from flinkjobs.adapters.mongo.job_store import MongoJobStore
+from flinkjobs.adapters.mongo.indexes import missing_indexes
+from flinkjobs.adapters.mongo.lease_store import MongoLeaseStore
 from flinkjobs.adapters.mongo.read_store import MongoReadStore
 from flinkjobs.domain.flink_states import ENDED_WITHOUT_ID, OPEN
 from flinkjobs.domain.records import JobRecord, ReasonCode, Status, UnreadableRecord
@@ -22,16 +22,13 @@ from flinkjobs.domain.records import JobRecord, ReasonCode, Status, UnreadableRe
 LEASE: Final = "doctor"
 """A lease that nobody else uses: taking it is a write that no function minds."""
 
-_Document = dict[str, Any]
-
 
 class MongoProbe(MongoReadStore):
     """`flinkjobs.ports.store.StoreProbe` on one MongoDB database."""
 
-    def __init__(self, client: MongoClient[_Document], database: str) -> None:
-        super().__init__(client, database)
-        self._store = MongoJobStore(client, database)
-        self._admin = MongoAdmin(client, database)
+    def __init__(self, database: MongoDatabase) -> None:
+        super().__init__(database)
+        self._database = database
 
     def version(self) -> str:
         with translated():
@@ -44,14 +41,15 @@ class MongoProbe(MongoReadStore):
 
     def try_write(self) -> None:
         """Takes a lease of its own and gives it back; then changes a record that does not exist."""
-        lease = self._store.take_lease(LEASE, holder=uuid.uuid4().hex, ttl_seconds=1)
+        leases = MongoLeaseStore(self._database)
+        lease = leases.take_lease(LEASE, holder=uuid.uuid4().hex, ttl_seconds=1)
         if lease is not None:
-            self._store.release_lease(lease, cursor=None)
+            leases.release_lease(lease, cursor=None)
         with translated():
             self._jobs.update_one({"_id": ObjectId()}, {"$set": {"revision": 0}})
 
     def missing_indexes(self) -> Sequence[str]:
-        return self._admin.missing_indexes()
+        return missing_indexes(self._database)
 
     def waiting(self, *, submitted_before: datetime) -> Sequence[JobRecord | UnreadableRecord]:
         """Times are compared here: the old platform wrote them as text, which MongoDB keeps apart."""
@@ -79,11 +77,5 @@ class MongoProbe(MongoReadStore):
 
     def _records(self, condition: Mapping[str, Any]) -> Iterator[JobRecord | UnreadableRecord]:
         with translated():
-            found = self._jobs.find(condition, FOLLOWED, sort={"submitted_at": DESCENDING})
-            for document in found:
+            for document in self._jobs.find(condition, FOLLOWED, sort={"submitted_at": DESCENDING}):
                 yield read_record(document)
-
-
-def connect_to_probe(uri: str, database: str) -> MongoProbe:
-    """A probe for this URI; see `mongo.connect`. Nothing is sent before the first call."""
-    return MongoProbe(new_client(uri), database)

@@ -17,11 +17,10 @@ import bson
 from bson import Regex, json_util
 from bson.datetime_ms import DatetimeMS
 from bson.errors import BSONError
-from pymongo import DESCENDING, MongoClient
-from pymongo.collection import Collection as MongoCollection
+from pymongo import DESCENDING
 from pymongo.errors import OperationFailure
 
-from flinkjobs.adapters.mongo.client import new_client
+from flinkjobs.adapters.mongo.client import MongoDatabase
 from flinkjobs.adapters.mongo.documents import FOLLOWED, read_record, read_time
 from flinkjobs.adapters.mongo.errors import translated
 from flinkjobs.adapters.mongo.indexes import BY_STATUS, BY_TEMPLATE, BY_TIME
@@ -35,7 +34,7 @@ T = TypeVar("T")
 _Document = dict[str, Any]
 _Index = Sequence[tuple[str, int]]
 
-LISTED_FIELDS: Final = dict.fromkeys((*FOLLOWED, "template_id", "job_name", "submitted_by", "updated_at"), 1)
+LISTED_FIELDS: Final = FOLLOWED | dict.fromkeys(("template_id", "job_name", "submitted_by", "updated_at"), 1)
 SHOWN_FIELDS: Final = LISTED_FIELDS | dict.fromkeys(("spec", "submitter_log"), 1)
 
 NEWEST_FIRST: Final = {"submitted_at": DESCENDING, "_id": DESCENDING}
@@ -65,11 +64,11 @@ _DAYS_APART: Final = 30
 class MongoReadStore:
     """`flinkjobs.ports.store.ReadStore` on one MongoDB database."""
 
-    def __init__(self, client: MongoClient[_Document], database: str) -> None:
-        self._jobs: MongoCollection[_Document] = client[database]["flink_jobs"]
-        self._runs: MongoCollection[_Document] = client[database]["sync_runs"]
-        self._cleanups: MongoCollection[_Document] = client[database]["cleanup_runs"]
-        self._client = client
+    def __init__(self, database: MongoDatabase) -> None:
+        self._jobs = database["flink_jobs"]
+        self._runs = database["sync_runs"]
+        self._cleanups = database["cleanup_runs"]
+        self._client = database.client
 
     # --- lists --------------------------------------------------------------------------------------
 
@@ -247,11 +246,6 @@ class MongoReadStore:
 
     def _aggregate(self, stages: Sequence[_Document], index: _Index) -> list[_Document]:
         return _hinted(index, lambda hint: list(self._jobs.aggregate(list(stages), **hint)))
-
-
-def connect_to_read(uri: str, database: str) -> MongoReadStore:
-    """A store for this URI; see `mongo.connect`. Nothing is sent before the first call."""
-    return MongoReadStore(new_client(uri), database)
 
 
 _DATED: Final = {"started_at": {"$type": "date"}}
