@@ -32,10 +32,16 @@ test-browser: env-flink
 soak: env
 	$(RUN) -m tests.integration.property.soak --seconds $(or $(SECONDS),600)
 
-# Measure a pass beside the way it replaces and the least there is to do; about ten minutes
+# Measure a pass against polling and against a minimal program; results in build/bench; about ten minutes
 .PHONY: bench
 bench: env
 	$(RUN) -m bench
+
+# Publish the results of the last `make bench`: bench/results.json, and the costs in both READMEs
+.PHONY: bench-publish
+bench-publish: env
+	cp build/bench/results.json bench/results.json
+	$(RUN) -m deploy.costs --write
 
 # Check formatting, lint and types, without running tests
 .PHONY: lint
@@ -74,11 +80,6 @@ lock: env
 .PHONY: bundle
 bundle: env
 	@$(RUN) -m deploy.bundle
-
-# Work out a month's costs from the last benchmark, and write them into both READMEs
-.PHONY: costs
-costs: env
-	@$(RUN) -m deploy.costs --write
 
 # Remove what the targets above made
 .PHONY: clean

@@ -66,7 +66,6 @@ class Arena:
             "MONGODB_DATABASE": DATABASE,
             "FLINK_REST_URL": urls[0],
             "FLINK_CLUSTERS": json.dumps(others) if others else "",
-            "FLINK_REST_URLS": " ".join(urls),
             "K8S_AUTH": "kubeconfig",
             "KUBECONFIG": str(self.kubernetes.kubeconfig),
         }

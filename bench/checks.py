@@ -1,4 +1,4 @@
-"""The bounds: what the figures must be, line by line."""
+"""A bound of the benchmark and its measured value."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Check:
         """How the bound reads."""
         return "≤" if self.at_most else "≥"
 
-    def told(self) -> dict[str, object]:
+    def as_json(self) -> dict[str, object]:
         """As in `results.json`."""
         return {
             "name": self.name,

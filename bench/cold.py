@@ -18,12 +18,12 @@ from statistics import median
 
 from bench.arena import PEERS
 from deploy.bundle import stage
-from deploy.lock import ROOT
+from deploy.lock import FUNCTIONS, ROOT
 from doubles.processes import Process, free_port
 from local.functions import ENVIRONMENT_OF_A_FUNCTION
 
 EMPTY = "empty"
-FUNCTIONS = (EMPTY, "submit", "sync", "cleanup", "jobs")
+CONTENDERS = (EMPTY, *FUNCTIONS)
 START_SECONDS = 60.0
 PACKAGE = "flinkjobs"
 POLL_SECONDS = 0.002
@@ -75,16 +75,16 @@ def measure(settings: Mapping[str, str], *, with_bytecode: bool, runs: int) -> d
             it, and keeps nothing.
         runs: starts of each.
     """
-    starts: dict[str, list[Start]] = {name: [] for name in FUNCTIONS}
+    starts: dict[str, list[Start]] = {name: [] for name in CONTENDERS}
     with _folder() as folder, _folder() as compiled:
         _stage(folder)
         caching = {"PYTHONPYCACHEPREFIX": str(compiled)}
         if not with_bytecode:
             caching["PYTHONDONTWRITEBYTECODE"] = "1"
-        for name in FUNCTIONS if with_bytecode else ():
+        for name in CONTENDERS if with_bytecode else ():
             _start(name, folder / name, {**settings, **caching})
         for _ in range(runs):
-            for name in FUNCTIONS:
+            for name in CONTENDERS:
                 starts[name].append(_start(name, folder / name, {**settings, **caching}))
     return starts
 
@@ -96,7 +96,7 @@ def _folder() -> Iterator[Path]:
 
 
 def _stage(folder: Path) -> None:
-    for name in FUNCTIONS:
+    for name in CONTENDERS:
         if name == EMPTY:
             (folder / EMPTY).mkdir()
             shutil.copy(PEERS / "empty.py", folder / EMPTY / "main.py")

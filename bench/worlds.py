@@ -147,6 +147,7 @@ def _document(job_id: str, at_ms: int, cluster: str, k8s_job_name: str, **known:
         "k8s_job_name": k8s_job_name,
         "cluster": cluster,
         "in_flight_until": None,
+        "fingerprint": None,
         "updated_at": _time(at_ms),
         "revision": 1,
     } | known
@@ -180,6 +181,7 @@ def _running(number: int, cluster: str) -> Document:
         status="RUNNING",
         flink_state="RUNNING",
         start_time=started,
+        fingerprint=f"{cluster}|{id_}|RUNNING|{at_ms + 30_000}",
     )
 
 

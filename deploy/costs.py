@@ -1,7 +1,7 @@
 """What the default schedule costs a month on Google Cloud, as the table that both READMEs show.
 
     python -m deploy.costs            prints the table
-    python -m deploy.costs --write    writes it into the READMEs, after a new benchmark for instance
+    python -m deploy.costs --write    writes it into the READMEs, as `make bench-publish` does
 
 Seconds are measured (`bench/results.json`), prices are Google's list prices in US dollars, region tier 1,
 without free allowances, as they stood in November 2026.

@@ -1,6 +1,6 @@
 """The floor: the least that any program could do to bring the records up to date. It decides nothing.
 
-One overview request per cluster, parsed with the fastest library there is and only in the fields that are
+One overview request, parsed with the fastest library there is and only in the fields that are
 needed; one find with the smallest projection; one bulk write of what changed. It leaves the same documents
 behind as a pass does, by the cheapest updates that do so: each finds its record by `_id`, and writes it only
 if the record is as it was read. No lease, no report, no log; a job that is missing or has failed, and a
@@ -47,7 +47,7 @@ DECODER = msgspec.json.Decoder(Overview)
 HTTP = httpx.Client(timeout=60, trust_env=False)
 MONGODB: MongoClient[dict[str, Any]] = MongoClient(os.environ["MONGODB_URI"], journal=True)
 JOBS = MONGODB[os.environ["MONGODB_DATABASE"]]["flink_jobs"]
-URLS = os.environ["FLINK_REST_URLS"].split()
+URL = os.environ["FLINK_REST_URL"]
 
 
 @functions_framework.http
@@ -55,10 +55,7 @@ def floor(request: flask.Request) -> flask.typing.ResponseReturnValue:
     """`POST /` brings every open record up to date."""
     if request.method == "GET":
         return {"status": "ok"}
-    known: dict[str, Job] = {}
-    for url in URLS:
-        for job in DECODER.decode(HTTP.get(f"{url}/jobs/overview").content).jobs:
-            known[job.jid] = job
+    known = {job.jid: job for job in DECODER.decode(HTTP.get(f"{URL}/jobs/overview").content).jobs}
     now, run_id = datetime.now(UTC), uuid.uuid4().hex
     wanted = {"status": {"$in": ["CREATED", "RUNNING", "SUSPENDED"]}}
     writes = []
@@ -81,6 +78,9 @@ def floor(request: flask.Request) -> flask.typing.ResponseReturnValue:
                 fields["synced_by"] = run_id
                 fields["flink_jobs.0.state"] = seen.state
                 fields["flink_jobs.0.end_time"] = fields.get("end_time")
+                is_over = seen.state in STATUS
+                shown = f"default|{seen.jid}|{seen.state}|{seen.start_time}"
+                fields["fingerprint"] = None if is_over else shown
             writes.append(UpdateOne(unchanged, {"$set": fields}))
     if writes:
         JOBS.bulk_write(writes, ordered=False)

@@ -33,7 +33,7 @@ DECODER = msgspec.json.Decoder(Job)
 HTTP = httpx.Client(timeout=60, trust_env=False)
 MONGODB: MongoClient[dict[str, Any]] = MongoClient(os.environ["MONGODB_URI"], journal=True)
 JOBS = MONGODB[os.environ["MONGODB_DATABASE"]]["flink_jobs"]
-URLS = os.environ["FLINK_REST_URLS"].split()
+URL = os.environ["FLINK_REST_URL"]
 
 
 @functions_framework.http
@@ -46,7 +46,7 @@ def polling(request: flask.Request) -> flask.typing.ResponseReturnValue:
     for job_id in job_ids:
         document = JOBS.find_one({"job_id": job_id}, {"flink_job_id": 1})
         assert document is not None  # noqa: S101 nothing is deleted meanwhile
-        seen = DECODER.decode(HTTP.get(f"{URLS[0]}/jobs/{document['flink_job_id']}").content)
+        seen = DECODER.decode(HTTP.get(f"{URL}/jobs/{document['flink_job_id']}").content)
         fields: dict[str, Any] = {
             "status": STATUS.get(seen.state, "RUNNING"),
             "flink_state": seen.state,

@@ -26,7 +26,9 @@ RESULTS = {
 def test_the_readme_states_what_follows_from_the_last_benchmark(readme: str) -> None:
     text = (ROOT / readme).read_text(encoding="utf-8")
     results = json.loads(costs.RESULTS.read_text(encoding="utf-8"))
-    assert costs.written(text, costs.table(results, costs.WORDS[readme])) == text, "run: make costs"
+    assert costs.written(text, costs.table(results, costs.WORDS[readme])) == text, (
+        "run: python -m deploy.costs --write"
+    )
 
 
 def test_the_table_is_worked_out_from_seconds_and_prices() -> None:
