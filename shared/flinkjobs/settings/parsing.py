@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
-from flinkjobs.domain.cron import cron_fault
 from flinkjobs.domain.errors import SettingsError
-from flinkjobs.domain.schedule import NAME
 from flinkjobs.domain.text import cut
 
 T = TypeVar("T")
@@ -127,37 +125,6 @@ def _webhook_secrets(text: str) -> tuple[str, ...]:
 def _token(text: str) -> str:
     if not re.fullmatch(r"[!-~]+", text):
         raise ValueError("must be a bearer token: printable ASCII without spaces")
-    return text
-
-
-def _scheduler_parent(text: str) -> tuple[str, str]:
-    found = re.fullmatch(r"projects/([^/\s]+)/locations/([^/\s]+)", text)
-    if found is None:
-        raise ValueError(f"must be projects/PROJECT/locations/LOCATION, not {cut(text, 120)!r}")
-    return found[1], found[2]
-
-
-def _schedule_name(text: str) -> str:
-    if not NAME.fullmatch(text):
-        raise ValueError(f"must be letters, digits, '-' and '_', not {cut(text, 80)!r}")
-    return text
-
-
-def _cron(text: str) -> str:
-    if (wrong := cron_fault(text)) is not None:
-        raise ValueError(f"is no cron expression: {wrong}")
-    return text
-
-
-def _time_zone(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_+/-]{1,80}", text):
-        raise ValueError(f"must be a name of the tz database, not {cut(text, 80)!r}")
-    return text
-
-
-def _service_account(text: str) -> str:
-    if not re.fullmatch(r"[^@\s]+@[^@\s]+", text):
-        raise ValueError(f"must be the e-mail address of a service account, not {cut(text, 120)!r}")
     return text
 
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from flinkjobs.domain.cron import cron_fault
 from flinkjobs.domain.errors import SettingsError
+from flinkjobs.domain.schedule import NAME
+from flinkjobs.domain.text import cut
 from flinkjobs.settings.parsing import (
-    _cron,
     _http_url,
     _Reader,
-    _schedule_name,
-    _scheduler_parent,
-    _service_account,
     _set_values,
-    _time_zone,
     _whole,
 )
 
@@ -98,3 +97,34 @@ def read_schedule_settings(environ: Mapping[str, str]) -> ScheduleSettings:
         time_zone=read.value("SCHEDULER_TIME_ZONE", "Etc/UTC", _time_zone),
         service_account=read.value("SCHEDULER_SERVICE_ACCOUNT", None, _service_account),
     )
+
+
+def _scheduler_parent(text: str) -> tuple[str, str]:
+    found = re.fullmatch(r"projects/([^/\s]+)/locations/([^/\s]+)", text)
+    if found is None:
+        raise ValueError(f"must be projects/PROJECT/locations/LOCATION, not {cut(text, 120)!r}")
+    return found[1], found[2]
+
+
+def _schedule_name(text: str) -> str:
+    if not NAME.fullmatch(text):
+        raise ValueError(f"must be letters, digits, '-' and '_', not {cut(text, 80)!r}")
+    return text
+
+
+def _cron(text: str) -> str:
+    if (wrong := cron_fault(text)) is not None:
+        raise ValueError(f"is no cron expression: {wrong}")
+    return text
+
+
+def _time_zone(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_+/-]{1,80}", text):
+        raise ValueError(f"must be a name of the tz database, not {cut(text, 80)!r}")
+    return text
+
+
+def _service_account(text: str) -> str:
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", text):
+        raise ValueError(f"must be the e-mail address of a service account, not {cut(text, 120)!r}")
+    return text
