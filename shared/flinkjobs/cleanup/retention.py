@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, TypeAlias
 
-from flinkjobs.domain.flink_states import FINAL
+from flinkjobs.domain.flink_states import is_settled
 from flinkjobs.domain.kubernetes_objects import CleanupTarget
 from flinkjobs.domain.observations import JobPhase
 from flinkjobs.domain.records import JobRecord
@@ -125,8 +125,13 @@ _RULES: Final[tuple[tuple[Verdict, _Rule], ...]] = (
 
 def settled(record: JobRecord) -> Settled:
     """The part of a whole record that cleanup needs."""
-    is_settled = record.status in FINAL or (bool(record.flink_jobs) and record.submitter_done)
-    return Settled(record.job_id, record.status, is_settled, record.k8s_job_name, record.document_id.value)
+    return Settled(
+        record.job_id,
+        record.status,
+        is_settled(record.status, has_id=bool(record.flink_jobs), submitter_done=record.submitter_done),
+        record.k8s_job_name,
+        record.document_id.value,
+    )
 
 
 def clock_skew(server: datetime, *, before: datetime, after: datetime) -> timedelta:

@@ -76,3 +76,14 @@ def combine(states: Sequence[str]) -> tuple[Status, str] | None:
                 under_way = status is Status.CREATED and len(live) < len(states)
                 return (Status.RUNNING if under_way else status), state
     return None
+
+
+def is_settled(status: Status, *, has_id: bool, submitter_done: bool) -> bool:
+    """Whether a record needs nothing more of its submitter, so that its Kubernetes Job may go.
+
+    Args:
+        status: of the record.
+        has_id: whether the record has a Flink Job ID.
+        submitter_done: whether the submitter has ended and all its output was read.
+    """
+    return status in FINAL or (has_id and submitter_done)

@@ -298,7 +298,7 @@ def _by_states(record: JobRecord, now: datetime) -> JobRecord:
         unknown = next(state for state in states if state not in STATUS_OF)
         return replace(record, flink_state=unknown)
     status, flink_state = combined
-    if status in FINAL and not _all_settled(record):
+    if status in FINAL and not _all_over(record):
         # More may come: an id that Flink has not answered for, or a submitter that is still printing.
         return replace(record, flink_state=flink_state, status=Status.RUNNING, reason=None)
     if status not in FINAL:
@@ -306,7 +306,7 @@ def _by_states(record: JobRecord, now: datetime) -> JobRecord:
     return _over(record, status, flink_state, now)
 
 
-def _all_settled(record: JobRecord) -> bool:
+def _all_over(record: JobRecord) -> bool:
     return record.submitter_done and all(ref.state in TERMINAL_STATES for ref in record.flink_jobs)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flinkjobs.domain.flink_states import FINAL, OPEN, STATUS_OF, TERMINAL_STATES, combine
+from flinkjobs.domain.flink_states import FINAL, OPEN, STATUS_OF, TERMINAL_STATES, combine, is_settled
 from flinkjobs.domain.records import Status
 
 
@@ -78,3 +78,22 @@ def test_a_job_with_an_unknown_word_is_not_over() -> None:
         (Status.FAILED, "FAILED"),
     )
     assert combine(["RUNNING", "HIBERNATING"]) == ("RUNNING", "RUNNING")
+
+
+@pytest.mark.parametrize(
+    ("status", "has_id", "submitter_done", "expected"),
+    [
+        ("FINISHED", False, False, True),
+        ("FAILED", False, False, True),
+        ("CANCELLED", False, False, True),
+        ("RUNNING", True, True, True),
+        ("LOST", True, True, True),
+        ("RUNNING", True, False, False),
+        ("LOST", False, True, False),
+        ("CREATED", False, True, False),
+    ],
+)
+def test_a_record_is_settled_by_a_final_status_or_by_all_its_ids(
+    status: str, has_id: bool, submitter_done: bool, expected: bool
+) -> None:
+    assert is_settled(Status(status), has_id=has_id, submitter_done=submitter_done) is expected

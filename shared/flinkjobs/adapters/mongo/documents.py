@@ -10,7 +10,7 @@ from typing import Any, Final, TypeGuard
 
 from pymongo import UpdateOne
 
-from flinkjobs.domain.flink_states import FINAL
+from flinkjobs.domain.flink_states import is_settled
 from flinkjobs.domain.records import (
     DocumentId,
     FlinkJobRef,
@@ -178,11 +178,12 @@ def settled_state(document: _JobDocument) -> Settled:
         status = Status(document["status"])
     except (KeyError, ValueError):
         status = None
-    has_every_id = _is_flink_job_id(document.get("flink_job_id")) and _is_submitter_done(document)
+    has_id = _is_flink_job_id(document.get("flink_job_id"))
     return Settled(
         job_id=document["job_id"],
         status=status,
-        is_settled=status is not None and (status in FINAL or has_every_id),
+        is_settled=status is not None
+        and is_settled(status, has_id=has_id, submitter_done=_is_submitter_done(document)),
         k8s_job_name=document.get("k8s_job_name"),
         document_id=document.get("_id"),
     )
