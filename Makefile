@@ -43,12 +43,18 @@ bench-publish: env
 	cp build/bench/results.json bench/results.json
 	$(RUN) -m deploy.costs --write
 
-# Check formatting, lint and types, without running tests
+# Check formatting, lint, types and generated texts, without running tests
 .PHONY: lint
 lint: env
 	.venv/bin/ruff format --check
 	.venv/bin/ruff check
 	.venv/bin/mypy
+	$(RUN) -m deploy.reasons --check
+
+# Write the texts of the reason codes, and doctor's next steps, to the page's messages and the docs
+.PHONY: reasons
+reasons: env
+	@$(RUN) -m deploy.reasons
 
 # Make .venv, once: the pinned tools and this project; needs only python3 (3.11 or newer)
 .PHONY: env

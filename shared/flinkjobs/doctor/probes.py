@@ -47,9 +47,9 @@ from flinkjobs.domain.observations import (
     Unreachable,
 )
 from flinkjobs.domain.permissions import PERMISSIONS, AccessReview
+from flinkjobs.domain.reasons import ProblemKind
 from flinkjobs.domain.records import JobRecord, ReasonCode, UnreadableRecord
 from flinkjobs.domain.schedule import ScheduleState
-from flinkjobs.jobs.problems import NO_FLINK_JOB_ID, STAYS_CREATED
 from flinkjobs.observers.submitter_output import observe_orphans, observe_submitter
 from flinkjobs.observers.submitters import find_job_and_pods
 from flinkjobs.ports.flink import FlinkProbe
@@ -339,7 +339,7 @@ def _read_figures(told: Mapping[str, Any]) -> Figures:
             for found in told["troubles"]
             if found["trouble"] == kind
         )
-        for kind in (STAYS_CREATED, NO_FLINK_JOB_ID)
+        for kind in (ProblemKind.STAYS_CREATED, ProblemKind.NO_FLINK_JOB_ID)
     }
     return Figures(
         flink={
@@ -353,8 +353,8 @@ def _read_figures(told: Mapping[str, Any]) -> Figures:
         ),
         cleanup=Runs(last=_told_run(told["cleanup"]["last_run"]), last_complete=None),
         records=Troubles(
-            created=by_kind[STAYS_CREATED],
-            without_id=by_kind[NO_FLINK_JOB_ID],
+            created=by_kind[ProblemKind.STAYS_CREATED],
+            without_id=by_kind[ProblemKind.NO_FLINK_JOB_ID],
             lost=int(told["windows"]["24h"]["lost"]),
         ),
         sync_period_seconds=int(sync["period_seconds"]),

@@ -7,7 +7,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from flinkjobs.domain.records import ReasonCode
+from flinkjobs.domain.reasons import REASONS
 
 
 class Code(StrEnum):
@@ -57,6 +57,7 @@ class Code(StrEnum):
 
 REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
     {
+        **{code.value: info.en.remedy for code, info in REASONS.items()},
         # settings
         Code.SETTINGS: "Set this variable as the README's table of settings says, for doctor and for the "
         "functions.",
@@ -112,46 +113,19 @@ REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
         "would go.",
         Code.CLEANUP_OLD: "Look at who should have called cleanup, and at its log.",
         Code.CLEANUP_ERRORS: "The next one tries again; look at it if it stays.",
-        # records: why a job does not start
-        ReasonCode.IMAGE_PULL: "Correct FLINK_IMAGE, or the registry's credentials "
-        "(K8S_IMAGE_PULL_SECRETS); delete the Kubernetes Job, and submit again.",
-        ReasonCode.UNSCHEDULABLE: "Make room: more nodes, or smaller `resources` in the request.",
-        ReasonCode.CONFIG: "Create the Secret or ConfigMap that the pod asks for, or correct its name.",
-        ReasonCode.QUOTA: "Raise the namespace's ResourceQuota, or let cleanup delete finished Jobs.",
-        ReasonCode.MOUNT: "Look at the volume that cannot be mounted: `kubectl describe pod`.",
-        ReasonCode.OOM: "Submit again with more `resources.memory`.",
-        ReasonCode.EVICTED: "Submit again; if it happens often, look at the nodes' memory and disk.",
-        ReasonCode.POD_START: "Look at `kubectl describe pod`; often the image lacks what FLINK_BIN names.",
-        ReasonCode.K8S_REFUSED: "Change what Kubernetes refuses (an admission policy, a quota, a "
-        "permission), and submit again.",
-        ReasonCode.K8S_JOB_MISSING: "Submit again: the Kubernetes Job was never made, or somebody deleted "
-        "it.",
-        ReasonCode.K8S_JOB_UNKNOWN: "A record of the old platform: give it its `k8s_job_name`, or delete it.",
-        ReasonCode.K8S_JOB_SUSPENDED: "Resume the Kubernetes Job (`spec.suspend: false`).",
+        # records
         Code.STILL_SUBMITTING: "Look at `flinkjobs logs ID`; after SUBMIT_TIMEOUT_SECONDS it is stopped.",
         Code.NOT_SYNCHRONISED: "Run `flinkjobs sync ID`, and look at what it reports.",
         Code.WAITING_IN_FLINK: "Look at the job in Flink's web page: it waits for slots, or recovers.",
         Code.CAUSE_UNKNOWN: "Look at `kubectl describe job,pod` of it.",
-        # records: why there is no Flink Job ID
-        ReasonCode.SUBMIT_FAILED: "Correct the script, and submit again. `flinkjobs logs ID` shows all "
-        "that it printed.",
         Code.JOBMANAGER_UNREACHABLE: "Correct FLINK_JOBMANAGER, the host and REST port (8081) to which pods "
         "submit, or let the pods' network reach it; then submit again.",
         Code.SUBMIT_TIMED_OUT: "Either the script does not come to its submission, or the pod cannot reach "
         "FLINK_JOBMANAGER: `flinkjobs logs ID`.",
-        ReasonCode.NO_JOB_SUBMITTED: "The script has to execute a Flink job: `flinkjobs logs ID`.",
-        ReasonCode.LOG_UNAVAILABLE: "Look for the job in Flink's web page by its name; let sync run before "
-        "pods are removed.",
-        ReasonCode.ID_UNCONFIRMED: "FLINK_JOBMANAGER, to which pods submit, and FLINK_REST_URL must be one "
-        "cluster.",
-        # records: how a job ended
-        ReasonCode.JOB_FAILED: "Look at the exception in Flink's web page.",
-        ReasonCode.OUTCOME_UNKNOWN: "Look at what the job wrote. Against the next time: high availability "
-        "for the JobManager, and a History Server.",
         Code.UNREADABLE_RECORD: "Correct the document by hand: nothing follows it until then.",
     }
 )
-"""Every `Code` and every `ReasonCode` has its row."""
+"""By `Code` and `ReasonCode`; the remedies of reasons are those of the one table."""
 
 ATTEMPTS: Final[Mapping[int, tuple[str, str]]] = MappingProxyType(
     {

@@ -7,10 +7,22 @@ https://nightlies.apache.org/flink/flink-docs-stable/docs/internals/job_scheduli
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from flinkjobs.domain.records import ReasonCode, Status
+
+class Status(StrEnum):
+    """The status of a record, as MongoDB holds it and people see it."""
+
+    CREATED = "CREATED"
+    RUNNING = "RUNNING"
+    SUSPENDED = "SUSPENDED"
+    FINISHED = "FINISHED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    LOST = "LOST"
+
 
 STATUS_OF: Final[Mapping[str, Status]] = MappingProxyType(
     {
@@ -40,15 +52,6 @@ FINAL: Final = frozenset({Status.FINISHED, Status.FAILED, Status.CANCELLED})
 
 OPEN: Final = frozenset({Status.CREATED, Status.RUNNING, Status.SUSPENDED})
 """A pass looks at every record with one of these."""
-
-ENDED_WITHOUT_ID: Final = (
-    ReasonCode.K8S_REFUSED,
-    ReasonCode.K8S_JOB_MISSING,
-    ReasonCode.SUBMIT_FAILED,
-    ReasonCode.NO_JOB_SUBMITTED,
-    ReasonCode.LOG_UNAVAILABLE,
-)
-"""The reasons of a record that FAILED before Flink had a job of it."""
 
 LIVE_BY_PRECEDENCE: Final = (Status.RUNNING, Status.SUSPENDED, Status.CREATED)
 """Of several jobs that are not all over, the first of these that any job has is the record's."""

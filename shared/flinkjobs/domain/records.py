@@ -14,17 +14,19 @@ from typing import Final
 
 import msgspec
 
+from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.reasons import ReasonCode
 
-class Status(StrEnum):
-    """The status of a record, as MongoDB holds it and people see it."""
-
-    CREATED = "CREATED"
-    RUNNING = "RUNNING"
-    SUSPENDED = "SUSPENDED"
-    FINISHED = "FINISHED"
-    FAILED = "FAILED"
-    CANCELLED = "CANCELLED"
-    LOST = "LOST"
+__all__ = [
+    "DocumentId",
+    "FlinkJobRef",
+    "IdSource",
+    "JobRecord",
+    "Reason",
+    "ReasonCode",
+    "Status",
+    "UnreadableRecord",
+]
 
 
 class IdSource(StrEnum):
@@ -35,29 +37,6 @@ class IdSource(StrEnum):
     JOB_NAME = "JOB_NAME"
     RECORD = "RECORD"
     """The record held it already, without saying from where: written by the old platform."""
-
-
-class ReasonCode(StrEnum):
-    """Why a record is not moving, or why it ended as it did."""
-
-    IMAGE_PULL = "IMAGE_PULL"
-    UNSCHEDULABLE = "UNSCHEDULABLE"
-    CONFIG = "CONFIG"
-    QUOTA = "QUOTA"
-    MOUNT = "MOUNT"
-    OOM = "OOM"
-    EVICTED = "EVICTED"
-    POD_START = "POD_START"
-    K8S_REFUSED = "K8S_REFUSED"
-    K8S_JOB_MISSING = "K8S_JOB_MISSING"
-    K8S_JOB_UNKNOWN = "K8S_JOB_UNKNOWN"
-    K8S_JOB_SUSPENDED = "K8S_JOB_SUSPENDED"
-    SUBMIT_FAILED = "SUBMIT_FAILED"
-    NO_JOB_SUBMITTED = "NO_JOB_SUBMITTED"
-    LOG_UNAVAILABLE = "LOG_UNAVAILABLE"
-    ID_UNCONFIRMED = "ID_UNCONFIRMED"
-    JOB_FAILED = "JOB_FAILED"
-    OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
 
 
 class Reason(msgspec.Struct, frozen=True):

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from flinkjobs.domain.records import ReasonCode, Status
+from flinkjobs.domain.reasons import REASONS, ProblemKind
+from flinkjobs.domain.records import Status
 from flinkjobs.jobs.statistics import STALE_AFTER_PERIODS, _seconds
 from flinkjobs.ports.read_store import Cause
 
@@ -19,33 +20,14 @@ TROUBLES_WITHIN: Final = timedelta(hours=24)
 
 # --- troubles ---------------------------------------------------------------------------------------
 
-STAYS_CREATED: Final = "STAYS_CREATED"
-NO_FLINK_JOB_ID: Final = "NO_FLINK_JOB_ID"
-STATUS_LAGS: Final = "STATUS_LAGS"
-
 NO_REASON: Final = "NO_REASON"
 """The record says nothing about what holds it up."""
 
-TROUBLE_OF: Final[Mapping[str, str]] = {
-    ReasonCode.IMAGE_PULL: STAYS_CREATED,
-    ReasonCode.UNSCHEDULABLE: STAYS_CREATED,
-    ReasonCode.CONFIG: STAYS_CREATED,
-    ReasonCode.QUOTA: STAYS_CREATED,
-    ReasonCode.MOUNT: STAYS_CREATED,
-    ReasonCode.OOM: STAYS_CREATED,
-    ReasonCode.EVICTED: STAYS_CREATED,
-    ReasonCode.POD_START: STAYS_CREATED,
-    ReasonCode.K8S_REFUSED: STAYS_CREATED,
-    ReasonCode.K8S_JOB_MISSING: STAYS_CREATED,
-    ReasonCode.K8S_JOB_UNKNOWN: STAYS_CREATED,
-    ReasonCode.K8S_JOB_SUSPENDED: STAYS_CREATED,
-    NO_REASON: STAYS_CREATED,
-    ReasonCode.SUBMIT_FAILED: NO_FLINK_JOB_ID,
-    ReasonCode.NO_JOB_SUBMITTED: NO_FLINK_JOB_ID,
-    ReasonCode.LOG_UNAVAILABLE: NO_FLINK_JOB_ID,
-    ReasonCode.ID_UNCONFIRMED: NO_FLINK_JOB_ID,
+PROBLEM_OF: Final[Mapping[str, ProblemKind]] = {
+    NO_REASON: ProblemKind.STAYS_CREATED,
+    **{code: info.problem for code, info in REASONS.items() if info.problem},
 }
-"""Which trouble a reason on a record is a case of; JOB_FAILED and OUTCOME_UNKNOWN are none of the three."""
+"""The kind of problem that a reason on a record counts as. A code that is not here is not counted."""
 
 LAG_CODES: Final = frozenset(
     {
@@ -64,10 +46,10 @@ def troubles(causes: Iterable[Cause], sync: Mapping[str, Any], now: datetime) ->
         sync: see `sync_state`.
         now: the time now.
     """
-    held: dict[tuple[str, str], dict[str, Any]] = {}
+    held: dict[tuple[ProblemKind, str], dict[str, Any]] = {}
     for cause in causes:
         code = cause.code or (NO_REASON if cause.status == Status.CREATED else "")
-        trouble = TROUBLE_OF.get(code)
+        trouble = PROBLEM_OF.get(code)
         if trouble is None:
             continue
         entry = held.setdefault((trouble, code), _trouble(trouble, code))
@@ -81,16 +63,18 @@ def _lags(sync: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
     last = sync["last_pass"]
     found = []
     if last is None:
-        found.append(_trouble(STATUS_LAGS, "NEVER_SYNCED", {"period_seconds": sync["period_seconds"]}))
+        found.append(
+            _trouble(ProblemKind.STATUS_LAGS, "NEVER_SYNCED", {"period_seconds": sync["period_seconds"]})
+        )
     elif sync["stale"]:
         data = {name: sync[name] for name in ("last_complete_at", "age_seconds", "period_seconds")}
         is_late = _seconds(last["started_at"], now) > STALE_AFTER_PERIODS * sync["period_seconds"]
         code = "SYNC_STALE" if is_late else "SYNC_INCOMPLETE"
-        found.append(_trouble(STATUS_LAGS, code, {**data, "last_pass_at": last["started_at"]}))
+        found.append(_trouble(ProblemKind.STATUS_LAGS, code, {**data, "last_pass_at": last["started_at"]}))
     for name, seen in sync["clusters"].items():
         if not seen["reachable"]:
             data = {"cluster": name, "error": seen["error"], "since": seen["since"]}
-            found.append(_trouble(STATUS_LAGS, "CLUSTER_UNREACHABLE", data))
+            found.append(_trouble(ProblemKind.STATUS_LAGS, "CLUSTER_UNREACHABLE", data))
     errors: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for error in (last or {}).get("errors") or ():
         if error["code"] in LAG_CODES:
@@ -99,13 +83,19 @@ def _lags(sync: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
     for code, those in errors.items():
         if code == "FLINK_UNAVAILABLE" and unreachable:
             continue  # it says the same of the same cluster
-        entry = _trouble(STATUS_LAGS, code, {"error": those[0]["message"]})
+        entry = _trouble(ProblemKind.STATUS_LAGS, code, {"error": those[0]["message"]})
         entry["job_ids"] = [error["job_id"] for error in those if error["job_id"] is not None][:5]
         entry["count"] = len(those)
         found.append(entry)
     return found
 
 
-def _trouble(trouble: str, code: str, data: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def _trouble(trouble: ProblemKind, code: str, data: Mapping[str, Any] | None = None) -> dict[str, Any]:
     count = 1 if data is not None else 0
-    return {"trouble": trouble, "code": str(code), "count": count, "job_ids": [], "data": dict(data or {})}
+    return {
+        "trouble": trouble.value,
+        "code": str(code),
+        "count": count,
+        "job_ids": [],
+        "data": dict(data or {}),
+    }

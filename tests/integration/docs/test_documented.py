@@ -17,7 +17,6 @@ import yaml
 
 import flinkjobs
 from flinkjobs.domain.errors import FlinkjobsError
-from flinkjobs.domain.records import ReasonCode
 from flinkjobs.settings import functions as settings_functions
 from tests.integration.docs import api_page
 
@@ -89,10 +88,6 @@ def test_every_readme_names_every_setting_and_no_other() -> None:
     assert len(expected) > 20
     for readme, named in settings_tables():
         assert named == expected, readme.name
-
-
-def test_every_reason_code_is_explained_and_no_other() -> None:
-    assert set(codes_of("On a record")) == {code.value for code in ReasonCode}
 
 
 def test_every_error_is_explained_with_its_status_and_no_other() -> None:

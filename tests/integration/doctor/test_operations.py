@@ -1,13 +1,11 @@
-"""docs/operations.md: its transcripts are what doctor says, its table holds every code of doctor."""
+"""docs/operations.md: its transcripts are what doctor says."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
 
-from flinkjobs.doctor.remedies import REMEDIES, Code
 from tests.integration.doctor import record, test_troubles
 from tests.integration.doctor.conftest import Doctor
 from tests.integration.doctor.system import System
@@ -55,12 +53,3 @@ def test_the_picture_shows_what_doctor_says(system: System, doctor: Doctor, is_r
     checks = re.findall(r"^(?:ok|fail|skipped) +(\S+)", record.text_of(console), re.MULTILINE)
     assert len(checks) == 19
     assert all(check in drawn for check in checks)
-
-
-def test_the_page_explains_every_code_of_doctor_with_its_remedy() -> None:
-    page = record.PAGE.read_text(encoding="utf-8")
-    rows: list[Any] = re.findall(r"^\| `([A-Z_]+)` \| ([^|]+) \| ([^|]+) \|$", page, re.MULTILINE)
-    assert [row[0] for row in rows] == [code.value for code in Code]
-    for code, meaning, remedy in rows:
-        assert meaning.strip(), code
-        assert remedy.strip() == REMEDIES[code], code

@@ -247,7 +247,7 @@ TROUBLES: list[tuple[Trouble, Line]] = [
             "records.created",
             "IMAGE_PULL",
             r"^1 job CREATED for longer than 5 min: etl_\d+, 60 min old: pod flink-py-.*: ErrImagePull: ",
-            "Correct FLINK_IMAGE",
+            "`FLINK_IMAGE`",
         ),
     ),
     (
@@ -382,7 +382,7 @@ TROUBLES: list[tuple[Trouble, Line]] = [
             "records.no-id",
             "NO_JOB_SUBMITTED",
             "without submitting a Flink job",
-            "has to execute a Flink job",
+            "Call `execute()`",
         ),
     ),
     (
@@ -397,7 +397,7 @@ TROUBLES: list[tuple[Trouble, Line]] = [
             "records.no-id",
             "ID_UNCONFIRMED",
             f"{FLINK_ID} was found, but Flink knows no such job",
-            "one cluster",
+            "`FLINK_REST_URL`",
         ),
     ),
     (

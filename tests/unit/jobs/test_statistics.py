@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from flinkjobs.domain.records import ReasonCode
 from flinkjobs.jobs import problems, statistics
 from flinkjobs.ports.read_store import Cause, Tally
 
@@ -251,11 +250,6 @@ def test_a_reason_is_a_case_of_one_trouble(status: str, code: str | None, troubl
 )
 def test_a_job_that_failed_in_flink_is_none_of_the_three(status: str, code: str | None) -> None:
     assert problems.troubles([Cause(status, code, 1, ["a"])], FINE, NOW) == []
-
-
-def test_every_reason_has_its_place() -> None:
-    none = {ReasonCode.JOB_FAILED, ReasonCode.OUTCOME_UNKNOWN}
-    assert set(problems.TROUBLE_OF) == (set(ReasonCode) - none) | {"NO_REASON"}
 
 
 def test_the_same_cause_of_two_statuses_is_one_trouble_and_the_most_frequent_comes_first() -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from flinkjobs.domain.errors import NotFoundError
 from flinkjobs.domain.observations import JobPhase
-from flinkjobs.domain.records import IdSource, ReasonCode, Status
-from flinkjobs.jobs.problems import LAG_CODES, STATUS_LAGS, TROUBLE_OF
+from flinkjobs.domain.reasons import ProblemKind
+from flinkjobs.domain.records import IdSource, Status
+from flinkjobs.jobs.problems import LAG_CODES, PROBLEM_OF
 from flinkjobs.web import ui
 
 FOLDER = Path(ui.__file__).parent
@@ -106,18 +107,12 @@ def test_both_languages_say_the_same_things_with_the_same_gaps() -> None:
 
 
 def test_every_word_that_the_system_writes_is_explained() -> None:
-    causes = {*map(str, ReasonCode)}
     lags = {*LAG_CODES, "NEVER_SYNCED", "SYNC_STALE", "SYNC_INCOMPLETE", "CLUSTER_UNREACHABLE"}
     needed = {
         *(f"status.{status}" for status in Status),
         *(f"status.{status}.means" for status in Status),
-        *(f"reason.{code}.{part}" for code in causes for part in ("title", "means", "do")),
-        *(f"reason.{code}.title" for code in TROUBLE_OF),
-        *(
-            f"trouble.{name}.{part}"
-            for name in {*TROUBLE_OF.values(), STATUS_LAGS}
-            for part in ("title", "check")
-        ),
+        *(f"reason.{code}.title" for code in PROBLEM_OF),
+        *(f"trouble.{kind}.{part}" for kind in ProblemKind for part in ("title", "check")),
         *(f"lag.{code}" for code in lags),
         *(f"lag.{code}.check" for code in lags),
         *(f"k8s.phase.{phase}" for phase in JobPhase),

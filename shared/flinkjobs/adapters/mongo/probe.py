@@ -16,7 +16,8 @@ from flinkjobs.adapters.mongo.errors import translated
 from flinkjobs.adapters.mongo.indexes import missing_indexes
 from flinkjobs.adapters.mongo.lease_store import MongoLeaseStore
 from flinkjobs.adapters.mongo.read_store import MongoReadStore
-from flinkjobs.domain.flink_states import ENDED_WITHOUT_ID, OPEN
+from flinkjobs.domain.flink_states import OPEN
+from flinkjobs.domain.reasons import ENDED_WITHOUT_ID
 from flinkjobs.domain.records import JobRecord, ReasonCode, Status, UnreadableRecord
 
 LEASE: Final = "doctor"

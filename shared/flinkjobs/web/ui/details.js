@@ -7,8 +7,8 @@ import { clock } from "./polling.js";
 import { errorText } from "./notices.js";
 import { has, t, tOr } from "./i18n.js";
 
-/** With these Flink never ran the job; without an id and any of them, nobody knows whether it did. */
-const NEVER_RAN = new Set(["SUBMIT_FAILED", "NO_JOB_SUBMITTED", "K8S_REFUSED"]);
+/** FAILED for one of these: Flink never had the job. With another reason this is not known. Written by `make reasons`. */
+const NEVER_RAN = new Set(["K8S_REFUSED", "SUBMIT_FAILED", "NO_JOB_SUBMITTED"]);
 const SECTIONS = ["verdict", "reason", "story", "facts", "flink", "kubernetes", "log", "spec"];
 
 /**

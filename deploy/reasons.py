@@ -1,0 +1,136 @@
+"""Writes the texts of the reason codes, and doctor's next steps, to the files that repeat them.
+
+    python -m deploy.reasons            writes the files
+    python -m deploy.reasons --check    fails when a file differs
+
+| file | part | source |
+|---|---|---|
+| `docs/codes.md` | the table of reason codes | `flinkjobs.domain.reasons` |
+| `web/ui/messages.*.json` | the keys `reason.CODE.*` | the same |
+| `web/ui/details.js` | the constant `NEVER_RAN` | the same |
+| `docs/operations.md` | the column *what to do* of doctor's codes | `flinkjobs.doctor.remedies` |
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from flinkjobs.doctor.remedies import REMEDIES, Code
+from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.reasons import REASONS, ReasonInfo, Text
+from flinkjobs.jobs.problems import NO_REASON
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+UI: Final = "shared/flinkjobs/web/ui"
+
+
+def with_codes(page: str) -> str:
+    """`docs/codes.md` with the table of reason codes."""
+    rows = [
+        f"| `{code}` | {', '.join(info.statuses)} | {info.en.meaning} | {info.en.remedy} |"
+        for code, info in REASONS.items()
+    ]
+    return _with_rows(page, "| code | status | what happened | what to do |", rows)
+
+
+def with_next_steps(page: str) -> str:
+    """`docs/operations.md` with the next step of every code of doctor.
+
+    Raises:
+        ValueError: the page does not say what was found with a code; this column is written by hand.
+    """
+    header = "| code | what was found | what to do |"
+    found = dict(re.findall(r"^\| `([A-Z0-9_]+)` \| ([^|]+) \|", page.partition(header)[2], re.MULTILINE))
+    if missing := [code.value for code in Code if code not in found]:
+        raise ValueError(f"docs/operations.md does not say what was found with {', '.join(missing)}")
+    return _with_rows(page, header, [f"| `{code}` | {found[code]} | {REMEDIES[code]} |" for code in Code])
+
+
+def with_messages(messages: str, text_of: Callable[[ReasonInfo], Text]) -> str:
+    """A `messages.*.json` with the keys of the reasons, in the place where they are.
+
+    Args:
+        messages: the content of the file.
+        text_of: the text of a row in the language of the file.
+    """
+    first = f"reason.{NO_REASON}.title"
+    new: dict[str, str] = {}
+    for key, message in json.loads(messages).items():
+        if key == first:
+            new |= {key: message, **_reason_messages(text_of)}
+        elif not key.startswith("reason."):
+            new[key] = message
+    return json.dumps(new, indent=2, ensure_ascii=False) + "\n"
+
+
+def with_never_ran(script: str) -> str:
+    """`details.js` with the codes of FAILED records of which Flink certainly had no job."""
+    codes = [
+        code.value
+        for code, info in REASONS.items()
+        if Status.FAILED in info.statuses and info.accepted is False
+    ]
+    return _replaced(script, r"^const NEVER_RAN = .*$", f"const NEVER_RAN = new Set({json.dumps(codes)});")
+
+
+def _reason_messages(text_of: Callable[[ReasonInfo], Text]) -> dict[str, str]:
+    """By key; without backticks, because the page shows plain text."""
+    return {
+        f"reason.{code}.{part}": words.replace("`", "")
+        for code, info in REASONS.items()
+        for text in [text_of(info)]
+        for part, words in (("title", text.title), ("means", text.meaning), ("do", text.remedy))
+    }
+
+
+def _with_rows(page: str, header: str, rows: Sequence[str]) -> str:
+    rule = "|---" * (header.count("|") - 1) + "|"
+    pattern = rf"^{re.escape(header)}\n{re.escape(rule)}\n(?:\|.*\n)+"
+    return _replaced(page, pattern, "\n".join([header, rule, *rows, ""]))
+
+
+def _replaced(text: str, pattern: str, new: str) -> str:
+    replaced, count = re.subn(pattern, lambda _: new, text, flags=re.MULTILINE)
+    if count != 1:
+        raise ValueError(f"{count} places match {pattern!r} instead of one")
+    return replaced
+
+
+FILES: Final[Mapping[str, Callable[[str], str]]] = {
+    "docs/codes.md": with_codes,
+    "docs/operations.md": with_next_steps,
+    f"{UI}/messages.en.json": lambda text: with_messages(text, lambda info: info.en),
+    f"{UI}/messages.zh.json": lambda text: with_messages(text, lambda info: info.zh),
+    f"{UI}/details.js": with_never_ran,
+}
+"""What each file becomes, given what it is."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """See the module."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.reasons", description="The texts of reasons.")
+    parser.add_argument("--check", action="store_true", help="fail when a file differs; write nothing")
+    check = parser.parse_args(arguments).check
+    differing = []
+    for name, written in FILES.items():
+        path = ROOT / name
+        before = path.read_text(encoding="utf-8")
+        after = written(before)
+        if after == before:
+            continue
+        differing.append(name)
+        if not check:
+            path.write_text(after, encoding="utf-8")
+    for name in differing:
+        print(f"{name}: {'differs; run: make reasons' if check else 'written'}")
+    return 1 if check and differing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
