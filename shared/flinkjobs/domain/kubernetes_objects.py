@@ -89,6 +89,7 @@ class KubernetesJob(msgspec.Struct, frozen=True):
         finished_at: `lastTransitionTime` of the terminal condition: `completionTime` exists on
             success only.
         deleting: a deletion is under way.
+        is_single_attempt: Kubernetes creates no further pod after one has failed.
     """
 
     name: str
@@ -99,6 +100,7 @@ class KubernetesJob(msgspec.Struct, frozen=True):
     ended: str | None = None
     finished_at: datetime | None = None
     deleting: bool = False
+    is_single_attempt: bool = False
 
 
 class Kind(StrEnum):

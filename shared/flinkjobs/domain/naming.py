@@ -28,6 +28,11 @@ def kubernetes_job_name(template_id: str, job_id: str) -> str:
     return f"flink-py-{middle}{suffix}"
 
 
+def fixed_flink_job_id(job_id: str) -> str:
+    """The Flink Job ID that `exactly_once` fixes: 32 hex digits that follow from the job id."""
+    return short_hash(job_id, 32)
+
+
 def label_safe(job_id: str) -> str:
     """The job id itself where it is a valid label value, else a readable, unique stand-in."""
     if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?", job_id):

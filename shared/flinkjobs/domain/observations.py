@@ -150,9 +150,9 @@ class Submitter(msgspec.Struct, frozen=True):
         ids: in the order printed, pods in the order of their creation, without repeats.
         log: what of the output could be read.
         telling: the lines that name the cause of a failed submission, cut; "" when there are none.
+        proves_nothing_submitted: no id was printed, and the output shows that no job was submitted.
+        exit_code: of the newest submit container that has ended; None where none has.
         trouble: why it does not start, found by `diagnose`; `since` is filled in by `decide`.
-        named: the Flink jobs named like the record and started after it, in that order, where they were
-            looked for; None when nobody looked.
         unread: the error that came instead of a log, where `log` is UNREACHABLE.
     """
 
@@ -162,8 +162,9 @@ class Submitter(msgspec.Struct, frozen=True):
     ids: tuple[FoundId, ...] = ()
     log: LogState = LogState.READ
     telling: str = ""
+    proves_nothing_submitted: bool = False
+    exit_code: int | None = None
     trouble: tuple[ReasonCode, str] | None = None
-    named: NamedJobs | None = None
     unread: str = ""
 
 
@@ -174,18 +175,31 @@ class NoKubernetesJob(msgspec.Struct, frozen=True):
     what they do not say: there may have been others.
 
     Attributes:
-        ids, telling, named, unread: as in `Submitter`.
+        ids, telling, unread: as in `Submitter`.
         log: GONE also where no pod is left.
     """
 
     ids: tuple[FoundId, ...] = ()
     log: LogState = LogState.GONE
     telling: str = ""
-    named: NamedJobs | None = None
     unread: str = ""
 
 
 SubmitterObservation: TypeAlias = Submitter | NoKubernetesJob | Unreachable
+
+
+def found_ids(submitter: SubmitterObservation | None) -> tuple[str, ...]:
+    """The Flink Job IDs that a submitter has printed, as far as it was observed."""
+    if submitter is None or isinstance(submitter, Unreachable):
+        return ()
+    return tuple(found.id for found in submitter.ids)
+
+
+def has_ended_without_id(submitter: SubmitterObservation) -> bool:
+    """Whether a submitter can print no id any more, and has printed none."""
+    if isinstance(submitter, Unreachable) or submitter.ids:
+        return False
+    return isinstance(submitter, NoKubernetesJob) or submitter.phase in (JobPhase.COMPLETE, JobPhase.FAILED)
 
 
 class Observation(msgspec.Struct, frozen=True):
@@ -194,10 +208,15 @@ class Observation(msgspec.Struct, frozen=True):
     Attributes:
         submitter: None when it was not asked for, because the record needs nothing of it.
         flink: by Flink Job ID: of every id the record knows and every id found in this pass.
+        named: the Flink jobs named like the record, or with the id that `exactly_once` fixes, the first one
+            first; None when they were not looked for.
+        foreign_ids: ids found in this pass that belong to other records.
     """
 
     submitter: SubmitterObservation | None = None
     flink: Mapping[str, FlinkObservation] = msgspec.field(default_factory=dict)
+    named: NamedJobs | None = None
+    foreign_ids: frozenset[str] = frozenset()
 
 
 KUBERNETES_UNAVAILABLE: Final = "KUBERNETES_UNAVAILABLE"

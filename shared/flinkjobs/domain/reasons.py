@@ -38,6 +38,7 @@ class ReasonCode(StrEnum):
     ID_UNCONFIRMED = "ID_UNCONFIRMED"
     JOB_FAILED = "JOB_FAILED"
     OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
+    SUBMIT_INCOMPLETE = "SUBMIT_INCOMPLETE"
 
 
 class ProblemKind(StrEnum):
@@ -376,22 +377,41 @@ REASONS: Final[Mapping[ReasonCode, ReasonInfo]] = MappingProxyType(
             ),
         ),
         ReasonCode.OUTCOME_UNKNOWN: ReasonInfo(
-            statuses=(Status.LOST,),
+            statuses=(Status.CREATED, Status.LOST),
             accepted=None,
-            problem=None,
+            problem=ProblemKind.NO_FLINK_JOB_ID,
             en=Text(
                 "the outcome is unknown",
-                "Flink does not know the job, and nothing shows how it ended. Usually the JobManager was "
-                "restarted without high availability, or Flink no longer keeps the ended job.",
-                "Check the job's output before you submit again. To prevent this, enable high availability "
-                "for the JobManager and set `FLINK_HISTORY_URL` to a History Server.",
+                "Nothing shows what became of the job. Either Flink no longer knows it, usually because the "
+                "JobManager was restarted without high availability; or the submitter ended without printing "
+                "a Flink Job ID, and no Flink job has the record's name.",
+                "Look for the job in Flink's web UI, and check its output, before you submit again: it may "
+                "be running under another name. To prevent this, enable high availability for the JobManager "
+                "and set `FLINK_HISTORY_URL` to a History Server.",
             ),
             zh=Text(
                 "最终状态未知",
-                "Flink 中查不到该作业，也无法得知它如何结束。"
-                "通常是 JobManager 在未启用高可用（HA）的情况下重启，或 Flink 已不再保留结束的作业。",
-                "重新提交前，先检查作业的输出结果。为避免这种情况，请为 JobManager 启用高可用，"
-                "并配置 History Server（`FLINK_HISTORY_URL`）。",
+                "无法得知该作业的结果：要么 Flink 中已查不到该作业（通常是 JobManager 在未启用高可用（HA）的"
+                "情况下重启），要么提交器结束时没有打印 Flink Job ID，且 Flink 中没有与记录同名的作业。",
+                "重新提交前，先在 Flink Web UI 中查找该作业并检查其输出：它可能以其他名称运行。"
+                "为避免这种情况，请为 JobManager 启用高可用，并配置 History Server（`FLINK_HISTORY_URL`）。",
+            ),
+        ),
+        ReasonCode.SUBMIT_INCOMPLETE: ReasonInfo(
+            statuses=(Status.CREATED, Status.RUNNING, Status.SUSPENDED, Status.FINISHED, Status.LOST),
+            accepted=True,
+            problem=ProblemKind.NO_FLINK_JOB_ID,
+            en=Text(
+                "the submission is incomplete",
+                "The script failed after it had submitted a job. That job is followed; what the script was "
+                "to submit or do after it is missing.",
+                "Correct the script by the message. Submit again only what is missing: the submitted job is "
+                "not affected.",
+            ),
+            zh=Text(
+                "提交不完整",
+                "脚本在提交作业之后出错。已提交的作业会继续跟踪，但脚本后续要提交或执行的内容缺失。",
+                "根据原始信息修正脚本，只重新提交缺失的部分；已提交的作业不受影响。",
             ),
         ),
     }

@@ -115,6 +115,8 @@ class JobRecord(msgspec.Struct, frozen=True, gc=False):
         missing_since: earliest `missing_since` of its jobs.
         in_flight_until: until then a submission is under way that will create its Kubernetes Job; None
             once that is there.
+        missing_passes: in how many passes no Flink job of its name was known, while it has no id; counted up
+            to three.
         fingerprint: see `flinkjobs.domain.fingerprint`.
         revision: counts the writes; every write is conditional on it being as read.
         document_id: the store's own name of the document that was read, by which it is written: a job id of
@@ -136,6 +138,7 @@ class JobRecord(msgspec.Struct, frozen=True, gc=False):
     reason: Reason | None = None
     missing_since: datetime | None = None
     in_flight_until: datetime | None = None
+    missing_passes: int = 0
     fingerprint: str | None = None
     revision: int | None = None
     document_id: DocumentId = DocumentId(None)

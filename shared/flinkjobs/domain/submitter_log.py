@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+import msgspec
+
 SUBMITTED_LINE: Final = "Job has been submitted with JobID"
 """What the CLI prints before the id."""
 
@@ -44,7 +46,7 @@ _WRAPPERS: Final = re.compile(
 )
 _JAVA_FRAME: Final = re.compile(r"^\s+(?:at |\.\.\. \d+ (?:more|common))")
 _PROCESS_EXIT: Final = "Python process exits with code"
-_QUOTED_TRACEBACK: Final = "Traceback (most recent call last):"
+QUOTED_TRACEBACK: Final = "Traceback (most recent call last):"
 _PY4J_WRAPPER: Final = "Py4JJavaError: An error occurred while calling"
 _SERVER_SIDE: Final = "<Exception on server side:"
 
@@ -85,7 +87,7 @@ def error_lines(text: str) -> str:
     error = _python_error(lines)
     if cause and error and _PY4J_WRAPPER in error:
         error = None  # it only says that the Java side failed; the cause says why
-    if cause and error and cause.endswith(_QUOTED_TRACEBACK):
+    if cause and error and cause.endswith(QUOTED_TRACEBACK):
         cause = None  # it only says that a Python worker failed; the error says why
     told = [line for line in (error, cause) if line]
     if not told:
@@ -134,10 +136,39 @@ def _python_error(lines: Iterable[str]) -> str | None:
     error: str | None = None
     in_traceback = False
     for line in lines:
-        if _QUOTED_TRACEBACK in line:  # Java quotes a worker's traceback in mid-line
+        if QUOTED_TRACEBACK in line:  # Java quotes a worker's traceback in mid-line
             in_traceback = True
         elif in_traceback and not line.startswith((" ", "\t")):
             error, in_traceback = line.strip(), False
         elif line.startswith("SyntaxError: "):
             error = line.strip()  # a script that does not compile prints no traceback header
     return error
+
+
+MARK: Final = "flinkjobs/1"
+"""First line of the termination message that our submitter writes when it has ended."""
+
+_END: Final = re.compile(r"end (\d+)")
+
+
+class MarkedMessage(msgspec.Struct, frozen=True):
+    """A termination message that our submitter has written.
+
+    Attributes:
+        ids: the Flink Job IDs in it.
+        is_whole: nothing of it was cut: all ids that flink printed are in it. Kubernetes keeps 4096 bytes of
+            a message, and 12 KiB for all containers of a pod.
+    """
+
+    ids: tuple[str, ...]
+    is_whole: bool
+
+
+def marked_message(text: str) -> MarkedMessage | None:
+    """Our submitter's termination message; None for any other text, such as Kubernetes' own words."""
+    lines = text.strip().splitlines()
+    if not lines or lines[0] != MARK:
+        return None
+    ids = job_ids(text)
+    end = _END.fullmatch(lines[-1])
+    return MarkedMessage(ids, is_whole=end is not None and int(end[1]) == len(lines) - 2)

@@ -13,7 +13,7 @@ Nothing here does I/O or reads a clock. A result equal to the record means that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
@@ -25,9 +25,11 @@ from flinkjobs.domain.flink_states import FINAL, STATUS_OF, TERMINAL_STATES, com
 from flinkjobs.domain.observations import (
     FlinkJob,
     FlinkObservation,
+    FoundId,
     JobPhase,
     LogState,
     Missing,
+    NamedJobs,
     NoKubernetesJob,
     Observation,
     Submitter,
@@ -35,6 +37,7 @@ from flinkjobs.domain.observations import (
     Unreachable,
 )
 from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord, Reason, ReasonCode, Status
+from flinkjobs.domain.submission_proof import STOPPED_EXIT_CODES
 from flinkjobs.domain.text import cut
 
 MAX_MESSAGE: Final = 2000
@@ -42,6 +45,13 @@ MAX_MESSAGE: Final = 2000
 
 PASSES_BEFORE_LOST: Final = 2
 """In how many earlier passes a job must have been missing before it may be given up."""
+
+NAMELESS_FOR: Final = timedelta(seconds=120)
+"""For how long no job of its name must have been known before a record without an id is LOST."""
+
+CLOCK_SKEW: Final = timedelta(seconds=60)
+"""How far Flink's clock may be behind ours: a job that began so long before its submission counts as begun
+after it."""
 
 
 def decide(record: JobRecord, observation: Observation, now: datetime, policy: Policy) -> Action:
@@ -58,12 +68,13 @@ def decide(record: JobRecord, observation: Observation, now: datetime, policy: P
     """
     if record.status in FINAL:
         return Keep()
-    after = _with_found_ids(record, observation.submitter)
+    after = _with_found_ids(record, observation)
     if after.flink_jobs:
         after = _by_flink(after, observation, now, policy)
+        after = _with_incomplete_submission(after, observation.submitter, now)
     elif observation.submitter is not None:
-        after = _by_submitter(after, observation.submitter, now, policy)
-    elif record.k8s_job_name is None:
+        after = _by_submitter(after, observation.submitter, observation.named, now, policy)
+    elif record.k8s_job_name is None and record.status is not Status.LOST:
         message = "the record names no Kubernetes Job and no Flink job: there is nothing to follow it by"
         after = _with_reason(after, (ReasonCode.K8S_JOB_UNKNOWN, message), now)
     after = replace(after, fingerprint=fingerprint_of(after, observation.flink))
@@ -75,18 +86,44 @@ def decide(record: JobRecord, observation: Observation, now: datetime, policy: P
 # --- the submitter: which ids there are -------------------------------------------------------------
 
 
-def _with_found_ids(record: JobRecord, submitter: SubmitterObservation | None) -> JobRecord:
-    """Adds the ids found in this pass, and notes when no further one can come."""
-    if submitter is None or isinstance(submitter, Unreachable):
-        return record
-    refs = record.flink_jobs
-    known = {ref.id for ref in refs} | set(record.dropped_ids)
-    refs += tuple(
-        FlinkJobRef(id=found.id, source=found.source) for found in submitter.ids if found.id not in known
+def _with_found_ids(record: JobRecord, observation: Observation) -> JobRecord:
+    """Adds the ids found in this pass, drops those of other jobs, and notes when no further one can come."""
+    submitter = observation.submitter
+    found: tuple[FoundId, ...] = ()
+    if isinstance(submitter, Submitter | NoKubernetesJob):
+        found = submitter.ids
+        record = replace(record, submitter_done=record.submitter_done or _is_done(submitter))
+    named = observation.named if isinstance(observation.named, tuple) else ()
+    known = {ref.id for ref in record.flink_jobs} | set(record.dropped_ids)
+    refs = [FlinkJobRef(id=each.id, source=each.source) for each in found if each.id not in known]
+    if not record.flink_jobs and any(job.id not in {ref.id for ref in refs} for job in named):
+        # The output lacks a job of the record's name: that job is the record's, the others may not be.
+        own = {job.id for job in named}
+        foreign = [ref.id for ref in refs if ref.id not in own]
+        refs = [FlinkJobRef(id=job.id, source=IdSource.JOB_NAME) for job in named]
+    else:
+        foreign = []
+    candidates = (*record.flink_jobs, *refs)
+    foreign += [ref.id for ref in candidates if _is_foreign(ref, record, observation)]
+    return replace(
+        record,
+        flink_jobs=tuple(ref for ref in candidates if ref.id not in foreign),
+        dropped_ids=(*record.dropped_ids, *foreign),
     )
-    if not refs and isinstance(submitter.named, tuple):
-        refs = tuple(FlinkJobRef(id=job.id, source=IdSource.JOB_NAME) for job in submitter.named)
-    return replace(record, flink_jobs=refs, submitter_done=record.submitter_done or _is_done(submitter))
+
+
+def _is_foreign(ref: FlinkJobRef, record: JobRecord, observation: Observation) -> bool:
+    """Whether an id that a script has printed is that of another job.
+
+    A record's job begins after its submission, and no other record has it.
+    """
+    if ref.confirmed or ref.source is IdSource.RECORD:
+        return False
+    if ref.id in observation.foreign_ids:
+        return True
+    job = observation.flink.get(ref.id)
+    started_at = job.start_time if isinstance(job, FlinkJob) else None
+    return started_at is not None and started_at < record.submitted_at - CLOCK_SKEW
 
 
 def _is_done(submitter: Submitter | NoKubernetesJob) -> bool:
@@ -99,72 +136,88 @@ def _is_done(submitter: Submitter | NoKubernetesJob) -> bool:
 
 
 def _by_submitter(
-    record: JobRecord, submitter: SubmitterObservation, now: datetime, policy: Policy
+    record: JobRecord,
+    submitter: SubmitterObservation,
+    named: NamedJobs | None,
+    now: datetime,
+    policy: Policy,
 ) -> JobRecord:
     """Rule 2: a record without any id."""
     if isinstance(submitter, Unreachable):
         return record
-    if isinstance(submitter, NoKubernetesJob):
-        since = max(record.submitted_at, record.in_flight_until or record.submitted_at)
-        may_tell_more = submitter.log in (LogState.RUNNING, LogState.UNREACHABLE)  # a pod without its Job
-        if may_tell_more or now - since <= policy.grace or isinstance(submitter.named, Unreachable):
-            return replace(record, submitter_done=False)
-        told = f"\nthe last lines of its pods were:\n{submitter.telling}" if submitter.telling else ""
-        return _failed(
-            record,
-            ReasonCode.K8S_JOB_MISSING,
-            f"the Kubernetes Job {record.k8s_job_name or '(no name on the record)'} does not exist, and no "
-            f"Flink job is named {record.job_id}: it was never created, or deleted before its id was read"
-            f"{told}",
-            now,
-        )
-    if submitter.phase in (JobPhase.ACTIVE, JobPhase.SUSPENDED):
+    if isinstance(submitter, Submitter) and submitter.phase in (JobPhase.ACTIVE, JobPhase.SUSPENDED):
         return _with_reason(record, submitter.trouble, now)
-    return _ENDED[submitter.log](record, submitter, now)
+    since = max(record.submitted_at, record.in_flight_until or record.submitted_at)
+    is_new = isinstance(submitter, NoKubernetesJob) and now - since <= policy.grace
+    # RUNNING: the Job has ended, and the kubelet has not said so of the pod.
+    if is_new or submitter.log in (LogState.RUNNING, LogState.UNREACHABLE):
+        return replace(record, submitter_done=False)
+    if named is None or isinstance(named, Unreachable):
+        away = f"; the Flink cluster cannot be asked: {named.error}" if named else ""
+        cause = ReasonCode.OUTCOME_UNKNOWN, f"{_how_it_ended(record, submitter)}{away}"
+        return replace(_with_reason(record, cause, now), submitter_done=False)
+    if (proof := _proof_of_failure(record, submitter)) is not None:
+        return _failed(record, *proof, now)
+    return _nowhere(record, submitter, now)
 
 
-def _ended_with_its_output(record: JobRecord, submitter: Submitter, now: datetime) -> JobRecord:
-    if submitter.phase is JobPhase.FAILED:
-        cause = submitter.trouble[1] if submitter.trouble else ""
-        told = "\n".join(part for part in (cause, submitter.telling) if part)
-        return _failed(
-            record, ReasonCode.SUBMIT_FAILED, told or submitter.ended or "the submitter failed silently", now
+def _proof_of_failure(
+    record: JobRecord, submitter: Submitter | NoKubernetesJob
+) -> tuple[ReasonCode, str] | None:
+    """Why it is certain that no job was submitted; None where it is not."""
+    if isinstance(submitter, NoKubernetesJob):
+        if record.in_flight_until is None or submitter.log is not LogState.GONE or submitter.telling:
+            return None  # its Job was there once
+        return ReasonCode.K8S_JOB_MISSING, (
+            f"the Kubernetes Job {record.k8s_job_name or '(no name on the record)'} was never created, and "
+            f"no Flink job is named {record.job_id}"
         )
-    told = f"\nits last lines were:\n{submitter.telling}" if submitter.telling else ""
-    return _failed(
-        record,
-        ReasonCode.NO_JOB_SUBMITTED,
-        f"the script ended without an error, and without submitting a Flink job{told}",
-        now,
+    if not submitter.proves_nothing_submitted:
+        return None
+    if submitter.phase is JobPhase.FAILED:
+        return ReasonCode.SUBMIT_FAILED, _how_it_ended(record, submitter)
+    return ReasonCode.NO_JOB_SUBMITTED, (
+        "the script ended without an error, and without submitting a Flink job"
+        + (f"\nits last lines were:\n{submitter.telling}" if submitter.telling else "")
     )
 
 
-def _ended_without_its_output(record: JobRecord, submitter: Submitter, now: datetime) -> JobRecord:
-    if submitter.named is None or isinstance(submitter.named, Unreachable):
-        return replace(record, submitter_done=False)  # the job may still be found by its name
-    if submitter.phase is JobPhase.FAILED and submitter.telling:
-        return _ended_with_its_output(record, submitter, now)  # the last lines tell enough
-    ended = f" ({submitter.ended})" if submitter.ended else ""
-    cause = f": {submitter.trouble[1]}" if submitter.trouble else ""
-    return _failed(
-        record,
-        ReasonCode.LOG_UNAVAILABLE,
-        f"the submitter's output is gone, or too long to be read{ended}{cause}, "
-        f"and no Flink job is named {record.job_id}",
-        now,
+def _how_it_ended(record: JobRecord, submitter: Submitter | NoKubernetesJob) -> str:
+    """The cause that a person needs, first."""
+    if isinstance(submitter, NoKubernetesJob):
+        missing = f"the Kubernetes Job {record.k8s_job_name or '(no name on the record)'} does not exist"
+        last = f"\nthe last lines of its pods were:\n{submitter.telling}" if submitter.telling else ""
+        return f"{missing}: it was deleted before its output was read{last}"
+    cause = submitter.trouble[1] if submitter.trouble else ""
+    told = "\n".join(part for part in (cause, submitter.telling) if part) or submitter.ended
+    if told:
+        return told
+    return (
+        "the submitter's output is gone"
+        if submitter.log is LogState.GONE
+        else "the submitter printed nothing"
     )
 
 
-def _output_not_read_yet(record: JobRecord, _submitter: Submitter, _now: datetime) -> JobRecord:
-    return record
+def _nowhere(record: JobRecord, submitter: Submitter | NoKubernetesJob, now: datetime) -> JobRecord:
+    """A submitter that may have submitted a job, and no job of the record's name: LOST, after a while.
 
-
-_ENDED: Final[Mapping[LogState, Callable[[JobRecord, Submitter, datetime], JobRecord]]] = {
-    LogState.READ: _ended_with_its_output,
-    LogState.GONE: _ended_without_its_output,
-    LogState.RUNNING: _output_not_read_yet,  # the Job has ended, the kubelet has not said so of the pod
-    LogState.UNREACHABLE: _output_not_read_yet,
-}
+    A script that names its job itself cannot be found by name.
+    """
+    since = record.missing_since or now
+    passes = min(record.missing_passes + 1, PASSES_BEFORE_LOST + 1)
+    message = (
+        f"{_how_it_ended(record, submitter)}\nThe submitter printed no Flink Job ID, and no Flink job is "
+        f"named {record.job_id}: a job that the script has named itself may run"
+    )
+    is_lost = passes > PASSES_BEFORE_LOST and now - since >= NAMELESS_FOR
+    return replace(
+        _with_reason(record, (ReasonCode.OUTCOME_UNKNOWN, message), now),
+        status=Status.LOST if is_lost else record.status,
+        missing_since=since,
+        missing_passes=passes,
+        submitter_done=False,
+    )
 
 
 def _failed(record: JobRecord, code: ReasonCode, message: str, now: datetime) -> JobRecord:
@@ -206,6 +259,7 @@ def _by_flink(record: JobRecord, observation: Observation, now: datetime, policy
         flink_jobs=refs,
         dropped_ids=record.dropped_ids + dropped,
         missing_since=_earliest([ref.missing_since for ref in refs]),
+        missing_passes=0,
         start_time=_earliest([record.start_time, *[ref.start_time for ref in refs]]),
     )
     if record.status is Status.LOST and not _seen_again(record, flink):
@@ -290,7 +344,7 @@ def _by_states(record: JobRecord, now: datetime) -> JobRecord:
         states = lately
     if not states:
         if record.missing_since is None:
-            return _with_reason(record, None, now)
+            return replace(record, reason=_lasting(record))
         message = f"the id {record.flink_job_id} was found, but Flink knows no such job"
         return _with_reason(record, (ReasonCode.ID_UNCONFIRMED, message), now)
     combined = combine(states)
@@ -298,12 +352,38 @@ def _by_states(record: JobRecord, now: datetime) -> JobRecord:
         unknown = next(state for state in states if state not in STATUS_OF)
         return replace(record, flink_state=unknown)
     status, flink_state = combined
+    if status is Status.CREATED and record.status is not Status.CREATED:
+        status = Status.RUNNING  # after a takeover a job that ran is INITIALIZING again
     if status in FINAL and not _all_over(record):
         # More may come: an id that Flink has not answered for, or a submitter that is still printing.
-        return replace(record, flink_state=flink_state, status=Status.RUNNING, reason=None)
+        return replace(record, flink_state=flink_state, status=Status.RUNNING, reason=_lasting(record))
     if status not in FINAL:
-        return replace(record, status=status, flink_state=flink_state, reason=None)
+        return replace(record, status=status, flink_state=flink_state, reason=_lasting(record))
     return _over(record, status, flink_state, now)
+
+
+def _lasting(record: JobRecord) -> Reason | None:
+    """The reason that a record keeps when it moves."""
+    is_incomplete = record.reason is not None and record.reason.code is ReasonCode.SUBMIT_INCOMPLETE
+    return record.reason if is_incomplete else None
+
+
+def _with_incomplete_submission(
+    record: JobRecord, submitter: SubmitterObservation | None, now: datetime
+) -> JobRecord:
+    """Notes that the script failed after it had submitted a job: a second job may be missing.
+
+    A submitter that was stopped from outside, or whose output is gone, has shown no error of its own.
+    The submitter of an attached job fails when that job fails or is cancelled: that is no error of its own.
+    """
+    if not isinstance(submitter, Submitter) or submitter.phase is not JobPhase.FAILED:
+        return record
+    has_own_error = bool(submitter.telling) and submitter.exit_code not in STOPPED_EXIT_CODES
+    job_ended_badly = any(ref.state in ("FAILED", "CANCELED") for ref in record.flink_jobs)
+    if not has_own_error or job_ended_badly or record.status is Status.LOST or record.reason is not None:
+        return record
+    message = f"the submitter failed after it had submitted a job: {_how_it_ended(record, submitter)}"
+    return _with_reason(record, (ReasonCode.SUBMIT_INCOMPLETE, message), now)
 
 
 def _all_over(record: JobRecord) -> bool:
@@ -316,11 +396,13 @@ def _over(record: JobRecord, status: Status, flink_state: str, now: datetime) ->
     duration = None
     if end_time is not None and record.start_time is not None:
         duration = round((end_time - record.start_time).total_seconds(), 3)
-    cause = None
     if status is Status.FAILED:
         failed = next(ref for ref in record.flink_jobs if ref.state == "FAILED")
         cause = ReasonCode.JOB_FAILED, failed.failure or "Flink names no exception"
-    record = _with_reason(record, cause, now)
+        record = _with_reason(record, cause, now)
+    else:
+        # The submitter of an attached job that is cancelled fails: that is no incomplete submission.
+        record = replace(record, reason=_lasting(record) if status is Status.FINISHED else None)
     return replace(
         record,
         status=status,

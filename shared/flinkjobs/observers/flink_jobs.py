@@ -13,6 +13,7 @@ from flinkjobs.domain.observations import (
     FLINK_UNAVAILABLE,
     FlinkJob,
     FlinkObservation,
+    NamedJobs,
     NoKubernetesJob,
     ObservationError,
     Submitter,
@@ -54,7 +55,10 @@ class FlinkObserver:
     deadline: Deadline
 
     def observe(
-        self, records: Collection[JobRecord], submitters: Mapping[str, SubmitterObservation]
+        self,
+        records: Collection[JobRecord],
+        submitters: Mapping[str, SubmitterObservation],
+        named: Mapping[str, NamedJobs],
     ) -> FlinkObservations:
         """What Flink says of every id that the records know, or that their submitters name.
 
@@ -64,7 +68,7 @@ class FlinkObserver:
         seen: dict[str, dict[str, FlinkObservation]] = {record.job_id: {} for record in records}
         asked: list[tuple[JobRecord, str]] = []
         for record in records:
-            for flink_job_id in _open_ids(record, submitters.get(record.job_id)):
+            for flink_job_id in _open_ids(record, submitters.get(record.job_id), named.get(record.job_id)):
                 job = self.snapshots.get(record.cluster, flink_job_id)
                 if isinstance(job, Unreachable) or (isinstance(job, FlinkJob) and job.state != "FAILED"):
                     seen[record.job_id][flink_job_id] = job
@@ -84,11 +88,13 @@ class FlinkObserver:
         return FlinkObservations(seen, frozenset(passed_over), tuple(errors))
 
 
-def _open_ids(record: JobRecord, submitter: SubmitterObservation | None) -> Iterable[str]:
-    """The ids that are not known to be over, then those that the submitter names now."""
+def _open_ids(
+    record: JobRecord, submitter: SubmitterObservation | None, named: NamedJobs | None
+) -> Iterable[str]:
+    """The ids that are not known to be over, then those that were found in this pass."""
     known = {ref.id: ref.state for ref in record.flink_jobs}
     yield from (flink_job_id for flink_job_id, state in known.items() if state not in TERMINAL_STATES)
     if isinstance(submitter, Submitter | NoKubernetesJob):
         yield from (found.id for found in submitter.ids if found.id not in known)
-        if isinstance(submitter.named, tuple):
-            yield from (job.id for job in submitter.named)
+    if isinstance(named, tuple):
+        yield from (job.id for job in named)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from threading import Lock
 from typing import Any, Final, TypeAlias, TypeVar
@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from msgspec.structs import replace
 
 from flinkjobs.domain.errors import FlinkjobsError
+from flinkjobs.domain.naming import fixed_flink_job_id
 from flinkjobs.domain.observations import (
     FlinkJob,
     FlinkObservation,
@@ -24,6 +25,7 @@ from flinkjobs.domain.observations import (
     Unreachable,
 )
 from flinkjobs.domain.records import JobRecord, Status
+from flinkjobs.domain.transition import CLOCK_SKEW
 from flinkjobs.ports.flink import Flink
 
 T = TypeVar("T")
@@ -68,54 +70,52 @@ class Snapshots:
         overview = self._overview(cluster)
         return overview if isinstance(overview, Unreachable) else overview.get(flink_job_id)
 
-    def named(self, records: Sequence[JobRecord]) -> dict[str, NamedJobs]:
+    def named(self, records: Sequence[JobRecord], *, again: Collection[str]) -> dict[str, NamedJobs]:
         """The jobs that are named like each record and began after it, by job id.
 
-        Every cluster concerned is looked at again: what the submitters did up to now must show, and the
-        snapshot may be older than that. Its History Server still knows the jobs that it has forgotten.
+        Args:
+            records: without a Flink Job ID.
+            again: job ids whose submitters have ended: what they did up to now must show, and the snapshot
+                may be older. Their clusters are asked again, and the History Servers, which still know
+                the jobs that the clusters have forgotten.
         """
-        names = {record.job_id for record in records}
-        known = {
-            cluster: self._named_now(cluster, names) for cluster in {record.cluster for record in records}
-        }
         found: dict[str, NamedJobs] = {}
-        for record in records:
-            of_cluster = known[record.cluster]
-            jobs = of_cluster if isinstance(of_cluster, Unreachable) else of_cluster.get(record.job_id, {})
-            found[record.job_id] = (
-                jobs
-                if isinstance(jobs, Unreachable)
-                else find_by_name(record.job_id, record.submitted_at, jobs)
-            )
+        for cluster in {record.cluster for record in records}:
+            own = [record for record in records if record.cluster == cluster]
+            found |= self._named(cluster, [record for record in own if record.job_id not in again])
+            found |= self._named(cluster, [record for record in own if record.job_id in again], is_again=True)
         return found
 
-    def _named_now(
-        self, cluster: str, names: Collection[str]
-    ) -> Mapping[str, Mapping[str, FlinkJob] | Unreachable] | Unreachable:
-        """The jobs of these names, by name and id, that a cluster and its History Server know.
-
-        A name is `Unreachable` while a job that cannot be read bears it, or may be the only one to bear it.
-        """
-        overview = self._overview(cluster)
-        if isinstance(overview, Unreachable):
-            return overview
-        flink = self._flinks[cluster]
-        overview = or_unreachable(flink.overview)
-        history = or_unreachable(flink.history) if flink.has_history else Overview({})
-        if isinstance(overview, Unreachable):
-            return overview
-        if isinstance(history, Unreachable):
-            return history
-        found: dict[str, dict[str, FlinkJob]] = defaultdict(dict)
-        for seen in (history, overview):  # what the cluster says counts more
-            for flink_job_id, entry in seen.entries.items():
-                if entry.name in names:
-                    found[entry.name][flink_job_id] = seen[flink_job_id]
-        hidden = {*history.unreadable, *overview.unreadable}
-        unknown = Unreachable(f"cluster {cluster} shows a job that cannot be read, and may be of this name")
-        return found | {
-            name: unknown for name in names if name in hidden or (None in hidden and name not in found)
+    def _named(
+        self, cluster: str, records: Sequence[JobRecord], *, is_again: bool = False
+    ) -> dict[str, NamedJobs]:
+        """As `named`. `Unreachable` while a job that cannot be read may be the record's."""
+        if not records:
+            return {}
+        seen = [self._overview(cluster)]
+        if is_again and isinstance(seen[0], Overview):
+            flink = self._flinks[cluster]
+            seen = [or_unreachable(flink.history)] if flink.has_history else []
+            seen.append(or_unreachable(flink.overview))
+        for overview in seen:
+            if isinstance(overview, Unreachable):
+                return dict.fromkeys((record.job_id for record in records), overview)
+        overviews = [overview for overview in seen if isinstance(overview, Overview)]
+        hidden = {name for overview in overviews for name in overview.unreadable}
+        names = {record.job_id for record in records} | {
+            fixed_flink_job_id(record.job_id) for record in records
         }
+        jobs: dict[str, FlinkJob] = {}
+        for overview in overviews:  # what the cluster says counts more than its History Server
+            for flink_job_id, entry in overview.entries.items():
+                if entry.name in names or flink_job_id in names:
+                    jobs[flink_job_id] = overview[flink_job_id]
+        found: dict[str, NamedJobs] = {}
+        for record in records:
+            own = find_by_name(record.job_id, record.submitted_at, jobs)
+            is_hidden = record.job_id in hidden or (None in hidden and not own)
+            found[record.job_id] = Unreachable(_HIDDEN.format(cluster=cluster)) if is_hidden else own
+        return found
 
     def ask(self, record: JobRecord, flink_job_id: str) -> FlinkObservation:
         """One job beyond the snapshot: its root exception, or whether it is really missing.
@@ -206,26 +206,24 @@ def or_unreachable(ask: Callable[[], T]) -> T | Unreachable:
         return Unreachable(str(error))
 
 
-CLOCK_SKEW: Final = timedelta(seconds=60)
-"""How far Flink's clock may be behind ours: a job that began so long before its submission counts as begun
-after it. Its name, which holds the millisecond of the submission, tells it from every other."""
+_HIDDEN: Final = "cluster {cluster} shows a job that cannot be read, and that may be of this name"
 
 
-def find_by_name(
-    job_id: str, submitted_at: datetime, snapshot: Mapping[str, FlinkJob]
-) -> tuple[FlinkJob, ...]:
+def find_by_name(job_id: str, submitted_at: datetime, jobs: Mapping[str, FlinkJob]) -> tuple[FlinkJob, ...]:
     """The Flink jobs that are named like a record and began after it was submitted, the first one first.
 
-    They are several where the script submits several and names none of them itself.
+    They are several where the script submits several and names none of them itself. A job that failed while
+    it initialised may have no start.
 
     Args:
         job_id: the record's; the submitter passes it as `pipeline.name`.
         submitted_at: when the record was made.
-        snapshot: every job the record's cluster knows, by id.
+        jobs: by Flink Job ID.
     """
-    named = [
-        (job.start_time, job.id, job)
-        for job in snapshot.values()
-        if job.name == job_id and job.start_time is not None and job.start_time >= submitted_at - CLOCK_SKEW
+    fixed_id, begin = fixed_flink_job_id(job_id), submitted_at - CLOCK_SKEW
+    own = [
+        job
+        for job in jobs.values()
+        if (job.name == job_id or job.id == fixed_id) and (job.start_time is None or job.start_time >= begin)
     ]
-    return tuple(job for _, _, job in sorted(named, key=lambda entry: entry[:2]))
+    return tuple(sorted(own, key=lambda job: (job.start_time or begin, job.id)))

@@ -17,6 +17,7 @@ import msgspec
 from flinkjobs.domain import submitter_log
 from flinkjobs.domain.errors import KubernetesRefusedError, KubernetesUnavailableError
 from flinkjobs.domain.kubernetes_objects import Event, KubernetesJob, Pod, Terminated, Waiting, by_age
+from flinkjobs.domain.naming import SUBMIT_CONTAINER
 from flinkjobs.domain.observations import (
     FoundId,
     JobPhase,
@@ -27,15 +28,11 @@ from flinkjobs.domain.observations import (
 )
 from flinkjobs.domain.pod_diagnosis import diagnose
 from flinkjobs.domain.records import IdSource
+from flinkjobs.domain.submission_proof import (
+    init_failure_proves_nothing_submitted,
+    proves_nothing_submitted,
+)
 from flinkjobs.ports.kubernetes import KubernetesClient
-
-FULL_MESSAGE_BYTES: Final = 4000
-"""A termination message this long may have lost lines: Kubernetes keeps 4096 bytes."""
-
-FALLBACK_BYTES: Final = 2048
-FALLBACK_LINES: Final = 80
-"""Of the log of a failed container that wrote no termination message, Kubernetes keeps so much of its end:
-https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/"""
 
 CUT_LOG_BYTES: Final = 2 * 1024 * 1024
 """A log this long was cut at the adapter's byte limit, so that its end is read as well. Measured in UTF-8:
@@ -49,12 +46,14 @@ class Output(msgspec.Struct, frozen=True):
     """What one pod printed, as far as it can be known.
 
     Attributes:
+        proves_nothing_submitted: it holds no id, and shows that no job was submitted.
         unread: the error that came instead of the log, where `state` is UNREACHABLE.
     """
 
     ids: tuple[FoundId, ...] = ()
     telling: str = ""
     state: LogState = LogState.READ
+    proves_nothing_submitted: bool = False
     unread: str = ""
 
 
@@ -79,7 +78,8 @@ def observe_submitter(
         events_after: how old a Job that has nothing running must be to have its events asked for.
     """
     pods = by_age(pods)
-    is_over = job.phase in (JobPhase.COMPLETE, JobPhase.FAILED)
+    phase = _phase(job, pods)
+    is_over = phase in (JobPhase.COMPLETE, JobPhase.FAILED)
     outputs = [read_output(pod, cluster, skip_running=is_followed) for pod in pods]
     if is_over and not pods:
         outputs.append(Output(state=LogState.GONE))
@@ -88,12 +88,14 @@ def observe_submitter(
     if trouble is None and not is_over and not ids and _is_stuck(job, pods, now - events_after):
         trouble = diagnose(job, pods, _events(job, pods, cluster))
     return Submitter(
-        phase=job.phase,
+        phase=phase,
         job_uid=job.uid,
         ended=job.ended,
         ids=ids,
         log=_worst([output.state for output in outputs]),
         telling=_telling_of(outputs),
+        proves_nothing_submitted=all(output.proves_nothing_submitted for output in outputs),
+        exit_code=_exit_code(pods),
         trouble=trouble,
         unread=_unread_of(outputs),
     )
@@ -133,68 +135,94 @@ def _unread_of(outputs: Sequence[Output]) -> str:
     return "; ".join(output.unread for output in outputs if output.unread)
 
 
+def _phase(job: KubernetesJob, pods: Sequence[Pod]) -> JobPhase:
+    """The phase of the submission: a sidecar keeps pod and Job active after the submitter has ended."""
+    if job.phase is not JobPhase.ACTIVE or not pods:
+        return job.phase
+    *earlier, newest = pods
+    state = newest.submit.state if newest.submit else None
+    if not isinstance(state, Terminated) or not all(pod.is_over for pod in earlier):
+        return job.phase
+    if state.exit_code == 0:
+        return JobPhase.COMPLETE
+    return JobPhase.FAILED if job.is_single_attempt else job.phase
+
+
+def _exit_code(pods: Sequence[Pod]) -> int | None:
+    states = [pod.submit.state for pod in pods if pod.submit is not None]
+    codes = [state.exit_code for state in states if isinstance(state, Terminated)]
+    return codes[-1] if codes else None
+
+
 def read_output(pod: Pod, cluster: KubernetesClient, *, skip_running: bool = False) -> Output:
-    """The ids and error lines of one pod."""
-    container = pod.submit
-    state = container.state if container else None
-    if isinstance(state, Terminated) and _holds_every_id(state):
-        return Output(ids=_found(submitter_log.job_ids(state.message), IdSource.TERMINATION_MESSAGE))
-    if not pod.is_over and (isinstance(state, Waiting) or container is None):
-        return Output(state=LogState.RUNNING)  # nothing was printed yet
-    if not pod.is_over and skip_running:
+    """The ids of one pod, and the lines that name the cause where it has failed."""
+    state = pod.submit.state if pod.submit else None
+    if isinstance(state, Terminated):
+        message = submitter_log.marked_message(state.message)
+        if message is not None and message.is_whole and state.exit_code == 0:
+            ids = _found(message.ids, IdSource.TERMINATION_MESSAGE)
+            return Output(ids=ids, proves_nothing_submitted=not ids)
+        return _read_log(pod, cluster, state)
+    if pod.is_over:
+        if init_failure_proves_nothing_submitted(_exit_codes_of_init(pod)):
+            return Output(proves_nothing_submitted=True)
+        return _read_log(pod, cluster, None)
+    if isinstance(state, Waiting) or pod.submit is None or skip_running:
         return Output(state=LogState.RUNNING)
-    return _read_log(pod, cluster, state)
+    return _read_log(pod, cluster, None)
 
 
-def _holds_every_id(state: Terminated) -> bool:
-    """Whether the termination message holds ids, and all that there are.
-
-    The submitter writes lines with ids and nothing else. Where it could not write, Kubernetes puts the end of
-    a failed container's log there, which may lack the first ids.
-    """
-    if not submitter_log.job_ids(state.message) or len(state.message.encode()) >= FULL_MESSAGE_BYTES:
-        return False
-    lines = [line for line in submitter_log.lines_of(state.message) if line.strip()]
-    return state.exit_code == 0 or all(map(submitter_log.job_ids, lines))
+def _exit_codes_of_init(pod: Pod) -> list[int]:
+    states = [container.state for container in pod.containers if container.is_init]
+    return [state.exit_code for state in states if isinstance(state, Terminated)]
 
 
-def _read_log(pod: Pod, cluster: KubernetesClient, state: Waiting | Terminated | None) -> Output:
-    container = pod.submit
+def _read_log(pod: Pod, cluster: KubernetesClient, state: Terminated | None) -> Output:
+    """What the log holds, and the termination message of a container that has ended."""
+    message = state.message if state else ""
+    told = _found(submitter_log.job_ids(message), IdSource.TERMINATION_MESSAGE)
+    container = pod.submit.name if pod.submit else SUBMIT_CONTAINER
     is_whole = True
     try:
-        text = cluster.pod_log(pod.name, container.name if container else "submit")
+        text = cluster.pod_log(pod.name, container)
         if isinstance(text, str) and len(text.encode()) >= CUT_LOG_BYTES:
-            end = cluster.pod_log(pod.name, container.name if container else "submit", tail=True)
+            end = cluster.pod_log(pod.name, container, tail=True)
             text += "\n" + (end if isinstance(end, str) else "")
             is_whole = False
     except (KubernetesUnavailableError, KubernetesRefusedError) as error:
-        return Output(state=LogState.UNREACHABLE, unread=str(error))
-    if isinstance(text, Missing):
-        return _without_log(state)
-    ids = _found(submitter_log.job_ids(text), IdSource.LOG)
-    told = "" if ids else submitter_log.error_lines(text)
-    if not pod.is_over:
-        return Output(ids=ids, telling=told, state=LogState.RUNNING)
-    # Of a log that is too long, the middle was not read: no id in the rest is no evidence.
-    return Output(ids=ids, telling=told, state=LogState.READ if ids or is_whole else LogState.GONE)
-
-
-def _without_log(state: Waiting | Terminated | None) -> Output:
-    """Of a failed container the termination message holds the log's end, unless it holds ids.
-
-    An end that is as long as Kubernetes keeps it may be the end only: no id in it is no evidence.
-    """
-    if not isinstance(state, Terminated) or not state.message:
-        return Output(state=LogState.GONE)
-    if ids := submitter_log.job_ids(state.message):
-        return Output(ids=_found(ids, IdSource.TERMINATION_MESSAGE))
-    if state.exit_code == 0:
-        return Output(state=LogState.GONE)
-    size, lines = len(state.message.encode()), len(state.message.splitlines())
-    is_whole = size < FALLBACK_BYTES and lines < FALLBACK_LINES
+        return Output(ids=told, state=LogState.UNREACHABLE, unread=str(error))
+    if isinstance(
+        text, Missing
+    ):  # the message holds the end of a failed container's log, unless it holds ids
+        return Output(
+            ids=told,
+            telling="" if told or not state or state.exit_code == 0 else submitter_log.error_lines(message),
+            state=LogState.GONE,
+            proves_nothing_submitted=not told and _proves(message, state),
+        )
+    ids = _merged(_found(submitter_log.job_ids(text), IdSource.LOG), told)
+    is_failed = state is not None and state.exit_code != 0
+    if not pod.is_over and state is None:
+        log = LogState.RUNNING
+    else:  # of a log that is too long, the middle was not read
+        log = LogState.READ if ids or is_whole else LogState.GONE
     return Output(
-        telling=submitter_log.error_lines(state.message), state=LogState.READ if is_whole else LogState.GONE
+        ids=ids,
+        telling=submitter_log.error_lines(text) if is_failed or not ids else "",
+        state=log,
+        proves_nothing_submitted=not ids and is_whole and _proves(text, state),
     )
+
+
+def _proves(output: str, state: Terminated | None) -> bool:
+    if state is None or state.exit_code == 0:
+        return False
+    return proves_nothing_submitted(output, state.exit_code, state.reason)
+
+
+def _merged(ids: tuple[FoundId, ...], others: tuple[FoundId, ...]) -> tuple[FoundId, ...]:
+    known = {found.id for found in ids}
+    return ids + tuple(found for found in others if found.id not in known)
 
 
 def _found(ids: Sequence[str], source: IdSource) -> tuple[FoundId, ...]:

@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Final
 
 import msgspec
-from msgspec.structs import replace
 
 from flinkjobs import log
 from flinkjobs.domain.batches import chunks
@@ -21,16 +20,12 @@ from flinkjobs.domain.naming import JOB_NAME_LABEL, selector_of_all
 from flinkjobs.domain.observations import (
     KUBERNETES_UNAVAILABLE,
     LOG_UNREACHABLE,
-    LogState,
     Missing,
-    NoKubernetesJob,
     ObservationError,
-    Submitter,
     SubmitterObservation,
     Unreachable,
 )
 from flinkjobs.domain.records import FlinkJobRef, JobRecord, Status
-from flinkjobs.domain.transition import Policy
 from flinkjobs.observers.deadline import Deadline
 from flinkjobs.observers.flink_snapshot import Snapshots
 from flinkjobs.observers.submitter_output import observe_orphans, observe_submitter
@@ -101,16 +96,14 @@ class SubmitterObserver:
 
     Attributes:
         kubernetes: connects to Kubernetes, or returns the connection; its error is an observation too.
-        snapshots: tell whether a Flink job of a record goes on, and which jobs are named like a record.
+        snapshots: tell whether a Flink job of a record goes on.
         threads: for requests that can be made in parallel.
-        policy: see `Policy`.
         deadline: records that are not begun by then are passed over.
     """
 
     kubernetes: Callable[[], KubernetesClient]
     snapshots: Snapshots
     threads: ThreadPoolExecutor
-    policy: Policy
     deadline: Deadline
 
     def observe(self, records: Iterable[JobRecord], now: datetime) -> SubmitterObservations:
@@ -158,7 +151,7 @@ class SubmitterObserver:
         answers = dict(zip(job_ids, asked, strict=True))
         seen = {job_id: answer for job_id, answer in answers.items() if answer is not None}
         return SubmitterObservations(
-            by_job_id=seen | self._with_named_jobs(records, seen, now),
+            by_job_id=seen,
             passed_over=frozenset(answers.keys() - seen.keys()),
             errors=tuple(_errors(seen)),
             is_answered=True,
@@ -185,29 +178,6 @@ class SubmitterObserver:
             return False
         job = self.snapshots.get(cluster, ref.id)
         return isinstance(job, Unreachable) or (job is not None and job.state not in TERMINAL_STATES)
-
-    def _with_named_jobs(
-        self, records: Sequence[JobRecord], seen: Mapping[str, SubmitterObservation], now: datetime
-    ) -> dict[str, SubmitterObservation]:
-        """The submitters whose output holds no id, with the Flink jobs that are named like the record."""
-        nameless = {
-            record.job_id: found
-            for record in records
-            if isinstance(found := seen.get(record.job_id), Submitter | NoKubernetesJob)
-            and _needs_named_jobs(record, found, now, self.policy)
-        }
-        named = self.snapshots.named([record for record in records if record.job_id in nameless])
-        return {job_id: replace(found, named=named[job_id]) for job_id, found in nameless.items()}
-
-
-def _needs_named_jobs(
-    record: JobRecord, seen: Submitter | NoKubernetesJob, now: datetime, policy: Policy
-) -> bool:
-    if record.flink_jobs or seen.ids:
-        return False
-    if isinstance(seen, Submitter):
-        return seen.log is LogState.GONE
-    return now - max(record.submitted_at, record.in_flight_until or record.submitted_at) > policy.grace
 
 
 def _jobs_and_pods(kubernetes: KubernetesClient, job_ids: Collection[str]) -> _Listed:

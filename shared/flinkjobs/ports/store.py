@@ -119,6 +119,9 @@ class JobStore(Protocol):
             run_id: what this run itself has written is not among them.
         """
 
+    def owners(self, flink_job_ids: Collection[str]) -> Mapping[str, frozenset[str]]:
+        """The job ids of the records that have each of these Flink Job IDs; an id of none is left out."""
+
     def apply(self, updates: Sequence[Update], *, now: datetime, run_id: str) -> Applied:
         """Writes all updates in one bulk, each only if its record still is as it was read.
 

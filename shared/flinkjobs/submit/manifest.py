@@ -15,9 +15,9 @@ from flinkjobs.domain.naming import (
     JOB_ID_ANNOTATION,
     JOB_ID_LABEL,
     SUBMIT_CONTAINER,
+    fixed_flink_job_id,
     kubernetes_job_name,
     label_safe,
-    short_hash,
 )
 from flinkjobs.domain.submitter_log import SUBMITTED_LINE
 from flinkjobs.submit.submission import (
@@ -99,11 +99,6 @@ def flink_command(submission: Submission, job_id: str, target: Target) -> tuple[
     if submission.args:
         command += ["--", "--", *submission.args]
     return tuple(command)
-
-
-def fixed_flink_job_id(job_id: str) -> str:
-    """The Flink Job ID that `exactly_once` fixes: 32 hex digits that follow from the job id."""
-    return short_hash(job_id, 32)
 
 
 def _script_path(script: Script) -> str:

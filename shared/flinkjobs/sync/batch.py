@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Final
 
 import msgspec
 
 from flinkjobs import log
-from flinkjobs.domain.observations import Observation, ObservationError, Submitter
+from flinkjobs.domain.observations import (
+    NamedJobs,
+    Observation,
+    ObservationError,
+    Submitter,
+    SubmitterObservation,
+    found_ids,
+    has_ended_without_id,
+)
 from flinkjobs.domain.records import JobRecord, Status
 from flinkjobs.domain.transition import Action, Update, decide
 from flinkjobs.ports.store import Applied
@@ -61,7 +70,9 @@ def decide_batch(current: Pass, records: Sequence[JobRecord]) -> DecidedBatch:
 def _decide(current: Pass, records: Sequence[JobRecord], now: datetime) -> DecidedBatch:
     policy = current.sync.policy
     submitters = current.submitters.observe(records, now)
-    flink = current.flink_jobs.observe(records, submitters.by_job_id)
+    named = _named_jobs(current, records, submitters.by_job_id)
+    flink = current.flink_jobs.observe(records, submitters.by_job_id, named)
+    foreign = _foreign_ids(current, records, submitters.by_job_id, named)
     passed_over = submitters.passed_over | flink.passed_over
     errors = [*submitters.errors, *flink.errors]
     after: list[JobRecord] = []
@@ -71,7 +82,12 @@ def _decide(current: Pass, records: Sequence[JobRecord], now: datetime) -> Decid
         if record.job_id in passed_over:
             continue
         submitter = submitters.by_job_id.get(record.job_id)
-        observation = Observation(submitter, flink.by_job_id[record.job_id])
+        observation = Observation(
+            submitter,
+            flink.by_job_id[record.job_id],
+            named.get(record.job_id),
+            foreign.get(record.job_id, frozenset()),
+        )
         action = _decide_one(record, observation, now, current)
         if isinstance(action, ObservationError):
             errors.append(action)
@@ -89,6 +105,48 @@ def _decide(current: Pass, records: Sequence[JobRecord], now: datetime) -> Decid
         errors=tuple(errors),
         is_kubernetes_answered=submitters.is_answered,
     )
+
+
+def _named_jobs(
+    current: Pass, records: Sequence[JobRecord], submitters: Mapping[str, SubmitterObservation]
+) -> Mapping[str, NamedJobs]:
+    """The Flink jobs that are named like the records that have no id."""
+    nameless = [
+        record
+        for record in records
+        if not record.flink_jobs and (record.job_id in submitters or record.status is Status.LOST)
+    ]
+    ended = {job_id for job_id, submitter in submitters.items() if has_ended_without_id(submitter)}
+    return current.snapshots.named(nameless, again=ended) if nameless else {}
+
+
+def _foreign_ids(
+    current: Pass,
+    records: Sequence[JobRecord],
+    submitters: Mapping[str, SubmitterObservation],
+    named: Mapping[str, NamedJobs],
+) -> Mapping[str, frozenset[str]]:
+    """The ids that submitters have printed and that belong to other records, by job id."""
+    claims: dict[str, list[JobRecord]] = defaultdict(list)
+    for record in records:
+        known = set(record.flink_job_ids)
+        for flink_job_id in found_ids(submitters.get(record.job_id)):
+            if flink_job_id not in known:
+                claims[flink_job_id].append(record)
+    owners = current.sync.store.owners(claims.keys()) if claims else {}
+    foreign: dict[str, set[str]] = defaultdict(set)
+    for flink_job_id, claimants in claims.items():
+        by_name = [each for each in claimants if _is_named(flink_job_id, named.get(each.job_id))]
+        first = min(by_name or claimants, key=attrgetter("submitted_at"))
+        for record in claimants:
+            others = owners.get(flink_job_id, frozenset()) - {record.job_id}
+            if others or record is not first:
+                foreign[record.job_id].add(flink_job_id)
+    return {job_id: frozenset(ids) for job_id, ids in foreign.items()}
+
+
+def _is_named(flink_job_id: str, named: NamedJobs | None) -> bool:
+    return isinstance(named, tuple) and any(job.id == flink_job_id for job in named)
 
 
 def _without_repeated_job_ids(records: Sequence[JobRecord]) -> Iterator[Sequence[JobRecord]]:

@@ -70,9 +70,7 @@ class Pass:
     @property
     def submitters(self) -> SubmitterObserver:
         """Observes Kubernetes for this pass."""
-        return SubmitterObserver(
-            self.sync.kubernetes, self.snapshots, self.threads, self.sync.policy, self.deadline
-        )
+        return SubmitterObserver(self.sync.kubernetes, self.snapshots, self.threads, self.deadline)
 
     @property
     def flink_jobs(self) -> FlinkObserver:

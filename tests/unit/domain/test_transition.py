@@ -86,6 +86,7 @@ def record_of(told: dict[str, Any]) -> JobRecord:
         reason=reason(told.get("reason")),
         missing_since=at(told.get("missing_since")),
         in_flight_until=at(told.get("in_flight_until")),
+        missing_passes=told.get("missing_passes", 0),
         revision=3,
     )
 
@@ -131,7 +132,6 @@ def submitter_of(told: Any) -> SubmitterObservation | None:
             ids=ids_of(told),
             log=LogState(told.get("log", "GONE")),
             telling=told.get("telling", ""),
-            named=named_of(told.get("named")),
         )
     trouble = told.get("trouble")
     return Submitter(
@@ -140,8 +140,18 @@ def submitter_of(told: Any) -> SubmitterObservation | None:
         ids=ids_of(told),
         log=LogState(told.get("log", "READ")),
         telling=told.get("telling", ""),
+        proves_nothing_submitted=told.get("proof", False),
+        exit_code=told.get("exit_code"),
         trouble=None if trouble is None else (ReasonCode(trouble[0]), trouble[1]),
-        named=named_of(told.get("named")),
+    )
+
+
+def observation_of(row: dict[str, Any]) -> Observation:
+    return Observation(
+        submitter=submitter_of(row.get("submitter")),
+        flink={IDS[letter]: flink_of(letter, told) for letter, told in row.get("flink", {}).items()},
+        named=named_of(row.get("named")),
+        foreign_ids=frozenset(IDS[letter] for letter in row.get("foreign", [])),
     )
 
 
@@ -162,7 +172,7 @@ def expected(before: JobRecord, then: dict[str, Any]) -> dict[str, Any]:
     """What a row says the fields are afterwards; what it does not name is as before."""
     readers: dict[str, Callable[[Any], Any]] = {
         "status": Status,
-        "flink_job_id": lambda letter: IDS[letter],
+        "flink_job_id": lambda letter: letter and IDS[letter],
         "start": at,
         "end": at,
         "duration": lambda seconds: seconds,
@@ -178,10 +188,7 @@ def expected(before: JobRecord, then: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("row", ROWS, ids=[row["rule"] for row in ROWS])
 def test_a_record_moves_by_the_rule(row: dict[str, Any]) -> None:
     before = record_of(row.get("record", {}))
-    observation = Observation(
-        submitter=submitter_of(row.get("submitter")),
-        flink={IDS[letter]: flink_of(letter, told) for letter, told in row.get("flink", {}).items()},
-    )
+    observation = observation_of(row)
     now = exactly_at(row.get("now", 300))
 
     action = decide(before, observation, now, POLICY)
@@ -204,10 +211,7 @@ def test_a_record_moves_by_the_rule(row: dict[str, Any]) -> None:
 def test_the_same_observation_again_moves_nothing_but_the_count_of_passes(row: dict[str, Any]) -> None:
     """Nothing changed means nothing written: a second look at the same world changes no more."""
     record = record_of(row.get("record", {}))
-    observation = Observation(
-        submitter=submitter_of(row.get("submitter")),
-        flink={IDS[letter]: flink_of(letter, told) for letter, told in row.get("flink", {}).items()},
-    )
+    observation = observation_of(row)
     now = exactly_at(row.get("now", 300))
     for _ in range(4):
         action = decide(record, observation, now, POLICY)

@@ -65,7 +65,7 @@ class Cluster:
 def named_like_the_record(cluster: Cluster) -> NamedJobs:
     record = JobRecord(job_id="etl_1", status=Status.CREATED, submitted_at=NOON)
     with take_snapshots({"default": cluster}) as snapshots:
-        return snapshots.named([record])["etl_1"]
+        return snapshots.named(again={"etl_1"}, records=[record])["etl_1"]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from flinkjobs.cleanup.service import run
 from flinkjobs.domain.errors import KubernetesUnavailableError, StoreUnavailableError
 from flinkjobs.domain.kubernetes_objects import CleanupTarget, Kind, KubernetesJob, Pod
 from flinkjobs.domain.observations import JobPhase, Missing
-from flinkjobs.domain.records import JobRecord
+from flinkjobs.domain.records import JobRecord, Status
 from flinkjobs.domain.transition import Policy, Update
 from flinkjobs.ports.kubernetes import Deletion, KubernetesCleanupClient
 from flinkjobs.ports.lease import Lease, LeaseStore
@@ -64,6 +64,9 @@ class Records:
     settled_ids: Collection[str] = ()
     is_contested: bool = False
     tried: list[str] = field(default_factory=list)
+
+    def owners(self, flink_job_ids: Collection[str]) -> Mapping[str, frozenset[str]]:
+        return dict.fromkeys(flink_job_ids, frozenset())
 
     def take_lease(self, name: str, *, holder: str, ttl_seconds: float) -> Lease:
         assert ttl_seconds > 0
@@ -139,7 +142,7 @@ def succeeded(message: str = "") -> Pod:
 @pytest.mark.parametrize(
     ("left", "logs"),
     [
-        (succeeded(LINE), {}),
+        (succeeded(f"flinkjobs/1\n{LINE}end 1\n"), {}),
         (succeeded(), {"pod-1": LINE}),
         (pod("Failed", container(ended(1))), {"pod-1": LINE}),
         (pod("Running", container(None)), {"pod-1": LINE}),
@@ -167,7 +170,8 @@ def test_an_id_that_is_known_does_not_keep_the_others_from_being_read() -> None:
 def test_a_pod_of_another_job_tells_nothing() -> None:
     other = pod("Succeeded", container(ended(message=LINE)), job_name="another")
     found = look(Alone([other], {}))
-    assert found.records == [record()], "Flink cannot be asked for its name"
+    [after] = found.records
+    assert (after.status, after.flink_jobs) == (Status.CREATED, ()), "Flink cannot be asked for its name"
     assert found.errors == []
 
 

@@ -4,9 +4,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from flinkjobs.domain.errors import KubernetesRefusedError, KubernetesUnavailableError
 from flinkjobs.domain.kubernetes_objects import Event, KubernetesJob, Pod, Waiting
+from flinkjobs.domain.naming import fixed_flink_job_id
 from flinkjobs.domain.observations import FlinkJob, FoundId, JobPhase, LogState, Missing, Submitter
 from flinkjobs.domain.records import IdSource, ReasonCode
 from flinkjobs.observers.flink_snapshot import find_by_name
@@ -21,6 +23,14 @@ UNAVAILABLE = KubernetesUnavailableError("timed out")
 FORBIDDEN = KubernetesRefusedError("forbidden", reason="Forbidden", status=403)
 TWO_MEBIBYTES = 2 * 1024 * 1024
 """Where the adapter cuts a log."""
+
+
+FIXED = fixed_flink_job_id("etl_1")
+
+
+def marked(*ids: str) -> str:
+    """A termination message as our submitter writes it."""
+    return f"flinkjobs/1\n{line(*ids)}end {len(ids)}\n"
 
 
 def line(*ids: str) -> str:
@@ -57,7 +67,7 @@ def failed(**fields: Any) -> Pod:
 
 def test_the_termination_message_comes_first_and_costs_no_request() -> None:
     cluster = ClusterDouble()
-    output = read_output(succeeded(message=line(A, B)), cluster)
+    output = read_output(succeeded(message=marked(A, B)), cluster)
     assert output.ids == found(IdSource.TERMINATION_MESSAGE, A, B)
     assert output.state is LogState.READ
     assert cluster.asked == []
@@ -71,16 +81,45 @@ def test_without_an_id_in_the_message_the_log_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("length", "asked"), [(3999, []), (4000, ["log pod-1 submit"])], ids=["whole", "may be cut"]
+    "message",
+    [line(A), "flinkjobs/1\n" + line(A), line(A) + "end 2\n"],
+    ids=["no mark", "no end", "no begin"],
 )
-def test_a_message_that_may_be_cut_is_not_trusted_to_hold_every_id(length: int, asked: list[str]) -> None:
-    """Kubernetes keeps 4096 bytes of a termination message."""
-    message = line(A).rjust(length - 2, "\n") + "é"
-    assert len(message.encode()) == length
+def test_a_message_that_is_not_whole_is_not_trusted_to_hold_every_id(message: str) -> None:
+    """Kubernetes keeps 4096 bytes of a termination message, and 12 KiB for all containers of a pod."""
     cluster = ClusterDouble({"pod-1": line(A, B)})
     output = read_output(succeeded(message=message), cluster)
-    assert cluster.asked == asked
-    assert [entry.id for entry in output.ids] == ([A, B] if asked else [A])
+    assert cluster.asked == ["log pod-1 submit"]
+    assert [entry.id for entry in output.ids] == [A, B]
+
+
+def test_a_whole_message_without_an_id_proves_that_nothing_was_submitted() -> None:
+    cluster = ClusterDouble()
+    output = read_output(succeeded(message="flinkjobs/1\nend 0\n"), cluster)
+    assert (output.ids, output.proves_nothing_submitted, cluster.asked) == ((), True, [])
+
+
+@pytest.mark.parametrize(
+    "text", ["", "failed to open log file\n", "metrics - records out: 499\n"], ids=["empty", "kubelet", "cut"]
+)
+def test_a_log_without_an_id_or_an_error_proves_nothing(text: str) -> None:
+    """It may be Kubernetes' own words, or the end of a log that was rotated."""
+    assert not read_output(succeeded(), ClusterDouble({"pod-1": text})).proves_nothing_submitted
+
+
+def test_a_submitter_whose_container_ended_beside_a_sidecar_has_ended() -> None:
+    single = replace(job(JobPhase.ACTIVE), is_single_attempt=True)
+    failing = pod("Running", container(ended(1)))
+    cluster = ClusterDouble({"pod-1": cli_log("1.20", "raise_before_submit.attached")})
+    seen = observe_submitter(single, [failing], cluster, is_followed=False, now=NOON)
+    assert (seen.phase, seen.log, seen.proves_nothing_submitted) == (JobPhase.FAILED, LogState.READ, True)
+
+
+def test_a_submitter_that_kubernetes_will_run_again_has_not_ended() -> None:
+    failing = pod("Running", container(ended(1)))
+    cluster = ClusterDouble({"pod-1": ""})
+    seen = observe_submitter(job(JobPhase.ACTIVE), [failing], cluster, is_followed=False, now=NOON)
+    assert seen.phase is JobPhase.ACTIVE
 
 
 def test_a_message_that_may_be_cut_is_better_than_none() -> None:
@@ -97,7 +136,7 @@ def test_a_failed_pod_is_read_like_any_other(phase: str) -> None:
     cluster = ClusterDouble({"pod-1": cli_log("2.3", "submit_then_raise.attached")})
     output = read_output(pod(phase, container(ended(31))), cluster)
     assert output.ids == found(IdSource.LOG, "8cf847b1e19eb3d6cc7279b24c037f16")
-    assert output.telling == ""
+    assert output.telling == "ValueError: raised after the submission"
 
 
 def test_a_submission_that_failed_tells_why() -> None:
@@ -162,7 +201,8 @@ def test_a_failed_containers_message_stands_in_for_a_log_that_is_gone() -> None:
     """`FallbackToLogsOnError` fills it with the log's end."""
     cluster = ClusterDouble({"pod-1": Missing()})
     output = read_output(failed(message="ValueError: no such table"), cluster)
-    assert (output.telling, output.state) == ("ValueError: no such table", LogState.READ)
+    assert (output.telling, output.state) == ("ValueError: no such table", LogState.GONE)
+    assert output.proves_nothing_submitted
 
 
 @pytest.mark.parametrize(
@@ -234,10 +274,12 @@ def test_every_pod_is_read_in_the_order_of_creation_without_repeats() -> None:
         failed(name="second", created_at=NOON + timedelta(seconds=1), message=line(B, A)),
         failed(name="first", created_at=NOON),
     ]
-    cluster = ClusterDouble({"first": line(A), "third": line(C), "unknown-age": line(A)})
+    cluster = ClusterDouble(
+        {"first": line(A), "second": line(B, A), "third": line(C), "unknown-age": line(A)}
+    )
     seen = observe(pods, cluster, of=job(JobPhase.FAILED))
     assert [entry.id for entry in seen.ids] == [A, B, C]
-    assert cluster.asked == ["log first submit", "log third submit", "log unknown-age submit"]
+    assert cluster.asked == [f"log {name} submit" for name in ("first", "second", "third", "unknown-age")]
 
 
 def test_pods_of_the_same_age_are_read_by_name() -> None:
@@ -277,7 +319,7 @@ def test_the_output_of_a_job_that_is_over_and_has_no_pod_is_gone(phase: JobPhase
 
 def test_the_outcome_of_the_job_is_passed_on() -> None:
     failed_job = job(JobPhase.FAILED, ended="DeadlineExceeded: Job was active longer than specified deadline")
-    seen = observe([failed(message=line(A))], ClusterDouble(), of=failed_job)
+    seen = observe([failed(message=line(A))], ClusterDouble({"pod-1": line(A)}), of=failed_job)
     assert (seen.phase, seen.ended) == (JobPhase.FAILED, failed_job.ended)
 
 
@@ -359,7 +401,8 @@ LATER_JOB = flink_job(A, "etl_1", NOON + timedelta(milliseconds=1))
             [flink_job(A, "etl_1", NOON - timedelta(seconds=60))],
             id="Flink's clock is a minute behind",
         ),
-        pytest.param([flink_job(A, "etl_1", None)], [], id="without a start"),
+        pytest.param([flink_job(A, "etl_1", None)], [flink_job(A, "etl_1", None)], id="without a start"),
+        pytest.param([flink_job(FIXED, "own", NOON)], [flink_job(FIXED, "own", NOON)], id="the fixed id"),
         pytest.param([flink_job(A, "ETL_1", NOON)], [], id="another name"),
         pytest.param([], [], id="none"),
     ],

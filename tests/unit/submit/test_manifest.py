@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flinkjobs.domain.naming import kubernetes_job_name, label_safe, short_hash, slug
+from flinkjobs.domain.naming import fixed_flink_job_id, kubernetes_job_name, label_safe, short_hash, slug
 from flinkjobs.submit.manifest import (
     SUBMITTER,
     config_map_manifest,
-    fixed_flink_job_id,
     flink_command,
     job_manifest,
 )

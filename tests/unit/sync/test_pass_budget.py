@@ -111,7 +111,7 @@ def test_flink_is_asked_in_the_grace_of_a_pass_that_is_out_of_time(
     """Else each pass would read the same logs again, and come no further."""
     flinks = {"default": ShortSighted("default", lambda: Overview({}))}
     with passing(Written(), flinks, seconds_left=-seconds_over) as current:
-        seen = current.flink_jobs.observe([record("etl_1")], {})
+        seen = current.flink_jobs.observe([record("etl_1")], {}, {})
     assert (list(seen.by_job_id["etl_1"]), set(seen.passed_over)) == (observed, passed_over)
 
 

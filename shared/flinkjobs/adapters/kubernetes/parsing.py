@@ -55,6 +55,7 @@ def parse_job(raw: JsonObject) -> KubernetesJob:
         ended=ended,
         finished_at=finished_at,
         deleting=bool(meta.get("deletionTimestamp")),
+        is_single_attempt=(raw.get("spec") or {}).get("backoffLimit") == 0,
     )
 
 

@@ -46,6 +46,7 @@ FOLLOWED: Final = dict.fromkeys(
         "reason",
         "missing_since",
         "in_flight_until",
+        "missing_passes",
         "fingerprint",
         "revision",
     ),
@@ -76,6 +77,7 @@ def read_record(document: _JobDocument) -> JobRecord | UnreadableRecord:
             reason=_read_reason(document.get("reason")),
             missing_since=read_time(document.get("missing_since")),
             in_flight_until=read_time(document.get("in_flight_until")),
+            missing_passes=document.get("missing_passes") or 0,
             fingerprint=_text_of(document, "fingerprint"),
             revision=_revision(document),
             document_id=DocumentId(document.get("_id")),
@@ -242,6 +244,7 @@ _CHANGEABLE: Final[Sequence[tuple[str, Callable[[JobRecord], Any], Callable[[Job
     ("duration", attrgetter("duration"), attrgetter("duration")),
     ("reason", attrgetter("reason"), lambda record: _reason_document(record.reason)),
     ("missing_since", attrgetter("missing_since"), attrgetter("missing_since")),
+    ("missing_passes", attrgetter("missing_passes"), attrgetter("missing_passes")),
     ("fingerprint", attrgetter("fingerprint"), attrgetter("fingerprint")),
 )
 """Every field that a pass may change: its name, what tells whether it changed, and how it is written."""

@@ -5,6 +5,7 @@ Documents of the old platform are read too: ISO strings where dates belong, and 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -128,6 +129,16 @@ class MongoJobStore:
             for query in queries:
                 found = self._jobs.find(query | others, FOLLOWED, batch_size=RECORDS_PER_BATCH)
                 yield from map(read_record, found)
+
+    def owners(self, flink_job_ids: Collection[str]) -> Mapping[str, frozenset[str]]:
+        wanted = set(flink_job_ids)
+        found: dict[str, set[str]] = defaultdict(set)
+        query = {"flink_job_ids": {"$in": sorted(wanted)}}
+        with translated():
+            for document in self._jobs.find(query, {"_id": 0, "job_id": 1, "flink_job_ids": 1}):
+                for flink_job_id in wanted.intersection(document["flink_job_ids"]):
+                    found[flink_job_id].add(document["job_id"])
+        return {flink_job_id: frozenset(job_ids) for flink_job_id, job_ids in found.items()}
 
     def apply(self, updates: Sequence[Update], *, now: datetime, run_id: str) -> Applied:
         if not updates:
