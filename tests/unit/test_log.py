@@ -2,8 +2,6 @@
 
 import json
 import logging
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -148,21 +146,3 @@ def test_a_level_that_cloud_logging_does_not_know_is_critical(capsys: pytest.Cap
     log.configure("INFO")
     log.LOGGER.critical("event")
     assert [line["severity"] for line in lines(capsys)] == ["CRITICAL"]
-
-
-def test_what_a_library_warns_of_is_a_line_too() -> None:
-    program = """
-import logging
-from flinkjobs import log
-log.configure("INFO")
-logging.getLogger("urllib3.connectionpool").warning("Retrying\\n%s", "once")
-logging.getLogger("urllib3.connectionpool").info("not this")
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stderr == ""
-    [line] = [json.loads(line) for line in done.stdout.splitlines()]
-    assert (line["severity"], line["logger"], line["message"]) == (
-        "WARNING",
-        "urllib3.connectionpool",
-        "Retrying\nonce",
-    )

@@ -1,4 +1,4 @@
-"""The layers hold by machine: which module may import what is written in `pyproject.toml`."""
+"""import-linter names each broken contract of `pyproject.toml`; `make lint` runs it on the package itself."""
 
 import os
 import shutil
@@ -22,12 +22,6 @@ def lint(package_parent: Path) -> tuple[int, str]:
         timeout=60,
     )
     return done.returncode, done.stdout + done.stderr
-
-
-def test_every_contract_is_kept() -> None:
-    code, said = lint(ROOT / "shared")
-    assert code == 0, said
-    assert "4 kept, 0 broken" in said
 
 
 FORBIDDEN = [
