@@ -1,6 +1,6 @@
 """Each trouble that users know is produced in a healthy system; the first line that fails names its cause.
 
-MongoDB is real, Flink plays recordings. `tests/e2e/test_troubles.py` does it on the whole local stack.
+MongoDB is real, Flink plays recordings. `tests/e2e/test_troubles.py` has what only a real Flink can say.
 """
 
 from __future__ import annotations
