@@ -1,9 +1,9 @@
-"""Flink clusters in memory that are asked for nothing but their overview."""
+"""Flink clusters in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flinkjobs.domain.errors import FlinkUnavailableError
 from flinkjobs.domain.observations import FlinkJob, Missing, Overview
@@ -12,31 +12,54 @@ from tests.support.overviews import Entry
 START_MS = 1_795_335_824_614
 
 
+def _unexpected(job_id: str) -> FlinkJob | Missing:
+    raise AssertionError(f"Flink must not be asked for {job_id}")
+
+
 @dataclass(frozen=True, slots=True)
-class OverviewOnly:
-    """`flinkjobs.ports.flink.Flink`, of which every other call is a fault of the test."""
+class FlinkInMemory:
+    """`flinkjobs.ports.flink.Flink` with given answers; where a test gives none, asking is a fault.
+
+    Attributes:
+        answer: returns the overview, or raises.
+        job_answer: the same for one job.
+        archived: overview of the History Server; None where there is no such server.
+        failures: root exceptions by who is asked, `cluster` or `history`; who is not named is unavailable.
+    """
 
     name: str
     answer: Callable[[], Overview]
-    has_history: bool = False
+    job_answer: Callable[[str], FlinkJob | Missing] = _unexpected
+    archived: Overview | None = None
+    failures: Mapping[str, str | None] = field(default_factory=dict)
+
+    @property
+    def has_history(self) -> bool:
+        return self.archived is not None
 
     def overview(self) -> Overview:
         return self.answer()
 
-    def until(self, moment: float) -> OverviewOnly:
+    def until(self, moment: float) -> FlinkInMemory:
         raise AssertionError(moment)
 
     def job(self, job_id: str) -> FlinkJob | Missing:
-        raise AssertionError(job_id)
+        return self.job_answer(job_id)
 
-    def failure(self, job_id: str) -> str | None:
-        raise AssertionError(job_id)
+    def failure(self, job_id: str) -> str | None:  # noqa: ARG002 of any job the same
+        return self._failure("cluster")
 
     def history(self) -> Overview:
-        raise AssertionError(self.name)
+        assert self.archived is not None
+        return self.archived
 
-    def history_failure(self, job_id: str) -> str | None:
-        raise AssertionError(job_id)
+    def history_failure(self, job_id: str) -> str | None:  # noqa: ARG002 of any job the same
+        return self._failure("history")
+
+    def _failure(self, asked: str) -> str | None:
+        if asked not in self.failures:
+            raise FlinkUnavailableError(f"{asked}: 500")
+        return self.failures[asked]
 
 
 def shows(**states: str) -> Callable[[], Overview]:
@@ -49,5 +72,5 @@ def is_away() -> Overview:
     raise FlinkUnavailableError("connection refused")
 
 
-def clusters(**answers: Callable[[], Overview]) -> Mapping[str, OverviewOnly]:
-    return {name: OverviewOnly(name, answer) for name, answer in answers.items()}
+def clusters(**answers: Callable[[], Overview]) -> Mapping[str, FlinkInMemory]:
+    return {name: FlinkInMemory(name, answer) for name, answer in answers.items()}

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from flinkjobs.domain.errors import FlinkUnavailableError
-from flinkjobs.domain.observations import FlinkJob, Missing, NamedJobs, Overview, Unreachable
+from flinkjobs.domain.observations import FlinkJob, NamedJobs, Overview, Unreachable
 from flinkjobs.domain.records import JobRecord, Status
 from flinkjobs.observers.flink_snapshot import take_snapshots
+from tests.support.flink_in_memory import FlinkInMemory
 from tests.support.overviews import Entry
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -21,51 +22,23 @@ OURS = Entry("etl_1", "RUNNING", START_MS, -1)
 FOUND = FlinkJob(id=A, name="etl_1", state="RUNNING", start_time=NOON)
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """`flinkjobs.ports.store.Flink` that is only asked what jobs there are."""
-
-    shown: Overview
-    archived: Overview | None = None
-    name: str = "default"
-    failures: Mapping[str, str | None] = field(default_factory=dict)
-
-    @property
-    def has_history(self) -> bool:
-        return self.archived is not None
-
-    def overview(self) -> Overview:
-        return self.shown
-
-    def history(self) -> Overview:
-        if self.archived is None:
-            raise FlinkUnavailableError("there is none")
-        return self.archived
-
-    def until(self, moment: float) -> Cluster:
-        raise AssertionError(moment)
-
-    def job(self, job_id: str) -> FlinkJob | Missing:
-        """It is halting: what it has shown before is all that it says."""
-        raise FlinkUnavailableError(f"{job_id}: 503")
-
-    def failure(self, job_id: str) -> str | None:
-        return self._told("cluster", job_id)
-
-    def history_failure(self, job_id: str) -> str | None:
-        return self._told("history", job_id)
-
-    def _told(self, by: str, job_id: str) -> str | None:
-        assert job_id == A
-        if by in self.failures:
-            return self.failures[by]
-        raise FlinkUnavailableError(f"{by}: 500")
+def cluster(
+    shown: Overview, archived: Overview | None = None, failures: Mapping[str, str | None] | None = None
+) -> FlinkInMemory:
+    """A cluster that is stopping: it answers for no single job any more."""
+    return FlinkInMemory(
+        "default", lambda: shown, job_answer=unavailable, archived=archived, failures=failures or {}
+    )
 
 
-def named_like_the_record(cluster: Cluster) -> NamedJobs:
+def unavailable(job_id: str) -> FlinkJob:
+    raise FlinkUnavailableError(f"{job_id}: 503")
+
+
+def named_like_the_record(flink: FlinkInMemory) -> NamedJobs:
     record = JobRecord(job_id="etl_1", status=Status.CREATED, submitted_at=NOON)
-    with take_snapshots({"default": cluster}) as snapshots:
-        return snapshots.named(again={"etl_1"}, records=[record])["etl_1"]
+    with take_snapshots({"default": flink}) as snapshots:
+        return snapshots.named([record], again={"etl_1"})["etl_1"]
 
 
 @pytest.mark.parametrize(
@@ -79,16 +52,16 @@ def test_a_job_that_cannot_be_read_may_be_the_one(
 ) -> None:
     """That there is no job of the record's name ends the record: it must be known."""
     odd = Overview({}, unreadable)
-    cluster = Cluster(odd) if where == "cluster" else Cluster(Overview({}), odd)
-    assert isinstance(named_like_the_record(cluster), expected)
+    flink = cluster(odd) if where == "cluster" else cluster(Overview({}), odd)
+    assert isinstance(named_like_the_record(flink), expected)
 
 
 def test_the_one_that_is_found_is_not_doubted_for_one_without_a_name() -> None:
-    assert named_like_the_record(Cluster(Overview({A: OURS}, [None]))) == (FOUND,)
+    assert named_like_the_record(cluster(Overview({A: OURS}, [None]))) == (FOUND,)
 
 
 def test_beside_one_of_the_same_name_that_cannot_be_read_not_all_are_known() -> None:
-    assert isinstance(named_like_the_record(Cluster(Overview({A: OURS}, ["etl_1"]))), Unreachable)
+    assert isinstance(named_like_the_record(cluster(Overview({A: OURS}, ["etl_1"]))), Unreachable)
 
 
 ASK = f"ask Flink's web page for job {A}"
@@ -119,7 +92,7 @@ def test_a_failed_job_comes_with_its_cause_from_whoever_can_tell_it(
 ) -> None:
     record = JobRecord(job_id="etl_1", status=Status.RUNNING, submitted_at=NOON)
     archived = Overview({}) if has_history else None
-    with take_snapshots({"default": Cluster(FAILED, archived, failures=failures)}) as snapshots:
+    with take_snapshots({"default": cluster(FAILED, archived, failures=failures)}) as snapshots:
         seen = snapshots.ask(record, A)
     assert isinstance(seen, FlinkJob)
     assert (seen.state, seen.failure) == ("FAILED", told)
@@ -138,9 +111,9 @@ def test_the_history_server_is_believed_of_a_job_for_which_its_cluster_cannot_be
     archived: Mapping[str, Entry] | None, expected: str
 ) -> None:
     """What it has is over for good; what it lacks may be going on."""
-    cluster = Cluster(Overview({}), None if archived is None else Overview(archived))
+    flink = cluster(Overview({}), None if archived is None else Overview(archived))
     record = JobRecord(job_id="etl_1", status=Status.RUNNING, submitted_at=NOON)
-    with take_snapshots({"default": cluster}) as snapshots:
+    with take_snapshots({"default": flink}) as snapshots:
         told = snapshots.ask(record, A)
         counted = snapshots.missing()
     assert {"CANCELED": FlinkJob}.get(expected, Unreachable) is type(told)

@@ -14,7 +14,7 @@ from flinkjobs.cleanup import context as cleanup_context
 from flinkjobs.cleanup import service as cleanup
 from flinkjobs.cleanup.retention import RetentionPolicy
 from flinkjobs.domain.flink_states import OPEN
-from flinkjobs.domain.observations import FlinkJob, Missing, Overview, time_of
+from flinkjobs.domain.observations import FlinkJob, Overview, time_of
 from flinkjobs.domain.records import JobRecord, Status
 from flinkjobs.domain.transition import Policy, Update
 from flinkjobs.observers.deadline import Deadline
@@ -27,7 +27,7 @@ from flinkjobs.sync import service as sync
 from flinkjobs.sync.batch import decide_batch
 from flinkjobs.sync.context import Pass, Sync
 from flinkjobs.sync.report import BatchResult, total
-from tests.support.flink_in_memory import START_MS, OverviewOnly, clusters, shows
+from tests.support.flink_in_memory import START_MS, FlinkInMemory, clusters, shows
 from tests.unit.sync.test_change_detection import record
 
 A, B = "a" * 32, "b" * 32
@@ -46,7 +46,7 @@ class Written:
 
 
 def working_with(
-    store: object, clock: Callable[[], datetime] = lambda: datetime.now(UTC), **flinks: OverviewOnly
+    store: object, clock: Callable[[], datetime] = lambda: datetime.now(UTC), **flinks: FlinkInMemory
 ) -> Sync:
     return Sync(
         store=cast("JobStore", store),
@@ -95,11 +95,8 @@ def test_a_pass_that_is_out_of_time_with_its_last_batch_has_written_everything()
     assert total(results).is_complete
 
 
-class ShortSighted(OverviewOnly):
-    """A cluster whose overview lacks a job that it does know."""
-
-    def job(self, job_id: str) -> FlinkJob | Missing:
-        return FlinkJob(job_id, "etl_1", "RUNNING", start_time=time_of(START_MS))
+def running(job_id: str) -> FlinkJob:
+    return FlinkJob(job_id, "etl_1", "RUNNING", start_time=time_of(START_MS))
 
 
 @pytest.mark.parametrize(
@@ -109,7 +106,7 @@ def test_flink_is_asked_in_the_grace_of_a_pass_that_is_out_of_time(
     seconds_over: float, observed: list[str], passed_over: set[str]
 ) -> None:
     """Else each pass would read the same logs again, and come no further."""
-    flinks = {"default": ShortSighted("default", lambda: Overview({}))}
+    flinks = {"default": FlinkInMemory("default", lambda: Overview({}), running)}
     with passing(Written(), flinks, seconds_left=-seconds_over) as current:
         seen = current.flink_jobs.observe([record("etl_1")], {}, {})
     assert (list(seen.by_job_id["etl_1"]), set(seen.passed_over)) == (observed, passed_over)
