@@ -17,6 +17,11 @@ demo: env-flink
 up: env-flink
 	@$(RUN) -m local.up
 
+# Check formatting, lint, types and layers; run unit and fast integration tests; under three minutes
+.PHONY: check
+check: lint
+	$(RUN) -m pytest tests/unit tests/integration -m "not slow" -n 2 --dist loadfile
+
 # Run every check: formatting, lint, types, layers and all tests
 .PHONY: test
 test: env-flink lint
@@ -43,12 +48,13 @@ bench-publish: env
 	cp build/bench/results.json bench/results.json
 	$(RUN) -m deploy.costs --write
 
-# Check formatting, lint, types and generated texts, without running tests
+# Check formatting, lint, types, layers and generated texts, without running tests
 .PHONY: lint
 lint: env
 	.venv/bin/ruff format --check
 	.venv/bin/ruff check
 	.venv/bin/mypy
+	.venv/bin/lint-imports
 	$(RUN) -m deploy.reasons --check
 
 # Write the texts of the reason codes, and doctor's next steps, to the page's messages and the docs

@@ -16,8 +16,21 @@ from doubles.kubernetes.process import KubernetesDouble
 from local.mongodb import MongoServer
 from tests.support.kubernetes_world import KubernetesWorld
 
-BEGIN_WITH: Final = ("tests/e2e", "tests/integration/property", "doubles/tests")
-"""The folders with the files that take minutes: when they run last, one of them is waited for alone."""
+ROOT: Final = Path(__file__).parents[1]
+SLOW: Final = (
+    "tests/e2e",
+    "tests/integration/property",
+    "tests/integration/local",
+    "tests/integration/bench",
+    "tests/integration/cleanup",
+    "tests/integration/cli",
+    "tests/integration/faults",
+    "tests/integration/deploy/test_bundle_runs.py",
+    "tests/integration/functions/test_openapi.py",
+    "tests/integration/submit/test_arguments.py",
+    "tests/integration/submit/test_once.py",
+)
+"""Folders and files that `make check` leaves out; `pytest --durations=0` shows what each takes."""
 
 # A busy machine is no fault of what is tested.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -33,8 +46,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    order = {Path(__file__).parents[1] / name: place for place, name in enumerate(BEGIN_WITH)}
-    items.sort(key=lambda item: order.get(item.path.parent, len(order)))
+    """Marks the slow tests and runs them first, so that no worker waits for the last of them alone."""
+    items.sort(key=_place_among_slow)
+    for item in items:
+        if _place_among_slow(item) < len(SLOW):
+            item.add_marker("slow")
+
+
+def _place_among_slow(item: pytest.Item) -> int:
+    return next(
+        (place for place, name in enumerate(SLOW) if item.path.is_relative_to(ROOT / name)), len(SLOW)
+    )
 
 
 @pytest.fixture(scope="session")
