@@ -31,10 +31,10 @@ class JobsFunction:
         self.headers = {name: value for name, value in ui.HEADERS.items() if name != "Cache-Control"}
         self.routes = (
             Route("GET", "/", parameters.page_file),
-            Route("GET", "/assets/{name}", parameters.page_file),
+            Route("GET", "/assets/<name>", parameters.page_file),
             Route("GET", "/api/jobs", self._list),
-            Route("GET", "/api/jobs/{id}", self._show),
-            Route("POST", "/api/jobs/{id}/sync", self._sync_now),
+            Route("GET", "/api/jobs/<id>", self._show),
+            Route("POST", "/api/jobs/<id>/sync", self._sync_now),
             Route("GET", "/api/metrics", self._metrics),
             Route("GET", "/metrics", self._prometheus),
         )

@@ -100,7 +100,7 @@ class Route:
     """One method at one kind of path.
 
     Attributes:
-        path: `{name}` stands for one segment, which is not empty.
+        path: in the syntax of `werkzeug.routing`; `<name>` stands for one segment, which is not empty.
     """
 
     method: str

@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+import flask
+from werkzeug.exceptions import ClientDisconnected, MethodNotAllowed, NotFound
+from werkzeug.routing import Map, Rule
 
 from flinkjobs import log
 from flinkjobs.domain.errors import (
@@ -23,8 +28,6 @@ from flinkjobs.domain.errors import (
 from flinkjobs.domain.text import cut
 from flinkjobs.web.messages import MAX_BODY_BYTES, Answer, Handler, Request, Route, to_json
 
-if TYPE_CHECKING:
-    import flask
 RETRY_AFTER_SECONDS: Final = 10
 
 
@@ -73,32 +76,23 @@ def _probes(ready: Callable[[], None]) -> list[Route]:
 
 
 def _route(request: flask.Request, routes: Sequence[Route]) -> Answer:
-    here = {
-        route.method: (route, path) for route in routes if (path := _match(route, request.path)) is not None
-    }
-    if not here:
-        raise NotFoundError(f"nothing answers at {cut(request.path, 200)}")
-    if request.method not in here:
-        allow = ", ".join(sorted(here))
-        raise MethodNotAllowedError(
-            f"{cut(request.path, 200)} answers {allow} only, not {request.method}", allow=allow
-        )
-    route, path = here[request.method]
-    return route.handler(_read(request, path))
+    handlers = {(route.method, route.path): route.handler for route in routes}
+    try:
+        endpoint, path = _url_map(tuple(handlers)).bind("").match(request.path, request.method)
+    except MethodNotAllowed as error:
+        allow = ", ".join(sorted(error.valid_methods or ()))
+        detail = f"{cut(request.path, 200)} answers {allow} only, not {request.method}"
+        raise MethodNotAllowedError(detail, allow=allow) from error
+    except NotFound as error:
+        raise NotFoundError(f"nothing answers at {cut(request.path, 200)}") from error
+    return handlers[endpoint](_read(request, path))
 
 
-def _match(route: Route, path: str) -> Mapping[str, str] | None:
-    """The placeholders' values; None where the route is another one."""
-    wanted, given = route.path.split("/"), path.split("/")
-    if len(wanted) != len(given):
-        return None
-    found = {}
-    for pattern, segment in zip(wanted, given, strict=True):
-        if pattern.startswith("{") and segment:
-            found[pattern.strip("{}")] = segment
-        elif pattern != segment:
-            return None
-    return found
+@cache
+def _url_map(endpoints: tuple[tuple[str, str], ...]) -> Map:
+    """The methods and paths, compiled. HEAD is answered where GET is: RFC 9110, section 9.3.2."""
+    rules = [Rule(path, methods=[method], endpoint=(method, path)) for method, path in endpoints]
+    return Map(rules, merge_slashes=False)
 
 
 def _ready(ready: Callable[[], None]) -> Answer:
@@ -107,10 +101,10 @@ def _ready(ready: Callable[[], None]) -> Answer:
 
 
 def _read(request: flask.Request, path: Mapping[str, str]) -> Request:
-    """The request; of its body at most the limit, whatever length the caller claims, and none with GET."""
+    """The request; of its body at most the limit, whatever length is claimed, and none with GET and HEAD."""
     parameters = tuple(request.args.items(multi=True))
     headers = {name.lower(): value for name, value in request.headers.items()}
-    body = b"" if request.method == "GET" else _body(request)
+    body = b"" if request.method in ("GET", "HEAD") else _body(request)
     return Request(
         headers=headers,
         query=dict(reversed(parameters)),
@@ -121,8 +115,6 @@ def _read(request: flask.Request, path: Mapping[str, str]) -> Request:
 
 
 def _body(request: flask.Request) -> bytes:
-    from werkzeug.exceptions import ClientDisconnected  # noqa: PLC0415 as below
-
     if (request.content_length or 0) > MAX_BODY_BYTES:
         raise BodyTooLargeError(f"the body may hold {MAX_BODY_BYTES} bytes")
     body = b""
@@ -168,8 +160,6 @@ def _log_refusal(error: FlinkjobsError, status: int, request: flask.Request) -> 
 
 
 def _response(answer: Answer, headers: Mapping[str, str]) -> flask.Response:
-    import flask  # noqa: PLC0415 the command line needs a Request and no web framework
-
     sent = {"Content-Type": "application/json", "Cache-Control": "no-store", **headers, **answer.headers}
     body = to_json(answer.body) if answer.content is None else answer.content
     return flask.Response(body, status=answer.status, headers=sent)

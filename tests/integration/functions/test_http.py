@@ -38,8 +38,8 @@ def test_a_function_says_that_it_lives_and_that_it_is_ready(function: FunctionSe
     ("method", "path", "allow"),
     [
         *((method, "/", "POST") for method in ("GET", "PUT", "PATCH", "DELETE", "OPTIONS")),
-        *((method, "/health", "GET") for method in ("POST", "DELETE")),
-        *((method, "/ready", "GET") for method in ("POST", "DELETE")),
+        *((method, "/health", "GET, HEAD") for method in ("POST", "DELETE")),
+        *((method, "/ready", "GET, HEAD") for method in ("POST", "DELETE")),
     ],
 )
 def test_another_method_is_refused_with_the_one_allowed(

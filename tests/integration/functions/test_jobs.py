@@ -115,7 +115,7 @@ PATHS = ["/", "/assets/index.html", "/api/jobs", "/api/jobs/etl_1", "/api/metric
 def test_nothing_can_be_written(jobs: FunctionServer, method: str, path: str) -> None:
     answer = call(jobs, method, path, content=b"x")
     assert answer.status_code == 405
-    assert answer.headers["allow"] == "GET"
+    assert answer.headers["allow"] == "GET, HEAD"
     assert problem(answer)["code"] == "METHOD_NOT_ALLOWED"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import flask
 import pytest
+from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from flinkjobs import log
 from flinkjobs.domain.errors import (
@@ -115,15 +116,26 @@ def test_ready_asks() -> None:
         ("PUT", "/", "POST"),
         ("DELETE", "/", "POST"),
         ("OPTIONS", "/", "POST"),
-        ("POST", "/health", "GET"),
-        ("HEAD", "/health", "GET"),
-        ("POST", "/ready", "GET"),
+        ("POST", "/health", "GET, HEAD"),
+        ("POST", "/ready", "GET, HEAD"),
     ],
 )
 def test_another_method_is_a_405_that_names_the_right_one(method: str, path: str, allow: str) -> None:
     response = serve(method, path, post=raising(AssertionError("asked")))
     assert problem(response)["code"] == "METHOD_NOT_ALLOWED"
     assert (response.status_code, response.headers["Allow"]) == (405, allow)
+
+
+@pytest.mark.parametrize("path", ["/health", "/nothing"])
+def test_head_is_answered_as_get_without_a_body(path: str) -> None:
+    """https://www.rfc-editor.org/rfc/rfc9110#section-9.3.2"""
+    got, headed = (
+        run_wsgi_app(serve(method, path), EnvironBuilder(path, method=method).get_environ())
+        for method in ("GET", "HEAD")
+    )
+    assert headed[1:] == got[1:]
+    assert b"".join(got[0])
+    assert b"".join(headed[0]) == b""
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/health/", "/HEALTH", "/a/../health", "/%00", "/%FF"])
