@@ -21,8 +21,8 @@ from flinkjobs.domain.observations import JobPhase
 class Waiting(msgspec.Struct, frozen=True):
     """A container that does not run yet."""
 
-    reason: str
-    message: str
+    reason: str = ""
+    message: str = ""
 
 
 class Terminated(msgspec.Struct, frozen=True):

@@ -662,7 +662,7 @@ def test_an_error_that_is_not_kubernetes_own_says_nothing_about_an_object(
 
 
 @pytest.mark.parametrize(
-    "body", [{}, [], None, {"items": None}, {"items": [{}]}, {"items": ["x"]}, {"items": [{"metadata": {}}]}]
+    "body", [{}, [], None, {"items": 7}, {"items": [{}]}, {"items": ["x"]}, {"items": [{"metadata": {}}]}]
 )
 @pytest.mark.parametrize("name", ["create_job", "job", "jobs", "pods", "events", "who_we_are", "review"])
 def test_json_that_is_no_object_of_the_api_is_unavailable(name: str, body: object, tmp_path: Path) -> None:

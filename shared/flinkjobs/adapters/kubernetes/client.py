@@ -6,7 +6,6 @@ for lists of ten thousand Jobs, and refuses a whole list for one field that a se
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,12 +15,22 @@ from functools import partial
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
+import msgspec
 import urllib3
 from kubernetes.client import ApiClient
 from kubernetes.client.exceptions import ApiException
 
 from flinkjobs.adapters.kubernetes.auth import Access, Authorization, access
-from flinkjobs.adapters.kubernetes.parsing import parse_cleanup_target, parse_event, parse_job, parse_pod
+from flinkjobs.adapters.kubernetes.parsing import (
+    Body,
+    parse_cleanup_target,
+    parse_event,
+    parse_identity,
+    parse_job,
+    parse_object,
+    parse_page,
+    parse_pod,
+)
 from flinkjobs.domain.errors import (
     KubernetesConflictError,
     KubernetesNotFoundError,
@@ -101,8 +110,8 @@ class KubernetesApi:
         )
 
     def create_job(self, manifest: Mapping[str, Any]) -> KubernetesJob:
-        created = self._json("POST", self._jobs, body=manifest, query={"fieldValidation": "Strict"})
-        return _parsed(parse_job, created, f"POST {self._jobs}")
+        raw, _ = self._call("POST", self._jobs, body=manifest, query={"fieldValidation": "Strict"})
+        return _parsed(parse_job, raw, f"POST {self._jobs}")
 
     def create_config_map(self, manifest: Mapping[str, Any]) -> None:
         self._json("POST", f"{self._core}/configmaps", body=manifest, query={"fieldValidation": "Strict"})
@@ -110,9 +119,10 @@ class KubernetesApi:
     def job(self, name: str) -> KubernetesJob | Missing:
         path = f"{self._jobs}/{quote(name, safe='')}"
         try:
-            return _parsed(parse_job, self._json("GET", path), f"GET {path}")
+            raw, _ = self._call("GET", path)
         except KubernetesNotFoundError:
             return Missing()
+        return _parsed(parse_job, raw, f"GET {path}")
 
     def jobs(self, selector: str) -> Iterator[KubernetesJob]:
         return self._list(self._jobs, {"labelSelector": selector}, parse_job)
@@ -156,7 +166,7 @@ class KubernetesApi:
     def time(self) -> datetime:
         what = f"GET {self._jobs}"
         raw, headers = self._call("GET", self._jobs, query={"limit": "1"})
-        _object(what, raw)  # not some proxy's page, with the proxy's clock
+        _parsed(parse_object, raw, what)  # not some proxy's page, with the proxy's clock
         try:
             return parsedate_to_datetime(headers.get("Date") or "").astimezone(UTC)
         except ValueError as error:
@@ -213,26 +223,22 @@ class KubernetesApi:
         allowed = _parsed(lambda raw: raw["status"]["allowed"] is True, answer, "SelfSubjectAccessReview")
         return AccessReview(permission=permission, allowed=allowed)
 
-    def _list(
-        self, path: str, query: Mapping[str, str], parse: Callable[[Mapping[str, Any]], T]
-    ) -> Iterator[T]:
+    def _list(self, path: str, query: Mapping[str, str], parse: Callable[[Body], T]) -> Iterator[T]:
         """Yields every object once, in pages. A list that expired is begun again, without repeats."""
         seen: set[str] = set()
         for attempt in range(LIST_ATTEMPTS):
             token = ""
             try:
                 while True:
-                    page = self._json(
-                        "GET", path, query={**query, "limit": str(PAGE_SIZE), "continue": token}
-                    )
-                    if not isinstance(page.get("items"), list):
-                        raise KubernetesUnavailableError(f"GET {path}: the answer is no list")
-                    for item in page["items"]:
-                        uid = _parsed(_identity, item, f"GET {path}")
+                    page = {**query, "limit": str(PAGE_SIZE), "continue": token}
+                    raw, _ = self._call("GET", path, query=page)
+                    items, token = _page(raw, f"GET {path}")
+                    for item in items:
+                        identity = _parsed(parse_identity, item, f"GET {path}")
+                        uid = identity.uid or identity.name
                         if uid not in seen:
                             seen.add(uid)
                             yield _parsed(parse, item, f"GET {path}")
-                    token = (page.get("metadata") or {}).get("continue") or ""
                     if not token:
                         return
             except ListExpiredError:
@@ -248,7 +254,7 @@ class KubernetesApi:
         body: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         raw, _ = self._call(method, path, query=query, body=body)
-        return _object(f"{method} {path}", raw)
+        return _parsed(parse_object, raw, f"{method} {path}")
 
     def _call(
         self,
@@ -294,10 +300,10 @@ def _refusal(
     """The error that a Status object means; without a Status object, the HTTP status alone speaks."""
     reason, message = str(status), _start(raw)
     try:
-        answer = json.loads(raw)
-    except ValueError:
-        answer = None
-    is_status = isinstance(answer, dict) and answer.get("kind") == "Status"
+        answer = parse_object(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        answer = {}
+    is_status = answer.get("kind") == "Status"
     if is_status:
         reason = str(answer.get("reason") or status)
         message = cut(str(answer.get("message", "")))
@@ -314,15 +320,12 @@ def _refusal(
     return kinds.get(status, KubernetesRefusedError)(text, reason=reason, status=status)
 
 
-def _object(what: str, raw: bytes) -> dict[str, Any]:
-    """The JSON object that an answer is."""
+def _page(raw: bytes, what: str) -> tuple[list[msgspec.Raw], str]:
+    """The items of a list, and the token of the next page. Of what is no list, nothing can be read."""
     try:
-        answer = json.loads(raw)
-    except ValueError as error:
-        raise KubernetesUnavailableError(f"{what}: the answer is no JSON: {_start(raw)}") from error
-    if not isinstance(answer, dict):
-        raise KubernetesUnavailableError(f"{what}: the answer is no object: {_start(raw)}")
-    return answer
+        return _parsed(parse_page, raw, what)
+    except KubernetesUnreadableError as error:
+        raise KubernetesUnavailableError(f"{what}: the answer is no list: {_start(raw)}") from error
 
 
 def _seconds(retry_after: str | None) -> float | None:
@@ -330,17 +333,14 @@ def _seconds(retry_after: str | None) -> float | None:
     return float(retry_after) if retry_after is not None and retry_after.isdecimal() else None
 
 
-def _parsed(parse: Callable[[Mapping[str, Any]], T], raw: Any, what: str) -> T:
+def _parsed(parse: Callable[[Any], T], raw: Any, what: str) -> T:
     try:
         return parse(raw)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (msgspec.ValidationError, KeyError, TypeError) as error:
         text = cut(f"{type(error).__name__}: {error}", 200)
         raise KubernetesUnreadableError(f"{what}: an object that cannot be read: {text}") from error
-
-
-def _identity(raw: Mapping[str, Any]) -> str:
-    uid: str = raw["metadata"].get("uid") or raw["metadata"]["name"]
-    return uid
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise KubernetesUnavailableError(f"{what}: the answer is no JSON: {_start(raw)}") from error
 
 
 def _read(answer: urllib3.HTTPResponse, *, until: float, keep_last: int | None) -> bytes:
@@ -357,8 +357,8 @@ def _read(answer: urllib3.HTTPResponse, *, until: float, keep_last: int | None) 
     return bytes(kept)
 
 
-def _start(raw: bytes) -> str:
-    return cut(" ".join(raw[:400].decode(errors="replace").split()), 200) or "(empty)"
+def _start(raw: bytes | msgspec.Raw) -> str:
+    return cut(" ".join(bytes(raw)[:400].decode(errors="replace").split()), 200) or "(empty)"
 
 
 def connect(

@@ -1,10 +1,15 @@
-"""Kubernetes objects from JSON to values."""
+"""Kubernetes objects from JSON to values: of each object, only the fields that are needed.
+
+A server omits a field that is empty, and writes null for a time that is not set. All functions raise
+`msgspec.DecodeError` for an object that cannot be read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
+from typing import Any, Final, TypeAlias
+
+import msgspec
 
 from flinkjobs.domain.kubernetes_objects import (
     CleanupTarget,
@@ -19,146 +24,248 @@ from flinkjobs.domain.kubernetes_objects import (
 from flinkjobs.domain.naming import JOB_ID_ANNOTATION
 from flinkjobs.domain.observations import JobPhase
 
-JsonObject = Mapping[str, Any]
+Body: TypeAlias = bytes | msgspec.Raw
+"""One object: an answer, or an item of a list."""
 
 
-def parse_time(text: str | None) -> datetime | None:
-    """Reads an RFC 3339 time. None stays None."""
-    return datetime.fromisoformat(text).astimezone(UTC) if text else None
+class _Wire(msgspec.Struct, rename="camel"):
+    """Named as in https://kubernetes.io/docs/reference/kubernetes-api/."""
 
 
-def parse_job(raw: JsonObject) -> KubernetesJob:
-    """Reads a batch/v1 Job.
+class Identity(_Wire):
+    """Which object it is, and whose."""
 
-    It is over when a condition `Complete` or `Failed` is "True", wherever in the list that stands:
+    name: str
+    uid: str = ""
+    resource_version: str = ""
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    owner_references: list[Any] = []
+
+    @property
+    def job_id(self) -> str:
+        """The exact job id; "" where there is none."""
+        return self.annotations.get(JOB_ID_ANNOTATION, "")
+
+    def label(self, name: str) -> str:
+        """A label of the Job controller, with the prefix of Kubernetes 1.27 or without."""
+        return self.labels.get(f"batch.kubernetes.io/{name}") or self.labels.get(name, "")
+
+
+class _Metadata(Identity):
+    creation_timestamp: datetime | None = None
+    deletion_timestamp: datetime | None = None
+
+
+class _Condition(_Wire):
+    type: str = ""
+    status: str = ""
+    reason: str = ""
+    message: str = ""
+    last_transition_time: datetime | None = None
+
+
+class _ContainerState(_Wire):
+    exit_code: int = -1
+    reason: str = ""
+    message: str = ""
+    finished_at: datetime | None = None
+
+
+class _ContainerStatus(_Wire):
+    name: str = ""
+    state: dict[str, _ContainerState] = {}
+
+
+class _Spec(_Wire):
+    suspend: bool = False
+    backoff_limit: int | None = None
+
+
+class _Status(_Wire):
+    phase: str = "Unknown"
+    reason: str = ""
+    message: str = ""
+    conditions: list[_Condition] = []
+    init_container_statuses: list[_ContainerStatus] = []
+    container_statuses: list[_ContainerStatus] = []
+    start_time: datetime | None = None
+
+
+class _Object(_Wire):
+    """A Job, a Pod or a ConfigMap; each has some of these fields."""
+
+    metadata: _Metadata
+    spec: _Spec = msgspec.field(default_factory=_Spec)
+    status: _Status = msgspec.field(default_factory=_Status)
+
+
+class _Event(_Wire):
+    involved_object: dict[str, str] = {}
+    reason: str = ""
+    message: str = ""
+    last_timestamp: datetime | None = None
+    event_time: datetime | None = None
+
+
+class _Identified(_Wire):
+    metadata: Identity
+
+
+class _Page(_Wire):
+    items: list[msgspec.Raw] | None
+    metadata: dict[str, Any] = {}
+
+
+parse_object: Final = msgspec.json.Decoder(dict[str, Any]).decode
+"""Reads any object whole."""
+
+_PAGE: Final = msgspec.json.Decoder(_Page)
+_IDENTIFIED: Final = msgspec.json.Decoder(_Identified)
+_OBJECT: Final = msgspec.json.Decoder(_Object)
+_EVENT: Final = msgspec.json.Decoder(_Event)
+
+
+def parse_page(body: bytes) -> tuple[list[msgspec.Raw], str]:
+    """Reads a page of a list: its items, and the token of the next page; "" when this was the last.
+
+    A list of nothing may have null in the place of its items: https://github.com/kubernetes/kubernetes/issues/39822
+    """
+    page = _PAGE.decode(body)
+    return page.items or [], page.metadata.get("continue", "")
+
+
+def parse_identity(body: Body) -> Identity:
+    """Reads which object it is."""
+    return _IDENTIFIED.decode(body).metadata
+
+
+def parse_job(body: Body) -> KubernetesJob:
+    """Reads a batch/v1 Job."""
+    return _job(_OBJECT.decode(body))
+
+
+def _job(job: _Object) -> KubernetesJob:
+    """A Job is over when a condition `Complete` or `Failed` is "True", wherever in the list that stands.
+
     `SuccessCriteriaMet` and `FailureTarget` come first and are not the end.
     """
-    meta, status = raw["metadata"], raw.get("status") or {}
     phase, ended, finished_at = JobPhase.ACTIVE, None, None
-    if (raw.get("spec") or {}).get("suspend"):
+    if job.spec.suspend:
         phase = JobPhase.SUSPENDED
-    for condition in status.get("conditions") or ():
-        if condition.get("status") != "True" or condition.get("type") not in ("Complete", "Failed"):
+    for condition in job.status.conditions:
+        if condition.status != "True" or condition.type not in ("Complete", "Failed"):
             continue
-        finished_at = parse_time(condition.get("lastTransitionTime"))
-        if condition["type"] == "Complete":
+        finished_at = condition.last_transition_time
+        if condition.type == "Complete":
             phase = JobPhase.COMPLETE
         else:
             phase = JobPhase.FAILED
-            ended = f"{condition.get('reason') or 'Failed'}: {condition.get('message') or ''}".rstrip(": ")
+            ended = f"{condition.reason or 'Failed'}: {condition.message}".rstrip(": ")
     return KubernetesJob(
-        name=meta["name"],
-        uid=meta.get("uid") or "",
-        job_id=(meta.get("annotations") or {}).get(JOB_ID_ANNOTATION) or "",
+        name=job.metadata.name,
+        uid=job.metadata.uid,
+        job_id=job.metadata.job_id,
         phase=phase,
-        created_at=parse_time(meta.get("creationTimestamp")),
+        created_at=job.metadata.creation_timestamp,
         ended=ended,
         finished_at=finished_at,
-        deleting=bool(meta.get("deletionTimestamp")),
-        is_single_attempt=(raw.get("spec") or {}).get("backoffLimit") == 0,
+        deleting=job.metadata.deletion_timestamp is not None,
+        is_single_attempt=job.spec.backoff_limit == 0,
     )
 
 
-def parse_pod(raw: JsonObject) -> Pod:
+def parse_pod(body: Body) -> Pod:
     """Reads a v1 Pod."""
-    meta, status = raw["metadata"], raw.get("status") or {}
-    labels = meta.get("labels") or {}
+    pod = _OBJECT.decode(body)
     unschedulable = None
-    for condition in status.get("conditions") or ():
-        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            unschedulable = f"{condition.get('reason') or ''}: {condition.get('message') or ''}".strip(": ")
-    statuses = [(entry, True) for entry in status.get("initContainerStatuses") or ()]
-    statuses += [(entry, False) for entry in status.get("containerStatuses") or ()]
+    for condition in pod.status.conditions:
+        if condition.type == "PodScheduled" and condition.status == "False":
+            unschedulable = f"{condition.reason}: {condition.message}".strip(": ")
     return Pod(
-        name=meta["name"],
-        uid=meta.get("uid") or "",
-        job_name=labels.get("batch.kubernetes.io/job-name") or labels.get("job-name") or "",
-        created_at=parse_time(meta.get("creationTimestamp")),
-        phase=status.get("phase") or "Unknown",
-        reason=status.get("reason") or "",
-        message=status.get("message") or "",
+        name=pod.metadata.name,
+        uid=pod.metadata.uid,
+        job_name=pod.metadata.label("job-name"),
+        created_at=pod.metadata.creation_timestamp,
+        phase=pod.status.phase,
+        reason=pod.status.reason,
+        message=pod.status.message,
         unschedulable=unschedulable,
-        containers=tuple(_container(entry, is_init=is_init) for entry, is_init in statuses),
-        started_at=parse_time(status.get("startTime")),
+        containers=(
+            *(_container(each, is_init=True) for each in pod.status.init_container_statuses),
+            *(_container(each, is_init=False) for each in pod.status.container_statuses),
+        ),
+        started_at=pod.status.start_time,
     )
 
 
-def _container(raw: JsonObject, *, is_init: bool) -> Container:
-    state = raw.get("state") or {}
-    parsed: Waiting | Terminated | None = None
-    if (terminated := state.get("terminated")) is not None:
-        parsed = Terminated(
-            exit_code=terminated.get("exitCode", -1),
-            reason=terminated.get("reason") or "",
-            message=terminated.get("message") or "",
-        )
-    elif state.get("running") is None:
-        waiting = state.get("waiting") or {}
-        parsed = Waiting(reason=waiting.get("reason") or "", message=waiting.get("message") or "")
-    return Container(name=raw.get("name") or "", state=parsed, is_init=is_init)
+def _container(status: _ContainerStatus, *, is_init: bool) -> Container:
+    state: Waiting | Terminated | None = None
+    if (ended := status.state.get("terminated")) is not None:
+        state = Terminated(exit_code=ended.exit_code, reason=ended.reason, message=ended.message)
+    elif "running" not in status.state:
+        waiting = status.state.get("waiting", _ContainerState())
+        state = Waiting(reason=waiting.reason, message=waiting.message)
+    return Container(name=status.name, state=state, is_init=is_init)
 
 
-def parse_event(raw: JsonObject) -> Event:
+def parse_event(body: Body) -> Event:
     """Reads a v1 Event."""
-    about = raw.get("involvedObject") or {}
+    event = _EVENT.decode(body)
     return Event(
-        about_kind=about.get("kind") or "",
-        about_name=about.get("name") or "",
-        reason=raw.get("reason") or "",
-        message=raw.get("message") or "",
-        last_seen=parse_time(raw.get("lastTimestamp") or raw.get("eventTime")),
+        about_kind=event.involved_object.get("kind", ""),
+        about_name=event.involved_object.get("name", ""),
+        reason=event.reason,
+        message=event.message,
+        last_seen=event.last_timestamp or event.event_time,
     )
 
 
-def parse_cleanup_target(kind: Kind, raw: JsonObject) -> CleanupTarget:
-    """Reads an object for cleanup; one that cannot be read says why, and costs only itself.
+def parse_cleanup_target(kind: Kind, body: Body) -> CleanupTarget:
+    """Reads an object for cleanup; one of which only the identity can be read says why.
 
     The items of a list name no kind: https://kubernetes.io/docs/reference/using-api/api-concepts/#collections
     """
-    meta = raw["metadata"]
-    labels = meta.get("labels") or {}
-    known: dict[str, Any] = {
-        "kind": kind,
-        "name": meta["name"],
-        "uid": meta.get("uid") or "",
-        "resource_version": meta.get("resourceVersion") or "",
-    }
+    phase, over_since, deleting, unreadable = JobPhase.ACTIVE, None, False, ""
     try:
-        known |= {
-            "job_id": (meta.get("annotations") or {}).get(JOB_ID_ANNOTATION) or "",
-            "job_name": _job_name(kind, meta["name"], labels),
-            "job_uid": labels.get("batch.kubernetes.io/controller-uid") or labels.get("controller-uid") or "",
-            "has_owner": bool(meta.get("ownerReferences")),
-            "deleting": bool(meta.get("deletionTimestamp")),
-        }
-        if kind is Kind.JOB:
-            job = parse_job(raw)
-            return CleanupTarget(**known, phase=job.phase, over_since=job.finished_at)
-        if kind is Kind.POD:
-            phase, over_since = _end_of_pod(raw.get("status") or {})
-            return CleanupTarget(**known, phase=phase, over_since=over_since)
-        created_at = parse_time(meta.get("creationTimestamp"))
-        return CleanupTarget(**known, phase=JobPhase.COMPLETE, over_since=created_at)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        return CleanupTarget(**known, unreadable=f"{type(error).__name__}: {error}")
+        read = _OBJECT.decode(body)
+    except msgspec.ValidationError as error:
+        identity, unreadable = parse_identity(body), str(error)
+    else:
+        identity, deleting = read.metadata, read.metadata.deletion_timestamp is not None
+        phase, over_since = _end(kind, read)
+    return CleanupTarget(
+        kind=kind,
+        name=identity.name,
+        uid=identity.uid,
+        resource_version=identity.resource_version,
+        job_id=identity.job_id,
+        # A copied Job may bear the label of the one that it is a copy of.
+        job_name=(identity.label("job-name") if kind is not Kind.JOB else "") or identity.name,
+        job_uid=identity.label("controller-uid"),
+        has_owner=bool(identity.owner_references),
+        phase=phase,
+        over_since=over_since,
+        deleting=deleting,
+        unreadable=unreadable,
+    )
 
 
-def _job_name(kind: Kind, name: str, labels: Mapping[str, str]) -> str:
-    """A copied Job may bear the label of the one that it is a copy of."""
+def _end(kind: Kind, read: _Object) -> tuple[JobPhase, datetime | None]:
+    """Whether an object is over, and since when.
+
+    Of a pod, its last sign of life counts: an evicted one has no container that ended.
+    """
     if kind is Kind.JOB:
-        return name
-    return labels.get("batch.kubernetes.io/job-name") or labels.get("job-name") or name
-
-
-def _end_of_pod(status: JsonObject) -> tuple[JobPhase, datetime | None]:
-    """Whether a pod is over, and its last sign of life: an evicted one has no container that ended."""
-    phase = {"Succeeded": JobPhase.COMPLETE, "Failed": JobPhase.FAILED}.get(status.get("phase") or "")
+        job = _job(read)
+        return job.phase, job.finished_at
+    if kind is Kind.CONFIG_MAP:
+        return JobPhase.COMPLETE, read.metadata.creation_timestamp
+    status = read.status
+    phase = {"Succeeded": JobPhase.COMPLETE, "Failed": JobPhase.FAILED}.get(status.phase)
     if phase is None:
         return JobPhase.ACTIVE, None
-    containers = [
-        *(status.get("initContainerStatuses") or ()),
-        *(status.get("containerStatuses") or ()),
-    ]
-    ends = [((each.get("state") or {}).get("terminated") or {}).get("finishedAt") for each in containers]
-    ends += [condition.get("lastTransitionTime") for condition in status.get("conditions") or ()]
-    return phase, max(filter(None, map(parse_time, ends)), default=None)
+    states = [each.state for each in (*status.init_container_statuses, *status.container_statuses)]
+    ends = [state["terminated"].finished_at for state in states if "terminated" in state]
+    ends += [condition.last_transition_time for condition in status.conditions]
+    return phase, max(filter(None, ends), default=None)
