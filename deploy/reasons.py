@@ -8,7 +8,7 @@
 | `docs/codes.md` | the table of reason codes | `flinkjobs.domain.reasons` |
 | `web/ui/messages.*.json` | the keys `reason.CODE.*` | the same |
 | `web/ui/details.js` | the constant `NEVER_RAN` | the same |
-| `docs/operations.md` | the column *what to do* of doctor's codes | `flinkjobs.doctor.remedies` |
+| `docs/operations.md` | the column *what to do* of doctor's codes | `flinkjobs.doctor.codes` |
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from flinkjobs.doctor.remedies import REMEDIES, Code
+from flinkjobs.doctor.codes import REMEDIES, Code
 from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.reasons import REASONS, ReasonInfo, Text
 from flinkjobs.jobs.problems import NO_REASON

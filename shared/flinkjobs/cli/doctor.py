@@ -17,7 +17,7 @@ from flinkjobs.cli.session import JsonOption, Session, session_of
 from flinkjobs.doctor.checks import judge
 from flinkjobs.doctor.facts import OnlyFunctions, Refused
 from flinkjobs.doctor.findings import Finding, Verdict, first_failing, is_healthy
-from flinkjobs.doctor.probes import AllSettings, examine
+from flinkjobs.doctor.probes import AllSettings, run_probes
 from flinkjobs.domain.errors import SettingsError
 from flinkjobs.entrypoints.startup import utc_now
 from flinkjobs.settings.functions import Settings, has_function_settings
@@ -49,12 +49,12 @@ def doctor(context: typer.Context, json: JsonOption = False) -> None:
     out = session.out
     status = out.errors.status("asking every part of the system") if out.is_live else nullcontext()
     with status, doctor_probes() as probes:
-        seen = examine(lambda: _settings(session), probes, utc_now)
-    findings = judge(seen)
+        facts = run_probes(lambda: _settings(session), probes, utc_now)
+    findings = judge(facts)
     healthy = is_healthy(findings)
     if out.is_json:
         told = [asdict(finding) for finding in findings]
-        out.json({"healthy": healthy, "checked_at": seen.now, "findings": told})
+        out.json({"healthy": healthy, "checked_at": facts.now, "findings": told})
     else:
         show(out, findings)
     raise typer.Exit(Exit.OK if healthy else Exit.FAILED)

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from flinkjobs.cli.output import NOTHING, clean
-from flinkjobs.doctor.remedies import REMEDIES
+from flinkjobs.doctor.codes import REMEDIES
 from flinkjobs.domain.text import counted
 
 Data = Mapping[str, Any]

@@ -1,7 +1,8 @@
-"""What is wrong, and what to do next: an ordered table of checks over values that were gathered before.
+"""Checks of an installation: judge the facts that the probes collected.
 
-The order is that of causes: a check stands behind everything that can make it fail. So the first finding that
-fails names the cause, and what only follows from it says that it was not checked. Pure: `examine` gathers.
+The checks are in the order of causes: a check comes after everything that can make it fail. So the first
+finding that fails names the cause, and a check that could not run because of it is SKIPPED. Pure:
+`doctor/probes.py` does the I/O.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias, TypeVar
 
+from flinkjobs.doctor.codes import ATTEMPTS, REMEDIES, Code
 from flinkjobs.doctor.facts import (
-    Examination,
+    Facts,
     FlinkFacts,
     NotAsked,
     NotReady,
@@ -26,18 +28,17 @@ from flinkjobs.doctor.facts import (
 from flinkjobs.doctor.findings import (
     EVIDENCE_LENGTH,
     Finding,
-    _ago,
-    _fail,
-    _length,
-    _ok,
-    _several,
-    _skipped,
-    _unknown,
-    _warn,
+    ago,
+    duration_text,
+    fail,
+    first_few,
     masked,
+    ok,
+    skipped,
+    unknown,
+    warn,
 )
-from flinkjobs.doctor.record_checks import _lost, _unreadable, _waiting, _without_id
-from flinkjobs.doctor.remedies import ATTEMPTS, REMEDIES, Code
+from flinkjobs.doctor.record_checks import RECORD_CHECKS
 from flinkjobs.domain.cron import longest_gap
 from flinkjobs.domain.observations import (
     Unreachable,
@@ -50,88 +51,85 @@ from flinkjobs.settings.schedules import OwnSchedule
 T = TypeVar("T")
 
 PERIODS_BEFORE_OLD: Final = 3
-"""A synchronisation is too old after so many of its schedule's periods."""
+"""Number of schedule periods after which the last pass is too old."""
 
 CLEANUP_MARGIN: Final = timedelta(hours=2)
-"""How much later than its schedule's period a cleanup may be."""
+"""How much longer than its schedule's period a cleanup may take to begin."""
 
 
-# --- the checks -------------------------------------------------------------------------------------
-
-
-def judge(seen: Examination) -> tuple[Finding, ...]:
+def judge(facts: Facts) -> tuple[Finding, ...]:
     """Every finding, in the order of `CHECKS`."""
-    findings = [finding for check in CHECKS for finding in check(seen)]
+    findings = [finding for check in CHECKS for finding in check(facts)]
     return tuple(
         replace(finding, evidence=cut(masked(finding.evidence), EVIDENCE_LENGTH)) for finding in findings
     )
 
 
-def _settings(seen: Examination) -> Iterator[Finding]:
-    settings = seen.settings
+def _settings(facts: Facts) -> Iterator[Finding]:
+    settings = facts.settings
     if isinstance(settings, OnlyFunctions):
-        yield _warn("settings", Code.FUNCTIONS_ONLY, "only the functions are reachable from here")
+        yield warn("settings", Code.FUNCTIONS_ONLY, "only the functions are reachable from here")
     elif isinstance(settings, Refused):
-        yield _fail("settings", Code.SETTINGS, settings.error)
+        yield fail("settings", Code.SETTINGS, settings.error)
     elif not settings.flink_clusters:
-        yield _fail("settings", Code.SETTING_MISSING, "sync needs FLINK_REST_URL, which is not set")
+        yield fail("settings", Code.SETTING_MISSING, "sync needs FLINK_REST_URL, which is not set")
     elif not settings.flink_image:
-        yield _warn("settings", Code.SETTING_MISSING, "submit needs FLINK_IMAGE, which is not set")
+        yield warn("settings", Code.SETTING_MISSING, "submit needs FLINK_IMAGE, which is not set")
     else:
         clusters = "; ".join(
             f"Flink {name} at {cluster.rest_url}, pods submit to {cluster.jobmanager}"
             for name, cluster in settings.flink_clusters.items()
         )
         place = f"database {settings.mongodb_database}, namespace {settings.k8s_namespace}"
-        yield _ok("settings", f"{place}, image {settings.flink_image}; {clusters}")
+        yield ok("settings", f"{place}, image {settings.flink_image}; {clusters}")
 
 
-def _store(seen: Examination) -> Iterator[Finding]:
-    match seen.store:
+def _store(facts: Facts) -> Iterator[Finding]:
+    match facts.store:
         case Unreachable(error):
-            yield _fail("mongodb", Code.STORE_UNAVAILABLE, error)
+            yield fail("mongodb", Code.STORE_UNAVAILABLE, error)
         case Refused(error):
-            yield _fail("mongodb", Code.STORE_REFUSED, error)
+            yield fail("mongodb", Code.STORE_REFUSED, error)
         case NotAsked(because):
-            yield _skipped("mongodb", because)
+            yield skipped("mongodb", because)
         case StoreFacts(address, version, user):
-            yield _ok("mongodb", f"MongoDB {version} at {address}{f', as {user}' if user else ''}")
+            yield ok("mongodb", f"MongoDB {version} at {address}{f', as {user}' if user else ''}")
 
 
-def _write(seen: Examination) -> Iterator[Finding]:
-    match seen.write:
+def _write(facts: Facts) -> Iterator[Finding]:
+    match facts.write:
         case Unreachable(error) | Refused(error):
-            yield _fail("mongodb.write", Code.STORE_NOT_WRITABLE, error)
+            yield fail("mongodb.write", Code.STORE_NOT_WRITABLE, error)
         case NotAsked(because):
-            yield _skipped("mongodb.write", because)
+            yield skipped("mongodb.write", because)
         case None:
-            yield _ok("mongodb.write", "a write was acknowledged")
+            yield ok("mongodb.write", "a write was acknowledged")
 
 
-def _indexes(seen: Examination) -> Iterator[Finding]:
-    match seen.indexes:
+def _indexes(facts: Facts) -> Iterator[Finding]:
+    match facts.indexes:
         case Unreachable(error):
-            yield _unknown("mongodb.indexes", Code.STORE_UNAVAILABLE, error)
+            yield unknown("mongodb.indexes", Code.STORE_UNAVAILABLE, error)
         case Refused(error):
-            yield _unknown("mongodb.indexes", Code.STORE_REFUSED, error)
+            yield unknown("mongodb.indexes", Code.STORE_REFUSED, error)
         case NotAsked(because):
-            yield _skipped("mongodb.indexes", because)
+            yield skipped("mongodb.indexes", because)
         case ():
-            yield _ok("mongodb.indexes", "all are there")
+            yield ok("mongodb.indexes", "all are there")
         case missing:
-            yield _fail("mongodb.indexes", Code.INDEX_MISSING, f"flink_jobs lacks {', '.join(missing)}")
+            yield fail("mongodb.indexes", Code.INDEX_MISSING, f"flink_jobs lacks {', '.join(missing)}")
 
 
-def _kubernetes(seen: Examination) -> Iterator[Finding]:
-    match seen.kubernetes:
+def _kubernetes(facts: Facts) -> Iterator[Finding]:
+    match facts.kubernetes:
         case Unreachable(error):
-            yield _fail("kubernetes", Code.KUBERNETES_UNAVAILABLE, error)
+            yield fail("kubernetes", Code.KUBERNETES_UNAVAILABLE, error)
         case Refused(error, reason):
-            yield _fail("kubernetes", _code_of_refusal(reason), error)
+            yield fail("kubernetes", _code_of_refusal(reason), error)
         case NotAsked(because):
-            yield _skipped("kubernetes", because)
+            yield skipped("kubernetes", because)
         case address, version:
-            yield _ok("kubernetes", f"Kubernetes {version} at {address}")
+            yield ok("kubernetes", f"Kubernetes {version} at {address}")
 
 
 def _code_of_refusal(reason: str) -> Code:
@@ -139,210 +137,210 @@ def _code_of_refusal(reason: str) -> Code:
 
 
 ANONYMOUS: Final = "system:anonymous"
-"""Whom an API server takes everybody for who shows no credentials."""
+"""User name that an API server gives to requests without credentials."""
 
 
-def _identity(seen: Examination) -> Iterator[Finding]:
+def _identity(facts: Facts) -> Iterator[Finding]:
     check = "kubernetes.identity"
-    match seen.identity:
+    match facts.identity:
         case Unreachable(error):
-            yield _unknown(check, Code.KUBERNETES_UNAVAILABLE, error)
+            yield unknown(check, Code.KUBERNETES_UNAVAILABLE, error)
         case Refused(_, "NotFound"):
-            yield _skipped(
-                check, "this API server does not tell; SelfSubjectReview came with Kubernetes 1.28"
-            )
+            yield skipped(check, "this API server does not tell; SelfSubjectReview came with Kubernetes 1.28")
         case Refused(error, _) if f'"{ANONYMOUS}"' in error:
-            yield _fail(check, Code.KUBERNETES_ANONYMOUS, error)
+            yield fail(check, Code.KUBERNETES_ANONYMOUS, error)
         case Refused(error, reason):
-            yield _fail(check, _code_of_refusal(reason), error)
+            yield fail(check, _code_of_refusal(reason), error)
         case NotAsked(because):
-            yield _skipped(check, because)
+            yield skipped(check, because)
         case str(user) if user == ANONYMOUS:
-            yield _fail(check, Code.KUBERNETES_ANONYMOUS, f"the API server takes us for {user}")
+            yield fail(check, Code.KUBERNETES_ANONYMOUS, f"the API server takes us for {user}")
         case user:
-            yield _ok(check, f"we are {user}")
+            yield ok(check, f"we are {user}")
 
 
-def _access(seen: Examination) -> Iterator[Finding]:
+def _access(facts: Facts) -> Iterator[Finding]:
     check = "kubernetes.role"
-    match seen.access:
+    match facts.access:
         case Unreachable(error):
-            yield _unknown(check, Code.KUBERNETES_UNAVAILABLE, error)
+            yield unknown(check, Code.KUBERNETES_UNAVAILABLE, error)
         case Refused(error, reason):
-            yield _unknown(check, _code_of_refusal(reason), error)
+            yield unknown(check, _code_of_refusal(reason), error)
         case NotAsked(because):
-            yield _skipped(check, because)
+            yield skipped(check, because)
         case access:
             denied = [each.permission for each in access if not each.allowed]
             if denied:
-                told = ", ".join(f"{permission} (for {permission.needed_by})" for permission in denied)
-                yield _fail(check, Code.PERMISSION_MISSING, f"not allowed: {told}")
+                evidence = ", ".join(f"{permission} (for {permission.needed_by})" for permission in denied)
+                yield fail(check, Code.PERMISSION_MISSING, f"not allowed: {evidence}")
             else:
-                yield _ok(check, f"allowed: {', '.join(str(each.permission) for each in access)}")
+                yield ok(check, f"allowed: {', '.join(str(each.permission) for each in access)}")
 
 
-def _flink(seen: Examination) -> Iterator[Finding]:
-    for name, facts in seen.flink.items():
+def _flink(facts: Facts) -> Iterator[Finding]:
+    for name, result in facts.flink.items():
         check = f"flink.{name}"
-        match facts:
+        match result:
             case Unreachable(error) | Refused(error):
-                told = f"{_rest_url(seen, name)}: {_bare(name, error)}"
-                yield _fail(check, Code.FLINK_UNAVAILABLE, told)
+                evidence = f"{_rest_url(facts, name)}: {_bare(name, error)}"
+                yield fail(check, Code.FLINK_UNAVAILABLE, evidence)
             case NotAsked(because):
-                yield _skipped(check, because)
+                yield skipped(check, because)
             case Passed(at, None):
-                yield _ok(check, f"the last pass, {_ago(seen.now - at)}, reached it")
+                yield ok(check, f"the last pass, {ago(facts.now - at)}, reached it")
             case Passed(at, error):
-                told = f"the last pass, {_ago(seen.now - at)}, met this: {_bare(name, error or '')}"
-                yield _fail(check, Code.FLINK_UNAVAILABLE, told)
+                evidence = f"the last pass, {ago(facts.now - at)}, met this: {_bare(name, error or '')}"
+                yield fail(check, Code.FLINK_UNAVAILABLE, evidence)
             case FlinkFacts(version, slots=0):
-                told = f"Flink {version} has no TaskManager: no job can run"
-                yield _fail(check, Code.FLINK_NO_TASKMANAGER, told)
+                evidence = f"Flink {version} has no TaskManager: no job can run"
+                yield fail(check, Code.FLINK_NO_TASKMANAGER, evidence)
             case FlinkFacts(version, slots=slots, free_slots=0):
-                told = f"Flink {version}: 0 of {counted(slots, 'slot')} free; the next job has to wait"
-                yield _warn(check, Code.FLINK_NO_FREE_SLOT, told)
+                evidence = f"Flink {version}: 0 of {counted(slots, 'slot')} free; the next job has to wait"
+                yield warn(check, Code.FLINK_NO_FREE_SLOT, evidence)
             case FlinkFacts(version, taskmanagers, slots, free):
-                told = f"{free} of {counted(slots, 'slot')} free, {counted(taskmanagers, 'TaskManager')}"
-                yield _ok(check, f"Flink {version} at {_rest_url(seen, name)}; {told}")
+                evidence = f"{free} of {counted(slots, 'slot')} free, {counted(taskmanagers, 'TaskManager')}"
+                yield ok(check, f"Flink {version} at {_rest_url(facts, name)}; {evidence}")
 
 
-def _rest_url(seen: Examination, cluster: str) -> str:
-    return seen.settings.flink_clusters[cluster].rest_url if isinstance(seen.settings, Settings) else cluster
+def _rest_url(facts: Facts, cluster: str) -> str:
+    return (
+        facts.settings.flink_clusters[cluster].rest_url if isinstance(facts.settings, Settings) else cluster
+    )
 
 
 def _bare(cluster: str, error: str) -> str:
-    """An error without the name of the cluster, which many begin with."""
+    """The error without a leading cluster name."""
     return error.removeprefix(f"cluster {cluster}: ")
 
 
-def _history(seen: Examination) -> Iterator[Finding]:
-    if seen.flink and not seen.history and isinstance(seen.settings, Settings):
+def _history(facts: Facts) -> Iterator[Finding]:
+    if facts.flink and not facts.history and isinstance(facts.settings, Settings):
         because = (
             "FLINK_HISTORY_URL is not set; a job that Flink forgets before it is seen to end will be LOST"
         )
-        yield _skipped("history", because)
-    for name, jobs in seen.history.items():
+        yield skipped("history", because)
+    for name, jobs in facts.history.items():
         check = f"history.{name}"
         match jobs:
             case Unreachable(error) | Refused(error):
-                yield _fail(check, Code.HISTORY_UNAVAILABLE, error)
+                yield fail(check, Code.HISTORY_UNAVAILABLE, error)
             case NotAsked(because):
-                yield _skipped(check, because)
+                yield skipped(check, because)
             case count:
-                yield _ok(check, f"the History Server knows {counted(count, 'job')}")
+                yield ok(check, f"the History Server knows {counted(count, 'job')}")
 
 
 FROM_INSIDE: Final = frozenset({"sync", "cleanup"})
-"""Functions that may be closed to everybody outside their network."""
+"""Functions that may accept requests only from inside their network."""
 
 
-def _functions(seen: Examination) -> Iterator[Finding]:
-    for name, ready in seen.functions.items():
+def _functions(facts: Facts) -> Iterator[Finding]:
+    for name, ready in facts.functions.items():
         check = f"function.{name}"
         match ready:
             case NotReady(error):
-                yield _fail(check, Code.FUNCTION_UNAVAILABLE, error)
-            case Unreachable(error) | Refused(error) if _is_outside(seen) and name in FROM_INSIDE:
-                told = "It may be closed to everybody outside its network: its last run stands below"
-                yield _warn(check, Code.FUNCTIONS_ONLY, f"{error}. {told}")
+                yield fail(check, Code.FUNCTION_UNAVAILABLE, error)
+            case Unreachable(error) | Refused(error) if _is_outside(facts) and name in FROM_INSIDE:
+                evidence = "It may be closed to everybody outside its network: its last run stands below"
+                yield warn(check, Code.FUNCTIONS_ONLY, f"{error}. {evidence}")
             case Unreachable(error):
-                yield _fail(check, Code.FUNCTION_UNAVAILABLE, error)
+                yield fail(check, Code.FUNCTION_UNAVAILABLE, error)
             case Refused(error):
-                yield _fail(check, Code.FUNCTION_REFUSED, error)
+                yield fail(check, Code.FUNCTION_REFUSED, error)
             case NotAsked(because):
-                yield _skipped(check, because)
+                yield skipped(check, because)
             case None:
-                yield _ok(check, "it says that it is ready")
+                yield ok(check, "it says that it is ready")
 
 
-def _is_outside(seen: Examination) -> bool:
-    return isinstance(seen.settings, OnlyFunctions)
+def _is_outside(facts: Facts) -> bool:
+    return isinstance(facts.settings, OnlyFunctions)
 
 
-def _schedules(seen: Examination) -> Iterator[Finding]:
-    if not seen.own and not isinstance(seen.settings, Refused):
-        yield _skipped("schedule", "SCHEDULER_PARENT is not set")
-    for own in seen.own:
+def _schedules(facts: Facts) -> Iterator[Finding]:
+    if not facts.own and not isinstance(facts.settings, Refused):
+        yield skipped("schedule", "SCHEDULER_PARENT is not set")
+    for own in facts.own:
         check = f"schedule.{own.function}"
-        match seen.schedules[own.function]:
+        match facts.schedules[own.function]:
             case Unreachable(error):
-                yield _fail(check, Code.SCHEDULER_UNAVAILABLE, error)
+                yield fail(check, Code.SCHEDULER_UNAVAILABLE, error)
             case Refused(error):
-                yield _fail(check, Code.SCHEDULER_REFUSED, error)
+                yield fail(check, Code.SCHEDULER_REFUSED, error)
             case NotAsked(because):
-                yield _skipped(check, because)
+                yield skipped(check, because)
             case None:
-                told = f"there is no schedule {own.name}: nothing calls {own.function}"
-                yield _fail(check, Code.SCHEDULE_MISSING, told)
+                evidence = f"there is no schedule {own.name}: nothing calls {own.function}"
+                yield fail(check, Code.SCHEDULE_MISSING, evidence)
             case state:
-                yield next(_of_schedule(check, own, state, seen.now))
+                yield next(_of_schedule(check, own, state, facts.now))
 
 
 def _of_schedule(check: str, own: OwnSchedule, state: ScheduleState, now: datetime) -> Iterator[Finding]:
-    """What is wrong with a schedule, the cause first; at last, that nothing is."""
+    """Findings about one schedule, the cause first; the last one says that all is well."""
     cron, uri, last = state.schedule.cron, state.schedule.uri, "it has not rung yet"
     if state.last_attempt_time is not None:
-        last = f"last attempt {_ago(now - state.last_attempt_time)}"
+        last = f"last attempt {ago(now - state.last_attempt_time)}"
     if state.state is not State.ENABLED:
         remedy = f"Run `flinkjobs schedules resume {own.function}`."
-        yield _fail(check, Code.SCHEDULE_PAUSED, f"{own.name} is {state.state}; {last}", remedy)
+        yield fail(check, Code.SCHEDULE_PAUSED, f"{own.name} is {state.state}; {last}", remedy)
     if own.url is not None and own.url.rstrip("/") != uri.rstrip("/"):
-        yield _fail(
-            check, Code.SCHEDULE_CHANGED, f"{own.name} calls {uri}, and should call {own.url}; {last}"
-        )
+        yield fail(check, Code.SCHEDULE_CHANGED, f"{own.name} calls {uri}, and should call {own.url}; {last}")
     gap, wanted = longest_gap(cron), longest_gap(own.cron)
     if gap is None or (wanted is not None and gap > wanted):
-        told = f"{own.name} rings at {cron!r}, too rarely: it should ring at {own.cron!r}; {last}"
+        evidence = f"{own.name} rings at {cron!r}, too rarely: it should ring at {own.cron!r}; {last}"
         remedy = f'Run `flinkjobs schedules set {own.function} "{own.cron}"`, or correct the setting.'
-        yield _fail(check, Code.SCHEDULE_CHANGED, told, remedy)
+        yield fail(check, Code.SCHEDULE_CHANGED, evidence, remedy)
     elif state.last_attempt_time is not None and now - state.last_attempt_time > PERIODS_BEFORE_OLD * gap:
-        yield _fail(check, Code.SCHEDULE_SILENT, f"{own.name} is enabled ({cron}), but {last}")
+        yield fail(check, Code.SCHEDULE_SILENT, f"{own.name} is enabled ({cron}), but {last}")
     if state.last_status_code:
         unnamed = f"code {state.last_status_code}", REMEDIES[Code.SCHEDULE_FAILING]
         name, remedy = ATTEMPTS.get(state.last_status_code, unnamed)
         said = f" ({state.last_status_message})" if state.last_status_message else ""
-        told = f"{last}: it called {uri} and failed with {name}{said}"
-        yield _fail(check, Code.SCHEDULE_FAILING, told, remedy)
+        evidence = f"{last}: it called {uri} and failed with {name}{said}"
+        yield fail(check, Code.SCHEDULE_FAILING, evidence, remedy)
     if cron != own.cron:
-        told = f"{own.name} rings at {cron!r}, the settings say {own.cron!r}; {last}"
-        yield _warn(check, Code.SCHEDULE_CHANGED, told)
+        evidence = f"{own.name} rings at {cron!r}, the settings say {own.cron!r}; {last}"
+        yield warn(check, Code.SCHEDULE_CHANGED, evidence)
     ended = "" if state.last_status_code is None else ", it went well"
-    yield _ok(check, f"enabled, {cron!r} in {state.schedule.time_zone}; {last}{ended}")
+    yield ok(check, f"enabled, {cron!r} in {state.schedule.time_zone}; {last}{ended}")
 
 
-def _sync_age(seen: Examination) -> Iterator[Finding]:
+def _sync_age(facts: Facts) -> Iterator[Finding]:
     check = "sync.pass"
-    match seen.sync:
+    match facts.sync:
         case Unreachable(error) | Refused(error):
-            yield _unknown(check, Code.STORE_UNAVAILABLE, error)
+            yield unknown(check, Code.STORE_UNAVAILABLE, error)
         case NotAsked(because):
-            yield _skipped(check, because)
+            yield skipped(check, because)
         case Runs(None, None):
-            first = _first_ring(seen.schedules.get("sync"), seen.now)
+            first = _first_ring(facts.schedules.get("sync"), facts.now)
             if first is not None:
-                told = f"there was no pass yet; the schedule rings for the first time in {_length(first)}"
-                yield _warn(check, Code.SYNC_NEVER, told)
+                evidence = (
+                    f"there was no pass yet; the schedule rings for the first time in {duration_text(first)}"
+                )
+                yield warn(check, Code.SYNC_NEVER, evidence)
                 return
-            yield _fail(check, Code.SYNC_NEVER, "there was no pass in the last two weeks")
+            yield fail(check, Code.SYNC_NEVER, "there was no pass in the last two weeks")
         case Runs(Run(started_at), None):
-            told = (
-                f"no pass over all records has come to its end; the last began {_ago(seen.now - started_at)}"
+            evidence = (
+                f"no pass over all records has come to its end; the last began {ago(facts.now - started_at)}"
             )
-            yield _fail(check, Code.SYNC_NEVER, told)
+            yield fail(check, Code.SYNC_NEVER, evidence)
         case Runs(last, Run(started_at)):
-            limit = PERIODS_BEFORE_OLD * _period(seen, "sync", _sync_period(seen))
-            told = f"the last complete pass began {_ago(seen.now - started_at)}"
-            if seen.now - started_at <= limit:
-                yield _ok(check, told)
+            limit = PERIODS_BEFORE_OLD * _period(facts, "sync", _sync_period(facts))
+            evidence = f"the last complete pass began {ago(facts.now - started_at)}"
+            if facts.now - started_at <= limit:
+                yield ok(check, evidence)
                 return
             if last is not None and last.started_at > started_at:
-                told += f" (one that was cut short {_ago(seen.now - last.started_at)})"
-            told += f", and should have begun within {_length(limit)}: statuses lag"
-            yield _fail(check, Code.SYNC_OLD, told)
+                evidence += f" (one that was cut short {ago(facts.now - last.started_at)})"
+            evidence += f", and should have begun within {duration_text(limit)}: statuses lag"
+            yield fail(check, Code.SYNC_OLD, evidence)
 
 
 def _first_ring(state: object, now: datetime) -> timedelta | None:
-    """How long until a schedule that is in order rings for the first time; None for every other one."""
+    """Time until an enabled schedule runs for the first time; None for every other one."""
     match state:
         case ScheduleState(state=State.ENABLED, last_attempt_time=None, next_time=datetime() as first):
             return first - now if first > now else None
@@ -350,65 +348,72 @@ def _first_ring(state: object, now: datetime) -> timedelta | None:
             return None
 
 
-def _sync_errors(seen: Examination) -> Iterator[Finding]:
+def _sync_errors(facts: Facts) -> Iterator[Finding]:
     check = "sync.errors"
-    match seen.sync:
+    match facts.sync:
         case Runs(Run(started_at, errors=errors, unreachable=unreachable)):
             of_peers = [(code, message) for job_id, code, message in errors if job_id is None]
             deaf = [f"Flink cluster {name}: {_bare(name, error)}" for name, error in unreachable]
             deaf += [f"{code}: {message}" for code, message in of_peers if code != Code.JOBS_MISSING]
             missing = [message for code, message in of_peers if code == Code.JOBS_MISSING]
             of_records = [f"{job_id}: {code}: {message}" for job_id, code, message in errors if job_id]
-            when = f"the last pass, {_ago(seen.now - started_at)},"
+            when = f"the last pass, {ago(facts.now - started_at)},"
             if deaf:
-                yield _fail(check, Code.SYNC_DEAF, f"{when} met this: {_several(deaf)}")
+                yield fail(check, Code.SYNC_DEAF, f"{when} met this: {first_few(deaf)}")
             if missing:
-                yield _fail(check, Code.JOBS_MISSING, f"{when} met this: {_several(missing)}")
+                yield fail(check, Code.JOBS_MISSING, f"{when} met this: {first_few(missing)}")
             if of_records:
-                told = f"{when} could not follow {counted(len(of_records), 'record')}: {_several(of_records)}"
-                yield _warn(check, Code.SYNC_ERRORS, told)
+                evidence = (
+                    f"{when} could not follow {counted(len(of_records), 'record')}: {first_few(of_records)}"
+                )
+                yield warn(check, Code.SYNC_ERRORS, evidence)
             if not deaf + missing + of_records:
-                yield _ok(check, f"{when} met none")
+                yield ok(check, f"{when} met none")
 
 
-def _cleanup(seen: Examination) -> Iterator[Finding]:
+def _cleanup(facts: Facts) -> Iterator[Finding]:
     check = "cleanup.run"
-    match seen.cleanup:
+    match facts.cleanup:
         case Unreachable(error) | Refused(error):
-            yield _unknown(check, Code.STORE_UNAVAILABLE, error)
+            yield unknown(check, Code.STORE_UNAVAILABLE, error)
         case NotAsked(because):
-            yield _skipped(check, because)
+            yield skipped(check, because)
         case Runs(None):
-            yield _warn(check, Code.CLEANUP_NEVER, "no cleanup has run yet")
+            yield warn(check, Code.CLEANUP_NEVER, "no cleanup has run yet")
         case Runs(Run(started_at, errors=errors)):
-            age, limit = seen.now - started_at, _period(seen, "cleanup", timedelta(hours=24)) + CLEANUP_MARGIN
-            told = f"the last cleanup began {_ago(age)}"
+            age, limit = (
+                facts.now - started_at,
+                _period(facts, "cleanup", timedelta(hours=24)) + CLEANUP_MARGIN,
+            )
+            evidence = f"the last cleanup began {ago(age)}"
             if age > limit:
-                told += f", and should have begun within {_length(limit)}: finished Kubernetes Jobs pile up"
-                yield _fail(check, Code.CLEANUP_OLD, told)
+                evidence += (
+                    f", and should have begun within {duration_text(limit)}: finished Kubernetes Jobs pile up"
+                )
+                yield fail(check, Code.CLEANUP_OLD, evidence)
             elif errors:
-                told += f"; {_several([f'{code}: {message}' for _, code, message in errors])}"
-                yield _warn(check, Code.CLEANUP_ERRORS, told)
+                evidence += f"; {first_few([f'{code}: {message}' for _, code, message in errors])}"
+                yield warn(check, Code.CLEANUP_ERRORS, evidence)
             else:
-                yield _ok(check, told)
+                yield ok(check, evidence)
 
 
-def _sync_period(seen: Examination) -> timedelta:
-    """How often a pass is due where no schedule says it."""
-    settings = seen.settings
-    own = settings.sync_period_seconds if isinstance(settings, Settings) else seen.sync_period_seconds
+def _sync_period(facts: Facts) -> timedelta:
+    """Period of the passes where no schedule states it."""
+    settings = facts.settings
+    own = settings.sync_period_seconds if isinstance(settings, Settings) else facts.sync_period_seconds
     return timedelta(seconds=own or 180)
 
 
-def _period(seen: Examination, function: str, otherwise: timedelta) -> timedelta:
-    """How long the schedule of this function may be silent: as it is, else as it should be."""
-    state = seen.schedules.get(function)
+def _period(facts: Facts, function: str, otherwise: timedelta) -> timedelta:
+    """Longest gap between two runs of a function: of its schedule, else of the schedule it should have."""
+    state = facts.schedules.get(function)
     crons = [state.schedule.cron] if isinstance(state, ScheduleState) else []
-    crons += [own.cron for own in seen.own if own.function == function]
+    crons += [own.cron for own in facts.own if own.function == function]
     return next((gap for cron in crons if (gap := longest_gap(cron)) is not None), otherwise)
 
 
-Check: TypeAlias = Callable[[Examination], Iterator[Finding]]
+Check: TypeAlias = Callable[[Facts], Iterator[Finding]]
 
 CHECKS: Final[tuple[Check, ...]] = (
     _settings,
@@ -425,9 +430,6 @@ CHECKS: Final[tuple[Check, ...]] = (
     _sync_age,
     _sync_errors,
     _cleanup,
-    _waiting,
-    _without_id,
-    _lost,
-    _unreadable,
+    *RECORD_CHECKS,
 )
-"""In the order of causes: what is further down may fail because of what is further up, not the other way."""
+"""In the order of causes: a check may fail because of one above it, never because of one below it."""

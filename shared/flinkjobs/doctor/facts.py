@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
+from flinkjobs.domain.errors import FlinkjobsError, KubernetesRefusedError, TemporaryError
 from flinkjobs.domain.observations import (
     SubmitterObservation,
     Unreachable,
@@ -20,19 +21,15 @@ from flinkjobs.settings.schedules import OwnSchedule
 T = TypeVar("T")
 
 CREATED_FOR: Final = timedelta(minutes=5)
-"""A record that is CREATED for longer has a cause that somebody should know. As a rule, a submission takes
-less than a minute."""
+"""Time after which a CREATED record becomes a finding; a submission usually takes less than a minute."""
 
 RECENT: Final = timedelta(hours=24)
-"""Submissions that failed, and jobs that were lost, within this time are findings; older ones are history."""
-
-
-# --- what was gathered ------------------------------------------------------------------------------
+"""Period in which failed submissions and lost jobs are findings; older ones are ignored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A peer answered, and refused.
+    """A peer refused the request.
 
     Attributes:
         error: what it said, one line.
@@ -45,10 +42,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class NotAsked:
-    """Nobody asked.
+    """The probe did not run.
 
     Attributes:
-        because: why not.
+        because: the reason.
     """
 
     because: str
@@ -67,19 +64,19 @@ class NotReady:
 
 @dataclass(frozen=True, slots=True)
 class OnlyFunctions:
-    """None of the functions' settings is here, only where the functions are: they are asked instead."""
+    """Only the URLs of the functions are known, not their settings: the probes ask the functions."""
 
 
-Seen: TypeAlias = T | Unreachable | Refused | NotAsked
-"""What was asked for, or what came instead. An error is a value here, never a default."""
+ProbeResult: TypeAlias = T | Unreachable | Refused | NotAsked
+"""What a probe found, or why it found nothing. An error is a value here, never a default."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreFacts:
-    """What MongoDB says of itself.
+    """The MongoDB deployment.
 
     Attributes:
-        user: who we are there; None where it asks for no credentials.
+        user: the authenticated user; None without authentication.
     """
 
     address: str
@@ -89,7 +86,7 @@ class StoreFacts:
 
 @dataclass(frozen=True, slots=True)
 class FlinkFacts:
-    """What a Flink cluster says of itself."""
+    """The Flink cluster's overview."""
 
     version: str
     taskmanagers: int
@@ -112,7 +109,7 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One pass of sync, or one run of cleanup, as its report tells it.
+    """One pass of sync, or one run of cleanup, as its report describes it.
 
     Attributes:
         errors: (job id, code, message); the job id is None where it concerns a peer.
@@ -127,7 +124,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """The last run, and the last that got to its end; None where there is none."""
+    """The last run, and the last complete one; None where there is none."""
 
     last: Run | None
     last_complete: Run | None
@@ -138,7 +135,7 @@ class Waiting:
     """A record that is CREATED for too long.
 
     Attributes:
-        submitter: what its Kubernetes Job says now; None when nobody looked, because the record says enough.
+        submitter: its Kubernetes Job and pods now; None if the record already has a reason.
     """
 
     record: JobRecord
@@ -147,7 +144,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """The records that somebody may have to look at.
+    """Records that may need attention, read from MongoDB.
 
     Attributes:
         waiting: CREATED for longer than `CREATED_FOR`, but for the unconfirmed.
@@ -165,8 +162,8 @@ class Records:
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """Jobs with the same cause, as the function jobs tells it.
+class Problem:
+    """Jobs with the same cause, as the jobs function reports them.
 
     Attributes:
         code: of the reason on their records; NO_REASON where there is none.
@@ -180,17 +177,17 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class Troubles:
-    """The records that somebody may have to look at, as the function jobs tells of them.
+class Problems:
+    """Records that may need attention, as the jobs function reports them.
 
     Attributes:
-        created: that stay CREATED.
+        created: jobs that stay CREATED.
         without_id: recently failed without a Flink Job ID.
         lost: number of jobs submitted recently that are LOST.
     """
 
-    created: tuple[Trouble, ...]
-    without_id: tuple[Trouble, ...]
+    created: tuple[Problem, ...]
+    without_id: tuple[Problem, ...]
     lost: int
 
 
@@ -198,18 +195,18 @@ _UNASKED: Final = NotAsked("the settings are wrong")
 
 
 @dataclass(frozen=True, slots=True)
-class Examination:
-    """Everything that the checks look at.
+class Facts:
+    """Everything that the checks judge.
 
     Attributes:
-        now: when it was gathered.
+        now: when the probes ran.
         settings: those of the functions, or what is wrong with them, or that only the functions are known.
         store: MongoDB.
         write: None when a write went well.
         indexes: the names of those that `flink_jobs` lacks.
         kubernetes: (address, version) of the API server.
-        identity: who we are there.
-        access: what we may do there of what the functions need.
+        identity: our user name there.
+        access: the permissions that the functions need, each allowed or not.
         flink: by cluster; `Passed` where only the functions are known.
         history: number of jobs that its History Server knows, by cluster that has one.
         functions: None where its `/ready` says so, by function that has a URL in the settings.
@@ -217,24 +214,51 @@ class Examination:
         schedules: by function; None where there is none of that name. Empty where no scheduler is known.
         sync: passes over all records.
         cleanup: runs of cleanup.
-        records: see `Records`; `Troubles` where only the functions are known.
-        sync_period_seconds: how often a pass is due, as the function jobs tells; None where nobody asked it.
+        records: see `Records`; `Problems` where only the functions are known.
+        sync_period_seconds: period of the passes, as the jobs function reports it; None if it was not asked.
     """
 
     now: datetime
     settings: Settings | Refused | OnlyFunctions
-    store: Seen[StoreFacts] = _UNASKED
-    write: Seen[None] = _UNASKED
-    indexes: Seen[tuple[str, ...]] = _UNASKED
-    kubernetes: Seen[tuple[str, str]] = _UNASKED
-    identity: Seen[str] = _UNASKED
-    access: Seen[tuple[AccessReview, ...]] = _UNASKED
-    flink: Mapping[str, Seen[FlinkFacts | Passed]] = field(default_factory=dict)
-    history: Mapping[str, Seen[int]] = field(default_factory=dict)
-    functions: Mapping[str, Seen[NotReady | None]] = field(default_factory=dict)
+    store: ProbeResult[StoreFacts] = _UNASKED
+    write: ProbeResult[None] = _UNASKED
+    indexes: ProbeResult[tuple[str, ...]] = _UNASKED
+    kubernetes: ProbeResult[tuple[str, str]] = _UNASKED
+    identity: ProbeResult[str] = _UNASKED
+    access: ProbeResult[tuple[AccessReview, ...]] = _UNASKED
+    flink: Mapping[str, ProbeResult[FlinkFacts | Passed]] = field(default_factory=dict)
+    history: Mapping[str, ProbeResult[int]] = field(default_factory=dict)
+    functions: Mapping[str, ProbeResult[NotReady | None]] = field(default_factory=dict)
     own: tuple[OwnSchedule, ...] = ()
-    schedules: Mapping[str, Seen[ScheduleState | None]] = field(default_factory=dict)
-    sync: Seen[Runs] = _UNASKED
-    cleanup: Seen[Runs] = _UNASKED
-    records: Seen[Records | Troubles] = _UNASKED
+    schedules: Mapping[str, ProbeResult[ScheduleState | None]] = field(default_factory=dict)
+    sync: ProbeResult[Runs] = _UNASKED
+    cleanup: ProbeResult[Runs] = _UNASKED
+    records: ProbeResult[Records | Problems] = _UNASKED
     sync_period_seconds: int | None = None
+
+
+def attempt(ask: Callable[[], T]) -> ProbeResult[T]:
+    """The result of a request, or its error as a value."""
+    try:
+        return ask()
+    except TemporaryError as error:
+        return Unreachable(str(error))
+    except FlinkjobsError as error:
+        return Refused(str(error), error.reason if isinstance(error, KubernetesRefusedError) else "")
+
+
+def run_from_report(report: Mapping[str, Any]) -> Run:
+    """The run that a report of sync or cleanup describes."""
+    clusters = report.get("clusters") or {}
+    return Run(
+        started_at=report["started_at"],
+        complete=bool(report.get("complete")),
+        errors=tuple(
+            (error.get("job_id"), error["code"], error["message"]) for error in report.get("errors") or ()
+        ),
+        unreachable=tuple(
+            (name, str(cluster.get("error")))
+            for name, cluster in clusters.items()
+            if not cluster["reachable"]
+        ),
+    )

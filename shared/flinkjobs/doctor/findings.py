@@ -9,35 +9,35 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
-from flinkjobs.doctor.remedies import REMEDIES
+from flinkjobs.doctor.codes import REMEDIES
 from flinkjobs.domain.text import cut
 
 EXAMPLES: Final = 3
-"""Records quoted in one finding."""
+"""Maximum number of records quoted in one finding."""
 
 QUOTED_LENGTH: Final = 750
-"""Characters that the quotes of one finding share."""
+"""Maximum number of characters of all quotes of one finding."""
 
 EVIDENCE_LENGTH: Final = 900
-"""Characters of evidence in a finding."""
+"""Maximum number of characters of evidence in one finding."""
 
 
 class Verdict(StrEnum):
-    """What a check came to."""
+    """Result of a check."""
 
     OK = "ok"
     WARN = "warn"
-    """Works, and somebody should look at it when there is time."""
+    """Works, but needs attention."""
     FAIL = "fail"
     UNKNOWN = "unknown"
-    """Could not be found out, and nothing else that failed explains why."""
+    """Could not be determined."""
     SKIPPED = "skipped"
-    """Was not checked; the evidence says why."""
+    """Not checked; the evidence says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check came to.
+    """One result of one check.
 
     Attributes:
         check: what was checked; stable.
@@ -54,20 +54,17 @@ class Finding:
 
 
 def is_healthy(findings: Sequence[Finding]) -> bool:
-    """Whether nothing failed, and nothing stayed unknown."""
+    """Whether no finding is FAIL or UNKNOWN."""
     return not any(finding.verdict in (Verdict.FAIL, Verdict.UNKNOWN) for finding in findings)
 
 
 def first_failing(findings: Sequence[Finding]) -> Finding | None:
-    """The finding that names the cause: the first that failed, else the first that stayed unknown."""
+    """The finding that names the cause: the first FAIL, else the first UNKNOWN."""
     for verdict in (Verdict.FAIL, Verdict.UNKNOWN):
         for finding in findings:
             if finding.verdict is verdict:
                 return finding
     return None
-
-
-# --- words ------------------------------------------------------------------------------------------
 
 
 def masked(text: str) -> str:
@@ -80,44 +77,44 @@ def address_of(mongodb_uri: str) -> str:
     return re.split(r"[/?]", mongodb_uri.partition("://")[2].rpartition("@")[2])[0]
 
 
-def _ok(check: str, evidence: str) -> Finding:
+def ok(check: str, evidence: str) -> Finding:
     return Finding(check, Verdict.OK, evidence)
 
 
-def _warn(check: str, code: str, evidence: str) -> Finding:
+def warn(check: str, code: str, evidence: str) -> Finding:
     return Finding(check, Verdict.WARN, evidence, REMEDIES[code], code)
 
 
-def _fail(check: str, code: str, evidence: str, remedy: str | None = None) -> Finding:
+def fail(check: str, code: str, evidence: str, remedy: str | None = None) -> Finding:
     return Finding(check, Verdict.FAIL, evidence, remedy or REMEDIES[code], code)
 
 
-def _unknown(check: str, code: str, evidence: str) -> Finding:
+def unknown(check: str, code: str, evidence: str) -> Finding:
     return Finding(check, Verdict.UNKNOWN, evidence, REMEDIES[code], code)
 
 
-def _skipped(check: str, because: str) -> Finding:
+def skipped(check: str, because: str) -> Finding:
     return Finding(check, Verdict.SKIPPED, f"not checked: {because}")
 
 
-def _several(texts: Sequence[str]) -> str:
-    """The first few, and how many more there are."""
+def first_few(texts: Sequence[str]) -> str:
+    """The first texts, and the number of the others."""
     shown = texts[:EXAMPLES]
-    told = "; ".join(cut(text, QUOTED_LENGTH // len(shown)) for text in shown)
-    return told if len(texts) == len(shown) else f"{told}; and {len(texts) - len(shown)} more"
+    quoted = "; ".join(cut(text, QUOTED_LENGTH // len(shown)) for text in shown)
+    return quoted if len(texts) == len(shown) else f"{quoted}; and {len(texts) - len(shown)} more"
 
 
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
-def _length(length: timedelta) -> str:
-    """A length of time in one unit, the largest of which there are two."""
-    seconds = length.total_seconds()
+def duration_text(duration: timedelta) -> str:
+    """A duration in one unit: the largest that fits at least twice."""
+    seconds = duration.total_seconds()
     for size, unit in _UNITS:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{max(seconds, 0):.0f} s"
 
 
-def _ago(length: timedelta) -> str:
-    return f"{_length(length)} ago"
+def ago(duration: timedelta) -> str:
+    return f"{duration_text(duration)} ago"

@@ -1,7 +1,7 @@
-"""Gathers what `doctor` judges: asks every part of the system once, all of them beside each other.
+"""Probes of an installation: ask every peer once, in parallel, and return the facts.
 
-Every error becomes a value, `Unreachable` or `Refused`, with its text; what cannot be asked because of it is
-`NotAsked`. Nothing is changed: the one write that is tried leaves no trace on any record.
+An error becomes a value, `Unreachable` or `Refused`, with its message; a probe that cannot run because of it
+returns `NotAsked`. The probes change no record: the one write that they try does not touch `flink_jobs`.
 """
 
 from __future__ import annotations
@@ -10,36 +10,32 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from functools import partial
+from typing import Final, TypeVar
 
 from flinkjobs.doctor.facts import (
     CREATED_FOR,
     RECENT,
-    Examination,
+    Facts,
     FlinkFacts,
     NotAsked,
     NotReady,
     OnlyFunctions,
-    Passed,
+    ProbeResult,
     Records,
     Refused,
     Run,
     Runs,
-    Seen,
     StoreFacts,
-    Trouble,
-    Troubles,
     Waiting,
+    attempt,
+    run_from_report,
 )
 from flinkjobs.doctor.findings import address_of
+from flinkjobs.doctor.function_probes import Statistics, probe_readiness, probe_statistics
 from flinkjobs.domain.errors import (
     FlinkjobsError,
-    FunctionRefusedError,
-    FunctionUnavailableError,
-    KubernetesRefusedError,
-    NoFunctionError,
     SettingsError,
-    TemporaryError,
 )
 from flinkjobs.domain.observations import (
     Missing,
@@ -47,8 +43,8 @@ from flinkjobs.domain.observations import (
     Unreachable,
 )
 from flinkjobs.domain.permissions import PERMISSIONS, AccessReview
-from flinkjobs.domain.reasons import ProblemKind
-from flinkjobs.domain.records import JobRecord, ReasonCode, UnreadableRecord
+from flinkjobs.domain.reasons import ReasonCode
+from flinkjobs.domain.records import JobRecord, UnreadableRecord
 from flinkjobs.domain.schedule import ScheduleState
 from flinkjobs.observers.submitter_output import observe_orphans, observe_submitter
 from flinkjobs.observers.submitters import find_job_and_pods
@@ -64,13 +60,13 @@ from flinkjobs.settings.schedules import OwnSchedule, ScheduleSettings
 T = TypeVar("T")
 
 THREADS: Final = 8
-LOOKED_AT: Final = 20
-"""Of the records without a reason, the oldest whose Kubernetes Jobs are looked at."""
+MAX_OBSERVED: Final = 20
+"""Maximum number of records without a reason whose Kubernetes Jobs are observed; the oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """How to build the clients of every part; each is called once, and may raise.
+    """Factories of the clients; each is called once, and may raise.
 
     Attributes:
         flinks: by the name of the cluster.
@@ -85,11 +81,11 @@ class Probes:
 
 @dataclass(frozen=True, slots=True)
 class AllSettings:
-    """The settings of every part; of the schedules None where no scheduler is named.
+    """The settings of every part; `schedules` is None if no scheduler is configured.
 
     Attributes:
-        functions: or what is wrong with them: what is outside the functions can be asked all the same; or
-            that only their URLs are known, that of jobs among them.
+        functions: their settings; `Refused` if these are wrong, so that only the other peers are probed;
+            `OnlyFunctions` if only URLs are known, with at least that of jobs.
     """
 
     functions: Settings | Refused | OnlyFunctions
@@ -97,10 +93,10 @@ class AllSettings:
     schedules: ScheduleSettings | None
 
 
-def examine(
+def run_probes(
     read_settings: Callable[[], AllSettings], probes: Probes, clock: Callable[[], datetime]
-) -> Examination:
-    """Asks everybody. Takes as long as the slowest peer, and never raises for one.
+) -> Facts:
+    """Runs every probe; takes as long as the slowest peer, and never raises for one.
 
     Args:
         read_settings: may raise SettingsError.
@@ -110,24 +106,25 @@ def examine(
     try:
         read = read_settings()
     except SettingsError as error:
-        return Examination(now=clock(), settings=Refused(str(error)))
+        return Facts(now=clock(), settings=Refused(str(error)))
     settings = read.functions
     with ThreadPoolExecutor(max_workers=THREADS) as threads:
         functions = {
-            name: threads.submit(_is_ready, url, read.client, probes)
+            name: threads.submit(probe_readiness, url, partial(probes.function, url, read.client))
             for name, url in read.client.urls.items()
         }
         schedules = threads.submit(_schedules, read.schedules, probes)
         own = tuple(read.schedules.own.values()) if read.schedules else ()
         if isinstance(settings, OnlyFunctions):
-            told = threads.submit(_figures, read.client, probes)
+            url = read.client.urls["jobs"]
+            statistics = threads.submit(probe_statistics, url, partial(probes.function, url, read.client))
             ready = {name: asked.result() for name, asked in functions.items()}
-            return _from_outside(clock(), ready, told.result(), own, schedules.result())
+            return _from_outside(clock(), ready, statistics.result(), own, schedules.result())
         if isinstance(settings, Refused):
-            return Examination(
+            return Facts(
                 now=clock(),
                 settings=settings,
-                functions={name: told.result() for name, told in functions.items()},
+                functions={name: future.result() for name, future in functions.items()},
                 own=own,
                 schedules=schedules.result(),
             )
@@ -136,7 +133,7 @@ def examine(
         flinks = {name: threads.submit(_flink, flink) for name, flink in probes.flinks(settings).items()}
         stored, kubernetes = store.result(), cluster.result()
         records = _records(stored, kubernetes, threads, clock())
-        return Examination(
+        return Facts(
             now=clock(),
             settings=settings,
             store=stored.facts,
@@ -145,9 +142,9 @@ def examine(
             kubernetes=kubernetes.facts,
             identity=kubernetes.identity,
             access=kubernetes.access,
-            flink={name: told.result()[0] for name, told in flinks.items()},
+            flink={name: future.result()[0] for name, future in flinks.items()},
             history=_histories(flinks),
-            functions={name: told.result() for name, told in functions.items()},
+            functions={name: future.result() for name, future in functions.items()},
             own=own,
             schedules=schedules.result(),
             sync=stored.sync,
@@ -156,36 +153,26 @@ def examine(
         )
 
 
-def seen(ask: Callable[[], T]) -> Seen[T]:
-    """What was asked for, or the error that came instead."""
-    try:
-        return ask()
-    except TemporaryError as error:
-        return Unreachable(str(error))
-    except FlinkjobsError as error:
-        return Refused(str(error), error.reason if isinstance(error, KubernetesRefusedError) else "")
-
-
 # --- MongoDB ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
     probe: StoreProbe | None
-    facts: Seen[StoreFacts]
-    write: Seen[None]
-    indexes: Seen[tuple[str, ...]]
-    sync: Seen[Runs]
-    cleanup: Seen[Runs]
+    facts: ProbeResult[StoreFacts]
+    write: ProbeResult[None]
+    indexes: ProbeResult[tuple[str, ...]]
+    sync: ProbeResult[Runs]
+    cleanup: ProbeResult[Runs]
 
 
 def _store(settings: Settings, probes: Probes) -> _Stored:
-    probe = seen(lambda: probes.store(settings))
-    facts: Seen[StoreFacts]
+    probe = attempt(lambda: probes.store(settings))
+    facts: ProbeResult[StoreFacts]
     if isinstance(probe, Unreachable | Refused | NotAsked):
         facts = probe
     else:
-        facts = seen(
+        facts = attempt(
             lambda: StoreFacts(
                 address=address_of(settings.mongodb_uri), version=probe.version(), user=probe.user()
             )
@@ -194,10 +181,10 @@ def _store(settings: Settings, probes: Probes) -> _Stored:
             return _Stored(
                 probe=probe,
                 facts=facts,
-                write=seen(probe.try_write),
-                indexes=seen(lambda: tuple(probe.missing_indexes())),
-                sync=seen(lambda: _passes(probe)),
-                cleanup=seen(lambda: _cleanups(probe)),
+                write=attempt(probe.try_write),
+                indexes=attempt(lambda: tuple(probe.missing_indexes())),
+                sync=attempt(lambda: _passes(probe)),
+                cleanup=attempt(lambda: _cleanups(probe)),
             )
     away = NotAsked("MongoDB does not answer as it should")
     return _Stored(probe=None, facts=facts, write=away, indexes=away, sync=away, cleanup=away)
@@ -207,28 +194,14 @@ def _passes(probe: StoreProbe) -> Runs:
     runs = probe.last_runs(limit=1)
     complete_at = probe.last_complete_run()
     return Runs(
-        last=_run(runs[0]) if runs else None,
+        last=run_from_report(runs[0]) if runs else None,
         last_complete=Run(complete_at, complete=True) if complete_at else None,
     )
 
 
 def _cleanups(probe: StoreProbe) -> Runs:
     run = probe.last_cleanup()
-    return Runs(last=_run(run) if run else None, last_complete=None)
-
-
-def _run(report: Mapping[str, Any]) -> Run:
-    clusters = report.get("clusters") or {}
-    return Run(
-        started_at=report["started_at"],
-        complete=bool(report.get("complete")),
-        errors=tuple(
-            (error.get("job_id"), error["code"], error["message"]) for error in report.get("errors") or ()
-        ),
-        unreachable=tuple(
-            (name, str(told.get("error"))) for name, told in clusters.items() if not told["reachable"]
-        ),
-    )
+    return Runs(last=run_from_report(run) if run else None, last_complete=None)
 
 
 # --- Kubernetes -------------------------------------------------------------------------------------
@@ -237,21 +210,21 @@ def _run(report: Mapping[str, Any]) -> Run:
 @dataclass(frozen=True, slots=True)
 class _Kubernetes:
     probe: ClusterProbe | None
-    facts: Seen[tuple[str, str]]
-    identity: Seen[str]
-    access: Seen[tuple[AccessReview, ...]]
+    facts: ProbeResult[tuple[str, str]]
+    identity: ProbeResult[str]
+    access: ProbeResult[tuple[AccessReview, ...]]
 
 
 def _cluster(settings: Settings, probes: Probes) -> _Kubernetes:
-    probe = seen(lambda: probes.cluster(settings))
-    facts: Seen[tuple[str, str]]
+    probe = attempt(lambda: probes.cluster(settings))
+    facts: ProbeResult[tuple[str, str]]
     if isinstance(probe, Unreachable | Refused | NotAsked):
         facts = probe
     else:
-        facts = seen(lambda: (probe.address, probe.version()))
+        facts = attempt(lambda: (probe.address, probe.version()))
         if isinstance(facts, tuple):
-            identity = seen(probe.who_we_are)
-            access = seen(lambda: tuple(probe.review(permission) for permission in PERMISSIONS))
+            identity = attempt(probe.who_we_are)
+            access = attempt(lambda: tuple(probe.review(permission) for permission in PERMISSIONS))
             return _Kubernetes(probe=probe, facts=facts, identity=identity, access=access)
     away = NotAsked("Kubernetes does not answer as it should")
     return _Kubernetes(probe=None, facts=facts, identity=away, access=away)
@@ -260,124 +233,29 @@ def _cluster(settings: Settings, probes: Probes) -> _Kubernetes:
 # --- Flink, the functions and the scheduler ---------------------------------------------------------
 
 
-def _flink(flink: FlinkProbe) -> tuple[Seen[FlinkFacts], Seen[int] | None]:
+def _flink(flink: FlinkProbe) -> tuple[ProbeResult[FlinkFacts], ProbeResult[int] | None]:
     """The cluster, and its History Server where it has one."""
-    facts = seen(lambda: FlinkFacts(*flink.cluster_overview()))
-    return facts, seen(lambda: len(flink.history())) if flink.has_history else None
+    facts = attempt(lambda: FlinkFacts(*flink.cluster_overview()))
+    return facts, attempt(lambda: len(flink.history())) if flink.has_history else None
 
 
 def _histories(
-    flinks: Mapping[str, Future[tuple[Seen[FlinkFacts], Seen[int] | None]]],
-) -> dict[str, Seen[int]]:
-    told = {name: future.result()[1] for name, future in flinks.items()}
-    return {name: history for name, history in told.items() if history is not None}
-
-
-def _is_ready(url: str, settings: ClientSettings, probes: Probes) -> Seen[NotReady | None]:
-    def ask() -> None:
-        function = probes.function(url, settings)
-        try:
-            told = function.call("GET", "/ready", query={}, headers={}, body=None, telling="status")
-        except FunctionRefusedError as error:  # it has let us in, and tells what refuses it
-            message = f"{url} is not ready: {error.told}: {error}"
-            raise FunctionUnavailableError(message, is_own=True) from error
-        if told["status"] != "ready":
-            raise NoFunctionError(f"{url} answers its /ready as none of these functions does")
-
-    return _asked(ask)
-
-
-def _asked(ask: Callable[[], T]) -> Seen[T | NotReady]:
-    """What a function answers, or that it says itself that it cannot."""
-
-    def answer() -> T | NotReady:
-        try:
-            return ask()
-        except FunctionUnavailableError as error:
-            if error.is_own:
-                return NotReady(str(error))
-            raise
-
-    return seen(answer)
-
-
-def _figures(settings: ClientSettings, probes: Probes) -> Seen[Figures | NotReady]:
-    url = settings.urls["jobs"]
-
-    def ask() -> Figures:
-        function = probes.function(url, settings)
-        told = function.call("GET", "/api/metrics", query={}, headers={}, body=None, telling="windows")
-        try:
-            return _read_figures(told)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise NoFunctionError(
-                f"{url} answers figures that this version cannot read: {error!r}"
-            ) from error
-
-    return _asked(ask)
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What the function jobs tells of the system."""
-
-    flink: Mapping[str, Seen[FlinkFacts | Passed]]
-    sync: Runs
-    cleanup: Runs
-    records: Troubles
-    sync_period_seconds: int
-
-
-def _read_figures(told: Mapping[str, Any]) -> Figures:
-    """Reads `GET /api/metrics`."""
-    sync, last = told["sync"], _told_run(told["sync"]["last_pass"])
-    complete_at = sync["last_complete_at"]
-    old = NotAsked("the last pass is too old to tell") if sync["stale"] else None
-    by_kind = {
-        kind: tuple(
-            Trouble(str(found["code"]), int(found["count"]), tuple(map(str, found["job_ids"])))
-            for found in told["troubles"]
-            if found["trouble"] == kind
-        )
-        for kind in (ProblemKind.STAYS_CREATED, ProblemKind.NO_FLINK_JOB_ID)
-    }
-    return Figures(
-        flink={
-            name: old or Passed(last.started_at, None if found["reachable"] else str(found["error"]))
-            for name, found in sync["clusters"].items()
-            if last is not None
-        },
-        sync=Runs(
-            last=last,
-            last_complete=Run(datetime.fromisoformat(complete_at), complete=True) if complete_at else None,
-        ),
-        cleanup=Runs(last=_told_run(told["cleanup"]["last_run"]), last_complete=None),
-        records=Troubles(
-            created=by_kind[ProblemKind.STAYS_CREATED],
-            without_id=by_kind[ProblemKind.NO_FLINK_JOB_ID],
-            lost=int(told["windows"]["24h"]["lost"]),
-        ),
-        sync_period_seconds=int(sync["period_seconds"]),
-    )
-
-
-def _told_run(report: Mapping[str, Any] | None) -> Run | None:
-    """A report as JSON tells it."""
-    if report is None:
-        return None
-    return _run({**report, "started_at": datetime.fromisoformat(report["started_at"])})
+    flinks: Mapping[str, Future[tuple[ProbeResult[FlinkFacts], ProbeResult[int] | None]]],
+) -> dict[str, ProbeResult[int]]:
+    histories = {name: future.result()[1] for name, future in flinks.items()}
+    return {name: history for name, history in histories.items() if history is not None}
 
 
 def _from_outside(
     now: datetime,
-    functions: dict[str, Seen[NotReady | None]],
-    told: Seen[Figures | NotReady],
+    functions: dict[str, ProbeResult[NotReady | None]],
+    statistics: ProbeResult[Statistics | NotReady],
     own: tuple[OwnSchedule, ...],
-    schedules: dict[str, Seen[ScheduleState | None]],
-) -> Examination:
-    """What can be known where only the functions can be reached."""
+    schedules: dict[str, ProbeResult[ScheduleState | None]],
+) -> Facts:
+    """The facts where only the functions can be reached."""
     unasked = NotAsked("only the functions are reachable from here")
-    found = Examination(
+    found = Facts(
         now=now,
         settings=OnlyFunctions(),
         store=unasked,
@@ -390,32 +268,34 @@ def _from_outside(
         own=own,
         schedules=schedules,
     )
-    if isinstance(told, Figures):
+    if isinstance(statistics, Statistics):
         return replace(
             found,
-            flink=told.flink,
-            sync=told.sync,
-            cleanup=told.cleanup,
-            records=told.records,
-            sync_period_seconds=told.sync_period_seconds,
+            flink=statistics.flink,
+            sync=statistics.sync,
+            cleanup=statistics.cleanup,
+            records=statistics.records,
+            sync_period_seconds=statistics.sync_period_seconds,
         )
-    if functions["jobs"] is None:  # it is ready, and does not answer all the same
-        found = replace(found, functions={**functions, "jobs": told})
+    if functions["jobs"] is None:  # its /ready answers, its statistics do not
+        found = replace(found, functions={**functions, "jobs": statistics})
     away = NotAsked("the function jobs does not answer as it should")
     return replace(found, sync=away, cleanup=away, records=away)
 
 
-def _schedules(scheduling: ScheduleSettings | None, probes: Probes) -> dict[str, Seen[ScheduleState | None]]:
+def _schedules(
+    scheduling: ScheduleSettings | None, probes: Probes
+) -> dict[str, ProbeResult[ScheduleState | None]]:
     if scheduling is None:
         return {}
-    reader = seen(lambda: probes.schedules(scheduling))
+    reader = attempt(lambda: probes.schedules(scheduling))
     return {name: _schedule(reader, own) for name, own in scheduling.own.items()}
 
 
-def _schedule(reader: Seen[Schedules], own: OwnSchedule) -> Seen[ScheduleState | None]:
+def _schedule(reader: ProbeResult[Schedules], own: OwnSchedule) -> ProbeResult[ScheduleState | None]:
     if isinstance(reader, Unreachable | Refused | NotAsked):
         return reader
-    return seen(lambda: reader.get(own.name))
+    return attempt(lambda: reader.get(own.name))
 
 
 # --- records ----------------------------------------------------------------------------------------
@@ -423,19 +303,19 @@ def _schedule(reader: Seen[Schedules], own: OwnSchedule) -> Seen[ScheduleState |
 
 def _records(
     stored: _Stored, kubernetes: _Kubernetes, threads: ThreadPoolExecutor, now: datetime
-) -> Seen[Records]:
+) -> ProbeResult[Records]:
     store = stored.probe
     if store is None:
         return NotAsked("MongoDB does not answer as it should")
-    found = seen(lambda: store.waiting(submitted_before=now - CREATED_FOR))
+    found = attempt(lambda: store.waiting(submitted_before=now - CREATED_FOR))
     if isinstance(found, Unreachable | Refused | NotAsked):
         return found
     records = [record for record in found if isinstance(record, JobRecord) and not _is_unconfirmed(record)]
     records.sort(key=lambda record: record.submitted_at)
-    silent = [record for record in records if _needs_look(record)][:LOOKED_AT]
+    silent = [record for record in records if _needs_look(record)][:MAX_OBSERVED]
     looks = threads.map(lambda record: _look(kubernetes, record, now), silent)
     looked_at = {record.job_id: look for record, look in zip(silent, looks, strict=True)}
-    return seen(
+    return attempt(
         lambda: Records(
             waiting=tuple(Waiting(record, looked_at.get(record.job_id)) for record in records),
             without_id=tuple(store.without_id(submitted_since=now - RECENT)),
@@ -455,7 +335,7 @@ def _needs_look(record: JobRecord) -> bool:
 
 
 def _look(kubernetes: _Kubernetes, record: JobRecord, now: datetime) -> SubmitterObservation:
-    """The Kubernetes Job of a record as it is now, however young it is."""
+    """Observes the Kubernetes Job of a record, without the grace for new Jobs."""
     cluster, name = kubernetes.probe, record.k8s_job_name
     if cluster is None or name is None:
         return Unreachable("Kubernetes does not answer as it should")

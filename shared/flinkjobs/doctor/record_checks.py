@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from flinkjobs.doctor.codes import REMEDIES, Code
 from flinkjobs.doctor.facts import (
     CREATED_FOR,
     RECENT,
-    Examination,
+    Facts,
     NotAsked,
+    Problem,
+    Problems,
     Records,
     Refused,
-    Trouble,
-    Troubles,
     Waiting,
 )
-from flinkjobs.doctor.findings import Finding, _fail, _length, _ok, _several, _skipped, _unknown, _warn
-from flinkjobs.doctor.remedies import REMEDIES, Code
+from flinkjobs.doctor.findings import Finding, duration_text, fail, first_few, ok, skipped, unknown, warn
 from flinkjobs.domain.observations import (
     JobPhase,
     LogState,
@@ -28,14 +28,11 @@ from flinkjobs.domain.observations import (
     Unreachable,
 )
 from flinkjobs.domain.pod_diagnosis import MESSAGE_OF_EXIT_CODE
-from flinkjobs.domain.records import ReasonCode
+from flinkjobs.domain.reasons import ReasonCode
 from flinkjobs.domain.text import counted
 
 TIMED_OUT: Final = 124
 """Exit code of coreutils' `timeout` when it had to stop what it ran."""
-
-
-# --- records ----------------------------------------------------------------------------------------
 
 
 _UNREACHABLE_JOBMANAGER: Final = re.compile(
@@ -47,26 +44,29 @@ _UNREACHABLE_JOBMANAGER: Final = re.compile(
 the JobManager do. The errors of Python have other names."""
 
 _JAVA_PACKAGE: Final = re.compile(r"\b(?:[a-z]\w*\.)+(?:[A-Z]\w*\$)*(?=[A-Z]\w*Exception\b)")
-"""What stands before the name of a Java exception, and tells a person nothing."""
+"""The package of a Java exception, which is left out of messages."""
 
 
-def _waiting(seen: Examination) -> Iterator[Finding]:
+def _waiting(facts: Facts) -> Iterator[Finding]:
     check = "records.created"
-    match seen.records:
+    match facts.records:
         case Unreachable(error) | Refused(error):
-            yield _unknown(check, Code.STORE_UNAVAILABLE, error)
+            yield unknown(check, Code.STORE_UNAVAILABLE, error)
         case NotAsked(because):
-            yield _skipped(check, because)
-        case Records(waiting=()) | Troubles(created=()):
-            yield _ok(check, f"no job is CREATED for longer than {_length(CREATED_FOR)}")
+            yield skipped(check, because)
+        case Records(waiting=()) | Problems(created=()):
+            yield ok(check, f"no job is CREATED for longer than {duration_text(CREATED_FOR)}")
         case Records(waiting=found):
-            told = [
-                (f"{each.record.job_id}, {_length(seen.now - each.record.submitted_at)} old", *cause_of(each))
+            causes = [
+                (
+                    f"{each.record.job_id}, {duration_text(facts.now - each.record.submitted_at)} old",
+                    *cause_of(each),
+                )
                 for each in found
             ]
-            yield from _by_code(check, told, "{} CREATED for longer than " + _length(CREATED_FOR))
-        case Troubles(created=troubles):
-            yield from _by_trouble(check, troubles, "CREATED")
+            yield from _by_code(check, causes, "{} CREATED for longer than " + duration_text(CREATED_FOR))
+        case Problems(created=problems):
+            yield from _by_problem(check, problems, "CREATED")
 
 
 def cause_of(waiting: Waiting) -> tuple[str, str]:
@@ -98,8 +98,8 @@ def _of_submitter(submitter: Submitter) -> Iterator[tuple[str, str]]:
         yield Code.NOT_SYNCHRONISED, f"its submitter has printed the Flink Job ID {submitter.ids[0].id}"
     if submitter.phase is JobPhase.FAILED:
         cause = submitter.trouble[1] if submitter.trouble else ""
-        told = "; ".join(part for part in (cause, submitter.telling) if part)
-        yield ReasonCode.SUBMIT_FAILED, told or submitter.ended or "the submitter failed silently"
+        message = "; ".join(part for part in (cause, submitter.telling) if part)
+        yield ReasonCode.SUBMIT_FAILED, message or submitter.ended or "the submitter failed silently"
     if submitter.trouble is not None:
         yield submitter.trouble
     if submitter.unread:
@@ -112,11 +112,11 @@ def _of_submitter(submitter: Submitter) -> Iterator[tuple[str, str]]:
     yield Code.STILL_SUBMITTING, f"its submitter is still at it{last}"
 
 
-def _without_id(seen: Examination) -> Iterator[Finding]:
-    match seen.records:
-        case Records(unconfirmed=(), without_id=()) | Troubles(without_id=()):
-            told = f"no submission of the last {_length(RECENT)} ended without one"
-            yield _ok("records.no-id", told)
+def _without_id(facts: Facts) -> Iterator[Finding]:
+    match facts.records:
+        case Records(unconfirmed=(), without_id=()) | Problems(without_id=()):
+            evidence = f"no submission of the last {duration_text(RECENT)} ended without one"
+            yield ok("records.no-id", evidence)
         case Records(unconfirmed=unconfirmed, without_id=without_id):
             found = [
                 (record.job_id, record.reason.code, record.reason.message)
@@ -124,19 +124,18 @@ def _without_id(seen: Examination) -> Iterator[Finding]:
                 if record.reason is not None
             ]
             yield from _by_code("records.no-id", found, "{} without a Flink Job ID that Flink knows")
-        case Troubles(without_id=troubles):
-            yield from _by_trouble("records.no-id", troubles, "without a Flink Job ID that Flink knows")
+        case Problems(without_id=problems):
+            yield from _by_problem("records.no-id", problems, "without a Flink Job ID that Flink knows")
 
 
-def _lost(seen: Examination) -> Iterator[Finding]:
-    match seen.records:
-        case Troubles(lost=number) if number:
-            told = (
-                f"{counted(number, 'job')} of the last {_length(RECENT)} LOST: `flinkjobs jobs --status LOST`"
-            )
-            yield _fail("records.lost", ReasonCode.OUTCOME_UNKNOWN, told)
-        case Records(lost=()) | Troubles():
-            yield _ok("records.lost", f"no job was LOST in the last {_length(RECENT)}")
+def _lost(facts: Facts) -> Iterator[Finding]:
+    match facts.records:
+        case Problems(lost=number) if number:
+            jobs = counted(number, "job")
+            evidence = f"{jobs} of the last {duration_text(RECENT)} LOST: `flinkjobs jobs --status LOST`"
+            yield fail("records.lost", ReasonCode.OUTCOME_UNKNOWN, evidence)
+        case Records(lost=()) | Problems():
+            yield ok("records.lost", f"no job was LOST in the last {duration_text(RECENT)}")
         case Records(lost=lost):
             found = [
                 (
@@ -146,15 +145,15 @@ def _lost(seen: Examination) -> Iterator[Finding]:
                 )
                 for record in lost
             ]
-            yield from _by_code("records.lost", found, "{} LOST in the last " + _length(RECENT))
+            yield from _by_code("records.lost", found, "{} LOST in the last " + duration_text(RECENT))
 
 
-def _unreadable(seen: Examination) -> Iterator[Finding]:
-    match seen.records:
+def _unreadable(facts: Facts) -> Iterator[Finding]:
+    match facts.records:
         case Records(unreadable=unreadable) if unreadable:
-            told = _several([f"{record.job_id}: {record.error}" for record in unreadable])
+            examples = first_few([f"{record.job_id}: {record.error}" for record in unreadable])
             count = counted(len(unreadable), "document")
-            yield _warn("records.unreadable", Code.UNREADABLE_RECORD, f"{count} of no record: {told}")
+            yield warn("records.unreadable", Code.UNREADABLE_RECORD, f"{count} of no record: {examples}")
 
 
 def _by_code(check: str, found: Sequence[tuple[str, str, str]], title: str) -> Iterator[Finding]:
@@ -163,24 +162,24 @@ def _by_code(check: str, found: Sequence[tuple[str, str, str]], title: str) -> I
     for record, code, message in found:
         sharper, telling = _sharper(code, message)
         groups[sharper].append(f"{record}: {telling}")
-    for code, told in sorted(groups.items(), key=lambda group: -len(group[1])):
-        yield _fail(check, code, f"{title.format(counted(len(told), 'job'))}: {_several(told)}")
+    for code, messages in sorted(groups.items(), key=lambda group: -len(group[1])):
+        yield fail(check, code, f"{title.format(counted(len(messages), 'job'))}: {first_few(messages)}")
 
 
-def _by_trouble(check: str, troubles: Sequence[Trouble], title: str) -> Iterator[Finding]:
-    """One finding per cause, as the function jobs orders them; a newer cause than ours is told as it came."""
-    for trouble in troubles:
-        code = trouble.code if trouble.code in REMEDIES else Code.CAUSE_UNKNOWN
-        cause = "" if code == trouble.code else f" ({trouble.code})"
-        listed = f": {_several(trouble.job_ids)}" if trouble.job_ids else ""
-        told = f"{counted(trouble.count, 'job')} {title}{cause}{listed}; `flinkjobs show ID` tells more"
-        yield _fail(check, code, told)
+def _by_problem(check: str, problems: Sequence[Problem], title: str) -> Iterator[Finding]:
+    """One finding per cause, in the order of the jobs function; an unknown cause is shown as it is."""
+    for problem in problems:
+        code = problem.code if problem.code in REMEDIES else Code.CAUSE_UNKNOWN
+        cause = "" if code == problem.code else f" ({problem.code})"
+        listed = f": {first_few(problem.job_ids)}" if problem.job_ids else ""
+        evidence = f"{counted(problem.count, 'job')} {title}{cause}{listed}; `flinkjobs show ID` tells more"
+        yield fail(check, code, evidence)
 
 
 def _sharper(code: str, message: str) -> tuple[str, str]:
     """Code and message in one line.
 
-    A failed submission in which Flink's client reached nobody, or did not end, has a code of its own.
+    A failed submission has a code of its own if Flink's client could not connect or timed out.
     """
     lines = message.splitlines()
     if code == ReasonCode.SUBMIT_FAILED:
@@ -190,3 +189,11 @@ def _sharper(code: str, message: str) -> tuple[str, str]:
         if MESSAGE_OF_EXIT_CODE[TIMED_OUT] in message:
             code = Code.SUBMIT_TIMED_OUT
     return code, " / ".join(lines)
+
+
+RECORD_CHECKS: Final[tuple[Callable[[Facts], Iterator[Finding]], ...]] = (
+    _waiting,
+    _without_id,
+    _lost,
+    _unreadable,
+)

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from doubles.kubernetes.faults import Outcome, PodFault, RequestFault
-from flinkjobs.doctor.remedies import REMEDIES
-from flinkjobs.domain.records import Status
+from flinkjobs.doctor.codes import REMEDIES
+from flinkjobs.domain.flink_states import Status
 from tests.integration.cli.conftest import COMMAND, Run, one_line, own_environment
 from tests.integration.functions.conftest import World
 from tests.integration.functions.test_sync import followed

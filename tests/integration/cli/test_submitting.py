@@ -15,7 +15,7 @@ from standardwebhooks import Webhook
 from doubles.kubernetes.faults import Outcome, RequestFault
 from flinkjobs.cli.exit_codes import MisuseError
 from flinkjobs.cli.submit import _key_and_value, _script, _template_of
-from flinkjobs.doctor.remedies import REMEDIES
+from flinkjobs.doctor.codes import REMEDIES
 from tests.integration.cli.conftest import COMMAND, Run, one_line, own_environment
 from tests.integration.functions.conftest import World
 from tests.integration.functions.test_sync import followed

@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 from flinkjobs.doctor.checks import CHECKS, judge
+from flinkjobs.doctor.codes import ATTEMPTS, REMEDIES, Code
 from flinkjobs.doctor.facts import (
-    Examination,
+    Facts,
     FlinkFacts,
     NotAsked,
     Records,
@@ -31,18 +32,11 @@ from flinkjobs.doctor.findings import (
     masked,
 )
 from flinkjobs.doctor.record_checks import cause_of
-from flinkjobs.doctor.remedies import ATTEMPTS, REMEDIES, Code
+from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.observations import FoundId, JobPhase, LogState, NoKubernetesJob, Submitter, Unreachable
 from flinkjobs.domain.permissions import PERMISSIONS, AccessReview
-from flinkjobs.domain.records import (
-    FlinkJobRef,
-    IdSource,
-    JobRecord,
-    Reason,
-    ReasonCode,
-    Status,
-    UnreadableRecord,
-)
+from flinkjobs.domain.reasons import ReasonCode
+from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord, Reason, UnreadableRecord
 from flinkjobs.domain.schedule import Schedule, ScheduleState, State
 from flinkjobs.settings.functions import read_settings
 from flinkjobs.settings.schedules import OwnSchedule
@@ -100,9 +94,9 @@ def record(code: ReasonCode | None = None, message: str = "why", **fields: objec
     return msgspec.structs.replace(made, reason=reason, **fields)
 
 
-def healthy() -> Examination:
+def healthy() -> Facts:
     """All is well."""
-    return Examination(
+    return Facts(
         now=NOW,
         settings=read_settings(ENVIRON),
         store=StoreFacts(address="db.example:27017", version="6.0.5", user="app@admin"),
@@ -157,15 +151,15 @@ def test_a_healthy_system_fails_nowhere() -> None:
     assert not any(finding.next_step or finding.code for finding in findings)
 
 
-Change = Callable[[Examination], Examination]
+Change = Callable[[Facts], Facts]
 
 
 def change(**fields: object) -> Change:
-    return lambda seen: replace(seen, **fields)  # type: ignore[arg-type]
+    return lambda facts: replace(facts, **fields)  # type: ignore[arg-type]
 
 
 def sync_is(state: ScheduleState | Unreachable | Refused | None) -> Change:
-    return lambda seen: replace(seen, schedules={**seen.schedules, "sync": state})
+    return lambda facts: replace(facts, schedules={**facts.schedules, "sync": state})
 
 
 def last_pass(**fields: object) -> Change:
@@ -354,8 +348,8 @@ FAILS: list[tuple[str, Change, str, str, str]] = [
     ("never synchronised", change(sync=Runs(None, None)), "sync.pass", "SYNC_NEVER", "no pass"),
     (
         "never synchronised, and the first ring is overdue",
-        lambda seen: replace(
-            sync_is(schedule(last_attempt_time=None, last_status_code=None, next_time=NOW - MINUTE))(seen),
+        lambda facts: replace(
+            sync_is(schedule(last_attempt_time=None, last_status_code=None, next_time=NOW - MINUTE))(facts),
             sync=Runs(None, None),
         ),
         "sync.pass",
@@ -491,10 +485,10 @@ def test_what_fails(what: str, changed: Change, check: str, code: str, words: st
 
 
 def test_without_a_schedule_the_settings_say_how_often_a_pass_is_due() -> None:
-    seen = last_pass()(replace(healthy(), own=(), schedules={}))
-    old = replace(seen, sync=Runs(None, Run(NOW - 20 * MINUTE, complete=True)))
+    facts = last_pass()(replace(healthy(), own=(), schedules={}))
+    old = replace(facts, sync=Runs(None, Run(NOW - 20 * MINUTE, complete=True)))
     rarely = replace(old, settings=read_settings({**ENVIRON, "SYNC_PERIOD_SECONDS": "600"}))
-    assert [first_failing(judge(each)) is None for each in (seen, old, rarely)] == [True, False, True]
+    assert [first_failing(judge(each)) is None for each in (facts, old, rarely)] == [True, False, True]
 
 
 WARNS: list[tuple[Change, str, str]] = [
@@ -507,8 +501,8 @@ WARNS: list[tuple[Change, str, str]] = [
     (sync_is(schedule(cron="*/1 * * * *")), "schedule.sync", "SCHEDULE_CHANGED"),
     (last_pass(errors=(("etl_1", "LOG_UNREACHABLE", "500"),)), "sync.errors", "SYNC_ERRORS"),
     (
-        lambda seen: replace(  # deployed a moment ago
-            sync_is(schedule(last_attempt_time=None, last_status_code=None))(seen), sync=Runs(None, None)
+        lambda facts: replace(  # deployed a moment ago
+            sync_is(schedule(last_attempt_time=None, last_status_code=None))(facts), sync=Runs(None, None)
         ),
         "sync.pass",
         "SYNC_NEVER",
@@ -559,12 +553,12 @@ def test_what_could_not_be_found_out_is_neither_well_nor_wrong(changed: Change, 
 
 def test_what_follows_from_a_failure_is_not_checked() -> None:
     away = NotAsked("MongoDB does not answer as it should")
-    seen = replace(
+    facts = replace(
         healthy(),
         store=Unreachable("no server"),
         **dict.fromkeys(("write", "indexes", "sync", "cleanup", "records"), away),  # type: ignore[arg-type]
     )
-    told = {finding.check: (finding.verdict, finding.evidence) for finding in judge(seen)}
+    told = {finding.check: (finding.verdict, finding.evidence) for finding in judge(facts)}
     assert told["mongodb"] == ("fail", "no server")
     for check in ("mongodb.write", "mongodb.indexes", "sync.pass", "cleanup.run", "records.created"):
         assert told[check] == ("skipped", "not checked: MongoDB does not answer as it should")
@@ -572,7 +566,7 @@ def test_what_follows_from_a_failure_is_not_checked() -> None:
 
 
 def test_wrong_settings_leave_nothing_else_to_be_checked() -> None:
-    findings = judge(Examination(now=NOW, settings=Refused("MONGODB_URI is required and not set")))
+    findings = judge(Facts(now=NOW, settings=Refused("MONGODB_URI is required and not set")))
     assert [finding.verdict for finding in findings] == ["fail", *["skipped"] * (len(findings) - 1)]
     assert {finding.evidence for finding in findings[1:]} == {"not checked: the settings are wrong"}
 

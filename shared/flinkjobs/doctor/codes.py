@@ -1,4 +1,4 @@
-"""What to do next, by the code of what was found. Pure: one table, for whoever tells a person of a cause."""
+"""Codes of doctor's findings, and the remedy of each finding and reason."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flinkjobs.domain.reasons import REASONS
 
 
 class Code(StrEnum):
-    """What a finding of doctor means, for programs; stable. A record's own `ReasonCode` goes before."""
+    """Cause of a finding, for programs; stable. A finding about a record has the record's `ReasonCode`."""
 
     SETTINGS = "SETTINGS"
     SETTING_MISSING = "SETTING_MISSING"
@@ -125,7 +125,7 @@ REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
         Code.UNREADABLE_RECORD: "Correct the document by hand: nothing follows it until then.",
     }
 )
-"""By `Code` and `ReasonCode`; the remedies of reasons are those of the one table."""
+"""What to do next, by `Code` and `ReasonCode`; those of reasons come from `REASONS`."""
 
 ATTEMPTS: Final[Mapping[int, tuple[str, str]]] = MappingProxyType(
     {
@@ -140,5 +140,5 @@ ATTEMPTS: Final[Mapping[int, tuple[str, str]]] = MappingProxyType(
         ),
     }
 )
-"""Name and remedy by the code of a schedule's last attempt, a google.rpc.Code:
+"""Name and remedy by the status code of a schedule's last attempt, a google.rpc.Code:
 https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto"""
