@@ -1,9 +1,9 @@
-"""What a list of records is asked for, and how its pages follow each other. Pure.
+"""Parameters, cursor and merge of the list of records. Pure.
 
-The old platform wrote `submitted_at` as text where dates belong, and MongoDB sorts texts and dates apart. A
-list is therefore read as up to three streams, one per form of `submitted_at`, each in the order of its index,
-and merged here by time. A cursor holds the place in each stream, by `submitted_at` and `_id` of the last
-record shown: a record that arrives meanwhile moves nothing.
+The old platform wrote `submitted_at` as text, and MongoDB sorts texts and dates separately. A list is
+therefore read as up to three streams, one per form of `submitted_at`, each in the order of its index, and
+merged here by time. A cursor holds the position in each stream, by `submitted_at` and `_id` of the last
+record of the page: a new record does not shift the following pages.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 from flinkjobs.domain.errors import NAMELESS, BadRequestError, Fault, tell
+from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.job_query import BEGINNING, DEFAULT_LIMIT, Filter, Form, Place, Places, Query, Row
-from flinkjobs.domain.records import Status
 from flinkjobs.domain.text import cut
 
 T = TypeVar("T")

@@ -7,27 +7,25 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.reasons import REASONS, ProblemKind
-from flinkjobs.domain.records import Status
-from flinkjobs.jobs.statistics import STALE_AFTER_PERIODS, _seconds
+from flinkjobs.jobs.statistics import STALE_AFTER_PERIODS, age_seconds
 from flinkjobs.ports.read_store import Cause
 
 HELD_UP_AFTER: Final = timedelta(minutes=5)
-"""A job that is CREATED for so long, without a reason on its record, counts as one that stays CREATED."""
-TROUBLES_WITHIN: Final = timedelta(hours=24)
-"""Failed submissions count as trouble for so long."""
+"""Time after which a CREATED job without a reason counts as a problem."""
+FAILED_WITHIN: Final = timedelta(hours=24)
+"""Period in which a failed submission counts as a problem."""
 
-
-# --- troubles ---------------------------------------------------------------------------------------
 
 NO_REASON: Final = "NO_REASON"
-"""The record says nothing about what holds it up."""
+"""Code of a CREATED record without a reason."""
 
 PROBLEM_OF: Final[Mapping[str, ProblemKind]] = {
     NO_REASON: ProblemKind.STAYS_CREATED,
     **{code: info.problem for code, info in REASONS.items() if info.problem},
 }
-"""The kind of problem that a reason on a record counts as. A code that is not here is not counted."""
+"""The kind of problem by reason code; other codes are not counted."""
 
 LAG_CODES: Final = frozenset(
     {
@@ -35,11 +33,11 @@ LAG_CODES: Final = frozenset(
         *("WRITE_REFUSED", "INTERNAL"),
     }
 )
-"""Errors of a pass for which records stay as they are."""
+"""Codes of errors of a pass that leave records unchanged."""
 
 
-def troubles(causes: Iterable[Cause], sync: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
-    """What stands still and why, the most frequent first, the records' lag before all.
+def find_problems(causes: Iterable[Cause], sync: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
+    """The problems by cause: what delays every status first, then by number of jobs.
 
     Args:
         causes: see `ReadStore.causes`.
@@ -49,10 +47,10 @@ def troubles(causes: Iterable[Cause], sync: Mapping[str, Any], now: datetime) ->
     held: dict[tuple[ProblemKind, str], dict[str, Any]] = {}
     for cause in causes:
         code = cause.code or (NO_REASON if cause.status == Status.CREATED else "")
-        trouble = PROBLEM_OF.get(code)
-        if trouble is None:
+        kind = PROBLEM_OF.get(code)
+        if kind is None:
             continue
-        entry = held.setdefault((trouble, code), _trouble(trouble, code))
+        entry = held.setdefault((kind, code), _problem(kind, code))
         entry["count"] += cause.count
         entry["job_ids"] = [*entry["job_ids"], *cause.job_ids]
     found = sorted(held.values(), key=lambda entry: (-entry["count"], entry["code"]))
@@ -64,17 +62,17 @@ def _lags(sync: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
     found = []
     if last is None:
         found.append(
-            _trouble(ProblemKind.STATUS_LAGS, "NEVER_SYNCED", {"period_seconds": sync["period_seconds"]})
+            _problem(ProblemKind.STATUS_LAGS, "NEVER_SYNCED", {"period_seconds": sync["period_seconds"]})
         )
     elif sync["stale"]:
         data = {name: sync[name] for name in ("last_complete_at", "age_seconds", "period_seconds")}
-        is_late = _seconds(last["started_at"], now) > STALE_AFTER_PERIODS * sync["period_seconds"]
+        is_late = age_seconds(last["started_at"], now) > STALE_AFTER_PERIODS * sync["period_seconds"]
         code = "SYNC_STALE" if is_late else "SYNC_INCOMPLETE"
-        found.append(_trouble(ProblemKind.STATUS_LAGS, code, {**data, "last_pass_at": last["started_at"]}))
-    for name, seen in sync["clusters"].items():
-        if not seen["reachable"]:
-            data = {"cluster": name, "error": seen["error"], "since": seen["since"]}
-            found.append(_trouble(ProblemKind.STATUS_LAGS, "CLUSTER_UNREACHABLE", data))
+        found.append(_problem(ProblemKind.STATUS_LAGS, code, {**data, "last_pass_at": last["started_at"]}))
+    for name, cluster in sync["clusters"].items():
+        if not cluster["reachable"]:
+            data = {"cluster": name, "error": cluster["error"], "since": cluster["since"]}
+            found.append(_problem(ProblemKind.STATUS_LAGS, "CLUSTER_UNREACHABLE", data))
     errors: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for error in (last or {}).get("errors") or ():
         if error["code"] in LAG_CODES:
@@ -83,17 +81,17 @@ def _lags(sync: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
     for code, those in errors.items():
         if code == "FLINK_UNAVAILABLE" and unreachable:
             continue  # it says the same of the same cluster
-        entry = _trouble(ProblemKind.STATUS_LAGS, code, {"error": those[0]["message"]})
+        entry = _problem(ProblemKind.STATUS_LAGS, code, {"error": those[0]["message"]})
         entry["job_ids"] = [error["job_id"] for error in those if error["job_id"] is not None][:5]
         entry["count"] = len(those)
         found.append(entry)
     return found
 
 
-def _trouble(trouble: ProblemKind, code: str, data: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def _problem(kind: ProblemKind, code: str, data: Mapping[str, Any] | None = None) -> dict[str, Any]:
     count = 1 if data is not None else 0
     return {
-        "trouble": trouble.value,
+        "trouble": kind.value,
         "code": str(code),
         "count": count,
         "job_ids": [],

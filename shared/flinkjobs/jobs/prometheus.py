@@ -1,4 +1,4 @@
-"""The figures in Prometheus' text format, by its official client library.
+"""The statistics in Prometheus' text format, by the official client library.
 
 Names and units: https://prometheus.io/docs/practices/naming/
 """
@@ -22,15 +22,15 @@ def exposition(metrics: Mapping[str, Any]) -> bytes:
     """The text for one scrape.
 
     Args:
-        metrics: what `jobs.metrics` returned. A figure that does not exist, such as the average of no
-            durations, has no sample.
+        metrics: the result of `jobs.service.metrics`. A value that does not exist, such as the average of
+            no durations, has no sample.
     """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Figures(metrics))
+    registry.register(_StatisticsCollector(metrics))
     return generate_latest(registry)
 
 
-class _Figures(Collector):
+class _StatisticsCollector(Collector):
     def __init__(self, metrics: Mapping[str, Any]) -> None:
         self._metrics = metrics
 
@@ -43,8 +43,8 @@ class _Figures(Collector):
             ["window", "status"],
             {
                 (name, *key): count
-                for name, told in windows.items()
-                for key, count in _by_status(told).items()
+                for name, window in windows.items()
+                for key, count in _by_status(window).items()
             },
         )
         yield _durations(windows)
@@ -53,9 +53,9 @@ class _Figures(Collector):
                 f"flinkjobs_job_duration_{name}_seconds",
                 f"The {name} duration of FINISHED jobs submitted within the window.",
                 ["window"],
-                {(window,): told["durations"][word] for window, told in windows.items()},
+                {(name,): window["durations"][word] for name, window in windows.items()},
             )
-        for figure, name, text in (
+        for key, metric, text in (
             ("failure_rate_percent", "flinkjobs_failure_ratio", "FAILED / all jobs of the window."),
             (
                 "honest_failure_rate_percent",
@@ -64,13 +64,13 @@ class _Figures(Collector):
             ),
         ):
             yield _gauge(
-                name, text, ["window"], {(window,): _ratio(told[figure]) for window, told in windows.items()}
+                metric, text, ["window"], {(name,): _ratio(window[key]) for name, window in windows.items()}
             )
         yield _gauge(
             "flinkjobs_jobs_never_submitted",
             "FAILED jobs of the window without a Flink Job ID.",
             ["window"],
-            {(window,): told["never_submitted"] for window, told in windows.items()},
+            {(name,): window["never_submitted"] for name, window in windows.items()},
         )
         yield _gauge(
             "flinkjobs_last_complete_sync_age_seconds",
@@ -94,13 +94,13 @@ class _Figures(Collector):
             "flinkjobs_cluster_reachable",
             "1 when the last pass reached the Flink cluster.",
             ["cluster"],
-            {(name,): int(seen["reachable"]) for name, seen in sync["clusters"].items()},
+            {(name,): int(cluster["reachable"]) for name, cluster in sync["clusters"].items()},
         )
         yield _gauge(
             "flinkjobs_troubles",
             "Jobs, or peers, that are in trouble, by the kind of trouble and its cause.",
             ["trouble", "code"],
-            _troubles(self._metrics["troubles"]),
+            _problem_counts(self._metrics["troubles"]),
         )
 
 
@@ -112,8 +112,8 @@ def _gauge(name: str, text: str, labels: list[str], values: Mapping[tuple[str, .
     return family
 
 
-def _by_status(told: Mapping[str, Any]) -> dict[tuple[str, ...], float | None]:
-    return {(status,): count for status, count in told["by_status"].items()}
+def _by_status(window: Mapping[str, Any]) -> dict[tuple[str, ...], float | None]:
+    return {(status,): count for status, count in window["by_status"].items()}
 
 
 def _durations(windows: Mapping[str, Any]) -> Metric:
@@ -122,12 +122,12 @@ def _durations(windows: Mapping[str, Any]) -> Metric:
         "Durations of FINISHED jobs submitted within the window, by Flink's clock.",
         labels=["window"],
     )
-    for window, told in windows.items():
-        found = told["durations"]
-        family.add_metric([window], found["count"], (found["average"] or 0.0) * found["count"])
+    for name, window in windows.items():
+        found = window["durations"]
+        family.add_metric([name], found["count"], (found["average"] or 0.0) * found["count"])
         for word, quantile in _QUANTILES.items():
             if found[word] is not None:
-                family.add_sample(family.name, {"window": window, "quantile": quantile}, found[word])
+                family.add_sample(family.name, {"window": name, "quantile": quantile}, found[word])
     return family
 
 
@@ -135,9 +135,9 @@ def _ratio(percent: float | None) -> float | None:
     return None if percent is None else percent / 100
 
 
-def _troubles(troubles: list[Mapping[str, Any]]) -> dict[tuple[str, ...], float | None]:
+def _problem_counts(problems: list[Mapping[str, Any]]) -> dict[tuple[str, ...], float | None]:
     counted: dict[tuple[str, ...], float | None] = {}
-    for entry in troubles:
+    for entry in problems:
         key = (entry["trouble"], entry["code"])
         counted[key] = (counted.get(key) or 0) + entry["count"]
     return counted

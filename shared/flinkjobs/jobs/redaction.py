@@ -1,4 +1,4 @@
-"""Hides secrets in a submission before it is shown."""
+"""Hides secrets in a submission before it is displayed. Pure."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any, Final
 from flinkjobs.domain.text import cut
 
 MAX_SPEC_TEXT: Final = 16_384
-"""Characters shown of one value of a spec; a script sent along may be longer."""
+"""Maximum number of characters displayed of one value; an inline script may be longer."""
 
 HIDDEN: Final = "******"
-"""What Flink's own pages show in the place of a secret."""
+"""Placeholder of a secret, the same as in Flink's web UI."""
 
 _SECRET_NAME: Final = re.compile(
     r"password|passwd|passphrase|pwd|secret|token|credential|auth-params|basic-auth|jaas\.config|http-headers"
@@ -30,9 +30,6 @@ _ASSIGNMENT: Final = re.compile(r"(?P<name>[\w.-]+)(?P<value>=.*)", re.DOTALL)
 _USER_INFO: Final = re.compile(r"(?<=://)[^/?#\s]*@")
 _PARAMETER: Final = re.compile(r"(?<=[?&;])(?P<name>[\w.-]+)=[^&;#\s]*")
 """One parameter of a URL: that of a signed one opens what it points at."""
-
-
-# --- secrets ----------------------------------------------------------------------------------------
 
 
 def without_secrets(spec: Any) -> Any:

@@ -1,7 +1,7 @@
-"""The read side: lists of records, one record with its whole story, the figures. Changes nothing.
+"""The read side: the list of records, one record with its timeline, the statistics. Read only.
 
-Everything is answered from the records; Kubernetes is asked for the pods and the log of one record, and when
-it does not answer, that is said instead.
+The answers come from MongoDB. Only the details of one record also ask Kubernetes, for pods and log; if it
+does not answer, the details hold its error.
 """
 
 from __future__ import annotations
@@ -18,40 +18,40 @@ from flinkjobs.domain.errors import (
     SyncUnavailableError,
     TemporaryError,
 )
+from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.job_query import Row
 from flinkjobs.domain.kubernetes_objects import KubernetesJob, Pod, Waiting, by_age
 from flinkjobs.domain.observations import Missing
-from flinkjobs.domain.records import JobRecord, Status
+from flinkjobs.domain.records import JobRecord
 from flinkjobs.domain.submitter_log import KEPT_BYTES, lines_of, tail
 from flinkjobs.domain.text import cut
 from flinkjobs.jobs import problems, statistics
 from flinkjobs.jobs.list_query import merge, parse_query, write_cursor
 from flinkjobs.jobs.redaction import without_secrets
-from flinkjobs.jobs.timeline import story
+from flinkjobs.jobs.timeline import timeline
 from flinkjobs.jobs.views import flink_job_view, job_view, kubectl_lines
 from flinkjobs.observers.submitters import find_job_and_pods
 from flinkjobs.ports.kubernetes import TAIL_LINES, KubernetesClient
 from flinkjobs.ports.read_store import ReadStore
 
 RUNS_LOOKED_AT: Final = 200
-"""Passes in which the beginning of an outage is looked for: ten hours of a pass every three minutes."""
+"""Number of passes searched for the beginning of an outage: ten hours at one every three minutes."""
 EXAMPLES: Final = 5
-"""Job ids that are named with a trouble."""
+"""Maximum number of job ids listed with a problem."""
 
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
-    """What the read side works with.
+    """Dependencies of the read side.
 
     Attributes:
         store: the records.
-        cluster: makes or returns Kubernetes; whatever it raises is said in the answer.
+        cluster: returns the Kubernetes client; its errors become part of the answer.
         namespace: where the Kubernetes Jobs live.
         ui_urls: address of each Flink cluster's web UI, by the cluster's name in the settings.
         history_urls: address of its History Server's, likewise; None where it has none.
-        sync: has the sync function look at the record of a job id, and returns its report; None where its
-            address is not configured.
-        sync_period_seconds: how often a pass over all records is due.
+        sync: calls the sync function for one job id and returns its report; None without SYNC_URL.
+        sync_period_seconds: period of the passes over all records.
         clock: the time now, aware UTC.
     """
 
@@ -98,7 +98,7 @@ def list_jobs(jobs: Jobs, query: Iterable[tuple[str, str]] = ()) -> dict[str, An
 
 
 def show(jobs: Jobs, any_id: str) -> dict[str, Any]:
-    """One record with its Flink jobs, its story, its Kubernetes Job and the end of the submitter's log.
+    """One record with its Flink jobs, its timeline, its Kubernetes Job and the end of the submitter's log.
 
     Args:
         jobs: what to work with.
@@ -111,14 +111,14 @@ def show(jobs: Jobs, any_id: str) -> dict[str, Any]:
     row = _look_up(jobs, any_id)
     details, shown = row.details, job_view(row)
     record = row.record if isinstance(row.record, JobRecord) and "unreadable" not in shown else None
-    seen = _look_at_kubernetes(jobs, record) if record else _Seen()
+    observed = _observe_kubernetes(jobs, record) if record else _Observed()
     return {
         "job": shown,
         "spec": without_secrets(details.get("spec")),
         "flink_jobs": _flink_jobs(jobs, record) if record else [],
-        "story": story(record, details, seen.job, seen.pods) if record else [],
-        "kubernetes": _kubernetes(jobs, record, seen),
-        "log_tail": _log_tail(jobs, seen, _kept_log(details)),
+        "story": timeline(record, details, observed.job, observed.pods) if record else [],
+        "kubernetes": _kubernetes(jobs, record, observed),
+        "log_tail": _log_tail(jobs, observed, _kept_log(details)),
         "sync_now": record is not None and jobs.sync is not None,
         "now": jobs.clock(),
     }
@@ -138,13 +138,13 @@ def _look_up(jobs: Jobs, any_id: str) -> Row:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """What Kubernetes says of a record's Job.
+class _Observed:
+    """The Kubernetes Job of a record and its pods.
 
     Attributes:
-        job: None where it does not exist, or nobody could be asked.
+        job: None if it does not exist or could not be read.
         pods: in the order of their creation.
-        error: what came instead of an answer.
+        error: why they could not be read; else None.
     """
 
     job: KubernetesJob | None = None
@@ -152,41 +152,43 @@ class _Seen:
     error: str | None = None
 
 
-def _look_at_kubernetes(jobs: Jobs, record: JobRecord) -> _Seen:
+def _observe_kubernetes(jobs: Jobs, record: JobRecord) -> _Observed:
     if record.k8s_job_name is None:
-        return _Seen()
+        return _Observed()
     try:
         job, pods = find_job_and_pods(jobs.cluster(), record.job_id, record.k8s_job_name)
     except FlinkjobsError as error:
-        return _Seen(error=str(error))
-    return _Seen(None if isinstance(job, Missing) else job, by_age(pods))
+        return _Observed(error=str(error))
+    return _Observed(None if isinstance(job, Missing) else job, by_age(pods))
 
 
-def _kubernetes(jobs: Jobs, record: JobRecord | None, seen: _Seen) -> dict[str, Any]:
+def _kubernetes(jobs: Jobs, record: JobRecord | None, observed: _Observed) -> dict[str, Any]:
     name = record.k8s_job_name if record else None
-    is_told = name is not None and seen.error is None
+    is_known = name is not None and observed.error is None
     return {
         "namespace": jobs.namespace,
         "job_name": name,
-        "found": seen.job is not None if is_told else None,
-        "error": seen.error,
-        "phase": seen.job.phase.value if seen.job else None,
-        "pods": [{"name": pod.name, "phase": pod.phase, "started_at": pod.started_at} for pod in seen.pods],
+        "found": observed.job is not None if is_known else None,
+        "error": observed.error,
+        "phase": observed.job.phase.value if observed.job else None,
+        "pods": [
+            {"name": pod.name, "phase": pod.phase, "started_at": pod.started_at} for pod in observed.pods
+        ],
         "kubectl": kubectl_lines(jobs.namespace, record.job_id, name) if record and name else [],
     }
 
 
-def _log_tail(jobs: Jobs, seen: _Seen, kept: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The end of the log of the newest pod that printed something, else what was kept; or None."""
-    for pod in reversed(seen.pods):
+def _log_tail(jobs: Jobs, observed: _Observed, kept: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The end of the log of the newest pod with output, else the end kept on the record, else None."""
+    for pod in reversed(observed.pods):
         container = pod.submit
         if container is None or isinstance(container.state, Waiting):
             continue
         try:
             text = jobs.cluster().pod_log(pod.name, container.name, tail=True)
         except FlinkjobsError as error:
-            unread = {"text": "", "truncated": False, "pod": pod.name, "source": "pod", "error": str(error)}
-            return kept or unread
+            failed = {"text": "", "truncated": False, "pod": pod.name, "source": "pod", "error": str(error)}
+            return kept or failed
         if isinstance(text, str) and text:
             end = _end_of(text)
             is_cut = end["truncated"] or text.count("\n") >= TAIL_LINES
@@ -210,7 +212,7 @@ def _kept_log(details: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _end_of(text: str) -> dict[str, Any]:
-    """The last lines, without the codes that steer a terminal."""
+    """The last lines, without terminal control codes."""
     printed = "\n".join(lines_of(text)).encode(errors="replace").decode()
     end = tail(printed, KEPT_BYTES)
     return {"text": end, "truncated": end != printed}
@@ -220,7 +222,7 @@ def _end_of(text: str) -> dict[str, Any]:
 
 
 def sync_now(jobs: Jobs, any_id: str) -> dict[str, Any]:
-    """Has the sync function look at this one record now; returns its report.
+    """Synchronises this one record now, and returns the report of the sync function.
 
     Raises:
         JobNotFoundError: no record has this id.
@@ -235,11 +237,11 @@ def sync_now(jobs: Jobs, any_id: str) -> dict[str, Any]:
         raise SyncUnavailableError(f"the sync function did not do it: {error}") from error
 
 
-# --- figures ----------------------------------------------------------------------------------------
+# --- statistics -------------------------------------------------------------------------------------
 
 
 def metrics(jobs: Jobs) -> dict[str, Any]:
-    """The figures of every window, the state of sync and cleanup, and what stands still.
+    """The statistics of every window, the state of sync and cleanup, and the problems.
 
     Raises:
         StoreUnavailableError: the records could not be read.
@@ -253,7 +255,7 @@ def metrics(jobs: Jobs) -> dict[str, Any]:
     )
     causes = jobs.store.causes(
         created_before=now - problems.HELD_UP_AFTER,
-        failed_since=now - problems.TROUBLES_WITHIN,
+        failed_since=now - problems.FAILED_WITHIN,
         examples=EXAMPLES,
     )
     return {
@@ -261,5 +263,5 @@ def metrics(jobs: Jobs) -> dict[str, Any]:
         "windows": statistics.windows(jobs.store.tallies(now), now),
         "sync": sync,
         "cleanup": statistics.cleanup_state(jobs.store.last_cleanup(), now),
-        "troubles": problems.troubles(causes, sync, now),
+        "troubles": problems.find_problems(causes, sync, now),
     }

@@ -1,4 +1,4 @@
-"""The figures: how the jobs are distributed, how long they run, how many fail, and what stands still. Pure.
+"""Statistics of the jobs by time window: status, duration, failure rate; and the age of the last runs. Pure.
 
 Counted by `submitted_at`. A percentile is the nearest rank: the smallest duration that at least so many
 percent of the durations do not exceed, so always one that occurred.
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from flinkjobs.domain.records import Status
+from flinkjobs.domain.flink_states import Status
 from flinkjobs.ports.read_store import Tally
 
 TEMPLATES_SHOWN: Final = 20
@@ -25,7 +25,7 @@ HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
 
 BAR_ENDS: Final = (1, 5, 15, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 14_400, 28_800, 86_400)
-"""Seconds at which a bar of the durations' histogram ends; the last bar has no end."""
+"""Upper bounds of the duration histogram's buckets, in seconds; the last bucket has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class Window:
     """A span of time that ends now.
 
     Attributes:
-        bucket: the step in which it is told over time; None for all times.
-        buckets: how many of them.
+        bucket: length of one step of the series over time; None for all times.
+        buckets: number of steps.
     """
 
     name: str
@@ -54,7 +54,7 @@ WINDOWS: Final = (
 
 
 def windows(tallies: Iterable[Tally], now: datetime) -> dict[str, Any]:
-    """The figures of each window, by its name."""
+    """The statistics of each window, by its name."""
     tallies = list(tallies)
     return {window.name: _window(window, tallies, now) for window in WINDOWS}
 
@@ -66,24 +66,24 @@ def _window(window: Window, tallies: Iterable[Tally], now: datetime) -> dict[str
     by_template: dict[str | None, list[Tally]] = defaultdict(list)
     for tally in inside:
         by_template[tally.template_id].append(tally)
-    templates = [{"template_id": name, **_figures(those)} for name, those in by_template.items()]
-    templates.sort(key=lambda told: (-told["jobs"], told["template_id"] or ""))
-    figures = _figures(inside)
-    figures["templates"] = templates[:TEMPLATES_SHOWN]
+    templates = [{"template_id": name, **_statistics(those)} for name, those in by_template.items()]
+    templates.sort(key=lambda template: (-template["jobs"], template["template_id"] or ""))
+    statistics = _statistics(inside)
+    statistics["templates"] = templates[:TEMPLATES_SHOWN]
     if window.bucket is not None:
-        figures["over_time"] = _over_time(inside, window.bucket, window.buckets, now)
-    figures["duration_histogram"] = _histogram(_durations(inside))
-    return figures
+        statistics["over_time"] = _over_time(inside, window.bucket, window.buckets, now)
+    statistics["duration_histogram"] = _histogram(_durations(inside))
+    return statistics
 
 
 def _age(tally: Tally) -> timedelta:
-    """At least how old its records are; those whose age nobody knows belong to no window that has an end."""
+    """Minimum age of its records; maximal if unknown, so that only the window of all times holds them."""
     if tally.age is None:
         return timedelta.max
     return timedelta(**{tally.unit: tally.age})
 
 
-def _figures(tallies: Sequence[Tally]) -> dict[str, Any]:
+def _statistics(tallies: Sequence[Tally]) -> dict[str, Any]:
     by_status: Counter[str | None] = Counter()
     never_submitted = 0
     for tally in tallies:
@@ -108,7 +108,7 @@ def _figures(tallies: Sequence[Tally]) -> dict[str, Any]:
 
 
 def _durations(tallies: Iterable[Tally]) -> list[float]:
-    """Of the FINISHED jobs, shortest first."""
+    """Durations of the FINISHED jobs, shortest first."""
     return sorted(
         duration
         for tally in tallies
@@ -171,15 +171,15 @@ def _histogram(ordered: Sequence[float]) -> list[dict[str, Any]]:
 def sync_state(
     runs: Sequence[Mapping[str, Any]], last_complete_at: datetime | None, now: datetime, period_seconds: int
 ) -> dict[str, Any]:
-    """Whether the records are kept up, by the passes that left their report.
+    """State of the synchronisation, by the reports of the latest passes.
 
     Args:
         runs: the latest passes, newest first, as the store keeps them.
         last_complete_at: when the latest complete one began.
         now: the time now.
-        period_seconds: how often a pass is due.
+        period_seconds: period of the passes.
     """
-    age = None if last_complete_at is None else _seconds(last_complete_at, now)
+    age = None if last_complete_at is None else age_seconds(last_complete_at, now)
     return {
         "last_complete_at": last_complete_at,
         "age_seconds": age,
@@ -191,26 +191,26 @@ def sync_state(
 
 
 def _clusters(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Each cluster as the last pass saw it; `since`: the first pass in a row that did not reach it."""
-    told = {}
-    for name, seen in (runs[0].get("clusters") or {}).items() if runs else ():
+    """Each cluster in the last pass; `since`: the first of the consecutive passes that did not reach it."""
+    clusters = {}
+    for name, cluster in (runs[0].get("clusters") or {}).items() if runs else ():
         since = None
-        if not seen["reachable"]:
+        if not cluster["reachable"]:
             for run in runs:
                 then = (run.get("clusters") or {}).get(name)
                 if then is not None and then["reachable"]:
                     break
                 since = run["started_at"] if then is not None else since
-        told[name] = {"reachable": seen["reachable"], "error": seen.get("error"), "since": since}
-    return told
+        clusters[name] = {"reachable": cluster["reachable"], "error": cluster.get("error"), "since": since}
+    return clusters
 
 
 def cleanup_state(run: Mapping[str, Any] | None, now: datetime) -> dict[str, Any]:
-    """When the last cleanup was, and what it did."""
+    """The last cleanup run, and its age."""
     last_at = run["started_at"] if run else None
-    age = None if last_at is None else _seconds(last_at, now)
+    age = None if last_at is None else age_seconds(last_at, now)
     return {"last_at": last_at, "age_seconds": age, "last_run": dict(run) if run else None}
 
 
-def _seconds(then: datetime, now: datetime) -> float:
+def age_seconds(then: datetime, now: datetime) -> float:
     return round(max(now - then, timedelta(0)).total_seconds(), 3)

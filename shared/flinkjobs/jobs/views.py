@@ -1,4 +1,4 @@
-"""One record as people see it: its fields, its story, and the spec without its secrets. Pure."""
+"""Views of one record: its fields, its Flink jobs and the kubectl commands to inspect it. Pure."""
 
 from __future__ import annotations
 
@@ -22,18 +22,15 @@ JOB_FIELDS: Final = (
 _K8S_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
 
 
-# --- fields -----------------------------------------------------------------------------------------
-
-
 def job_view(row: Row) -> dict[str, Any]:
-    """The fields of a record; one that cannot be read says why, and everything else is None."""
+    """The fields of a record; an unreadable one has its error in `unreadable`, and None elsewhere."""
     record = row.record
     if isinstance(record, JobRecord):
         try:
             return _readable(record, row.details)
         except (TypeError, ValueError) as error:
             record = UnreadableRecord(record.job_id, cut(f"{type(error).__name__}: {error}", 200))
-    job_id = _text(row.details.get("job_id"))
+    job_id = text_or_none(row.details.get("job_id"))
     return {**dict.fromkeys(JOB_FIELDS), "job_id": job_id, "unreadable": record.error}
 
 
@@ -41,10 +38,10 @@ def _readable(record: JobRecord, details: Mapping[str, Any]) -> dict[str, Any]:
     reason = record.reason
     return {
         "job_id": record.job_id,
-        "template_id": _text(details.get("template_id")),
-        "job_name": _text(details.get("job_name")),
+        "template_id": text_or_none(details.get("template_id")),
+        "job_name": text_or_none(details.get("job_name")),
         "cluster": record.cluster,
-        "submitted_by": _text(details.get("submitted_by")),
+        "submitted_by": text_or_none(details.get("submitted_by")),
         "k8s_job_name": record.k8s_job_name,
         "flink_job_id": record.flink_job_id,
         "flink_job_ids": list(record.flink_job_ids),
@@ -54,16 +51,16 @@ def _readable(record: JobRecord, details: Mapping[str, Any]) -> dict[str, Any]:
         "start_time": record.start_time,
         "end_time": record.end_time,
         "updated_at": details.get("updated_at"),
-        "duration": _number(record.duration),
+        "duration": number_or_none(record.duration),
         "reason": reason and {"code": reason.code.value, "message": reason.message, "since": reason.since},
     }
 
 
-def _text(value: Any) -> str | None:
+def text_or_none(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def _number(value: Any) -> float | None:
+def number_or_none(value: Any) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
@@ -98,10 +95,10 @@ def flink_job_view(ref: FlinkJobRef, ui_url: str | None, history_url: str | None
 
 
 def kubectl_lines(namespace: str, job_id: str, job_name: str) -> list[str]:
-    """Commands that show the Kubernetes Job, its pods, their events and what they printed.
+    """Commands that show the Kubernetes Job, its pods, their events and their logs.
 
-    None for a name that no Job can have: whoever pastes a command must not paste options or control
-    characters that somebody wrote into a record.
+    Empty for an invalid Job name: a command that a user pastes must not carry options or control characters
+    from a record.
     """
     if not _K8S_NAME.fullmatch(job_name):
         return []

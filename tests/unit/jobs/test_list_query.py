@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flinkjobs.domain.errors import BadRequestError
+from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.job_query import BEGINNING, Filter, Form, Place, Places, Query, Row
-from flinkjobs.domain.records import Status, UnreadableRecord
+from flinkjobs.domain.records import UnreadableRecord
 from flinkjobs.jobs.list_query import merge, parse_query, read_cursor, write_cursor
 
 NOON = datetime(2025, 11, 1, 12, tzinfo=UTC)

@@ -213,7 +213,7 @@ def test_the_age_of_the_last_cleanup() -> None:
     assert told["last_run"]["deleted"] == 4
 
 
-# --- troubles ---------------------------------------------------------------------------------------
+# --- problems ---------------------------------------------------------------------------------------
 
 FINE = statistics.sync_state([run(1)], NOW - timedelta(minutes=1), NOW, 180)
 
@@ -241,7 +241,7 @@ TROUBLES = [
 
 @pytest.mark.parametrize(("status", "code", "trouble", "told"), TROUBLES)
 def test_a_reason_is_a_case_of_one_trouble(status: str, code: str | None, trouble: str, told: str) -> None:
-    [entry] = problems.troubles([Cause(status, code, 7, ["a", "b"])], FINE, NOW)
+    [entry] = problems.find_problems([Cause(status, code, 7, ["a", "b"])], FINE, NOW)
     assert entry == {"trouble": trouble, "code": told, "count": 7, "job_ids": ["a", "b"], "data": {}}
 
 
@@ -249,7 +249,7 @@ def test_a_reason_is_a_case_of_one_trouble(status: str, code: str | None, troubl
     ("status", "code"), [("FAILED", "JOB_FAILED"), ("FAILED", None), ("FAILED", "SOMETHING_NEW")]
 )
 def test_a_job_that_failed_in_flink_is_none_of_the_three(status: str, code: str | None) -> None:
-    assert problems.troubles([Cause(status, code, 1, ["a"])], FINE, NOW) == []
+    assert problems.find_problems([Cause(status, code, 1, ["a"])], FINE, NOW) == []
 
 
 def test_the_same_cause_of_two_statuses_is_one_trouble_and_the_most_frequent_comes_first() -> None:
@@ -258,7 +258,7 @@ def test_the_same_cause_of_two_statuses_is_one_trouble_and_the_most_frequent_com
         Cause("FAILED", "SUBMIT_FAILED", 5, ["b"]),
         Cause("FAILED", "QUOTA", 2, ["c"]),
     ]
-    told = problems.troubles(causes, FINE, NOW)
+    told = problems.find_problems(causes, FINE, NOW)
     assert [(entry["code"], entry["count"], entry["job_ids"]) for entry in told] == [
         ("SUBMIT_FAILED", 5, ["b"]),
         ("QUOTA", 3, ["a", "c"]),
@@ -302,7 +302,7 @@ LAGS = [
 @pytest.mark.parametrize(("runs", "minutes", "codes"), LAGS)
 def test_what_makes_a_status_lag(runs: list[dict[str, Any]], minutes: int | None, codes: list[str]) -> None:
     complete_at = None if minutes is None else NOW - timedelta(minutes=minutes)
-    told = problems.troubles([], statistics.sync_state(runs, complete_at, NOW, 180), NOW)
+    told = problems.find_problems([], statistics.sync_state(runs, complete_at, NOW, 180), NOW)
     assert [entry["code"] for entry in told] == codes
     assert {entry["trouble"] for entry in told} <= {"STATUS_LAGS"}
 
@@ -312,7 +312,7 @@ def test_an_error_of_many_records_is_one_trouble_with_examples() -> None:
         {"job_id": f"etl_{n}", "code": "LOG_UNREACHABLE", "message": f"m{n}"} for n in range(8)
     ]
     errors.append({"job_id": None, "code": "KUBERNETES_UNAVAILABLE", "message": "gone"})
-    [logs, kubernetes] = problems.troubles(
+    [logs, kubernetes] = problems.find_problems(
         [], statistics.sync_state([run(1, errors=errors)], NOW, NOW, 180), NOW
     )
     assert (logs["code"], logs["count"]) == ("LOG_UNREACHABLE", 8)
@@ -324,7 +324,7 @@ def test_an_error_of_many_records_is_one_trouble_with_examples() -> None:
 def test_a_lag_says_what_a_person_needs() -> None:
     runs = [run(10, clusters={"default": down("Connection refused")})]
     sync = statistics.sync_state(runs, NOW - timedelta(minutes=10), NOW, 180)
-    [stale, cluster] = problems.troubles([], sync, NOW)
+    [stale, cluster] = problems.find_problems([], sync, NOW)
     at = NOW - timedelta(minutes=10)
     assert stale["data"] == {
         "last_complete_at": at,

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.job_query import Place, Row
 from flinkjobs.domain.kubernetes_objects import KubernetesJob, Pod
 from flinkjobs.domain.observations import JobPhase
-from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord, Reason, ReasonCode, Status
+from flinkjobs.domain.reasons import ReasonCode
+from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord, Reason
 from flinkjobs.jobs import redaction, timeline, views
 
 NOON = datetime(2025, 11, 1, 12, tzinfo=UTC)
@@ -43,7 +45,7 @@ def record(status: Status, **fields: Any) -> JobRecord:
 
 def told(one: JobRecord, *pods: Pod, job: KubernetesJob | None = JOB) -> list[tuple[str, float | None]]:
     """The events in their order, each with its seconds after noon."""
-    events = timeline.story(one, {"template_id": "etl", "submitted_by": "ann"}, job, pods)
+    events = timeline.timeline(one, {"template_id": "etl", "submitted_by": "ann"}, job, pods)
     return [
         (event["event"], None if event["at"] is None else (event["at"] - NOON).total_seconds())
         for event in events
@@ -150,7 +152,7 @@ def test_flinks_clock_behind_ours_does_not_put_the_end_before_the_beginning() ->
 
 def test_the_facts_of_an_event() -> None:
     one = record(Status.FAILED, reason=Reason(ReasonCode.SUBMIT_FAILED, "KeyError", at(70)), duration=None)
-    first, last = timeline.story(one, {"template_id": "etl", "submitted_by": "ann"}, None, ())
+    first, last = timeline.timeline(one, {"template_id": "etl", "submitted_by": "ann"}, None, ())
     assert first["data"] == {
         "template_id": "etl",
         "by": "ann",
@@ -179,7 +181,7 @@ def test_the_facts_of_an_event() -> None:
 )
 def test_the_time_of_an_end_that_only_a_pass_tells_is_marked(one: JobRecord, noticed: bool) -> None:
     """Flink tells the end of its jobs, and submit itself sees that Kubernetes refuses one."""
-    assert timeline.story(one, {}, None, ())[-1]["data"]["noticed"] is noticed
+    assert timeline.timeline(one, {}, None, ())[-1]["data"]["noticed"] is noticed
 
 
 LINKS = [
