@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from flinkjobs.domain.errors import SettingsError
-from flinkjobs.settings.parsing import _http_url, _one_of, _Reader, _set_values, _token, _webhook_secrets
+from flinkjobs.settings.parsing import Reader, bearer_token, http_url, one_of, set_values, webhook_secrets
 
 AUTH_MODES: Final = ("auto", "none", "token", "google")
 
@@ -36,19 +36,19 @@ def read_client_settings(environ: Mapping[str, str]) -> ClientSettings:
     Raises:
         SettingsError: as `read_settings`.
     """
-    read = _Reader(_set_values(environ))
-    token = read.value("FLINKJOBS_TOKEN", None, _token)
-    auth = read.value("FLINKJOBS_AUTH", "auto", _one_of(AUTH_MODES))
+    read = Reader(set_values(environ))
+    token = read.value("FLINKJOBS_TOKEN", None, bearer_token)
+    auth = read.value("FLINKJOBS_AUTH", "auto", one_of(AUTH_MODES))
     if auth == "token" and token is None:
         raise SettingsError("FLINKJOBS_TOKEN is required by FLINKJOBS_AUTH=token and not set")
     if auth == "auto":
         auth = "none" if token is None else "token"
-    urls = {name: read.value(f"{name.upper()}_URL", None, _http_url) for name in FUNCTIONS}
+    urls = {name: read.value(f"{name.upper()}_URL", None, http_url) for name in FUNCTIONS}
     return ClientSettings(
         urls=MappingProxyType({name: url for name, url in urls.items() if url is not None}),
         auth=auth,
         token=token,
-        webhook_secrets=read.value("WEBHOOK_SECRETS", (), _webhook_secrets),
+        webhook_secrets=read.value("WEBHOOK_SECRETS", (), webhook_secrets),
     )
 
 

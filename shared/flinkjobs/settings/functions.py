@@ -12,22 +12,22 @@ from typing import Any, Final, TypeVar
 from flinkjobs.domain.errors import SettingsError
 from flinkjobs.domain.text import cut
 from flinkjobs.settings.parsing import (
-    _address_of,
-    _database,
-    _gke_cluster,
-    _hosts,
-    _hours,
-    _http_url,
-    _jobmanager,
-    _mongodb_uri,
-    _namespace,
-    _object_name,
-    _object_names,
-    _one_of,
-    _Reader,
-    _set_values,
-    _webhook_secrets,
-    _whole,
+    Reader,
+    address_of,
+    database,
+    gke_cluster,
+    hosts,
+    hours,
+    http_url,
+    jobmanager,
+    mongodb_uri,
+    namespace,
+    object_name,
+    object_names,
+    one_of,
+    set_values,
+    webhook_secrets,
+    whole_number,
 )
 
 T = TypeVar("T")
@@ -113,35 +113,35 @@ def read_settings(environ: Mapping[str, str], *, required: Collection[str] = ())
         SettingsError: a value is missing or wrong; one line that names the variable. A secret's value
             is never part of it.
     """
-    env = _set_values(environ)
+    env = set_values(environ)
     for name in ("MONGODB_URI", *required):
         if name not in env and not (name == "FLINK_REST_URL" and "FLINK_CLUSTERS" in env):
             raise SettingsError(f"{name} is required and not set")
-    read = _Reader(env)
+    read = Reader(env)
     return Settings(
-        mongodb_uri=read.value("MONGODB_URI", "", _mongodb_uri),
-        mongodb_database=read.value("MONGODB_DATABASE", "lemo_recommender", _database),
+        mongodb_uri=read.value("MONGODB_URI", "", mongodb_uri),
+        mongodb_database=read.value("MONGODB_DATABASE", "lemo_recommender", database),
         flink_clusters=_clusters(read),
         flink_image=env.get("FLINK_IMAGE", ""),
         flink_bin=env.get("FLINK_BIN", "/opt/flink/bin/flink"),
-        k8s_namespace=read.value("K8S_NAMESPACE", "lemo-dev", _namespace),
-        k8s_image_pull_secrets=read.value("K8S_IMAGE_PULL_SECRETS", (), _object_names),
-        k8s_service_account=read.value("K8S_SERVICE_ACCOUNT", None, _object_name),
-        k8s_auth=read.value("K8S_AUTH", "auto", _one_of(K8S_AUTH_MODES)),
+        k8s_namespace=read.value("K8S_NAMESPACE", "lemo-dev", namespace),
+        k8s_image_pull_secrets=read.value("K8S_IMAGE_PULL_SECRETS", (), object_names),
+        k8s_service_account=read.value("K8S_SERVICE_ACCOUNT", None, object_name),
+        k8s_auth=read.value("K8S_AUTH", "auto", one_of(K8S_AUTH_MODES)),
         kubeconfig=env.get("KUBECONFIG"),
         gke_cluster=_gke(read),
-        submit_timeout_seconds=read.value("SUBMIT_TIMEOUT_SECONDS", 600, _whole(10, 86_400)),
-        sync_budget_seconds=read.value("SYNC_BUDGET_SECONDS", 120, _whole(1, 3_600)),
-        lost_after_seconds=read.value("LOST_AFTER_SECONDS", 600, _whole(0, 604_800)),
-        cleanup_retention_hours=read.value("CLEANUP_RETENTION_HOURS", 24.0, _hours),
-        cleanup_unharvested_hours=read.value("CLEANUP_UNHARVESTED_HOURS", 168.0, _hours),
-        cleanup_max_deletions=read.value("CLEANUP_MAX_DELETIONS", 2000, _whole(1, 1_000_000)),
-        cleanup_deletions_per_second=read.value("CLEANUP_DELETIONS_PER_SECOND", 20, _whole(1, 1_000)),
-        webhook_secrets=read.value("WEBHOOK_SECRETS", (), _webhook_secrets),
-        allowed_script_hosts=read.value("ALLOWED_SCRIPT_HOSTS", frozenset(), _hosts),
-        sync_url=read.value("SYNC_URL", None, _http_url),
-        sync_period_seconds=read.value("SYNC_PERIOD_SECONDS", 180, _whole(1, 86_400)),
-        log_level=read.value("LOG_LEVEL", "INFO", _one_of(LOG_LEVELS)),
+        submit_timeout_seconds=read.value("SUBMIT_TIMEOUT_SECONDS", 600, whole_number(10, 86_400)),
+        sync_budget_seconds=read.value("SYNC_BUDGET_SECONDS", 120, whole_number(1, 3_600)),
+        lost_after_seconds=read.value("LOST_AFTER_SECONDS", 600, whole_number(0, 604_800)),
+        cleanup_retention_hours=read.value("CLEANUP_RETENTION_HOURS", 24.0, hours),
+        cleanup_unharvested_hours=read.value("CLEANUP_UNHARVESTED_HOURS", 168.0, hours),
+        cleanup_max_deletions=read.value("CLEANUP_MAX_DELETIONS", 2000, whole_number(1, 1_000_000)),
+        cleanup_deletions_per_second=read.value("CLEANUP_DELETIONS_PER_SECOND", 20, whole_number(1, 1_000)),
+        webhook_secrets=read.value("WEBHOOK_SECRETS", (), webhook_secrets),
+        allowed_script_hosts=read.value("ALLOWED_SCRIPT_HOSTS", frozenset(), hosts),
+        sync_url=read.value("SYNC_URL", None, http_url),
+        sync_period_seconds=read.value("SYNC_PERIOD_SECONDS", 180, whole_number(1, 86_400)),
+        log_level=read.value("LOG_LEVEL", "INFO", one_of(LOG_LEVELS)),
     )
 
 
@@ -155,12 +155,12 @@ _OF_FUNCTIONS: Final = (
 
 def has_function_settings(environ: Mapping[str, str]) -> bool:
     """Whether somebody has begun to set what the functions need, so that what is missing is a mistake."""
-    return not _set_values(environ).keys().isdisjoint(_OF_FUNCTIONS)
+    return not set_values(environ).keys().isdisjoint(_OF_FUNCTIONS)
 
 
-def _gke(read: _Reader) -> str | None:
+def _gke(read: Reader) -> str | None:
     """The cluster for `K8S_AUTH=gke`, which needs one; another explicit way would ignore it."""
-    auth, cluster = read.env.get("K8S_AUTH", "auto"), read.value("GKE_CLUSTER", None, _gke_cluster)
+    auth, cluster = read.env.get("K8S_AUTH", "auto"), read.value("GKE_CLUSTER", None, gke_cluster)
     if auth == "gke" and cluster is None:
         raise SettingsError("GKE_CLUSTER is required by K8S_AUTH gke and not set")
     if auth not in ("gke", "auto") and cluster is not None:
@@ -168,16 +168,16 @@ def _gke(read: _Reader) -> str | None:
     return cluster
 
 
-def _clusters(read: _Reader) -> Mapping[str, FlinkCluster]:
+def _clusters(read: Reader) -> Mapping[str, FlinkCluster]:
     clusters: dict[str, FlinkCluster] = {}
-    rest_url = read.value("FLINK_REST_URL", None, _http_url)
+    rest_url = read.value("FLINK_REST_URL", None, http_url)
     if rest_url is not None:
         clusters[DEFAULT_CLUSTER] = FlinkCluster(
             name=DEFAULT_CLUSTER,
             rest_url=rest_url,
-            history_url=read.value("FLINK_HISTORY_URL", None, _http_url),
-            jobmanager=read.value("FLINK_JOBMANAGER", _address_of(rest_url), _jobmanager),
-            ui_url=read.value("FLINK_UI_URL", None, _http_url),
+            history_url=read.value("FLINK_HISTORY_URL", None, http_url),
+            jobmanager=read.value("FLINK_JOBMANAGER", address_of(rest_url), jobmanager),
+            ui_url=read.value("FLINK_UI_URL", None, http_url),
         )
     else:
         for name in ("FLINK_HISTORY_URL", "FLINK_JOBMANAGER", "FLINK_UI_URL"):
@@ -212,14 +212,14 @@ def _cluster(name: str, described: Any) -> FlinkCluster:
     }:
         raise ValueError(f"{name}: must be an object of rest_url, history_url, jobmanager and ui_url")
     try:
-        rest_url = _http_url(described.get("rest_url"))
+        rest_url = http_url(described.get("rest_url"))
         history_url, ui_url = described.get("history_url"), described.get("ui_url")
         return FlinkCluster(
             name=name,
             rest_url=rest_url,
-            history_url=None if history_url is None else _http_url(history_url),
-            jobmanager=_jobmanager(described.get("jobmanager", _address_of(rest_url))),
-            ui_url=None if ui_url is None else _http_url(ui_url),
+            history_url=None if history_url is None else http_url(history_url),
+            jobmanager=jobmanager(described.get("jobmanager", address_of(rest_url))),
+            ui_url=None if ui_url is None else http_url(ui_url),
         )
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error

@@ -1,4 +1,4 @@
-"""Checked values from environment variables."""
+"""Parsers of environment variables: each returns the checked value or raises ValueError."""
 
 from __future__ import annotations
 
@@ -22,16 +22,27 @@ _NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _GKE_CLUSTER: Final = re.compile(r"projects/[a-z0-9.:-]+/locations/[a-z0-9-]+/clusters/[a-z0-9-]+")
 
 
-def _set_values(environ: Mapping[str, str]) -> dict[str, str]:
+def set_values(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that are set; one that holds only spaces counts as not set."""
     return {name: value.strip() for name, value in environ.items() if value.strip()}
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
+class Reader:
+    """Reads and checks one variable at a time.
+
+    Attributes:
+        env: see `set_values`.
+    """
+
     env: Mapping[str, str]
 
     def value(self, name: str, default: T, parse: Callable[[str], T]) -> T:
-        """The parsed value, or the default where the variable is not set."""
+        """The parsed value, or the default where the variable is not set.
+
+        Raises:
+            SettingsError: the value is wrong; the message names the variable.
+        """
         if name not in self.env:
             return default
         try:
@@ -40,7 +51,7 @@ class _Reader:
             raise SettingsError(f"{name} {error}") from None
 
 
-def _whole(least: int, most: int) -> Callable[[str], int]:
+def whole_number(least: int, most: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not re.fullmatch(r"\d{1,9}", text) or not least <= int(text) <= most:
             raise ValueError(f"must be a whole number from {least} to {most}, not {cut(text, 40)!r}")
@@ -49,13 +60,13 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
     return parse
 
 
-def _hours(text: str) -> float:
+def hours(text: str) -> float:
     if not re.fullmatch(r"\d{1,5}(\.\d{1,6})?", text):
         raise ValueError(f"must be a number of hours, not {cut(text, 40)!r}")
     return float(text)
 
 
-def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
+def one_of(words: tuple[str, ...]) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in words:
             raise ValueError(f"must be one of {', '.join(words)}, not {cut(text, 40)!r}")
@@ -64,44 +75,44 @@ def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
     return parse
 
 
-def _mongodb_uri(text: str) -> str:
+def mongodb_uri(text: str) -> str:
     if not text.startswith(("mongodb://", "mongodb+srv://")):
         raise ValueError("must begin with mongodb:// or mongodb+srv://")
     return text
 
 
-def _database(text: str) -> str:
+def database(text: str) -> str:
     if not _DATABASE.fullmatch(text):
         raise ValueError(f"must be a MongoDB database name, not {cut(text, 80)!r}")
     return text
 
 
-def _namespace(text: str) -> str:
+def namespace(text: str) -> str:
     if not _NAMESPACE.fullmatch(text):
         raise ValueError(f"must be a Kubernetes namespace, not {cut(text, 80)!r}")
     return text
 
 
-def _gke_cluster(text: str) -> str | None:
+def gke_cluster(text: str) -> str | None:
     if not _GKE_CLUSTER.fullmatch(text):
         raise ValueError(f"must be projects/…/locations/…/clusters/…, not {cut(text, 120)!r}")
     return text
 
 
-def _object_name(text: str) -> str | None:
+def object_name(text: str) -> str | None:
     if not _OBJECT_NAME.fullmatch(text):
         raise ValueError(f"must be the name of a Kubernetes object, not {cut(text, 80)!r}")
     return text
 
 
-def _object_names(text: str) -> tuple[str, ...]:
+def object_names(text: str) -> tuple[str, ...]:
     names = tuple(text.replace(",", " ").split())
     for name in names:
-        _object_name(name)
+        object_name(name)
     return names
 
 
-def _hosts(text: str) -> frozenset[str]:
+def hosts(text: str) -> frozenset[str]:
     hosts = text.replace(",", " ").lower().split()
     for host in hosts:
         if not _HOST.fullmatch(host):
@@ -109,7 +120,7 @@ def _hosts(text: str) -> frozenset[str]:
     return frozenset(hosts)
 
 
-def _webhook_secrets(text: str) -> tuple[str, ...]:
+def webhook_secrets(text: str) -> tuple[str, ...]:
     secrets = tuple(text.split())
     for secret in secrets:
         text = secret.removeprefix("whsec_").rstrip("=")  # the padding may be left out
@@ -122,13 +133,13 @@ def _webhook_secrets(text: str) -> tuple[str, ...]:
     return secrets
 
 
-def _token(text: str) -> str:
+def bearer_token(text: str) -> str:
     if not re.fullmatch(r"[!-~]+", text):
         raise ValueError("must be a bearer token: printable ASCII without spaces")
     return text
 
 
-def _http_url(text: object) -> str:
+def http_url(text: object) -> str:
     if isinstance(text, str) and not re.search(r"[\s\x00-\x1f\x7f]", text):
         try:
             parts = urlsplit(text)
@@ -144,13 +155,13 @@ def _without_password(url: object) -> str:
     return re.sub(r"//.*@", "//…@", str(url))
 
 
-def _jobmanager(text: object) -> str:
+def jobmanager(text: object) -> str:
     if isinstance(text, str) and _HOST_PORT.fullmatch(text):
         return text
     raise ValueError(f"must be host:port, not {cut(str(text), 120)!r}")
 
 
-def _address_of(rest_url: str) -> str:
+def address_of(rest_url: str) -> str:
     parts = urlsplit(rest_url)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"

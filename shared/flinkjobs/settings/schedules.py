@@ -13,10 +13,10 @@ from flinkjobs.domain.errors import SettingsError
 from flinkjobs.domain.schedule import NAME
 from flinkjobs.domain.text import cut
 from flinkjobs.settings.parsing import (
-    _http_url,
-    _Reader,
-    _set_values,
-    _whole,
+    Reader,
+    http_url,
+    set_values,
+    whole_number,
 )
 
 SCHEDULED: Final = ("sync", "cleanup")
@@ -69,10 +69,10 @@ def read_schedule_settings(environ: Mapping[str, str]) -> ScheduleSettings:
     Raises:
         SettingsError: as `read_settings`; SCHEDULER_PARENT is required.
     """
-    env = _set_values(environ)
+    env = set_values(environ)
     if "SCHEDULER_PARENT" not in env:
         raise SettingsError("SCHEDULER_PARENT is required and not set: projects/PROJECT/locations/LOCATION")
-    read = _Reader(env)
+    read = Reader(env)
     project, location = read.value("SCHEDULER_PARENT", ("", ""), _scheduler_parent)
     crons = {"sync": "*/3 * * * *", "cleanup": "0 2 * * *"}
     own = {
@@ -80,9 +80,9 @@ def read_schedule_settings(environ: Mapping[str, str]) -> ScheduleSettings:
             function=name,
             name=read.value(f"{name.upper()}_SCHEDULE", f"flinkjobs-{name}", _schedule_name),
             cron=read.value(f"{name.upper()}_CRON", crons[name], _cron),
-            url=read.value(f"{name.upper()}_URL", None, _http_url),
+            url=read.value(f"{name.upper()}_URL", None, http_url),
             attempt_deadline_seconds=read.value(
-                f"{name.upper()}_ATTEMPT_DEADLINE_SECONDS", 165, _whole(15, 1_800)
+                f"{name.upper()}_ATTEMPT_DEADLINE_SECONDS", 165, whole_number(15, 1_800)
             ),
         )
         for name in SCHEDULED
@@ -92,7 +92,7 @@ def read_schedule_settings(environ: Mapping[str, str]) -> ScheduleSettings:
     return ScheduleSettings(
         project=project,
         location=location,
-        endpoint=read.value("SCHEDULER_ENDPOINT", None, _http_url),
+        endpoint=read.value("SCHEDULER_ENDPOINT", None, http_url),
         own=MappingProxyType(own),
         time_zone=read.value("SCHEDULER_TIME_ZONE", "Etc/UTC", _time_zone),
         service_account=read.value("SCHEDULER_SERVICE_ACCOUNT", None, _service_account),

@@ -34,15 +34,17 @@ from flinkjobs.domain.errors import (
     KubernetesUnavailableError,
     PermanentError,
 )
+from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.kubernetes_objects import KubernetesJob
 from flinkjobs.domain.naming import kubernetes_job_name
 from flinkjobs.domain.observations import Missing
-from flinkjobs.domain.records import JobRecord, ReasonCode, Status
+from flinkjobs.domain.reasons import ReasonCode
+from flinkjobs.domain.records import JobRecord
 from flinkjobs.ports.kubernetes import KubernetesClient
 from flinkjobs.ports.store import JobStore, Submitted
 from flinkjobs.submit.idempotency import Key
 from flinkjobs.submit.manifest import config_map_manifest, job_manifest
-from flinkjobs.submit.stored_spec import _details, _submission_of
+from flinkjobs.submit.stored_spec import stored_details, submission_of
 from flinkjobs.submit.submission import (
     InlineScript,
     Submission,
@@ -120,7 +122,7 @@ def answer_again(submit: Submit, found: Submitted) -> dict[str, Any]:
         if claimed is None:
             raise InFlightError(f"{record.job_id} is being worked on by another request")
         log.info("job.taken_up", job_id=record.job_id)
-        _create(submit, _submission_of(found.details, record.cluster), claimed)
+        _create(submit, submission_of(found.details, record.cluster), claimed)
     return _answer(record)
 
 
@@ -175,7 +177,7 @@ def _insert(submit: Submit, submission: Submission, key: Key | None) -> JobRecor
             revision=0,
         )
         try:
-            submit.store.insert(record, _details(submission, key))
+            submit.store.insert(record, stored_details(submission, key))
         except DuplicateJobIdError:
             continue
         return record

@@ -16,7 +16,7 @@ from flinkjobs.submit.submission import (
 )
 
 
-def _details(submission: Submission, key: Key | None) -> Mapping[str, Any]:
+def stored_details(submission: Submission, key: Key | None) -> Mapping[str, Any]:
     """What was submitted, as the record keeps it."""
     spec: dict[str, Any] = {
         "script": _script_as_submitted(submission),
@@ -42,8 +42,8 @@ def _details(submission: Submission, key: Key | None) -> Mapping[str, Any]:
     return {**details, "idempotency_key": key.value, "request_hash": key.request_hash}
 
 
-def _submission_of(details: Mapping[str, Any], cluster: str) -> Submission:
-    """The submission that `_details` describes: what the first request asked for, whatever changed since."""
+def submission_of(details: Mapping[str, Any], cluster: str) -> Submission:
+    """The submission that `stored_details` describes: that of the first request."""
     spec = details["spec"]
     return Submission(
         template_id=details["template_id"],
