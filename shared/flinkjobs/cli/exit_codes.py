@@ -9,7 +9,7 @@ from typing import Self
 from typer.exceptions import TyperException
 
 from flinkjobs.domain.errors import FlinkjobsError, SettingsError, TemporaryError
-from flinkjobs.domain.records import Status
+from flinkjobs.domain.flink_states import Status
 
 
 class Exit(IntEnum):

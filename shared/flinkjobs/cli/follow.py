@@ -20,7 +20,7 @@ from flinkjobs.cli.formatting import clock, reason, remedy, seconds
 from flinkjobs.cli.maintenance import told_by
 from flinkjobs.cli.output import Output, clean, status_text
 from flinkjobs.domain.errors import FlinkjobsError, FunctionUnavailableError, NoFunctionError, TemporaryError
-from flinkjobs.domain.records import Status
+from flinkjobs.domain.flink_states import Status
 
 INTERVAL_SECONDS: Final = 5.0
 REDRAWS_PER_SECOND: Final = 4

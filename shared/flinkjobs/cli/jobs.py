@@ -20,7 +20,7 @@ from flinkjobs.cli.formatting import clock, event, moment, reason, remedy, secon
 from flinkjobs.cli.output import Output, clean, status_text, table
 from flinkjobs.cli.session import JsonOption, session_of
 from flinkjobs.domain.errors import KubernetesUnavailableError, NotFoundError, TemporaryError
-from flinkjobs.domain.records import Status
+from flinkjobs.domain.flink_states import Status
 
 ROWS: Final = 20
 SHORT_ID: Final = 12

@@ -13,7 +13,7 @@ from flinkjobs.cli.exit_codes import Exit
 from flinkjobs.cli.formatting import seconds, trouble
 from flinkjobs.cli.output import Output, status_text, table
 from flinkjobs.cli.session import JsonOption, session_of
-from flinkjobs.domain.records import Status
+from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.text import counted
 
 RATES: Final = {

@@ -14,9 +14,9 @@ from typing import Final
 
 import msgspec
 
-from flinkjobs.domain.flink_states import OPEN, STATUS_OF, TERMINAL_STATES
+from flinkjobs.domain.flink_states import OPEN, STATUS_OF, TERMINAL_STATES, Status
 from flinkjobs.domain.observations import FlinkJob, FlinkObservation, OverviewEntry
-from flinkjobs.domain.records import JobRecord, Status
+from flinkjobs.domain.records import JobRecord
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)

@@ -8,7 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
-from flinkjobs.domain.records import JobRecord, Status, UnreadableRecord
+from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.records import JobRecord, UnreadableRecord
 
 DEFAULT_LIMIT: Final = 50
 

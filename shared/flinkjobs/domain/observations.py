@@ -9,7 +9,8 @@ from typing import Final, Protocol, TypeAlias
 
 import msgspec
 
-from flinkjobs.domain.records import IdSource, ReasonCode
+from flinkjobs.domain.reasons import ReasonCode
+from flinkjobs.domain.records import IdSource
 
 
 class Missing(msgspec.Struct, frozen=True):

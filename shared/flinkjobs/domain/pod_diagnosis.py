@@ -12,7 +12,7 @@ from typing import Final
 
 from flinkjobs.domain.kubernetes_objects import Container, Event, KubernetesJob, Pod, Terminated, Waiting
 from flinkjobs.domain.observations import JobPhase
-from flinkjobs.domain.records import ReasonCode
+from flinkjobs.domain.reasons import ReasonCode
 
 Cause = tuple[ReasonCode, str]
 """A code and a message for people."""

@@ -1,9 +1,8 @@
-"""The values everything else speaks of: records, what was observed, what is to be done, reports.
+"""Records of jobs as frozen values: a changed record is a new value.
 
-All of them are frozen: a new state is a new value. Times are aware UTC datetimes, durations are
-seconds unless a name says otherwise. Enums keep the spelling that MongoDB, Flink or Kubernetes use.
-They are `msgspec.Struct`s, which are made, copied and compared several times as fast as dataclasses; to
-define one takes next to no time, where a dataclass is compiled in every cold start.
+Times are aware UTC datetimes; durations are seconds unless a name says otherwise. Enums keep the spelling of
+MongoDB, Flink or Kubernetes. The types are `msgspec.Struct`s: these are created, copied and compared several
+times as fast as dataclasses, and cost almost nothing to define at a cold start.
 """
 
 from __future__ import annotations
@@ -16,17 +15,6 @@ import msgspec
 
 from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.reasons import ReasonCode
-
-__all__ = [
-    "DocumentId",
-    "FlinkJobRef",
-    "IdSource",
-    "JobRecord",
-    "Reason",
-    "ReasonCode",
-    "Status",
-    "UnreadableRecord",
-]
 
 
 class IdSource(StrEnum):

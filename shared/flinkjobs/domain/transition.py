@@ -36,7 +36,9 @@ from flinkjobs.domain.observations import (
     SubmitterObservation,
     Unreachable,
 )
-from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord, Reason, ReasonCode, Status
+from flinkjobs.domain.reasons import ReasonCode
+from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord, Reason
 from flinkjobs.domain.submission_proof import STOPPED_EXIT_CODES
 from flinkjobs.domain.text import cut
 

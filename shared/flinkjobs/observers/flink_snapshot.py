@@ -24,7 +24,8 @@ from flinkjobs.domain.observations import (
     OverviewEntry,
     Unreachable,
 )
-from flinkjobs.domain.records import JobRecord, Status
+from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.records import JobRecord
 from flinkjobs.domain.transition import CLOCK_SKEW
 from flinkjobs.ports.flink import Flink
 

@@ -25,7 +25,8 @@ from flinkjobs.domain.observations import (
     SubmitterObservation,
     Unreachable,
 )
-from flinkjobs.domain.records import FlinkJobRef, JobRecord, Status
+from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.records import FlinkJobRef, JobRecord
 from flinkjobs.observers.deadline import Deadline
 from flinkjobs.observers.flink_snapshot import Snapshots
 from flinkjobs.observers.submitter_output import observe_orphans, observe_submitter

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from flinkjobs.domain.records import JobRecord, Status, UnreadableRecord
+from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.records import JobRecord, UnreadableRecord
 from flinkjobs.domain.transition import Update
 
 

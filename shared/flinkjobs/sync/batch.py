@@ -20,7 +20,8 @@ from flinkjobs.domain.observations import (
     found_ids,
     has_ended_without_id,
 )
-from flinkjobs.domain.records import JobRecord, Status
+from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.records import JobRecord
 from flinkjobs.domain.transition import Action, Update, decide
 from flinkjobs.ports.store import Applied
 from flinkjobs.sync.context import Pass

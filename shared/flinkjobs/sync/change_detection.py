@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flinkjobs.domain.fingerprint import Changes, detect_changes
-from flinkjobs.domain.flink_states import OPEN, TERMINAL_STATES
+from flinkjobs.domain.flink_states import OPEN, TERMINAL_STATES, Status
 from flinkjobs.domain.observations import OverviewEntry
-from flinkjobs.domain.records import JobRecord, Status
+from flinkjobs.domain.records import JobRecord
 from flinkjobs.observers.flink_snapshot import Snapshots
 from flinkjobs.ports.store import JobStore
 

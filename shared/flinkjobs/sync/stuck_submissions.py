@@ -12,7 +12,8 @@ from flinkjobs.domain.observations import (
     Submitter,
     SubmitterObservation,
 )
-from flinkjobs.domain.records import JobRecord, ReasonCode
+from flinkjobs.domain.reasons import ReasonCode
+from flinkjobs.domain.records import JobRecord
 from flinkjobs.domain.transition import Policy
 from flinkjobs.sync.context import Pass
 

@@ -30,15 +30,9 @@ from flinkjobs.domain.errors import (
     StoreRefusedError,
     StoreUnavailableError,
 )
-from flinkjobs.domain.records import (
-    FlinkJobRef,
-    IdSource,
-    JobRecord,
-    Reason,
-    ReasonCode,
-    Status,
-    UnreadableRecord,
-)
+from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.reasons import ReasonCode
+from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord, Reason, UnreadableRecord
 from flinkjobs.domain.transition import Update
 from flinkjobs.ports.store import Applied, Settled, SubmitterLog
 from local.mongodb import MongoServer

@@ -15,7 +15,8 @@ from flinkjobs.adapters.mongo import client as mongo
 from flinkjobs.adapters.mongo.indexes import ensure_indexes
 from flinkjobs.adapters.mongo.probe import MongoProbe
 from flinkjobs.domain.errors import StoreRefusedError, StoreUnavailableError
-from flinkjobs.domain.records import JobRecord, ReasonCode, UnreadableRecord
+from flinkjobs.domain.reasons import ReasonCode
+from flinkjobs.domain.records import JobRecord, UnreadableRecord
 from local.mongodb import MongoServer
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)

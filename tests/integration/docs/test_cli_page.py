@@ -12,7 +12,7 @@ from flinkjobs.domain.errors import (
     SettingsError,
     StoreUnavailableError,
 )
-from flinkjobs.domain.records import Status
+from flinkjobs.domain.flink_states import Status
 from flinkjobs.settings import client as settings_client
 from flinkjobs.settings import schedules as settings_schedules
 from tests.integration.docs import cli_page

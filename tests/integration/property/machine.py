@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from flinkjobs.domain.errors import StoreUnavailableError
-from flinkjobs.domain.records import JobRecord, Status
+from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.records import JobRecord
 from flinkjobs.domain.transition import Policy
 from flinkjobs.sync import service as sync
 from flinkjobs.sync.context import Sync

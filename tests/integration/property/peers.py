@@ -23,9 +23,10 @@ from flinkjobs.domain.errors import (
     ListExpiredError,
     StoreUnavailableError,
 )
+from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.kubernetes_objects import Event, KubernetesJob, Pod
 from flinkjobs.domain.observations import FlinkJob, Missing, Overview
-from flinkjobs.domain.records import JobRecord, Status, UnreadableRecord
+from flinkjobs.domain.records import JobRecord, UnreadableRecord
 from flinkjobs.domain.transition import Update
 from flinkjobs.ports.lease import Lease
 from flinkjobs.ports.store import Applied

@@ -11,9 +11,9 @@ from flinkjobs.cleanup.plan import Plan, make_plan
 from flinkjobs.cleanup.progress import Outcome
 from flinkjobs.cleanup.retention import Kept, RetentionPolicy
 from flinkjobs.cleanup.work_queue import ResumePosition, WorkQueue
+from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.kubernetes_objects import CleanupTarget, Kind
 from flinkjobs.domain.observations import JobPhase
-from flinkjobs.domain.records import Status
 from flinkjobs.ports.store import Settled
 from tests.support.kubernetes_objects import NOON
 

@@ -18,9 +18,10 @@ from flinkjobs.cleanup.retention import (
     record_of,
     settled,
 )
+from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.kubernetes_objects import CleanupTarget, Kind
 from flinkjobs.domain.observations import JobPhase
-from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord, Status
+from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord
 from flinkjobs.ports.store import Settled
 from tests.support.kubernetes_objects import NOON
 

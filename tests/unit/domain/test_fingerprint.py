@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from flinkjobs.domain.fingerprint import Changes, detect_changes, fingerprint_of
-from flinkjobs.domain.flink_states import OPEN, STATUS_OF
+from flinkjobs.domain.flink_states import OPEN, STATUS_OF, Status
 from flinkjobs.domain.observations import FlinkJob, Missing, Observation, Overview, Unreachable, time_of
-from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord, Reason, ReasonCode, Status
+from flinkjobs.domain.reasons import ReasonCode
+from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord, Reason
 from flinkjobs.domain.transition import Keep, Policy, Update, decide
 from tests.support.overviews import Entry
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from flinkjobs.domain.flink_states import FINAL, OPEN, STATUS_OF, TERMINAL_STATES, combine, is_settled
-from flinkjobs.domain.records import Status
+from flinkjobs.domain.flink_states import FINAL, OPEN, STATUS_OF, TERMINAL_STATES, Status, combine, is_settled
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from flinkjobs.domain.kubernetes_objects import Event, Terminated, Waiting
 from flinkjobs.domain.observations import JobPhase
 from flinkjobs.domain.pod_diagnosis import diagnose
-from flinkjobs.domain.records import ReasonCode
+from flinkjobs.domain.reasons import ReasonCode
 from tests.support.kubernetes_objects import NOON, container, ended, job, pod
 
 ACTIVE = job()

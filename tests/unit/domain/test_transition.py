@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.observations import (
     FlinkJob,
     FlinkObservation,
@@ -24,7 +25,8 @@ from flinkjobs.domain.observations import (
     SubmitterObservation,
     Unreachable,
 )
-from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord, Reason, ReasonCode, Status
+from flinkjobs.domain.reasons import ReasonCode
+from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord, Reason
 from flinkjobs.domain.transition import Keep, Policy, Update, decide
 
 ROWS: list[dict[str, Any]] = yaml.safe_load(

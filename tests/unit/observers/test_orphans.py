@@ -15,7 +15,8 @@ from flinkjobs.cleanup.service import run
 from flinkjobs.domain.errors import KubernetesUnavailableError, StoreUnavailableError
 from flinkjobs.domain.kubernetes_objects import CleanupTarget, Kind, KubernetesJob, Pod
 from flinkjobs.domain.observations import JobPhase, Missing
-from flinkjobs.domain.records import JobRecord, Status
+from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.records import JobRecord
 from flinkjobs.domain.transition import Policy, Update
 from flinkjobs.ports.kubernetes import Deletion, KubernetesCleanupClient
 from flinkjobs.ports.lease import Lease, LeaseStore

@@ -10,7 +10,8 @@ from flinkjobs.domain.errors import KubernetesRefusedError, KubernetesUnavailabl
 from flinkjobs.domain.kubernetes_objects import Event, KubernetesJob, Pod, Waiting
 from flinkjobs.domain.naming import fixed_flink_job_id
 from flinkjobs.domain.observations import FlinkJob, FoundId, JobPhase, LogState, Missing, Submitter
-from flinkjobs.domain.records import IdSource, ReasonCode
+from flinkjobs.domain.reasons import ReasonCode
+from flinkjobs.domain.records import IdSource
 from flinkjobs.observers.flink_snapshot import find_by_name
 from flinkjobs.observers.submitter_output import observe_submitter, read_output
 from flinkjobs.ports.kubernetes import KubernetesClient

@@ -10,8 +10,9 @@ from typing import Any, cast
 import pytest
 
 from flinkjobs.domain.fingerprint import Changes
+from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.observations import time_of
-from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord, Status
+from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord
 from flinkjobs.observers.flink_snapshot import take_snapshots
 from flinkjobs.ports.store import JobStore
 from flinkjobs.sync.change_detection import changes_since_last_write, is_decided_by_snapshot

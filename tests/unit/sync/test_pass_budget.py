@@ -15,7 +15,8 @@ from flinkjobs.cleanup import service as cleanup
 from flinkjobs.cleanup.retention import RetentionPolicy
 from flinkjobs.domain.flink_states import OPEN
 from flinkjobs.domain.observations import FlinkJob, Overview, time_of
-from flinkjobs.domain.records import JobRecord, Status
+from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.records import JobRecord
 from flinkjobs.domain.transition import Policy, Update
 from flinkjobs.observers.deadline import Deadline
 from flinkjobs.observers.flink_snapshot import take_snapshots

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from flinkjobs.domain.errors import NotFoundError
+from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.observations import JobPhase
 from flinkjobs.domain.reasons import ProblemKind
-from flinkjobs.domain.records import IdSource, Status
+from flinkjobs.domain.records import IdSource
 from flinkjobs.jobs.problems import LAG_CODES, PROBLEM_OF
 from flinkjobs.web import ui
 

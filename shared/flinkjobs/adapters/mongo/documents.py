@@ -10,17 +10,9 @@ from typing import Any, Final, TypeGuard
 
 from pymongo import UpdateOne
 
-from flinkjobs.domain.flink_states import is_settled
-from flinkjobs.domain.records import (
-    DocumentId,
-    FlinkJobRef,
-    IdSource,
-    JobRecord,
-    Reason,
-    ReasonCode,
-    Status,
-    UnreadableRecord,
-)
+from flinkjobs.domain.flink_states import Status, is_settled
+from flinkjobs.domain.reasons import ReasonCode
+from flinkjobs.domain.records import DocumentId, FlinkJobRef, IdSource, JobRecord, Reason, UnreadableRecord
 from flinkjobs.domain.text import cut
 from flinkjobs.domain.transition import Update
 from flinkjobs.ports.store import Settled

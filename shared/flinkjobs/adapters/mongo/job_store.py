@@ -29,13 +29,9 @@ from flinkjobs.domain.errors import (
     InFlightError,
     StoreRefusedError,
 )
-from flinkjobs.domain.flink_states import FINAL, OPEN
-from flinkjobs.domain.records import (
-    JobRecord,
-    ReasonCode,
-    Status,
-    UnreadableRecord,
-)
+from flinkjobs.domain.flink_states import FINAL, OPEN, Status
+from flinkjobs.domain.reasons import ReasonCode
+from flinkjobs.domain.records import JobRecord, UnreadableRecord
 from flinkjobs.domain.transition import Update
 from flinkjobs.ports.store import Applied, Settled, Submitted, SubmitterLog
 

@@ -16,9 +16,9 @@ from flinkjobs.adapters.mongo.errors import translated
 from flinkjobs.adapters.mongo.indexes import missing_indexes
 from flinkjobs.adapters.mongo.lease_store import MongoLeaseStore
 from flinkjobs.adapters.mongo.read_store import MongoReadStore
-from flinkjobs.domain.flink_states import OPEN
-from flinkjobs.domain.reasons import ENDED_WITHOUT_ID
-from flinkjobs.domain.records import JobRecord, ReasonCode, Status, UnreadableRecord
+from flinkjobs.domain.flink_states import OPEN, Status
+from flinkjobs.domain.reasons import ENDED_WITHOUT_ID, ReasonCode
+from flinkjobs.domain.records import JobRecord, UnreadableRecord
 
 LEASE: Final = "doctor"
 """A lease that nobody else uses: taking it is a write that no function minds."""

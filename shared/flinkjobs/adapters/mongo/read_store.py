@@ -25,8 +25,8 @@ from flinkjobs.adapters.mongo.documents import FOLLOWED, read_record, read_time
 from flinkjobs.adapters.mongo.errors import translated
 from flinkjobs.adapters.mongo.indexes import BY_STATUS, BY_TEMPLATE, BY_TIME
 from flinkjobs.domain.errors import BadRequestError, Fault
+from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.job_query import Filter, Form, Place, Row
-from flinkjobs.domain.records import Status
 from flinkjobs.domain.text import cut
 from flinkjobs.ports.read_store import Cause, Tally
 
