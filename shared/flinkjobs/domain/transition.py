@@ -21,7 +21,7 @@ import msgspec
 from msgspec.structs import replace
 
 from flinkjobs.domain.fingerprint import fingerprint_of
-from flinkjobs.domain.flink_states import FINAL, STATUS_OF, TERMINAL_STATES, combine
+from flinkjobs.domain.flink_states import FINAL, STATUS_OF, TERMINAL_STATES, Status, combine
 from flinkjobs.domain.observations import (
     FlinkJob,
     FlinkObservation,
@@ -37,7 +37,6 @@ from flinkjobs.domain.observations import (
     Unreachable,
 )
 from flinkjobs.domain.reasons import ReasonCode
-from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord, Reason
 from flinkjobs.domain.submission_proof import STOPPED_EXIT_CODES
 from flinkjobs.domain.text import cut

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from msgspec.structs import replace
 
 from flinkjobs.domain.errors import FlinkjobsError
+from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.naming import fixed_flink_job_id
 from flinkjobs.domain.observations import (
     FlinkJob,
@@ -24,7 +25,6 @@ from flinkjobs.domain.observations import (
     OverviewEntry,
     Unreachable,
 )
-from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.records import JobRecord
 from flinkjobs.domain.transition import CLOCK_SKEW
 from flinkjobs.ports.flink import Flink

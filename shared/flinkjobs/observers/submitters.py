@@ -14,7 +14,7 @@ import msgspec
 from flinkjobs import log
 from flinkjobs.domain.batches import chunks
 from flinkjobs.domain.errors import FlinkjobsError, KubernetesUnreadableError
-from flinkjobs.domain.flink_states import TERMINAL_STATES
+from flinkjobs.domain.flink_states import TERMINAL_STATES, Status
 from flinkjobs.domain.kubernetes_objects import KubernetesJob, Pod
 from flinkjobs.domain.naming import JOB_NAME_LABEL, selector_of_all
 from flinkjobs.domain.observations import (
@@ -25,7 +25,6 @@ from flinkjobs.domain.observations import (
     SubmitterObservation,
     Unreachable,
 )
-from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.records import FlinkJobRef, JobRecord
 from flinkjobs.observers.deadline import Deadline
 from flinkjobs.observers.flink_snapshot import Snapshots

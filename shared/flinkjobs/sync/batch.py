@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from flinkjobs import log
+from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.observations import (
     NamedJobs,
     Observation,
@@ -20,7 +21,6 @@ from flinkjobs.domain.observations import (
     found_ids,
     has_ended_without_id,
 )
-from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.records import JobRecord
 from flinkjobs.domain.transition import Action, Update, decide
 from flinkjobs.ports.store import Applied

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 import pytest
 
 from flinkjobs.domain.errors import FlinkUnavailableError
-from flinkjobs.domain.observations import FlinkJob, NamedJobs, Overview, Unreachable
 from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.observations import FlinkJob, NamedJobs, Overview, Unreachable
 from flinkjobs.domain.records import JobRecord
 from flinkjobs.observers.flink_snapshot import take_snapshots
 from tests.support.flink_in_memory import FlinkInMemory

@@ -13,9 +13,9 @@ from flinkjobs.cleanup.context import Cleanup
 from flinkjobs.cleanup.retention import RetentionPolicy
 from flinkjobs.cleanup.service import run
 from flinkjobs.domain.errors import KubernetesUnavailableError, StoreUnavailableError
+from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.kubernetes_objects import CleanupTarget, Kind, KubernetesJob, Pod
 from flinkjobs.domain.observations import JobPhase, Missing
-from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.records import JobRecord
 from flinkjobs.domain.transition import Policy, Update
 from flinkjobs.ports.kubernetes import Deletion, KubernetesCleanupClient

@@ -13,9 +13,8 @@ from msgspec.structs import replace
 from flinkjobs.cleanup import context as cleanup_context
 from flinkjobs.cleanup import service as cleanup
 from flinkjobs.cleanup.retention import RetentionPolicy
-from flinkjobs.domain.flink_states import OPEN
+from flinkjobs.domain.flink_states import OPEN, Status
 from flinkjobs.domain.observations import FlinkJob, Overview, time_of
-from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.records import JobRecord
 from flinkjobs.domain.transition import Policy, Update
 from flinkjobs.observers.deadline import Deadline
