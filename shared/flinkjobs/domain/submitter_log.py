@@ -9,10 +9,12 @@ and a script may quote the CLI's phrase in a sentence of its own. Only the whole
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
+
+from flinkjobs.domain.log_layout import BANNER, plain_lines
 
 SUBMITTED_LINE: Final = "Job has been submitted with JobID"
 """What the CLI prints before the id."""
@@ -22,6 +24,9 @@ KEPT_BYTES: Final = 16 * 1024
 
 MAX_ERROR_CHARACTERS: Final = 1500
 """Maximum number of characters of error lines."""
+
+MAX_DETAIL_LINES: Final = 12
+"""Maximum number of lines kept of a message after its first."""
 
 UNREADABLE_LOG_PREFIXES: Final = (
     b"unable to retrieve container logs for ",
@@ -48,7 +53,31 @@ _JAVA_FRAME: Final = re.compile(r"^\s+(?:at |\.\.\. \d+ (?:more|common))")
 _PROCESS_EXIT: Final = "Python process exits with code"
 QUOTED_TRACEBACK: Final = "Traceback (most recent call last):"
 _PY4J_WRAPPER: Final = "Py4JJavaError: An error occurred while calling"
+_PYFLINK_WRAPPERS: Final = "pyflink.util.exceptions."
+"""Python's names for exceptions of Java, each with the stack trace of Java behind it."""
 _SERVER_SIDE: Final = "<Exception on server side:"
+_BAD_VALUE: Final = " for key '"
+"""In the message of a configuration value that Flink cannot parse; the cause below it omits the key."""
+_PYTHON_ERROR: Final = re.compile(
+    r"(?:(?:[^\W\d][\w<>]*\.)+\w+|[^\W\da-z]\w*)"  # `struct.error`, `KeyError`
+    r"(?:: .*|:?)$"
+)
+_NOT_STARTED: Final = re.compile(
+    r"(?:SyntaxError|IndentationError|TabError): "
+    r"|\S*python[\d.]*: (?:can't open file|No module named|Error while finding module)"
+)
+"""What Python prints without a traceback, of a script that it cannot load."""
+_USAGE: Final = re.compile(r"[Uu]sage: ")
+_USAGE_ERROR: Final = re.compile(r"(?:[^\s:]+(?: [^\s:]+)*: )?[Ee]rror: .")
+"""Wrong arguments, as argparse (`prog: error: …`) and click (`Error: …`) report them below the usage."""
+_END_OF_MESSAGE: Final = re.compile(
+    r"\s+at |\s*\.\.\. \d+ (?:more|common)|Caused by: |\s*Suppressed: |End of exception on server side>"
+    r"|\s*-{8}|Traceback |During handling of the above exception|The above exception was the direct cause"
+    rf"|Exception ignored |{SUBMITTED_LINE}|.*{_PROCESS_EXIT}"
+)
+_CLIENT_REMARKS: Final = re.compile(
+    rf"\s*-{{8}}|.*{_PROCESS_EXIT}|Run python process failed|Fatal error while running command line interface"
+)
 
 
 def without_escapes(text: str) -> str:
@@ -79,19 +108,25 @@ def is_unreadable(raw: bytes) -> bool:
 def error_lines(text: str) -> str:
     """Lines that name the cause of a failed submission, cut at `MAX_ERROR_CHARACTERS`.
 
-    These are the line that ends the last Python traceback, and the deepest cause of the Java stack
-    trace. Where neither is found, the last lines printed are all there is.
+    The first line is the cause. It is the error that ended Python, unless that only reports an exception of
+    Java: then it is the configuration key with a value that cannot be parsed, or the deepest cause of the
+    Java stack trace. Where neither is found, these are the last lines of the log.
     """
-    lines = [line for line in lines_of(text) if line.strip()]
-    cause = root_cause(lines)
+    lines = [line for line in plain_lines(lines_of(text)) if line.strip()]
+    chain = _causes(lines)
+    cause = _deepest(chain)
+    key = next((each for each in reversed(chain) if _BAD_VALUE in each), None)
     error = _python_error(lines)
     if cause and error and _PY4J_WRAPPER in error:
         error = None  # it only says that the Java side failed; the cause says why
-    if cause and error and cause.endswith(QUOTED_TRACEBACK):
+    if cause and error and cause.partition("\n")[0].endswith(QUOTED_TRACEBACK):
         cause = None  # it only says that a Python worker failed; the error says why
-    told = [line for line in (error, cause) if line]
+    is_wrapper = error is not None and error.startswith(_PYFLINK_WRAPPERS)
+    found = (key, cause, error) if is_wrapper else (error, key, cause)
+    told = [line for block in found if block for line in block.split("\n")]
     if not told:
-        told = [line.strip() for line in lines if not _JAVA_FRAME.match(line)][-5:]
+        remarks = (_JAVA_FRAME, _CLIENT_REMARKS)
+        told = [line.strip() for line in lines if not any(remark.match(line) for remark in remarks)][-5:]
     return "\n".join(dict.fromkeys(told))[:MAX_ERROR_CHARACTERS]
 
 
@@ -107,42 +142,87 @@ def tail(text: str, limit_bytes: int) -> str:
 
 
 def root_cause(lines: Iterable[str]) -> str | None:
-    """The deepest cause named in a Java stack trace, or None where there is no stack trace.
+    """The deepest cause of the last Java stack trace, or None where there is no stack trace.
 
-    A cause that only repeats a part of the one above it says less (`Connection refused` below
-    `Connection refused: host:port`): then the one above is taken. An exception of the server that
-    Flink's client quotes counts as the deepest.
+    A cause that repeats type and message of the one above it is passed over (`ConnectException: refused`
+    below `AnnotatedConnectException: refused: host:port`). One that repeats the message alone is followed by
+    the one above. An exception of the server that Flink's client quotes counts as the deepest. A message of
+    several lines is cut at `MAX_DETAIL_LINES`.
     """
-    chain: list[str] = []
-    quoted = False
-    for line in lines:
-        text = line.strip().removeprefix(": ")
-        is_cause = text.startswith("Caused by: ")
-        text = _WRAPPERS.sub("", text.removeprefix("Caused by: "))
-        if (is_cause or quoted or not chain) and _EXCEPTION.match(text) and _PROCESS_EXIT not in text:
-            chain.append(text)
-        quoted = text.endswith(_SERVER_SIDE)
-    while len(chain) > 1 and (_message(chain[-1]) in chain[-2] or chain[-1].endswith(_SERVER_SIDE)):
+    return _deepest(_causes(list(lines)))
+
+
+def _causes(lines: Sequence[str]) -> list[str]:
+    """The exceptions of the last Java stack trace, outermost first.
+
+    A stack trace that only says that Python ended is passed over.
+    """
+    chain: list[int] = []
+    head: int | None = None  # of a stack trace, if frames follow
+    is_quoted = False
+    for index, line in enumerate(lines):
+        text = _exception_of(line)
+        if _PROCESS_EXIT in text:
+            head = None
+        elif _EXCEPTION.match(text) and (is_quoted or line.startswith("Caused by: ")):
+            if head is not None:
+                chain, head = [head], None
+            chain.append(index)
+        elif _EXCEPTION.match(text):
+            head = index
+            chain = chain or [index]
+        elif head is not None and _JAVA_FRAME.match(line):
+            chain, head = [head], None
+        is_quoted = text.endswith(_SERVER_SIDE)
+    while len(chain) > 1 and _is_repetition(_exception_of(lines[chain[-1]]), _exception_of(lines[chain[-2]])):
         chain.pop()
-    return chain[-1] if chain else None
+    return [_message_block(lines, index) for index in chain]
 
 
-def _message(exception_line: str) -> str:
-    return exception_line.partition(": ")[2]
+def _exception_of(line: str) -> str:
+    return _WRAPPERS.sub("", line.strip().removeprefix(": ").removeprefix("Caused by: "))
 
 
-def _python_error(lines: Iterable[str]) -> str | None:
-    """The first line after the last traceback's frames that begins at the margin: `ValueError: …`."""
-    error: str | None = None
-    in_traceback = False
-    for line in lines:
+def _is_repetition(inner: str, outer: str) -> bool:
+    type_name, _, message = inner.partition(": ")
+    return inner.endswith(_SERVER_SIDE) or (message in outer and re.split(r"[.$]", type_name)[-1] in outer)
+
+
+def _deepest(chain: Sequence[str]) -> str | None:
+    if len(chain) < 2:  # noqa: PLR2004 a cause and the one above it
+        return chain[0] if chain else None
+    above, cause = chain[-2:]
+    message = cause.partition(": ")[2]
+    if message not in above:
+        return cause
+    return f"{cause}\n{above}" if message else f"{above}\n{cause}"
+
+
+def _message_block(lines: Sequence[str], index: int) -> str:
+    """The exception at an index, with the further lines of its message."""
+    block = [_exception_of(lines[index])]
+    for line in lines[index + 1 : index + 1 + MAX_DETAIL_LINES]:
+        if _END_OF_MESSAGE.match(line) or _EXCEPTION.match(line):
+            break
+        block.append(line.rstrip())
+    return "\n".join(block)
+
+
+def _python_error(lines: Sequence[str]) -> str | None:
+    """The line that ends the last traceback, `ValueError: …`, or says why the script was not run."""
+    found: int | None = None
+    in_traceback = has_usage = False
+    for index, line in enumerate(lines):
         if QUOTED_TRACEBACK in line:  # Java quotes a worker's traceback in mid-line
             in_traceback = True
-        elif in_traceback and not line.startswith((" ", "\t")):
-            error, in_traceback = line.strip(), False
-        elif line.startswith("SyntaxError: "):
-            error = line.strip()  # a script that does not compile prints no traceback header
-    return error
+        elif line.startswith(BANNER):
+            in_traceback = has_usage = False
+        elif _NOT_STARTED.match(line) or (in_traceback and _PYTHON_ERROR.match(line)):
+            found, in_traceback = index, False
+        elif has_usage and _USAGE_ERROR.match(line):
+            found, has_usage = index, False
+        has_usage = has_usage or bool(_USAGE.match(line))
+    return None if found is None else _message_block(lines, found)
 
 
 MARK: Final = "flinkjobs/1"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flinkjobs.domain import submitter_log
-from tests.support.recordings import VERSIONS, cli_commands, cli_log
+from tests.support.recordings import FOLDER, VERSIONS, cli_commands, cli_log
 
 ID = "0123456789abcdef0123456789abcdef"
 OTHER = "fedcba9876543210fedcba9876543210"
@@ -208,6 +208,12 @@ NOISE = [
     pytest.param(" ", id="blanks"),
     pytest.param(f"{LINE[:-1]}\n", id="almost the CLI's line"),
     pytest.param("noise 0001\r\n", id="short lines"),
+    pytest.param("{", id="JSON that never ends"),
+    pytest.param('{"message":', id="JSON too deep"),
+    pytest.param("12:00:00 [a] ", id="a prefix without end"),
+    pytest.param("ERROR [a][", id="brackets after a level"),
+    pytest.param("ERROR a:1 [x]\n", id="prefixes without a separator"),
+    pytest.param("  | x\n", id="a tree without a root"),
 ]
 
 
@@ -292,7 +298,7 @@ def test_the_error_lines_of_a_failed_submission_are_its_root_cause(
 def test_a_refusal_that_the_server_explains_is_told_in_the_servers_words(version: str, expected: str) -> None:
     for recording in ("ds_finish--fixed-job-id-2nd", "sql_insert_forever--fixed-job-id-after-end"):
         told = submitter_log.error_lines(cli_log(version, f"{recording}.attached"))
-        assert told.splitlines()[-1] == expected
+        assert told.splitlines()[0] == expected
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -307,7 +313,7 @@ def test_without_an_exception_the_last_lines_are_told() -> None:
     assert submitter_log.error_lines(text) == "line 4\nline 5\nline 6\nline 7\nline 8"
 
 
-def test_a_python_error_and_a_java_cause_are_both_told() -> None:
+def test_error_lines_of_pyflinks_wrapper_begin_with_the_java_cause() -> None:
     text = (
         "Traceback (most recent call last):\n"
         '  File "job.py", line 1, in <module>\n'
@@ -317,7 +323,7 @@ def test_a_python_error_and_a_java_cause_are_both_told() -> None:
         "\t... 14 more\n"
     )
     assert submitter_log.error_lines(text) == (
-        "pyflink.util.exceptions.TableException: Failed to execute sql\njava.io.IOException: disk full"
+        "java.io.IOException: disk full\npyflink.util.exceptions.TableException: Failed to execute sql"
     )
 
 
@@ -328,6 +334,176 @@ def test_a_cause_that_only_repeats_the_one_above_it_is_passed_over() -> None:
         "Caused by: x.Exception: refused",
     ]
     assert submitter_log.root_cause(lines) == "x.ConnectException: refused: host:1"
+
+
+@pytest.mark.parametrize(
+    ("above", "cause", "expected"),
+    [
+        pytest.param(
+            "org.apache.flink.streaming.runtime.tasks.StreamTaskException: Cannot load user class: x.Y",
+            "java.lang.ClassNotFoundException: x.Y",
+            "java.lang.ClassNotFoundException: x.Y",
+            id="the message repeats, the type does not",
+        ),
+        pytest.param(
+            "org.apache.flink.util.FlinkException: No heartbeat of the TaskManager",
+            "java.util.concurrent.TimeoutException",
+            "org.apache.flink.util.FlinkException: No heartbeat of the TaskManager",
+            id="a type without a message comes second",
+        ),
+    ],
+)
+def test_root_cause_keeps_the_type_of_a_cause_whose_message_repeats(
+    above: str, cause: str, expected: str
+) -> None:
+    told = submitter_log.root_cause([above, "\tat a.B.c(B.java:1)", f"Caused by: {cause}"])
+    assert told is not None
+    assert told.splitlines()[0] == expected
+    assert set(told.splitlines()) == {above, cause}
+
+
+def test_root_cause_is_that_of_the_last_stack_trace() -> None:
+    lines = [
+        "java.lang.IllegalStateException: cannot open the cache",
+        "\tat a.B.c(B.java:1)",
+        "Caused by: java.io.IOException: no such file",
+        "\tat a.B.c(B.java:2)",
+        "org.apache.flink.util.FlinkException: cannot plan the job",
+        "\tat a.B.c(B.java:3)",
+    ]
+    assert submitter_log.root_cause(lines) == "org.apache.flink.util.FlinkException: cannot plan the job"
+
+
+LAYOUTS = FOLDER / "1.20" / "cli" / "layouts"
+NO_FACTORY = (
+    "org.apache.flink.table.api.ValidationException: Could not find any factory for identifier 'kafka' that "
+    "implements 'org.apache.flink.table.factories.DynamicTableFactory' in the classpath."
+)
+FIRST_LINES = {
+    "argparse_error": "argparse_error.py: error: the following arguments are required: --day",
+    "bad_conf--interval": (
+        "java.lang.IllegalArgumentException: "
+        "Could not parse value '10parsecs' for key 'execution.checkpointing.interval'."
+    ),
+    "bad_conf--parallelism": (
+        "java.lang.IllegalArgumentException: Could not parse value 'two' for key 'parallelism.default'."
+    ),
+    "key_error": "KeyError: 'day'",
+    "missing_class": (
+        "TypeError: Could not found the Java class "
+        "'org.apache.flink.connector.kafka.source.KafkaSource.builder'. The Java dependencies could be "
+        "specified via command line argument '--jarfile' or the config option 'pipeline.jars'"
+    ),
+    "missing_connector": NO_FACTORY,
+    "syntax_error": "SyntaxError: invalid syntax",
+}
+"""The first error line of each way to fail, whatever the layout of the log."""
+
+
+@pytest.mark.parametrize("recording", sorted(path.name for path in LAYOUTS.iterdir()))
+def test_error_lines_of_a_recorded_failure_begin_with_the_cause_in_every_layout(recording: str) -> None:
+    told = submitter_log.error_lines((LAYOUTS / recording).read_text("utf-8"))
+    assert told.splitlines()[0] == FIRST_LINES[recording.partition(".")[0]]
+
+
+@pytest.mark.parametrize("layout", ["shipped", "console", "json"])
+def test_error_lines_of_a_missing_connector_list_those_that_exist_once(layout: str) -> None:
+    told = submitter_log.error_lines((LAYOUTS / f"missing_connector.{layout}.log").read_text("utf-8"))
+    factories = ["blackhole", "datagen", "filesystem", "print", "python-input-format"]
+    assert told.splitlines() == [NO_FACTORY, "Available factory identifiers are:", *factories]
+
+
+PYTHON_ENDED = (
+    "org.apache.flink.client.program.ProgramAbortException: "
+    "java.lang.RuntimeException: Python process exits with code: 1\n"
+    "\tat org.apache.flink.client.python.PythonDriver.main(PythonDriver.java:136)\n"
+    "Caused by: java.lang.RuntimeException: Python process exits with code: 1\n"
+    "\t... 14 more\n"
+)
+"""What the client prints after a script has failed."""
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param(
+            "pydantic_core._pydantic_core.ValidationError: 1 validation error for Settings\n"
+            "day\n"
+            "  Field required [type=missing, input_value={}, input_type=dict]\n"
+            "    For further information visit https://errors.pydantic.dev/2.10/v/missing\n",
+            id="pydantic",
+        ),
+        pytest.param("ValueError: the table is wrong:\n- column is missing\n- key is missing\n", id="list"),
+        pytest.param(
+            "grpc._channel._InactiveRpcError: <_InactiveRpcError of RPC that terminated with:\n"
+            "\tstatus = StatusCode.UNAVAILABLE\n"
+            '\tdetails = "failed to connect to all addresses"\n'
+            ">\n",
+            id="gRPC",
+        ),
+    ],
+)
+def test_error_lines_keep_a_message_of_several_lines(message: str) -> None:
+    text = f'Traceback (most recent call last):\n  File "/opt/a.py", line 3, in <module>\n{message}'
+    assert submitter_log.error_lines(text + PYTHON_ENDED) == message.rstrip("\n")
+
+
+def test_error_lines_cut_a_long_message_at_its_stated_number_of_lines() -> None:
+    message = "".join(f"- column {number}\n" for number in range(99))
+    told = submitter_log.error_lines(f"Traceback (most recent call last):\nValueError: wrong:\n{message}")
+    assert len(told.splitlines()) == 1 + submitter_log.MAX_DETAIL_LINES
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(
+            "Traceback (most recent call last):\n"
+            "2026-11-01 12:00:00,123 WARN  org.apache.x.Y [] - the metrics are off: port 9249\n"
+            '  File "/opt/a.py", line 3, in <module>\n'
+            "12 of 40 tables are read\n"
+            "done\n"
+            "KeyError: 'day'\n",
+            "KeyError: 'day'",
+            id="another stream's lines within a traceback",
+        ),
+        pytest.param(
+            "Usage: etl.py [OPTIONS]\nTry 'etl.py --help' for help.\n\nError: Missing option '--day'.\n",
+            "Error: Missing option '--day'.",
+            id="click",
+        ),
+        pytest.param(
+            "usage: etl.py load [-h] day\netl.py load: error: unrecognized arguments: --x\n",
+            "etl.py load: error: unrecognized arguments: --x",
+            id="argparse with a subcommand",
+        ),
+        pytest.param(
+            "/opt/venv/bin/python: No module named etl\n",
+            "/opt/venv/bin/python: No module named etl",
+            id="no such module",
+        ),
+        pytest.param(
+            '  File "/opt/a.py", line 3\n    x\nIndentationError: unexpected indent\n',
+            "IndentationError: unexpected indent",
+            id="no traceback",
+        ),
+        pytest.param(
+            "Traceback (most recent call last):\nstruct.error: unpack requires 4 bytes\n",
+            "struct.error: unpack requires 4 bytes",
+            id="an error in lower case",
+        ),
+        pytest.param("reading\nno day given\n", "reading\nno day given", id="sys.exit with a message"),
+        pytest.param(
+            "Traceback (most recent call last):\n"
+            '  File "/opt/a.py", line 3, in <module>\n'
+            "asyncio.exceptions.CancelledError\n",
+            "asyncio.exceptions.CancelledError",
+            id="an error without a message",
+        ),
+    ],
+)
+def test_error_lines_before_the_clients_own_trace_name_why_python_ended(text: str, expected: str) -> None:
+    assert submitter_log.error_lines(text + PYTHON_ENDED) == expected
 
 
 def test_no_stack_trace_has_no_root_cause() -> None:
