@@ -8,7 +8,7 @@ the overview of its cluster shows the same, `decide` would keep the record.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -27,11 +27,11 @@ class Changes(msgspec.Struct, frozen=True):
 
     Attributes:
         unchanged: how many.
-        changed: the fingerprints of the others.
+        changed: the fingerprints of the others, by the status of their records.
     """
 
     unchanged: int
-    changed: tuple[str, ...]
+    changed: Mapping[Status, Sequence[str]]
 
 
 def fingerprint(cluster: str, flink_job_id: str, state: str, start_ms: int) -> str:
@@ -81,14 +81,15 @@ def detect_changes(
             every record counts as unchanged, as of a cluster that the settings do not describe.
     """
     shown = _shown(overviews)
-    unchanged, changed = 0, []
-    for status, fingerprints in stored.items():
-        for each in fingerprints:
-            if each in shown[status] or overviews.get(each.rsplit("|", 3)[0]) is None:
-                unchanged += 1
-            else:
-                changed.append(each)
-    return Changes(unchanged, tuple(changed))
+    changed = {
+        status: [
+            each
+            for each in fingerprints
+            if each not in shown[status] and overviews.get(each.rsplit("|", 3)[0]) is not None
+        ]
+        for status, fingerprints in stored.items()
+    }
+    return Changes(sum(map(len, stored.values())) - sum(map(len, changed.values())), changed)
 
 
 def _shown(overviews: Mapping[str, Mapping[str, OverviewEntry] | None]) -> Mapping[Status, Collection[str]]:

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.records import JobRecord, UnreadableRecord
 from flinkjobs.domain.transition import Update
+
+NO_FINGERPRINTS: Final[Mapping[Status, Sequence[str]]] = MappingProxyType({})
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -107,7 +110,7 @@ class JobStore(Protocol):
         self,
         *,
         lost_since: datetime,
-        fingerprints: Sequence[str] = (),
+        fingerprints: Mapping[Status, Sequence[str]] = NO_FINGERPRINTS,
         job_ids: Collection[str] | None = None,
         run_id: str | None = None,
     ) -> Iterator[JobRecord | UnreadableRecord]:
@@ -115,7 +118,7 @@ class JobStore(Protocol):
 
         Args:
             lost_since: LOST records are among them whose jobs are missing since then or later.
-            fingerprints: of the open records that have one, only these are among them.
+            fingerprints: by status; of the open records that have one, only these are among them.
             job_ids: only these records, whatever their fingerprints.
             run_id: what this run itself has written is not among them.
         """

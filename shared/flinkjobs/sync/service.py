@@ -33,6 +33,7 @@ from flinkjobs.domain.observations import KUBERNETES_UNAVAILABLE, ObservationErr
 from flinkjobs.domain.records import JobRecord, UnreadableRecord
 from flinkjobs.lease import hold_lease
 from flinkjobs.observers.deadline import Deadline
+from flinkjobs.ports.store import NO_FINGERPRINTS
 from flinkjobs.sync.batch import DecidedBatch, decide_batch, log_moves, write_batch
 from flinkjobs.sync.change_detection import changes_since_last_write, is_decided_by_snapshot
 from flinkjobs.sync.context import Pass, Sync, begin_pass
@@ -48,7 +49,7 @@ from flinkjobs.sync.report import (
 
 LEASE: Final = "sync"
 
-RECORDS_PER_BATCH: Final = 250
+RECORDS_PER_BATCH: Final = 1_000
 """Maximum number of records that are decided and written together where the snapshot decides them."""
 
 RECORDS_PER_STEP: Final = 1_000
@@ -122,7 +123,7 @@ def _reconcile(
 ) -> Iterator[BatchResult]:
     """Brings the records up to date; ends when all are done, the time is up, or the lease is gone."""
     store = current.sync.store
-    changed: tuple[str, ...] = ()
+    changed = NO_FINGERPRINTS
     if job_ids is None:
         changes = changes_since_last_write(store, current.snapshots)
         yield BatchResult(scanned=changes.unchanged, unchanged=changes.unchanged)

@@ -22,7 +22,7 @@ from doubles.processes import free_port
 from flinkjobs.adapters.mongo import client as mongo_client
 from flinkjobs.adapters.mongo import documents as mongo_documents
 from flinkjobs.adapters.mongo import job_store
-from flinkjobs.adapters.mongo.indexes import BY_FINGERPRINT, ensure_indexes
+from flinkjobs.adapters.mongo.indexes import ensure_indexes
 from flinkjobs.adapters.mongo.job_store import MongoJobStore
 from flinkjobs.domain.errors import (
     DuplicateJobIdError,
@@ -127,6 +127,7 @@ NEW_DOCUMENT: Document = {
     "duration": None,
     "reason": None,
     "missing_since": None,
+    "missing_passes": 0,
     "fingerprint": None,
     "flink_jobs": [],
     "submitter_done": False,
@@ -162,6 +163,7 @@ def test_a_new_document_has_the_types_of_the_contract(
         "spec": "object",
         "submitter_done": "bool",
         "revision": "int",
+        "missing_passes": "int",
     }
 
 
@@ -489,7 +491,7 @@ def test_the_fingerprints_are_read_from_the_index_alone(
     ensure_indexes(jobs.database)
     store.insert(fingerprinted("a", "default|a|RUNNING|1"), {})
     query = {"status": "RUNNING", "fingerprint": {"$gt": ""}}
-    plan = jobs.find(query, {"_id": 0, "fingerprint": 1}, hint=BY_FINGERPRINT).explain()
+    plan = jobs.find(query, {"_id": 0, "fingerprint": 1}).explain()
     assert plan["executionStats"]["totalDocsExamined"] == 0
     assert plan["executionStats"]["totalKeysExamined"] <= 2
 
@@ -498,7 +500,9 @@ def test_a_record_with_a_fingerprint_is_followed_when_it_is_asked_for(store: Mon
     store.insert(fingerprinted("changed", "default|a|RUNNING|1"), {})
     store.insert(fingerprinted("unchanged", "default|b|RUNNING|1"), {})
     store.insert(fingerprinted("without", None), {})
-    found = store.records_to_follow(lost_since=LONG_AGO, fingerprints=["default|a|RUNNING|1"])
+    found = store.records_to_follow(
+        lost_since=LONG_AGO, fingerprints={Status.RUNNING: ["default|a|RUNNING|1"]}
+    )
     assert {entry.job_id for entry in found} == {"changed", "without"}
 
 

@@ -29,7 +29,7 @@ from flinkjobs.domain.observations import FlinkJob, Missing, Overview
 from flinkjobs.domain.records import JobRecord, UnreadableRecord
 from flinkjobs.domain.transition import Update
 from flinkjobs.ports.lease import Lease
-from flinkjobs.ports.store import Applied
+from flinkjobs.ports.store import NO_FINGERPRINTS, Applied
 from tests.integration.property.bench import Bench
 from tests.integration.property.simulated_world import TrueCluster, TrueSubmission, World
 from tests.support.overviews import overview_of
@@ -338,7 +338,7 @@ class AccidentalStore(MongoJobStore):
         self,
         *,
         lost_since: datetime,
-        fingerprints: Sequence[str] = (),
+        fingerprints: Mapping[Status, Sequence[str]] = NO_FINGERPRINTS,
         job_ids: Collection[str] | None = None,
         run_id: str | None = None,
     ) -> Iterator[JobRecord | UnreadableRecord]:
@@ -347,7 +347,7 @@ class AccidentalStore(MongoJobStore):
                 lost_since=lost_since, fingerprints=fingerprints, job_ids=job_ids, run_id=run_id
             )
         )
-        self.skipped -= len(fingerprints)
+        self.skipped -= sum(map(len, fingerprints.values()))
         self.read += [record for record in found if isinstance(record, JobRecord)]
         self.unreadable += [record.job_id for record in found if isinstance(record, UnreadableRecord)]
         self._come_to(Point.RECORDS)

@@ -86,18 +86,21 @@ CHANGES = {
 def test_a_record_is_read_whole_when_its_cluster_shows_another_fingerprint(
     overviews: dict[str, Any], *, is_unchanged: bool
 ) -> None:
-    expected = Changes(1, ()) if is_unchanged else Changes(0, (FINGERPRINT,))
+    changed = [] if is_unchanged else [FINGERPRINT]
+    expected = Changes(int(is_unchanged), {Status.RUNNING: changed})
     assert detect_changes({Status.RUNNING: [FINGERPRINT]}, overviews) == expected
 
 
 def test_a_status_that_does_not_fit_its_fingerprint_is_a_change() -> None:
     """A version of sync that knows no fingerprints may have written the record since."""
-    assert detect_changes({Status.SUSPENDED: [FINGERPRINT]}, shows()) == Changes(0, (FINGERPRINT,))
+    assert detect_changes({Status.SUSPENDED: [FINGERPRINT]}, shows()) == Changes(
+        0, {Status.SUSPENDED: [FINGERPRINT]}
+    )
 
 
 def test_a_cluster_may_have_a_bar_in_its_name() -> None:
     stored = {Status.RUNNING: [f"a|b|{A}|RUNNING|1"]}
-    assert detect_changes(stored, {"a|b": None, "a": {}}) == Changes(1, ())
+    assert detect_changes(stored, {"a|b": None, "a": {}}) == Changes(1, {Status.RUNNING: []})
 
 
 STATES = st.sampled_from((*STATUS_OF, "MEDITATING"))

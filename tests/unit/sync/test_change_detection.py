@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import pytest
 
-from flinkjobs.domain.fingerprint import Changes
 from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.observations import time_of
 from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord
@@ -54,7 +53,8 @@ def test_the_fingerprints_are_compared_with_every_cluster() -> None:
     store = cast("JobStore", Stored((same, moved, unreached)))
     answers = {"one": shows(a="RUNNING"), "two": shows(a="RESTARTING"), "three": is_away}
     with take_snapshots(clusters(**answers)) as snapshots:
-        assert changes_since_last_write(store, snapshots) == Changes(2, (moved,))
+        changes = changes_since_last_write(store, snapshots)
+    assert (changes.unchanged, changes.changed[Status.RUNNING]) == (2, [moved])
 
 
 SORTS = {

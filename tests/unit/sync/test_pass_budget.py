@@ -140,11 +140,16 @@ class Contended:
         self,
         *,
         lost_since: datetime,
-        fingerprints: Sequence[str],
+        fingerprints: Mapping[Status, Sequence[str]],
         job_ids: Collection[str] | None,
         run_id: str,
     ) -> Iterator[JobRecord]:
-        assert (lost_since < ASKED, fingerprints, job_ids, bool(run_id)) == (True, (), None, True)
+        assert (lost_since < ASKED, fingerprints, job_ids, bool(run_id)) == (
+            True,
+            {status: [] for status in OPEN},
+            None,
+            True,
+        )
         return iter([])
 
     def save_run(self, report: Mapping[str, object]) -> None:

@@ -22,7 +22,6 @@ from flinkjobs.adapters.mongo.documents import (
     settled_state,
 )
 from flinkjobs.adapters.mongo.errors import refused_job_ids, translated
-from flinkjobs.adapters.mongo.indexes import BY_FINGERPRINT
 from flinkjobs.domain.batches import chunks
 from flinkjobs.domain.errors import (
     DuplicateJobIdError,
@@ -33,7 +32,7 @@ from flinkjobs.domain.flink_states import FINAL, OPEN, Status
 from flinkjobs.domain.reasons import ReasonCode
 from flinkjobs.domain.records import JobRecord, UnreadableRecord
 from flinkjobs.domain.transition import Update
-from flinkjobs.ports.store import Applied, Settled, Submitted, SubmitterLog
+from flinkjobs.ports.store import NO_FINGERPRINTS, Applied, Settled, Submitted, SubmitterLog
 
 RECORDS_PER_BATCH: Final = 1_000
 """Maximum number of records in one answer of MongoDB."""
@@ -99,32 +98,31 @@ class MongoJobStore:
         query = {"status": status.value, "fingerprint": {"$gt": ""}}
         keys = {"_id": 0, "fingerprint": 1}
         with translated():
-            for document in self._jobs.find(query, keys, hint=BY_FINGERPRINT, batch_size=KEYS_PER_BATCH):
+            for document in self._jobs.find(query, keys, batch_size=KEYS_PER_BATCH):
                 yield document["fingerprint"]
 
     def records_to_follow(
         self,
         *,
         lost_since: datetime,
-        fingerprints: Sequence[str] = (),
+        fingerprints: Mapping[Status, Sequence[str]] = NO_FINGERPRINTS,
         job_ids: Collection[str] | None = None,
         run_id: str | None = None,
     ) -> Iterator[JobRecord | UnreadableRecord]:
         is_open: dict[str, Any] = {"status": {"$in": sorted(OPEN)}}
         lost: dict[str, Any] = {"status": Status.LOST.value, "missing_since": {"$gte": lost_since}}
-        if job_ids is not None:
-            queries: list[dict[str, Any]] = [{"job_id": {"$in": sorted(job_ids)}, "$or": [is_open, lost]}]
-        else:
-            changed = (
-                is_open | {"fingerprint": {"$in": group}} for group in chunks(fingerprints, RECORDS_PER_BATCH)
-            )
-            queries = [{"$or": [is_open | {"fingerprint": None}, lost]}, *changed]
         # Its own write may move a record to where the run reads later.
         others = {} if run_id is None else {"synced_by": {"$ne": run_id}}
+        unlike: dict[str, Any] = (
+            {"fingerprint": None} if job_ids is None else {"job_id": {"$in": sorted(job_ids)}}
+        )
         with translated():
-            for query in queries:
-                found = self._jobs.find(query | others, FOLLOWED, batch_size=RECORDS_PER_BATCH)
-                yield from map(read_record, found)
+            query = {"$or": [is_open | unlike, lost | (unlike if job_ids is not None else {})]}
+            found = self._jobs.find(query | others, FOLLOWED, batch_size=RECORDS_PER_BATCH)
+            yield from map(read_record, found)
+            for status, group in _in_groups(fingerprints):
+                changed = {"status": status.value, "fingerprint": {"$in": group}} | others
+                yield from map(read_record, self._jobs.find(changed, FOLLOWED))
 
     def owners(self, flink_job_ids: Collection[str]) -> Mapping[str, frozenset[str]]:
         wanted = set(flink_job_ids)
@@ -202,3 +200,11 @@ class MongoJobStore:
     def close(self) -> None:
         """Closes the connections. Harmless when repeated."""
         self._client.close()
+
+
+def _in_groups(
+    fingerprints: Mapping[Status, Sequence[str]],
+) -> Iterator[tuple[Status, Sequence[str]]]:
+    for status, own in fingerprints.items():
+        for group in chunks(own, RECORDS_PER_BATCH):
+            yield status, group
