@@ -105,7 +105,7 @@ def finished_jobs(count: int) -> FinishedJobs:
         labels={APP_LABEL: APP, JOB_ID_LABEL: "{name}"},
         annotations={JOB_ID_ANNOTATION: "{name}"},
         age_seconds=600,
-        message="Job has been submitted with JobID {hex}\n",
+        message="flinkjobs/1\nJob has been submitted with JobID {hex}\nend 1\n",
     )
 
 
