@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, TypeVar
+from typing import Annotated, Final, TypeAlias
+
+import msgspec
 
 from flinkjobs.domain.errors import SettingsError
-from flinkjobs.domain.text import cut
 from flinkjobs.settings.parsing import (
     Reader,
     address_of,
@@ -29,8 +28,6 @@ from flinkjobs.settings.parsing import (
     webhook_secrets,
     whole_number,
 )
-
-T = TypeVar("T")
 
 DEFAULT_CLUSTER: Final = "default"
 """Name of the cluster that `FLINK_REST_URL` describes."""
@@ -191,35 +188,37 @@ def _clusters(read: Reader) -> Mapping[str, FlinkCluster]:
     return MappingProxyType(clusters)
 
 
+class _Described(msgspec.Struct, forbid_unknown_fields=True):
+    """One cluster of `FLINK_CLUSTERS`."""
+
+    rest_url: str
+    history_url: str | None = None
+    jobmanager: str | None = None
+    ui_url: str | None = None
+
+
+_Name: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")]
+_Clusters: TypeAlias = Annotated[dict[_Name, _Described], msgspec.Meta(min_length=1)]
+
+
 def _several_clusters(text: str) -> tuple[FlinkCluster, ...]:
     try:
-        given = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"is no JSON: {error}") from error
-    if not isinstance(given, dict) or not given:
-        raise ValueError('must be a JSON object like {"batch": {"rest_url": "http://host:8081"}}')
+        given = msgspec.json.decode(text, type=_Clusters)
+    except (msgspec.DecodeError, RecursionError) as error:
+        example = '{"batch": {"rest_url": "http://host:8081"}}'
+        raise ValueError(f"must be JSON like {example}: {error}") from error
     return tuple(_cluster(name, described) for name, described in given.items())
 
 
-def _cluster(name: str, described: Any) -> FlinkCluster:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", name):
-        raise ValueError(f"holds the name {cut(name, 80)!r}; letters, digits, '.', '_' and '-' are allowed")
-    if not isinstance(described, dict) or set(described) - {
-        "rest_url",
-        "history_url",
-        "jobmanager",
-        "ui_url",
-    }:
-        raise ValueError(f"{name}: must be an object of rest_url, history_url, jobmanager and ui_url")
+def _cluster(name: str, given: _Described) -> FlinkCluster:
     try:
-        rest_url = http_url(described.get("rest_url"))
-        history_url, ui_url = described.get("history_url"), described.get("ui_url")
+        rest_url = http_url(given.rest_url)
         return FlinkCluster(
             name=name,
             rest_url=rest_url,
-            history_url=None if history_url is None else http_url(history_url),
-            jobmanager=jobmanager(described.get("jobmanager", address_of(rest_url))),
-            ui_url=None if ui_url is None else http_url(ui_url),
+            history_url=None if given.history_url is None else http_url(given.history_url),
+            jobmanager=address_of(rest_url) if given.jobmanager is None else jobmanager(given.jobmanager),
+            ui_url=None if given.ui_url is None else http_url(given.ui_url),
         )
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error

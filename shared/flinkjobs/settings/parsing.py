@@ -139,8 +139,8 @@ def bearer_token(text: str) -> str:
     return text
 
 
-def http_url(text: object) -> str:
-    if isinstance(text, str) and not re.search(r"[\s\x00-\x1f\x7f]", text):
+def http_url(text: str) -> str:
+    if not re.search(r"[\s\x00-\x1f\x7f]", text):
         try:
             parts = urlsplit(text)
             has_host = bool(parts.hostname) and parts.port != 0
@@ -151,14 +151,14 @@ def http_url(text: object) -> str:
     raise ValueError(f"must be an http or https URL, not {cut(_without_password(text), 120)!r}")
 
 
-def _without_password(url: object) -> str:
-    return re.sub(r"//.*@", "//…@", str(url))
+def _without_password(url: str) -> str:
+    return re.sub(r"//.*@", "//…@", url)
 
 
-def jobmanager(text: object) -> str:
-    if isinstance(text, str) and _HOST_PORT.fullmatch(text):
-        return text
-    raise ValueError(f"must be host:port, not {cut(str(text), 120)!r}")
+def jobmanager(text: str) -> str:
+    if not _HOST_PORT.fullmatch(text):
+        raise ValueError(f"must be host:port, not {cut(text, 120)!r}")
+    return text
 
 
 def address_of(rest_url: str) -> str:

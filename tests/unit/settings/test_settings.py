@@ -123,6 +123,7 @@ WRONG = [
     ("FLINK_CLUSTERS", '{"batch": {"rest_url": "http://flink:99999"}}'),
     ("FLINK_CLUSTERS", '{"batch": {"rest_url": "http://flink", "jobmanager": "flink"}}'),
     ("FLINK_CLUSTERS", '{"batch": {"rest_url": "http://flink", "history_url": ""}}'),
+    ("FLINK_CLUSTERS", '{"batch": {"rest_url": "http://flink", "jobmanager": ""}}'),
     ("FLINK_CLUSTERS", '{"batch": {"rest_url": "http://flink", "ui_url": "javascript:alert(1)"}}'),
     ("FLINK_CLUSTERS", '{"batch": {"rest_url": "http://flink", "password": "s3cr3t-p4ssw0rd"}}'),
     ("FLINK_CLUSTERS", '{"no blank": {"rest_url": "http://flink"}}'),
