@@ -1,9 +1,10 @@
-"""The submission as a record keeps it."""
+"""A submission as its record stores it, and back."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import asdict, fields
+from typing import Any, Final
 
 from flinkjobs.submit.idempotency import Key
 from flinkjobs.submit.submission import (
@@ -15,27 +16,19 @@ from flinkjobs.submit.submission import (
     UrlScript,
 )
 
+_ON_THE_RECORD: Final = ("template_id", "job_name", "submitted_by", "cluster")
+"""Fields of a submission that are fields of the record; `spec` holds all others under their own names."""
+
 
 def stored_details(submission: Submission, key: Key | None) -> Mapping[str, Any]:
-    """What was submitted, as the record keeps it."""
-    spec: dict[str, Any] = {
-        "script": _script_as_submitted(submission),
-        "entry_module": submission.entry_module,
-        "args": list(submission.args),
-        "parallelism": submission.parallelism,
-        "py_files": list(submission.py_files),
-        "jars": list(submission.jars),
-        "flink_conf": dict(submission.flink_conf),
-        "savepoint_path": submission.savepoint_path,
-        "attached": submission.attached,
-        "exactly_once": submission.exactly_once,
-        "resources": {"cpu": submission.resources.cpu, "memory": submission.resources.memory},
-    }
+    """The part of the record that describes the submission."""
+    stored = {**asdict(submission), "script": _stored_script(submission.script)}
+    spec = {name: value for name, value in stored.items() if name not in _ON_THE_RECORD}
     details = {
         "template_id": submission.template_id,
         "job_name": submission.job_name or submission.template_id,
         "submitted_by": submission.submitted_by,
-        "spec": spec,
+        "spec": {name: list(value) if isinstance(value, tuple) else value for name, value in spec.items()},
     }
     if key is None:
         return details
@@ -43,24 +36,22 @@ def stored_details(submission: Submission, key: Key | None) -> Mapping[str, Any]
 
 
 def submission_of(details: Mapping[str, Any], cluster: str) -> Submission:
-    """The submission that `stored_details` describes: that of the first request."""
+    """The submission that `stored_details` describes.
+
+    A version with other fields may have stored it: a field that is missing has its default, and one that is
+    not known here is ignored.
+    """
     spec = details["spec"]
+    values = {field.name: spec[field.name] for field in fields(Submission) if field.name in spec}
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    values["script"] = _script_of(spec["script"])
+    values["resources"] = Resources(**spec["resources"])
     return Submission(
         template_id=details["template_id"],
-        script=_script_of(spec["script"]),
         job_name=details["job_name"],
-        entry_module=spec["entry_module"],
-        args=tuple(spec["args"]),
-        parallelism=spec["parallelism"],
-        py_files=tuple(spec["py_files"]),
-        jars=tuple(spec["jars"]),
-        flink_conf=dict(spec["flink_conf"]),
-        savepoint_path=spec["savepoint_path"],
-        cluster=cluster,
-        attached=spec["attached"],
-        exactly_once=spec["exactly_once"],
-        resources=Resources(**spec["resources"]),
         submitted_by=details["submitted_by"],
+        cluster=cluster,
+        **values,
     )
 
 
@@ -72,8 +63,7 @@ def _script_of(stored: Mapping[str, str] | None) -> Script | None:
     return InlineScript(stored["inline"]) if "inline" in stored else UrlScript(stored["url"])
 
 
-def _script_as_submitted(submission: Submission) -> dict[str, str] | None:
-    script = submission.script
+def _stored_script(script: Script | None) -> dict[str, str] | None:
     if script is None:
         return None
     if isinstance(script, PathScript):
