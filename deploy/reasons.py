@@ -1,4 +1,4 @@
-"""Writes the texts of the reason codes, and doctor's next steps, to the files that repeat them.
+"""Writes the texts of the codes, those of reasons and those of doctor, to the files that repeat them.
 
     python -m deploy.reasons            writes the files
     python -m deploy.reasons --check    fails when a file differs
@@ -8,7 +8,7 @@
 | `docs/codes.md` | the table of reason codes | `flinkjobs.domain.reasons` |
 | `web/ui/messages.*.json` | the keys `reason.CODE.*` | the same |
 | `web/ui/details.js` | the constant `NEVER_RAN` | the same |
-| `docs/operations.md` | the column *what to do* of doctor's codes | `flinkjobs.doctor.codes` |
+| `docs/operations.md` | the table of doctor's codes | `flinkjobs.doctor.codes` |
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from flinkjobs.doctor.codes import REMEDIES, Code
+from flinkjobs.doctor.codes import CODES, Code
 from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.reasons import REASONS, ReasonInfo, Text
 from flinkjobs.jobs.problems import NO_REASON
@@ -39,17 +39,10 @@ def with_codes(page: str) -> str:
     return _with_rows(page, "| code | status | what happened | what to do |", rows)
 
 
-def with_next_steps(page: str) -> str:
-    """`docs/operations.md` with the next step of every code of doctor.
-
-    Raises:
-        ValueError: the page does not say what was found with a code; this column is written by hand.
-    """
-    header = "| code | what was found | what to do |"
-    found = dict(re.findall(r"^\| `([A-Z0-9_]+)` \| ([^|]+) \|", page.partition(header)[2], re.MULTILINE))
-    if missing := [code.value for code in Code if code not in found]:
-        raise ValueError(f"docs/operations.md does not say what was found with {', '.join(missing)}")
-    return _with_rows(page, header, [f"| `{code}` | {found[code]} | {REMEDIES[code]} |" for code in Code])
+def with_findings(page: str) -> str:
+    """`docs/operations.md` with the table of doctor's codes."""
+    rows = [f"| `{code}` | {CODES[code].found} | {CODES[code].remedy} |" for code in Code]
+    return _with_rows(page, "| code | what was found | what to do |", rows)
 
 
 def with_messages(messages: str, text_of: Callable[[ReasonInfo], Text]) -> str:
@@ -104,7 +97,7 @@ def _replaced(text: str, pattern: str, new: str) -> str:
 
 FILES: Final[Mapping[str, Callable[[str], str]]] = {
     "docs/codes.md": with_codes,
-    "docs/operations.md": with_next_steps,
+    "docs/operations.md": with_findings,
     f"{UI}/messages.en.json": lambda text: with_messages(text, lambda info: info.en),
     f"{UI}/messages.zh.json": lambda text: with_messages(text, lambda info: info.zh),
     f"{UI}/details.js": with_never_ran,

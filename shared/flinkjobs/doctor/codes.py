@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from flinkjobs.domain.reasons import REASONS
 
@@ -55,77 +55,207 @@ class Code(StrEnum):
     UNREADABLE_RECORD = "UNREADABLE_RECORD"
 
 
+class CodeInfo(NamedTuple):
+    """Texts of a code.
+
+    Attributes:
+        found: what the check found, for docs/operations.md.
+        remedy: what to do next.
+    """
+
+    found: str
+    remedy: str
+
+
+CODES: Final[Mapping[Code, CodeInfo]] = MappingProxyType(
+    {
+        # settings
+        Code.SETTINGS: CodeInfo(
+            "a setting is missing or wrong",
+            "Set this variable as the README's table of settings says, for doctor and for the functions.",
+        ),
+        Code.SETTING_MISSING: CodeInfo(
+            "a setting that only some functions need is not set",
+            "Set it: the function that needs it does not start without.",
+        ),
+        Code.FUNCTIONS_ONLY: CodeInfo(
+            "only the URLs of the functions are set here, or a function is closed to the outside",
+            "Where the other lines do not say enough, run doctor inside the functions' network, with "
+            "their settings.",
+        ),
+        # MongoDB
+        Code.STORE_UNAVAILABLE: CodeInfo(
+            "MongoDB does not answer",
+            "Start MongoDB, or correct the host and port in MONGODB_URI; then look at the network between.",
+        ),
+        Code.STORE_REFUSED: CodeInfo(
+            "MongoDB refuses the user, or what it asks",
+            "Correct the user, the password or authSource in MONGODB_URI, or the user's roles.",
+        ),
+        Code.STORE_NOT_WRITABLE: CodeInfo(
+            "MongoDB can be read, not written to",
+            "Let the user of MONGODB_URI write to the database, and connect to a primary.",
+        ),
+        Code.INDEX_MISSING: CodeInfo(
+            "`flink_jobs` lacks an index, and queries read the whole collection",
+            "Run `flinkjobs indexes`; it says why one cannot be made.",
+        ),
+        # Kubernetes
+        Code.KUBERNETES_UNAVAILABLE: CodeInfo(
+            "the API server does not answer",
+            "Correct the API server's address (K8S_AUTH, KUBECONFIG); then look at the network between.",
+        ),
+        Code.KUBERNETES_REFUSED: CodeInfo(
+            "there are no usable credentials, or the API server refuses what is asked",
+            "Look at K8S_AUTH and at what it reads.",
+        ),
+        Code.KUBERNETES_UNAUTHORIZED: CodeInfo(
+            "the API server does not know these credentials",
+            "The API server does not accept this token or certificate: renew it (K8S_AUTH says which "
+            "credentials are used).",
+        ),
+        Code.KUBERNETES_ANONYMOUS: CodeInfo(
+            "the API server got no credentials",
+            "Look at K8S_AUTH and KUBECONFIG: what was sent says nobody's name.",
+        ),
+        Code.PERMISSION_MISSING: CodeInfo(
+            "the Role lacks a verb that a function needs",
+            "Bind the Role of deploy/kubernetes/rbac.yaml to this identity.",
+        ),
+        # Flink
+        Code.FLINK_UNAVAILABLE: CodeInfo(
+            "the cluster's REST API does not answer as Flink does",
+            "Start the JobManager, or correct FLINK_REST_URL (FLINK_CLUSTERS). No status changes "
+            "until it answers.",
+        ),
+        Code.FLINK_NO_TASKMANAGER: CodeInfo(
+            "the JobManager answers, and has nothing to run jobs on",
+            "Start the TaskManagers; their logs say why they do not find the JobManager.",
+        ),
+        Code.FLINK_NO_FREE_SLOT: CodeInfo(
+            "the next job has to wait for another to end",
+            "Add TaskManagers, or cancel what is not needed.",
+        ),
+        Code.HISTORY_UNAVAILABLE: CodeInfo(
+            "the History Server does not answer",
+            "Start the History Server, or correct FLINK_HISTORY_URL. Jobs that Flink has forgotten "
+            "wait for it.",
+        ),
+        # the deployed functions
+        Code.FUNCTION_UNAVAILABLE: CodeInfo(
+            "a deployed function does not answer, or is not ready",
+            "Look at the function's log: it is not there, or lacks what it says here.",
+        ),
+        Code.FUNCTION_REFUSED: CodeInfo(
+            "a deployed function does not let us in",
+            "Let this identity invoke the function (FLINKJOBS_AUTH, FLINKJOBS_TOKEN), or correct its URL.",
+        ),
+        # schedules
+        Code.SCHEDULER_UNAVAILABLE: CodeInfo(
+            "Cloud Scheduler does not answer",
+            "Try again; then look at SCHEDULER_ENDPOINT.",
+        ),
+        Code.SCHEDULER_REFUSED: CodeInfo(
+            "Cloud Scheduler refuses to tell",
+            "Look at SCHEDULER_PARENT, and at the credentials for Cloud Scheduler.",
+        ),
+        Code.SCHEDULE_MISSING: CodeInfo(
+            "there is no such schedule",
+            "Run `flinkjobs schedules apply`.",
+        ),
+        Code.SCHEDULE_PAUSED: CodeInfo(
+            "the schedule does not ring",
+            "Run `flinkjobs schedules resume sync` (or cleanup).",
+        ),
+        Code.SCHEDULE_CHANGED: CodeInfo(
+            "the schedule rings more rarely than it should, or somewhere else",
+            "Run `flinkjobs schedules apply`, or correct the setting.",
+        ),
+        Code.SCHEDULE_FAILING: CodeInfo(
+            "its last request failed; the remedy depends on how",
+            "Look at the function's log.",
+        ),
+        Code.SCHEDULE_SILENT: CodeInfo(
+            "the schedule is enabled, and has not rung for three periods",
+            "Run `flinkjobs schedules run sync` (or cleanup); then look at the scheduler's own log.",
+        ),
+        # runs
+        Code.SYNC_NEVER: CodeInfo(
+            "no pass over all records has come to its end in the last two weeks; a warning while the "
+            "schedule has yet to ring for the first time",
+            "Run `flinkjobs sync`, and look at what it reports.",
+        ),
+        Code.SYNC_OLD: CodeInfo(
+            "the last complete pass is older than three periods",
+            "Run `flinkjobs sync`; then look at who should have called sync, and at its log.",
+        ),
+        Code.SYNC_DEAF: CodeInfo(
+            "the last pass could not ask a cluster or Kubernetes",
+            "If doctor reaches this peer and sync does not, look at the function's settings and network.",
+        ),
+        Code.JOBS_MISSING: CodeInfo(
+            "a cluster answers, and does not know jobs that records say it runs",
+            "Either the JobManager was restarted without high availability, or pods submit to "
+            "another cluster: FLINK_JOBMANAGER and FLINK_REST_URL must be one.",
+        ),
+        Code.SYNC_ERRORS: CodeInfo(
+            "the last pass could not follow some records",
+            "Look at each: `flinkjobs show ID`.",
+        ),
+        Code.CLEANUP_NEVER: CodeInfo(
+            "no cleanup has run yet",
+            "Nothing, before the first night. `flinkjobs cleanup --dry-run` says what would go.",
+        ),
+        Code.CLEANUP_OLD: CodeInfo(
+            "the last cleanup is older than its period and two hours",
+            "Look at who should have called cleanup, and at its log.",
+        ),
+        Code.CLEANUP_ERRORS: CodeInfo(
+            "the last cleanup could not delete all that it should have",
+            "The next one tries again; look at it if it stays.",
+        ),
+        # records
+        Code.STILL_SUBMITTING: CodeInfo(
+            "the pod runs, and has not submitted a job yet",
+            "Look at `flinkjobs logs ID`; after SUBMIT_TIMEOUT_SECONDS it is stopped.",
+        ),
+        Code.NOT_SYNCHRONISED: CodeInfo(
+            "the pod has printed an id that no pass has read",
+            "Run `flinkjobs sync ID`, and look at what it reports.",
+        ),
+        Code.WAITING_IN_FLINK: CodeInfo(
+            "Flink has accepted the job, and does not run it yet",
+            "Look at the job in Flink's web page: it waits for slots, or recovers.",
+        ),
+        Code.CAUSE_UNKNOWN: CodeInfo(
+            "the job waits, and its Kubernetes Job could not be looked at",
+            "Look at `kubectl describe job,pod` of it.",
+        ),
+        Code.JOBMANAGER_UNREACHABLE: CodeInfo(
+            "`flink run` ran in the pod, and reached no JobManager's REST API",
+            "Correct FLINK_JOBMANAGER, the host and REST port (8081) to which pods submit, or let "
+            "the pods' network reach it; then submit again.",
+        ),
+        Code.SUBMIT_TIMED_OUT: CodeInfo(
+            "`flink run` was stopped after SUBMIT_TIMEOUT_SECONDS",
+            "Either the script does not come to its submission, or the pod cannot reach "
+            "FLINK_JOBMANAGER: `flinkjobs logs ID`.",
+        ),
+        Code.UNREADABLE_RECORD: CodeInfo(
+            "a document of `flink_jobs` is no record",
+            "Correct the document by hand: nothing follows it until then.",
+        ),
+    }
+)
+"""Every code of doctor; docs/operations.md holds this table (`make reasons`)."""
+
 REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
     {
         **{code.value: info.en.remedy for code, info in REASONS.items()},
-        # settings
-        Code.SETTINGS: "Set this variable as the README's table of settings says, for doctor and for the "
-        "functions.",
-        Code.SETTING_MISSING: "Set it: the function that needs it does not start without.",
-        Code.FUNCTIONS_ONLY: "Where the other lines do not say enough, run doctor inside the functions' "
-        "network, with their settings.",
-        # MongoDB
-        Code.STORE_UNAVAILABLE: "Start MongoDB, or correct the host and port in MONGODB_URI; then look at "
-        "the network between.",
-        Code.STORE_REFUSED: "Correct the user, the password or authSource in MONGODB_URI, or the user's "
-        "roles.",
-        Code.STORE_NOT_WRITABLE: "Let the user of MONGODB_URI write to the database, and connect to a "
-        "primary.",
-        Code.INDEX_MISSING: "Run `flinkjobs indexes`; it says why one cannot be made.",
-        # Kubernetes
-        Code.KUBERNETES_UNAVAILABLE: "Correct the API server's address (K8S_AUTH, KUBECONFIG); then look "
-        "at the network between.",
-        Code.KUBERNETES_REFUSED: "Look at K8S_AUTH and at what it reads.",
-        Code.KUBERNETES_UNAUTHORIZED: "The API server does not accept this token or certificate: renew it "
-        "(K8S_AUTH says which credentials are used).",
-        Code.KUBERNETES_ANONYMOUS: "Look at K8S_AUTH and KUBECONFIG: what was sent says nobody's name.",
-        Code.PERMISSION_MISSING: "Bind the Role of deploy/kubernetes/rbac.yaml to this identity.",
-        # Flink
-        Code.FLINK_UNAVAILABLE: "Start the JobManager, or correct FLINK_REST_URL (FLINK_CLUSTERS). No "
-        "status changes until it answers.",
-        Code.FLINK_NO_TASKMANAGER: "Start the TaskManagers; their logs say why they do not find the "
-        "JobManager.",
-        Code.FLINK_NO_FREE_SLOT: "Add TaskManagers, or cancel what is not needed.",
-        Code.HISTORY_UNAVAILABLE: "Start the History Server, or correct FLINK_HISTORY_URL. Jobs that Flink "
-        "has forgotten wait for it.",
-        # the deployed functions
-        Code.FUNCTION_UNAVAILABLE: "Look at the function's log: it is not there, or lacks what it says here.",
-        Code.FUNCTION_REFUSED: "Let this identity invoke the function (FLINKJOBS_AUTH, FLINKJOBS_TOKEN), or "
-        "correct its URL.",
-        # schedules
-        Code.SCHEDULER_UNAVAILABLE: "Try again; then look at SCHEDULER_ENDPOINT.",
-        Code.SCHEDULER_REFUSED: "Look at SCHEDULER_PARENT, and at the credentials for Cloud Scheduler.",
-        Code.SCHEDULE_MISSING: "Run `flinkjobs schedules apply`.",
-        Code.SCHEDULE_PAUSED: "Run `flinkjobs schedules resume sync` (or cleanup).",
-        Code.SCHEDULE_CHANGED: "Run `flinkjobs schedules apply`, or correct the setting.",
-        Code.SCHEDULE_FAILING: "Look at the function's log.",
-        Code.SCHEDULE_SILENT: "Run `flinkjobs schedules run sync` (or cleanup); then look at the "
-        "scheduler's own log.",
-        # runs
-        Code.SYNC_NEVER: "Run `flinkjobs sync`, and look at what it reports.",
-        Code.SYNC_OLD: "Run `flinkjobs sync`; then look at who should have called sync, and at its log.",
-        Code.SYNC_DEAF: "If doctor reaches this peer and sync does not, look at the function's settings "
-        "and network.",
-        Code.JOBS_MISSING: "Either the JobManager was restarted without high availability, or pods submit to "
-        "another cluster: FLINK_JOBMANAGER and FLINK_REST_URL must be one.",
-        Code.SYNC_ERRORS: "Look at each: `flinkjobs show ID`.",
-        Code.CLEANUP_NEVER: "Nothing, before the first night. `flinkjobs cleanup --dry-run` says what "
-        "would go.",
-        Code.CLEANUP_OLD: "Look at who should have called cleanup, and at its log.",
-        Code.CLEANUP_ERRORS: "The next one tries again; look at it if it stays.",
-        # records
-        Code.STILL_SUBMITTING: "Look at `flinkjobs logs ID`; after SUBMIT_TIMEOUT_SECONDS it is stopped.",
-        Code.NOT_SYNCHRONISED: "Run `flinkjobs sync ID`, and look at what it reports.",
-        Code.WAITING_IN_FLINK: "Look at the job in Flink's web page: it waits for slots, or recovers.",
-        Code.CAUSE_UNKNOWN: "Look at `kubectl describe job,pod` of it.",
-        Code.JOBMANAGER_UNREACHABLE: "Correct FLINK_JOBMANAGER, the host and REST port (8081) to which pods "
-        "submit, or let the pods' network reach it; then submit again.",
-        Code.SUBMIT_TIMED_OUT: "Either the script does not come to its submission, or the pod cannot reach "
-        "FLINK_JOBMANAGER: `flinkjobs logs ID`.",
-        Code.UNREADABLE_RECORD: "Correct the document by hand: nothing follows it until then.",
+        **{code.value: info.remedy for code, info in CODES.items()},
     }
 )
-"""What to do next, by `Code` and `ReasonCode`; those of reasons come from `REASONS`."""
+"""What to do next, by `Code` and `ReasonCode`."""
 
 ATTEMPTS: Final[Mapping[int, tuple[str, str]]] = MappingProxyType(
     {
