@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import importlib
 import inspect
 import pkgutil
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -22,9 +22,12 @@ from tests.integration.docs import api_page
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 PACKAGE: Final = ROOT / "shared" / "flinkjobs"
+ARCHITECTURE: Final = ROOT / "docs" / "architecture.md"
 READMES: Final = sorted(ROOT.glob("README*.md"))
 PAGES: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("[!.]*/*.md"), *ROOT.glob("docs/**/*.md")])
 LINK: Final = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+NAMED_FILE: Final = re.compile(r"`((?!build/)[\w.-]+(?:/[\w.-]+)+\.(?:py|js|css|json|yaml|toml|tf|svg|md))`")
+CONSTANT: Final = re.compile(r'^([A-Z0-9_]+): Final = "([A-Z0-9_]+)"$', re.MULTILINE)
 FIRST_CELL: Final = re.compile(r"^\| `([A-Za-z0-9_]+)` \|", re.MULTILINE)
 
 
@@ -57,8 +60,9 @@ def codes_of(heading: str) -> dict[str, str]:
 
 def errors_of_the_code() -> dict[str, int]:
     """Every error's code, and the HTTP status it becomes."""
-    for module in pkgutil.iter_modules(flinkjobs.__path__, "flinkjobs."):
-        importlib.import_module(module.name)
+    for module in pkgutil.walk_packages(flinkjobs.__path__, "flinkjobs."):
+        if not module.name.endswith(".__main__"):
+            importlib.import_module(module.name)
     found: dict[str, int] = {}
     left: list[type[FlinkjobsError]] = [FlinkjobsError]
     while left:
@@ -69,17 +73,11 @@ def errors_of_the_code() -> dict[str, int]:
 
 
 def codes_of_reports() -> set[str]:
-    """The codes that a flow puts into a report by itself, read off its source: NAME = "NAME"."""
+    """The codes that a pass or a run puts into its report, read off the source: NAME: Final = "NAME"."""
     found: set[str] = set()
-    for path in (PACKAGE / "sync.py", PACKAGE / "cleanup.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if (
-                isinstance(node, ast.AnnAssign)
-                and isinstance(node.target, ast.Name)
-                and isinstance(node.value, ast.Constant)
-                and node.value.value == node.target.id
-            ):
-                found.add(node.target.id)
+    for room in ("domain", "observers", "sync", "cleanup"):
+        for path in sorted((PACKAGE / room).glob("*.py")):
+            found |= {name for name, value in CONSTANT.findall(path.read_text()) if name == value}
     return found
 
 
@@ -142,8 +140,32 @@ def test_no_page_is_forgotten() -> None:
     assert {page.name for page in (ROOT / "docs").glob("*.md")} <= {page.name for page in seen}
 
 
-def test_the_picture_of_the_house_names_every_module() -> None:
-    house = (ROOT / "docs" / "architecture.md").read_text().split("## The house")[1].split("## One record")[0]
-    named = set(re.findall(r"[a-z_]+", house))
-    modules = {module.name for module in pkgutil.iter_modules(flinkjobs.__path__)}
-    assert modules <= named, modules - named
+def test_the_picture_of_the_house_is_the_contract_of_the_layers() -> None:
+    """The rooms stand in the picture by layer, as import-linter holds them apart."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    [layers] = [
+        contract["layers"]
+        for contract in project["tool"]["importlinter"]["contracts"]
+        if contract["id"] == "layers"
+    ]
+    expected = [set(layer.split(" | ")) for layer in layers]
+    shown: dict[int, set[str]] = {}
+    for number, room in re.findall(r"^(\d)  (\w+) ", ARCHITECTURE.read_text(), re.MULTILINE):
+        shown.setdefault(int(number), set()).add(room)
+    assert list(shown) == list(range(len(expected), 0, -1))
+    assert list(shown.values()) == expected
+
+
+def test_the_contracts_are_explained_and_no_other() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    contracts = [contract["id"] for contract in project["tool"]["importlinter"]["contracts"]]
+    [table] = re.findall(r"\| contract \| says \|\n\|---.*?\n\n", ARCHITECTURE.read_text(), re.DOTALL)
+    assert FIRST_CELL.findall(table) == contracts
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
+    """A path in backticks is one of the checkout, of the package, or of the page's own folder."""
+    named = NAMED_FILE.findall(re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL))
+    roots = (ROOT, PACKAGE, page.parent)
+    assert [name for name in named if not any((root / name).exists() for root in roots)] == []
