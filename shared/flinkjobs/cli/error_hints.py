@@ -12,7 +12,7 @@ DOCTOR: Final = "flinkjobs doctor checks every part"
 _HINTS: Final[Mapping[str, str]] = {
     "SETTINGS": "set it in the environment, in ./.env, or in a profile (--profile)",
     "STORE_UNAVAILABLE": f"check MONGODB_URI and the network; {DOCTOR}",
-    "STORE_REFUSED": "check the user of MONGODB_URI and what it may do",
+    "STORE_REFUSED": "check MONGODB_URI and what its user may do",
     "KUBERNETES_UNAVAILABLE": f"check K8S_AUTH, KUBECONFIG and the network; {DOCTOR}",
     "KUBERNETES_REFUSED": f"check what the identity of K8S_AUTH may do in K8S_NAMESPACE; {DOCTOR}",
     "NOTHING_REACHABLE": DOCTOR,

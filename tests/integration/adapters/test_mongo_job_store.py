@@ -972,24 +972,41 @@ def test_wrong_credentials_are_refused_without_being_shown(
     assert "s3cret" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "uri",
-    [
-        "mongodb://ann:s3cret@",
-        "mongodb://ann:s3cret@host:port/",
-        "mongodb://ann:s3cret@host:99999/",
-        "mongodb://ann:s3/cret@host/",
-        "mongodb://ann:s3cret@host/?w=0",
-        "mongodb://ann:s3cret@host/?tls=true&tlsInsecure=true&tlsAllowInvalidCertificates=true",
-        "http://ann:s3cret@host/",
-        "",
-    ],
-)
-def test_a_uri_that_cannot_be_used_is_refused_without_being_shown(uri: str) -> None:
-    with pytest.raises(StoreRefusedError, match=r"MONGODB_URI cannot be used: \w+$") as caught:
+UNUSABLE = {
+    "mongodb://zoe:s3cret@": "Empty host",
+    "mongodb://zoe:s3cret@host:99999/": "Port must be an integer between 0 and 65535",
+    "mongodb://zoe:s3/cret@host/": "its user and password must be percent-encoded",
+    "mongodb://zo?e:s3cret@host/": "its user and password must be percent-encoded",
+    "mongodb+srv://zo/es3:cret@host/": "its user and password must be percent-encoded",
+    "mongodb://zoe:s3cret%@host/": "Username and password must be escaped",
+    "mongodb://zoe:s3cret@host/?w=0": "Cannot set w to 0 and j to True",
+    "mongodb://zoe:s3cret@host/?tls=true&tlsInsecure=true&tlsAllowInvalidCertificates=true": "URI options",
+    "mongodb://zoe:s3cret@host/?tls=true&tlsCAFile=/nowhere/ca.pem": "tlsCAFile /nowhere/ca.pem: [Errno 2]",
+    "mongodb://zoe:s3cret@host/?tls=true&tlsCAFile=/dev/null": "tlsCAFile /dev/null: [X509",
+    "mongodb://zoe:s3cret@host/?tls=true&tlsCAFile=/etc": "tlsCAFile /etc: ",
+    "mongodb+srv://zoe:s3cret@host:27017/": "mongodb+srv:// URIs must not include a port",
+    "http://zoe:s3cret@host/": "Invalid URI scheme",
+    "": "Empty host",
+}
+"""The beginning of the reason, by URI."""
+
+
+@pytest.mark.parametrize(("uri", "reason"), UNUSABLE.items())
+def test_a_uri_that_cannot_be_used_is_refused_without_its_credentials(uri: str, reason: str) -> None:
+    with pytest.raises(
+        StoreRefusedError, match=f"^MONGODB_URI cannot be used: {re.escape(reason)}"
+    ) as caught:
         mongo_client.connect(uri, "db")
-    assert "cret" not in str(caught.value)
+    for part in ("zo", "s3", "cret"):
+        assert part not in str(caught.value)
     assert caught.value.__suppress_context__
+
+
+def test_a_name_that_dns_does_not_resolve_is_unavailable_and_named() -> None:
+    name = "cluster0.nowhere.invalid"
+    with pytest.raises(StoreUnavailableError, match=f"MONGODB_URI: DNS does not resolve {name}: ") as caught:
+        mongo_client.connect(f"mongodb+srv://zoe:s3cret@{name}/?w=majority", "db")
+    assert "cret" not in str(caught.value)
 
 
 def test_a_server_that_falls_silent_is_unavailable_and_comes_back(

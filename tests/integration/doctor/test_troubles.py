@@ -308,7 +308,10 @@ TROUBLES: list[tuple[Trouble, Line]] = [
     (
         password_is_wrong,
         Line(
-            "mongodb", "STORE_REFUSED", "Authentication failed", "the password or authSource in MONGODB_URI"
+            "mongodb",
+            "STORE_REFUSED",
+            "Authentication failed",
+            "Correct what the message names in MONGODB_URI",
         ),
     ),
     (index_is_missing, Line("mongodb.indexes", "INDEX_MISSING", "lacks status_1$", "flinkjobs indexes")),

@@ -9,7 +9,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import ConfigurationError
 
-from flinkjobs.domain.errors import StoreRefusedError
+from flinkjobs.adapters.mongo.errors import unusable_uri
 
 MongoDatabase: TypeAlias = Database[dict[str, Any]]
 
@@ -34,7 +34,8 @@ def connect(
         server_selection_timeout_ms: how long to look for a server that answers.
 
     Raises:
-        StoreRefusedError: the URI cannot be understood. It is not quoted: it holds a password.
+        StoreRefusedError: the URI, or a file that it names, cannot be used.
+        StoreUnavailableError: DNS does not resolve the name of a `mongodb+srv` URI.
     """
     try:
         client: MongoClient[dict[str, Any]] = MongoClient(
@@ -48,6 +49,6 @@ def connect(
             unicode_decode_error_handler="replace",  # as does text that is not UTF-8
             journal=True,  # a standalone server may forget what it acknowledged without
         )
-    except (ConfigurationError, ValueError) as error:
-        raise StoreRefusedError(f"MONGODB_URI cannot be used: {type(error).__name__}") from None
+    except (ConfigurationError, OSError, ValueError) as error:
+        raise unusable_uri(uri, error) from None  # a traceback would show what `unusable_uri` leaves out
     return client[database]

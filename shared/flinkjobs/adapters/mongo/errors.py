@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from pymongo.errors import (
     BulkWriteError,
@@ -55,6 +56,39 @@ def translated() -> Iterator[None]:
         raise StoreRefusedError(f"MongoDB refused: {_text(error)}") from error
 
 
+_CREDENTIALS: Final = re.compile(r"[^:/?#\[\]@]*(:[^:/?#\[\]@]*)?")
+"""A user and a password without unencoded reserved characters: RFC 3986, 3.2.1."""
+
+_FILE_OPTIONS: Final = frozenset({"tlscafile", "tlscertificatekeyfile", "tlscrlfile"})
+
+
+def unusable_uri(uri: str, error: Exception) -> StoreRefusedError | StoreUnavailableError:
+    """The error of a connection string from which no client can be made; without its user and password.
+
+    The driver quotes names of hosts, databases and options. Where a password is not percent-encoded it takes
+    parts of the password for such names, so its words are left out.
+    """
+    # dnspython costs start-up time, and the driver loads it only for mongodb+srv.
+    from dns.exception import Timeout  # noqa: PLC0415
+    from dns.resolver import NXDOMAIN, NoAnswer, NoNameservers  # noqa: PLC0415
+
+    credentials, _, rest = uri.partition("://")[2].rpartition("@")
+    if not _CREDENTIALS.fullmatch(credentials):
+        return StoreRefusedError(
+            "MONGODB_URI cannot be used: its user and password must be percent-encoded (RFC 3986)"
+        )
+    host, _, options = rest.partition("?")
+    if isinstance(error.__cause__, Timeout | NXDOMAIN | NoAnswer | NoNameservers):
+        return StoreUnavailableError(
+            f"MONGODB_URI: DNS does not resolve {host.partition('/')[0]}: {_text(error)}"
+        )
+    message = _text(error)
+    if isinstance(error, OSError):  # OpenSSL does not name the file
+        files = [f"{name} {path}" for name, path in parse_qsl(options) if name.lower() in _FILE_OPTIONS]
+        message = f"{', '.join(files)}: {message}"
+    return StoreRefusedError(f"MONGODB_URI cannot be used: {message}")
+
+
 def refused_job_ids(error: BulkWriteError, updates: Sequence[Update]) -> dict[str, str]:
     """The records that MongoDB did not take, and why: a validator, a unique index, a document too large.
 
@@ -83,5 +117,5 @@ _ASIDE: Final = re.compile(r" \(configured timeouts: [^)]*\)|, Timeout: [\d.]+s,
 """What pymongo adds to the error of each server: its own settings, and all of it once more as an object."""
 
 
-def _text(error: PyMongoError) -> str:
+def _text(error: Exception) -> str:
     return cut(_ASIDE.sub("", " ".join(str(error).split())), 300)
