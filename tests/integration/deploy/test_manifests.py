@@ -306,7 +306,7 @@ def test_the_submitters_reach_flink_names_and_the_public_web_only() -> None:
     assert spec["podSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
     assert selected(spec["podSelector"]) == set()
     assert spec["policyTypes"] == ["Ingress", "Egress"]
-    assert spec["ingress"] == []
+    assert "ingress" not in spec, "the API server drops an empty list: every `kubectl apply` would change it"
     assert [[port["port"] for port in rule["ports"]] for rule in spec["egress"]] == [[53, 53], [8081], [443]]
     [web] = spec["egress"][2]["to"]
     private = {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10"}
