@@ -60,6 +60,24 @@ OVER_BY_PRECEDENCE: Final = (Status.FAILED, Status.CANCELLED, Status.FINISHED)
 """Of several jobs that are all over, the first of these that any job has is the record's."""
 
 
+_PROGRESS_OF: Final[Mapping[Status | None, int]] = MappingProxyType(
+    {
+        None: 0,
+        Status.CREATED: 1,
+        Status.SUSPENDED: 2,
+        Status.RUNNING: 3,
+        Status.FINISHED: 4,
+        Status.FAILED: 4,
+        Status.CANCELLED: 4,
+    }
+)
+
+
+def progress(state: str) -> int:
+    """How advanced a Flink state is: terminal states most, a word that is not known least."""
+    return _PROGRESS_OF[STATUS_OF.get(state)]
+
+
 def combine(states: Sequence[str]) -> tuple[Status, str] | None:
     """The status of a record whose jobs are in these Flink states, and the state that decided it.
 

@@ -31,6 +31,7 @@ class FlinkJob(msgspec.Struct, frozen=True, gc=False):
     """One Flink job as a cluster or a History Server described it.
 
     Attributes:
+        name: "" for a job without one.
         start_time: when INITIALIZING began; None where Flink names none.
         end_time: None unless globally terminal (Flink answers -1 until then).
         failure: root exception, only where it was asked for.
@@ -54,8 +55,8 @@ class OverviewEntry(Protocol):
     """One job as an overview shows it; times in milliseconds since 1970, not positive where there is none."""
 
     @property
-    def name(self) -> str:
-        """As in `FlinkJob`."""
+    def name(self) -> str | None:
+        """As in `FlinkJob`; None for a job without a name."""
 
     @property
     def state(self) -> str:
@@ -77,21 +78,28 @@ class Overview(Mapping[str, FlinkJob]):
     thousand jobs a pass needs a few hundred.
     """
 
-    __slots__ = ("entries", "unreadable")
+    __slots__ = ("duplicates", "entries", "unreadable")
 
-    def __init__(self, entries: Mapping[str, OverviewEntry], unreadable: Sequence[str | None] = ()) -> None:
+    def __init__(
+        self,
+        entries: Mapping[str, OverviewEntry],
+        unreadable: Sequence[str | None] = (),
+        duplicates: int = 0,
+    ) -> None:
         """Args:
         entries: by Flink Job ID.
         unreadable: the names of the jobs whose entries could not be read; None for a name that could not.
+        duplicates: number of entries left out because another one has the same id.
         """
         self.entries: Final = entries
         self.unreadable: Final = unreadable
+        self.duplicates: Final = duplicates
 
     def __getitem__(self, flink_job_id: str) -> FlinkJob:
         entry = self.entries[flink_job_id]
         return FlinkJob(
             id=flink_job_id,
-            name=entry.name,
+            name=entry.name or "",
             state=entry.state,
             start_time=time_of(entry.start_ms),
             end_time=time_of(entry.end_ms),

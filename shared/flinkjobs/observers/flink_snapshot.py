@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from msgspec.structs import replace
 
 from flinkjobs.domain.errors import FlinkjobsError
-from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.flink_states import TERMINAL_STATES, Status
 from flinkjobs.domain.naming import fixed_flink_job_id
 from flinkjobs.domain.observations import (
     FlinkJob,
@@ -152,7 +152,9 @@ class Snapshots:
         if isinstance(history, Unreachable):
             return history
         archived = history.get(flink_job_id)
-        return _with_failure(archived, flink.history_failure) if archived else Missing()
+        if archived is None or archived.state not in TERMINAL_STATES:  # Flink before 1.15 archives SUSPENDED
+            return Missing()
+        return _with_failure(archived, flink.history_failure)
 
     def missing(self) -> Mapping[str, int]:
         """How many jobs each cluster turned out not to know, by cluster."""

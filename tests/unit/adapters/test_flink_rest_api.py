@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 
@@ -212,7 +213,7 @@ def test_a_cluster_without_a_leader_is_unavailable_and_says_why(
     [
         pytest.param(b'{"jid":1}', id="id is a number"),
         pytest.param(b"null", id="null"),
-        pytest.param(b'{"jid":"a","name":null,"state":"RUNNING","start-time":1,"end-time":-1}', id="no name"),
+        pytest.param(b'{"jid":"a","name":5,"state":"RUNNING","start-time":1,"end-time":-1}', id="no name"),
         pytest.param(b'{"jid":"a","name":"n","start-time":1,"end-time":-1}', id="no state"),
         pytest.param(b'{"jid":"a","name":"n","state":"RUNNING","start-time":true,"end-time":-1}', id="bool"),
         pytest.param(b'{"jid":"a","name":"n","state":"RUNNING","start-time":"1","end-time":-1}', id="text"),
@@ -232,12 +233,27 @@ def test_an_unreadable_entry_costs_itself_only(bad: bytes) -> None:
 
 
 @pytest.mark.parametrize("odd", [b"", b",null"])
-@pytest.mark.parametrize("over_first", [True, False])
-def test_of_a_job_that_is_there_twice_the_entry_counts_that_goes_on(odd: bytes, *, over_first: bool) -> None:
-    over = ENTRY.replace(b"RUNNING", b"FINISHED").replace(b"-1}", b"2000}")
-    two = [over, ENTRY] if over_first else [ENTRY, over]
-    jobs = rest_api.parse_overview(200, b'{"jobs":[' + b",".join(two) + odd + b"]}")
-    assert [job.state for job in jobs.values()] == ["RUNNING"]
+@pytest.mark.parametrize(
+    ("less", "more"), list(pairwise(["MEDITATING", "INITIALIZING", "SUSPENDED", "RESTARTING", "FAILED"]))
+)
+def test_of_duplicate_entries_the_most_advanced_state_counts(less: str, more: str, odd: bytes) -> None:
+    one, other = (ENTRY.replace(b"RUNNING", state.encode()) for state in (less, more))
+    for two in ([one, other], [other, one]):
+        jobs = rest_api.parse_overview(200, b'{"jobs":[' + b",".join(two) + odd + b"]}")
+        assert [job.state for job in jobs.values()] == [more]
+        assert jobs.duplicates == 1
+
+
+def test_a_job_whose_name_is_null_is_read_without_a_name() -> None:
+    entry = ENTRY.replace(b'"n"', b"null")
+    assert rest_api.parse_overview(200, b'{"jobs":[' + entry + b"]}")[ID].name == ""
+    assert rest_api.parse_job(200, entry, ID) == FlinkJob(ID, "", "RUNNING", at(1000))
+
+
+def test_a_page_is_named_by_its_title() -> None:
+    page = b"<!doctype html><html><head><style>" + b"p{}" * 300 + b"</style><title>Sign in</title></head>"
+    with pytest.raises(FlinkUnavailableError, match=r"not Flink's: the page 'Sign in'$"):
+        rest_api.parse_overview(200, page)
 
 
 def test_of_an_unreadable_entry_the_name_is_kept_where_it_can_be_read() -> None:

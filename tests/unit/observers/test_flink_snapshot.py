@@ -104,9 +104,10 @@ def test_a_failed_job_comes_with_its_cause_from_whoever_can_tell_it(
     [
         ({A: Entry("etl_1", "CANCELED", START_MS, START_MS + 1)}, "CANCELED"),
         ({}, f"{A}: 503"),
+        ({A: Entry("etl_1", "SUSPENDED", START_MS, -1)}, f"{A}: 503"),
         (None, f"{A}: 503"),
     ],
-    ids=["archived", "not archived", "no History Server"],
+    ids=["archived", "not archived", "archived before its end", "no History Server"],
 )
 def test_the_history_server_is_believed_of_a_job_for_which_its_cluster_cannot_be_asked(
     archived: Mapping[str, Entry] | None, expected: str

@@ -17,7 +17,7 @@ from typing import Annotated, Final, TypeAlias
 import msgspec
 
 from flinkjobs.domain.errors import FlinkUnavailableError
-from flinkjobs.domain.flink_states import TERMINAL_STATES
+from flinkjobs.domain.flink_states import progress
 from flinkjobs.domain.observations import FlinkJob, Missing, Overview, time_of
 from flinkjobs.domain.submitter_log import error_lines
 from flinkjobs.domain.text import cut
@@ -34,6 +34,9 @@ Body: TypeAlias = bytes | bytearray
 
 _OK: Final = 200
 _NOT_FOUND: Final = 404
+_TITLE: Final = re.compile(rb"<title[^>]*>(?P<title>[^<]*)", re.IGNORECASE)
+_TITLE_WITHIN: Final = 4_000
+"""Bytes of a page in which its title is looked for."""
 _JOB_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
@@ -60,7 +63,7 @@ class _WireJob(msgspec.Struct, frozen=True, gc=False, rename=_NAMES):
     """An `OverviewEntry`, and the beginning of the answer about one job."""
 
     jid: str
-    name: str
+    name: str | None
     state: str
     start_ms: _Milliseconds
     end_ms: _Milliseconds
@@ -130,7 +133,7 @@ def parse_overview(status: int, body: Body) -> Overview:
         jobs = _OVERVIEW.decode(body).jobs
     except _UNREADABLE:
         return _entry_by_entry(body)
-    return Overview(_by_id(jobs))
+    return _overview(jobs)
 
 
 def _entry_by_entry(body: Body) -> Overview:
@@ -147,19 +150,20 @@ def _entry_by_entry(body: Body) -> Overview:
             unreadable.append(_name_of(entry))
         else:
             jobs.append(job)
-    return Overview(_by_id(jobs), unreadable)
+    return _overview(jobs, unreadable)
 
 
-def _by_id(jobs: Sequence[_WireJob]) -> dict[str, _WireJob]:
-    """The jobs by id. Of one that is there twice, the entry counts that is not over.
+def _overview(jobs: list[_WireJob], unreadable: Sequence[str | None] = ()) -> Overview:
+    """The jobs by id. Of several entries with one id, the one in the most advanced state counts.
 
-    A job that ends at that moment stands among the running and the archived jobs of a Dispatcher; where that
-    takes out one of the two, it is the archived one: the job is over once it is no longer among the running.
+    A job may be listed among the running and the archived jobs of a Dispatcher
+    (https://issues.apache.org/jira/browse/FLINK-20195).
     """
     by_id = {job.jid: job for job in jobs}
-    if len(by_id) < len(jobs):
-        by_id |= {job.jid: job for job in jobs if job.state not in TERMINAL_STATES}
-    return by_id
+    duplicates = len(jobs) - len(by_id)
+    if duplicates:
+        by_id = {job.jid: job for job in sorted(jobs, key=lambda job: progress(job.state))}
+    return Overview(by_id, unreadable, duplicates)
 
 
 def _name_of(entry: msgspec.Raw) -> str | None:
@@ -233,7 +237,7 @@ def parse_cluster_overview(status: int, body: Body) -> tuple[str, int, int, int]
 def _job(wire: _WireJob) -> FlinkJob:
     return FlinkJob(
         id=wire.jid,
-        name=wire.name,
+        name=wire.name or "",
         state=wire.state,
         start_time=time_of(wire.start_ms),
         end_time=time_of(wire.end_ms),
@@ -253,5 +257,7 @@ def _first_line(body: Body) -> str:
     try:
         text = " ".join(_ERROR.decode(body).errors)
     except _UNREADABLE:
-        text = body[:500].decode(errors="replace")
+        title = _TITLE.search(body, 0, _TITLE_WITHIN)
+        text = (title["title"] if title else body[:500]).decode(errors="replace")
+        text = f"the page {text.strip()!r}" if title else text
     return cut(" ".join(text.split()), 200) or "(empty)"
