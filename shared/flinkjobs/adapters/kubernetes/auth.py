@@ -141,9 +141,9 @@ def gke(cluster: str, *, container_api: str = CONTAINER_API) -> Access:
         container_api: base URL of the Kubernetes Engine API.
 
     Raises:
-        SettingsError: there is no Google identity, or it may not read this cluster, or the cluster has no
-            endpoint that admits us.
-        KubernetesUnavailableError: Google did not answer.
+        SettingsError: the credentials file cannot be used, or the identity may not read this cluster, or the
+            cluster has no endpoint that admits us.
+        KubernetesUnavailableError: Google, or the metadata server of this instance, did not answer.
     """
     # Every other way does without google-auth, which is an extra of its own.
     import google.auth  # noqa: PLC0415
@@ -155,6 +155,8 @@ def gke(cluster: str, *, container_api: str = CONTAINER_API) -> Access:
         credentials, _project = google.auth.default(scopes=GOOGLE_SCOPES, request=request)
     except DefaultCredentialsError as error:
         raise _wrong("K8S_AUTH gke", error) from error
+        if _expects_metadata_server():
+            raise _unavailable("an identity from Google's metadata server", error) from error
     except GoogleAuthError as error:
         raise _unavailable("Google's identity of this function", error) from error
     authorization = GoogleToken(credentials, request)
@@ -166,6 +168,14 @@ def gke(cluster: str, *, container_api: str = CONTAINER_API) -> Access:
 
 
 class GoogleToken:
+def _expects_metadata_server() -> bool:
+    """Whether google-auth ends its search for an identity at the metadata server.
+
+    It finds no identity there in the first seconds of an instance, when that server answers 503 or nothing.
+    """
+    return not os.environ.get("GOOGLE_APPLICATION_CREDENTIALS") and os.environ.get("NO_GCE_CHECK") != "true"
+
+
     """An `Authorization` with a Google identity's token. May be shared by threads.
 
     google-auth renews a token that has less than 3 min 45 s left. A token that cannot be renewed is an error
