@@ -330,7 +330,10 @@ BAD_ANSWERS = {
     "a proxy's 502": (html(502), "answered 502: <html>"),
     "no content": (Answer(status=204, body=b""), "answered 204"),
     "a redirect": (Answer(status=302, headers={"Location": "/login"}), "answered 302"),
-    "a redirect elsewhere": (Answer(status=307, headers={"Location": "http://127.0.0.1:1/"}), "answered 307"),
+    "a redirect elsewhere": (
+        Answer(status=307, headers={"Location": "https://u:p@sso.example/start?token=s3cret"}),
+        "answered 307, a redirect to sso.example: a sign-in may stand before Flink$",
+    ),
     "401": (json_answer({"errors": ["who are you?"]}, 401), "answered 401: who are you?"),
     "no UTF-8": (Answer(body=b'{"jobs": [], "x": "\xff"'), "not Flink's"),
     "half a JSON": (Answer(body=b'{"jobs": [{"jid": "'), "not Flink's"),
@@ -411,6 +414,17 @@ def test_an_unreadable_job_costs_only_itself(server: FlinkServer, flink: HttpFli
 
 
 def test_a_word_that_nobody_knows_is_passed_on_as_it_is(server: FlinkServer, flink: HttpFlink) -> None:
+def test_duplicate_entries_are_logged_once_per_pass(
+    server: FlinkServer, flink: HttpFlink, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.jobs += [Job(id=ID, state="SUSPENDED"), Job(id=ID, state="RUNNING")]
+    for _ in range(2):
+        of_a_pass = flink.until(time.monotonic() + 60)
+        of_a_pass.overview()
+        of_a_pass.overview()
+    assert [record.getMessage() for record in caplog.records] == ["flink.duplicate_jobs"] * 2
+
+
     server.jobs.append(Job(id=ID, state="MEDITATING"))
     assert flink.overview()[ID].state == "MEDITATING"
     job = flink.job(ID)

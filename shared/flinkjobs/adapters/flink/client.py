@@ -61,6 +61,7 @@ class HttpFlink:
         self._client = client
         self._answer_timeout_seconds = answer_timeout_seconds
         self._until = until
+        self._duplicates_logged = False  # once per pass: each pass has an instance of its own
 
     def until(self, moment: float) -> HttpFlink:
         patience = self._answer_timeout_seconds
@@ -104,6 +105,9 @@ class HttpFlink:
         jobs = rest_api.parse_overview(status, body)
         if jobs.unreadable:
             log.warning("flink.unreadable_jobs", cluster=self.name, count=len(jobs.unreadable))
+        if jobs.duplicates and not self._duplicates_logged:
+            self._duplicates_logged = True
+            log.warning("flink.duplicate_jobs", cluster=self.name, count=jobs.duplicates)
         return jobs
 
     def _failure_at(self, base_url: str, job_id: str) -> str | None:
@@ -122,6 +126,11 @@ class HttpFlink:
         body = bytearray()
         try:
             with self._client.stream("GET", base_url + path, timeout=httpx.Timeout(**shorter)) as response:
+                if response.next_request is not None:
+                    raise FlinkUnavailableError(
+                        f"cluster {self.name}: GET {path}: answered {response.status_code}, a redirect to "
+                        f"{cut(response.next_request.url.host, 80)}: a sign-in may stand before Flink"
+                    )
                 for part in response.iter_bytes():
                     body += part
                     if time.monotonic() > began + left:
