@@ -45,6 +45,7 @@ from flinkjobs.domain.observations import (
 )
 from flinkjobs.domain.schedule import ScheduleState, State
 from flinkjobs.domain.text import counted, cut
+from flinkjobs.domain.versions import MINIMUM_VERSIONS, is_too_old
 from flinkjobs.settings.functions import Settings
 from flinkjobs.settings.schedules import OwnSchedule
 
@@ -84,6 +85,11 @@ def _settings(facts: Facts) -> Iterator[Finding]:
         yield ok("settings", f"{place}, image {settings.flink_image}; {clusters}")
 
 
+def _too_old(check: str, peer: str, version: str, address: str) -> Finding:
+    evidence = f"{peer} {version} at {address}; the minimum is {MINIMUM_VERSIONS[peer]}"
+    return fail(check, Code.VERSION_TOO_OLD, evidence)
+
+
 def _store(facts: Facts) -> Iterator[Finding]:
     match facts.store:
         case Unreachable(error):
@@ -92,6 +98,8 @@ def _store(facts: Facts) -> Iterator[Finding]:
             yield fail("mongodb", Code.STORE_REFUSED, error)
         case NotAsked(because):
             yield skipped("mongodb", because)
+        case StoreFacts(address, version) if is_too_old("MongoDB", version):
+            yield _too_old("mongodb", "MongoDB", version, address)
         case StoreFacts(address, version, user):
             yield ok("mongodb", f"MongoDB {version} at {address}{f', as {user}' if user else ''}")
 
@@ -128,6 +136,8 @@ def _kubernetes(facts: Facts) -> Iterator[Finding]:
             yield fail("kubernetes", _code_of_refusal(reason), error)
         case NotAsked(because):
             yield skipped("kubernetes", because)
+        case address, version if is_too_old("Kubernetes", version):
+            yield _too_old("kubernetes", "Kubernetes", version, address)
         case address, version:
             yield ok("kubernetes", f"Kubernetes {version} at {address}")
 
@@ -191,6 +201,8 @@ def _flink(facts: Facts) -> Iterator[Finding]:
             case Passed(at, error):
                 evidence = f"the last pass, {ago(facts.now - at)}, met this: {_bare(name, error or '')}"
                 yield fail(check, Code.FLINK_UNAVAILABLE, evidence)
+            case FlinkFacts(version) if is_too_old("Flink", version):
+                yield _too_old(check, "Flink", version, _rest_url(facts, name))
             case FlinkFacts(version, slots=0):
                 evidence = f"Flink {version} has no TaskManager: no job can run"
                 yield fail(check, Code.FLINK_NO_TASKMANAGER, evidence)

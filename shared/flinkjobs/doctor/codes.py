@@ -16,6 +16,7 @@ class Code(StrEnum):
     SETTINGS = "SETTINGS"
     SETTING_MISSING = "SETTING_MISSING"
     FUNCTIONS_ONLY = "FUNCTIONS_ONLY"
+    VERSION_TOO_OLD = "VERSION_TOO_OLD"
     STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
     STORE_REFUSED = "STORE_REFUSED"
     STORE_NOT_WRITABLE = "STORE_NOT_WRITABLE"
@@ -84,13 +85,18 @@ CODES: Final[Mapping[Code, CodeInfo]] = MappingProxyType(
             "their settings.",
         ),
         # MongoDB
+        Code.VERSION_TOO_OLD: CodeInfo(
+            "a peer is older than the minimum version",
+            "Upgrade it to the minimum version or a newer one.",
+        ),
         Code.STORE_UNAVAILABLE: CodeInfo(
             "MongoDB does not answer",
             "Start MongoDB, or correct the host and port in MONGODB_URI; then look at the network between.",
         ),
         Code.STORE_REFUSED: CodeInfo(
             "MongoDB refuses the user, or what it asks",
-            "Correct the user, the password or authSource in MONGODB_URI, or the user's roles.",
+            "Correct what the message names in MONGODB_URI (an option, a file, the user, the password, "
+            "authSource), or the user's roles.",
         ),
         Code.STORE_NOT_WRITABLE: CodeInfo(
             "MongoDB can be read, not written to",

@@ -203,6 +203,13 @@ FAILS: list[tuple[str, Change, str, str, str]] = [
         "Authen",
     ),
     (
+        "an old MongoDB",
+        change(store=StoreFacts(address="db.example:27017", version="4.2.25", user=None)),
+        "mongodb",
+        "VERSION_TOO_OLD",
+        "MongoDB 4.2.25 at db.example:27017; the minimum is 4.4",
+    ),
+    (
         "a secondary",
         change(write=Unreachable("not primary")),
         "mongodb.write",
@@ -239,6 +246,13 @@ FAILS: list[tuple[str, Change, str, str, str]] = [
         "K8S_AUTH",
     ),
     (
+        "an old API server",
+        change(kubernetes=("https://k8s.example", "v1.27.3")),
+        "kubernetes",
+        "VERSION_TOO_OLD",
+        "Kubernetes v1.27.3 at https://k8s.example; the minimum is 1.28",
+    ),
+    (
         "anonymous",
         change(identity="system:anonymous"),
         "kubernetes.identity",
@@ -265,6 +279,13 @@ FAILS: list[tuple[str, Change, str, str, str]] = [
         "flink.default",
         "FLINK_UNAVAILABLE",
         "http://flink.example:8081: ConnectError",
+    ),
+    (
+        "an old Flink",
+        change(flink={"default": FlinkFacts("1.16.3", 0, 0, 0)}),
+        "flink.default",
+        "VERSION_TOO_OLD",
+        "Flink 1.16.3 at http://flink.example:8081; the minimum is 1.17",
     ),
     (
         "no TaskManager",

@@ -45,6 +45,7 @@ from flinkjobs.domain.observations import Missing
 from flinkjobs.domain.permissions import AccessReview, Permission
 from flinkjobs.domain.submitter_log import is_unreadable
 from flinkjobs.domain.text import cut
+from flinkjobs.domain.versions import MINIMUM_VERSIONS
 from flinkjobs.ports.kubernetes import TAIL_LINES, Deletion
 
 T = TypeVar("T")
@@ -68,6 +69,8 @@ https://github.com/kubernetes/kubernetes/blob/master/pkg/kubelet/kubelet_pods.go
 STREAM_BYTES: Final = 64 * 1024
 POOL_SIZE: Final = 16
 
+_NEWEST_FIELD: Final = "podReplacementPolicy"
+"""The field of our Jobs that an API server below the minimum version does not know."""
 _HTTP_ERROR: Final = 400
 _UNAVAILABLE: Final = frozenset({408})
 _TOO_MANY_REQUESTS: Final = 429
@@ -110,7 +113,13 @@ class KubernetesApi:
         )
 
     def create_job(self, manifest: Mapping[str, Any]) -> KubernetesJob:
-        raw, _ = self._call("POST", self._jobs, body=manifest, query={"fieldValidation": "Strict"})
+        try:
+            raw, _ = self._call("POST", self._jobs, body=manifest, query={"fieldValidation": "Strict"})
+        except KubernetesRefusedError as error:
+            if f'unknown field "spec.{_NEWEST_FIELD}"' not in str(error):
+                raise
+            message = f"flinkjobs needs Kubernetes {MINIMUM_VERSIONS['Kubernetes']} or newer: {error}"
+            raise KubernetesRefusedError(message, reason=error.reason, status=error.status) from error
         return _parsed(parse_job, raw, f"POST {self._jobs}")
 
     def create_config_map(self, manifest: Mapping[str, Any]) -> None:
