@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from flinkjobs import USER_AGENT
 from flinkjobs.domain.errors import (
     Fault,
     FlinkjobsError,
@@ -179,7 +180,7 @@ def _faults(problem: Mapping[str, Any]) -> tuple[Fault, ...]:
 def new_client() -> httpx.Client:
     """Connections to any number of functions, through a proxy where the environment names one."""
     timeout = httpx.Timeout(READ_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS)
-    return httpx.Client(timeout=timeout, follow_redirects=False)
+    return httpx.Client(timeout=timeout, headers={"User-Agent": USER_AGENT}, follow_redirects=False)
 
 
 def google_identity(audience: str) -> str:

@@ -8,7 +8,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, Final, NoReturn
@@ -17,7 +16,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 from typer.main import get_command
 
-from flinkjobs import log
+from flinkjobs import __version__, log
 from flinkjobs.cli import doctor, indexes, jobs, maintenance, schedules, submit
 from flinkjobs.cli.error_hints import hint_for
 from flinkjobs.cli.exit_codes import Exit, exit_for
@@ -44,7 +43,7 @@ doctor.register(app)
 
 def _print_version(is_wanted: bool) -> None:
     if is_wanted:
-        typer.echo(f"flinkjobs {version('flinkjobs')}")
+        typer.echo(f"flinkjobs {__version__}")
         raise typer.Exit
 
 

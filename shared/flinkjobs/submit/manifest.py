@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from flinkjobs import USER_AGENT
 from flinkjobs.domain.naming import (
     APP,
     APP_LABEL,
@@ -211,6 +212,7 @@ def _pod_spec(submission: Submission, job_id: str, target: Target, limit_seconds
             target.fetch_program,
             submission.script.url,
             path,
+            USER_AGENT,
             *sorted(target.script_hosts),
         )
         spec["initContainers"] = [_container(FETCH_CONTAINER, command, submission, target, mounts)]

@@ -65,6 +65,7 @@ def connect(host: str, address: str, port: int) -> http.client.HTTPSConnection:
 def fetch(
     url: str,
     hosts: list[str],
+    user_agent: str,
     resolve: Callable[..., Any] = socket.getaddrinfo,
     connect: Callable[..., http.client.HTTPConnection] = connect,
 ) -> bytes:
@@ -80,7 +81,8 @@ def fetch(
         connection = connect(host, public_address(host, 443, resolve), 443)
         try:
             target = parts.path or "/"
-            connection.request("GET", f"{target}?{parts.query}" if parts.query else target)
+            target = f"{target}?{parts.query}" if parts.query else target
+            connection.request("GET", target, headers={"User-Agent": user_agent})
             answer = connection.getresponse()
             location = answer.getheader("Location")
             if answer.status in REDIRECTS and location:
@@ -107,12 +109,12 @@ def _too_late(_number: int, _frame: Any) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Fetches URL to FILE: arguments are URL, FILE, and the allowed hosts."""
-    url, file, *hosts = arguments
+    """Fetches URL to FILE: arguments are URL, FILE, the User-Agent, and the allowed hosts."""
+    url, file, user_agent, *hosts = arguments
     signal.signal(signal.SIGALRM, _too_late)  # ends even an answer that comes byte by byte
     signal.alarm(DEADLINE_SECONDS)
     try:
-        body = fetch(url, hosts)
+        body = fetch(url, hosts, user_agent)
     except (Refused, OSError, http.client.HTTPException, ValueError) as error:
         sys.exit(f"the script could not be fetched: {error}")
     finally:

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from doubles.processes import Scratch, free_port
+from flinkjobs import __version__
 from flinkjobs.adapters.flink.client import HttpFlink, new_client
 from flinkjobs.domain.errors import FlinkUnavailableError
 from flinkjobs.domain.observations import FlinkJob, Missing
@@ -413,7 +414,6 @@ def test_an_unreadable_job_costs_only_itself(server: FlinkServer, flink: HttpFli
     assert flink.overview() == {ID: job_of(good)}
 
 
-def test_a_word_that_nobody_knows_is_passed_on_as_it_is(server: FlinkServer, flink: HttpFlink) -> None:
 def test_duplicate_entries_are_logged_once_per_pass(
     server: FlinkServer, flink: HttpFlink, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -425,6 +425,7 @@ def test_duplicate_entries_are_logged_once_per_pass(
     assert [record.getMessage() for record in caplog.records] == ["flink.duplicate_jobs"] * 2
 
 
+def test_a_word_that_nobody_knows_is_passed_on_as_it_is(server: FlinkServer, flink: HttpFlink) -> None:
     server.jobs.append(Job(id=ID, state="MEDITATING"))
     assert flink.overview()[ID].state == "MEDITATING"
     job = flink.job(ID)
@@ -451,6 +452,7 @@ def test_each_question_is_one_request(server: FlinkServer, flink: HttpFlink) -> 
     assert server.paths == expected
     assert {asked.method for asked in server.asked} == {"GET"}
     assert {asked.headers["accept"] for asked in server.asked} == {"application/json"}
+    assert {asked.headers["user-agent"] for asked in server.asked} == {f"flinkjobs/{__version__}"}
 
 
 def test_questions_share_a_connection(server: FlinkServer, flink: HttpFlink) -> None:

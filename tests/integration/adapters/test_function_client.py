@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from flinkjobs import __version__
 from flinkjobs.adapters.function_client import HttpFunction, new_client
 from flinkjobs.domain.errors import (
     FlinkjobsError,
@@ -46,6 +47,7 @@ def test_a_request_arrives_as_it_was_meant(client: httpx.Client) -> None:
         [asked] = server.asked
     assert (asked.method, asked.path, asked.body) == ("POST", "/x?a=b+c", b"{}")
     assert asked.headers["authorization"] == "Bearer t-1"
+    assert asked.headers["user-agent"] == f"flinkjobs/{__version__}"
     assert (asked.headers["x-y"], asked.headers["content-type"]) == ("z", "application/json")
 
 

@@ -19,6 +19,7 @@ from doubles.kubernetes.authorization import Rule
 from doubles.kubernetes.faults import Fault, FinishedJobs, Outcome, PodFault, RequestFault
 from doubles.kubernetes.process import KubernetesDouble
 from doubles.processes import free_port
+from flinkjobs import __version__
 from flinkjobs.adapters.kubernetes import client as kubernetes_client
 from flinkjobs.adapters.kubernetes.client import KubernetesApi
 from flinkjobs.domain.errors import (
@@ -735,12 +736,13 @@ def recorder() -> Iterator[ScriptedServer]:
         yield running
 
 
-def test_every_request_carries_the_token(recorder: ScriptedServer, tmp_path: Path) -> None:
+def test_every_request_carries_the_token_and_our_name(recorder: ScriptedServer, tmp_path: Path) -> None:
     api = connect(kubeconfig_for(recorder.url, tmp_path))
     for call in CALLS.values():
         call(api)
     assert len(recorder.asked) == len(CALLS)
     assert {asked.headers["authorization"] for asked in recorder.asked} == {"Bearer t0ken"}
+    assert {asked.headers["user-agent"] for asked in recorder.asked} == {f"flinkjobs/{__version__}"}
     assert recorder.connections == 1
 
 

@@ -67,6 +67,7 @@ class Internet:
     addresses: Mapping[str, list[str]] = field(default_factory=lambda: {HOST: [PUBLIC], OTHER: [PUBLIC]})
     connected: list[tuple[str, str, int]] = field(default_factory=list)
     resolved: list[str] = field(default_factory=list)
+    sockets: list[_Socket] = field(default_factory=list)
 
     def resolve(self, host: str, port: int, **_kind: object) -> list[Any]:
         """As `socket.getaddrinfo`."""
@@ -86,13 +87,15 @@ class Internet:
                 assert method == "GET"
                 page = internet.pages.get(f"{host}{url}", answer(404))
                 self.sock: Any = _Socket(page)
+                internet.sockets.append(self.sock)
                 super().putrequest(method, url, *args, **kwargs)
 
         return Connection(host, port)
 
     def fetch(self, url: str, *hosts: str) -> bytes:
         """Runs the program's heart in this internet."""
-        return script_download.fetch(url, list(hosts or (HOST, OTHER)), self.resolve, self.connect)
+        allowed = list(hosts or (HOST, OTHER))
+        return script_download.fetch(url, allowed, "flinkjobs/1", self.resolve, self.connect)
 
 
 def redirect(location: str, status: int = 302) -> bytes:
@@ -107,6 +110,7 @@ def test_a_script_is_fetched_from_the_address_that_was_checked() -> None:
     assert internet.fetch(f"https://{HOST}/etl.py?version=2#top") == SCRIPT
     assert internet.connected == [(HOST, PUBLIC, 443)]
     assert internet.resolved == [HOST]
+    assert b"\r\nUser-Agent: flinkjobs/1\r\n" in internet.sockets[0].sent
 
 
 @pytest.mark.parametrize("url", [f"https://{HOST}", f"https://{HOST}:443/", f"https://{HOST.upper()}/"])
@@ -305,7 +309,7 @@ class Web:
             Path(script_download.__file__).read_text(),
             certificate,
         ]
-        command += [str(self.server.port), str(deadline_seconds), url, str(file), HOST, OTHER]
+        command += [str(self.server.port), str(deadline_seconds), url, str(file), "flinkjobs/1", HOST, OTHER]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=PROCESS_SECONDS, check=False)
         return ended, file
 
@@ -371,7 +375,7 @@ def test_the_program_itself_refuses_this_machine(host: str, web: Web) -> None:
     asked = len(web.server.asked)
     source = Path(script_download.__file__).read_text()
     ended = subprocess.run(
-        [sys.executable, "-c", source, f"https://{host}/etl.py", str(file), host],
+        [sys.executable, "-c", source, f"https://{host}/etl.py", str(file), "flinkjobs/1", host],
         capture_output=True,
         text=True,
         timeout=PROCESS_SECONDS,

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from doubles.kubernetes.process import KubernetesDouble
+from flinkjobs import USER_AGENT
 from flinkjobs.adapters.kubernetes import client as kubernetes_client
 from flinkjobs.domain.errors import KubernetesRefusedError
 from flinkjobs.submit import script_download
@@ -259,6 +260,7 @@ def test_a_script_by_url_is_fetched_by_an_init_container_without_a_shell(name: s
     assert arguments == [
         "https://scripts.example.org/etl.py",
         "/opt/flinkjobs/job.py",
+        USER_AGENT,
         "scripts.example.org",
     ]
     [mount] = fetching["volumeMounts"]

@@ -10,7 +10,7 @@ from typing import Final
 
 import httpx
 
-from flinkjobs import log
+from flinkjobs import USER_AGENT, log
 from flinkjobs.adapters.flink import rest_api
 from flinkjobs.domain.errors import FlinkUnavailableError
 from flinkjobs.domain.observations import FlinkJob, Missing, Overview
@@ -41,7 +41,7 @@ def new_client(
     return httpx.Client(
         timeout=timeout,
         verify=True if speaks_tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-        headers={"Accept": "application/json"},
+        headers={"Accept": "application/json", "User-Agent": USER_AGENT},
         follow_redirects=False,
     )
 

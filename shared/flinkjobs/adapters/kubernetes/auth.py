@@ -25,6 +25,7 @@ from kubernetes.config import KUBE_CONFIG_DEFAULT_LOCATION, ConfigException
 from kubernetes.config.incluster_config import InClusterConfigLoader
 from kubernetes.config.kube_config import KubeConfigLoader, KubeConfigMerger
 
+from flinkjobs import USER_AGENT
 from flinkjobs.domain.errors import KubernetesUnavailableError, SettingsError
 from flinkjobs.domain.text import cut
 
@@ -154,9 +155,9 @@ def gke(cluster: str, *, container_api: str = CONTAINER_API) -> Access:
     try:
         credentials, _project = google.auth.default(scopes=GOOGLE_SCOPES, request=request)
     except DefaultCredentialsError as error:
-        raise _wrong("K8S_AUTH gke", error) from error
         if _expects_metadata_server():
             raise _unavailable("an identity from Google's metadata server", error) from error
+        raise _wrong("K8S_AUTH gke", error) from error
     except GoogleAuthError as error:
         raise _unavailable("Google's identity of this function", error) from error
     authorization = GoogleToken(credentials, request)
@@ -167,7 +168,6 @@ def gke(cluster: str, *, container_api: str = CONTAINER_API) -> Access:
     return Access(configuration, authorization)
 
 
-class GoogleToken:
 def _expects_metadata_server() -> bool:
     """Whether google-auth ends its search for an identity at the metadata server.
 
@@ -176,6 +176,7 @@ def _expects_metadata_server() -> bool:
     return not os.environ.get("GOOGLE_APPLICATION_CREDENTIALS") and os.environ.get("NO_GCE_CHECK") != "true"
 
 
+class GoogleToken:
     """An `Authorization` with a Google identity's token. May be shared by threads.
 
     google-auth renews a token that has less than 3 min 45 s left. A token that cannot be renewed is an error
@@ -239,7 +240,7 @@ def _look_up(
     """The Cluster object, as the Kubernetes Engine API describes it."""
     from google.auth.exceptions import TransportError  # noqa: PLC0415 as in gke()
 
-    headers = {"Authorization": authorization(), "Accept": "application/json"}
+    headers = {"Authorization": authorization(), "Accept": "application/json", "User-Agent": USER_AGENT}
     try:
         answer = request(
             url=f"{container_api}/v1/{cluster}", method="GET", headers=headers, timeout=LOOKUP_SECONDS

@@ -20,6 +20,7 @@ import urllib3
 from kubernetes.client import ApiClient
 from kubernetes.client.exceptions import ApiException
 
+from flinkjobs import USER_AGENT
 from flinkjobs.adapters.kubernetes.auth import Access, Authorization, access
 from flinkjobs.adapters.kubernetes.parsing import (
     Body,
@@ -405,8 +406,10 @@ def client(
     # Nothing is repeated behind our back, but a connection that could not even be opened.
     configuration.retries = urllib3.Retry(total=None, connect=1, read=0, redirect=0, status=0, other=0)
     configuration.connection_pool_maxsize = POOL_SIZE
+    api = ApiClient(configuration)
+    api.user_agent = USER_AGENT
     return KubernetesApi(
-        ApiClient(configuration),
+        api,
         namespace,
         authorization=found.authorization,
         read_timeout_seconds=read_timeout_seconds,
