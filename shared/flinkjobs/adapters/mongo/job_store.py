@@ -113,11 +113,11 @@ class MongoJobStore:
         lost: dict[str, Any] = {"status": Status.LOST.value, "missing_since": {"$gte": lost_since}}
         # Its own write may move a record to where the run reads later.
         others = {} if run_id is None else {"synced_by": {"$ne": run_id}}
-        unlike: dict[str, Any] = (
-            {"fingerprint": None} if job_ids is None else {"job_id": {"$in": sorted(job_ids)}}
-        )
+        if job_ids is None:
+            query: dict[str, Any] = {"$or": [is_open | {"fingerprint": None}, lost]}
+        else:
+            query = {"job_id": {"$in": sorted(job_ids)}, "$or": [is_open, lost]}
         with translated():
-            query = {"$or": [is_open | unlike, lost | (unlike if job_ids is not None else {})]}
             found = self._jobs.find(query | others, FOLLOWED, batch_size=RECORDS_PER_BATCH)
             yield from map(read_record, found)
             for status, group in _in_groups(fingerprints):
