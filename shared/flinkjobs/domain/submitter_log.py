@@ -228,8 +228,6 @@ def _python_error(lines: Sequence[str]) -> str | None:
 MARK: Final = "flinkjobs/1"
 """First line of the termination message that our submitter writes when it has ended."""
 
-_END: Final = re.compile(r"end (\d+)")
-
 
 class MarkedMessage(msgspec.Struct, frozen=True):
     """A termination message that our submitter has written.
@@ -245,10 +243,14 @@ class MarkedMessage(msgspec.Struct, frozen=True):
 
 
 def marked_message(text: str) -> MarkedMessage | None:
-    """Our submitter's termination message; None for any other text, such as Kubernetes' own words."""
-    lines = text.strip().splitlines()
-    if not lines or lines[0] != MARK:
+    """The submitter's own termination message; None for any other text, such as Kubernetes' own words.
+
+    A message without its beginning counts as another text: Kubernetes may have cut it.
+    """
+    first, *rest = lines_of(text)
+    if first != MARK:
         return None
-    ids = job_ids(text)
-    end = _END.fullmatch(lines[-1])
-    return MarkedMessage(ids, is_whole=end is not None and int(end[1]) == len(lines) - 2)
+    lines = [line for line in rest if line.strip()]
+    count = sum(1 for line in lines if _SUBMITTED.match(line))
+    is_whole = lines[-1:] == [f"end {count}"] and len(lines) == count + 1
+    return MarkedMessage(job_ids(text), is_whole=is_whole)

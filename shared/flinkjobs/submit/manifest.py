@@ -20,7 +20,7 @@ from flinkjobs.domain.naming import (
     kubernetes_job_name,
     label_safe,
 )
-from flinkjobs.domain.submitter_log import SUBMITTED_LINE
+from flinkjobs.domain.submitter_log import MARK, SUBMITTED_LINE
 from flinkjobs.submit.submission import (
     InlineScript,
     PathScript,
@@ -60,14 +60,30 @@ FLINK_USER: Final = 9999
 SUBMITTER: Final = f"""\
 limit=$1 message=$2
 shift 2
+for tool in timeout sed; do
+  if ! type -P "$tool" >/dev/null; then
+    echo "flinkjobs: the image lacks $tool: flink was not run"
+    exit 127
+  fi
+done
 : 2>/dev/null >"$message" || message=/dev/null
 timeout --kill-after={KILL_AFTER_SECONDS} "$limit" "$@" 2>&1 |
-  LC_ALL=C stdbuf -oL sed -e "/^{SUBMITTED_LINE} [0-9a-f]\\{{32\\}}[[:space:]]*\\$/w $message"
-exit "${{PIPESTATUS[0]}}"
+  LC_ALL=C sed -u -e "/^{SUBMITTED_LINE} [0-9a-f]\\{{32\\}}[[:space:]]*\\$/w $message"
+ended=("${{PIPESTATUS[@]}}")
+mapfile -t ids <"$message"
+if ((ended[1] == 0 && (ended[0] == 0 || ${{#ids[@]}} > 0))); then
+  printf '%s\\n' {MARK} "${{ids[@]}}" "end ${{#ids[@]}}" >"$message"
+fi
+exit "${{ended[0]}}"
 """
 """The container's whole program. Its values arrive as arguments: the seconds that flink may take (0: no
-limit), the termination message path, and the command. It prints all that flink prints, line by line,
-copies the lines that carry an id to the termination message, and exits as flink did (124: timed out).
+limit), the termination message path, and the command. It prints all that flink prints, line by line, and
+exits as flink did (124: timed out). Without bash, timeout or sed in the image, flink is not run.
+
+While flink runs, sed copies the lines that carry an id to the termination message. Afterwards the program
+marks the message as its own and as whole: see `submitter_log.marked_message`. Two messages get no mark. Where
+flink failed and no id was seen, the message stays empty, so that Kubernetes puts the end of the log there
+(`FallbackToLogsOnError`). Where sed failed, ids may be missing.
 """
 
 

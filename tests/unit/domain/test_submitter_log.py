@@ -554,3 +554,49 @@ def test_the_end_of_a_log(text: str, limit: int, expected: str) -> None:
 )
 def test_the_kubelets_excuse_is_no_log(raw: bytes, *, expected: bool) -> None:
     assert submitter_log.is_unreadable(raw) is expected
+
+
+# --- the termination message ------------------------------------------------------------------------
+
+OTHER_LINE = f"Job has been submitted with JobID {OTHER}"
+WHOLE = f"flinkjobs/1\n{LINE}\n{OTHER_LINE}\nend 2\n"
+
+MESSAGES = {
+    "whole": (WHOLE, ((ID, OTHER), True)),
+    "no id": ("flinkjobs/1\nend 0\n", ((), True)),
+    "the same id twice": (f"flinkjobs/1\n{LINE}\n{LINE}\nend 2\n", ((ID,), True)),
+    "carriage returns": (f"flinkjobs/1\n{LINE}\r\n{OTHER_LINE}\r\r\nend 2\n", ((ID, OTHER), True)),
+    "without the last line end": (WHOLE.rstrip("\n"), ((ID, OTHER), True)),
+    "cut at the end, before the count": (WHOLE.removesuffix(" 2\n"), ((ID, OTHER), False)),
+    "cut at the end, between lines": (f"flinkjobs/1\n{LINE}\n", ((ID,), False)),
+    "cut at the end, within an id": (f"flinkjobs/1\n{LINE}\n{OTHER_LINE[:-1]}", ((ID,), False)),
+    "cut behind the mark": ("flinkjobs/1", ((), False)),
+    "cut within the mark": ("flinkjobs/", None),
+    "cut in the middle, a whole line": (f"flinkjobs/1\n{LINE}\nend 2\n", ((ID,), False)),
+    "cut in the middle, within lines": (
+        f"flinkjobs/1\n{LINE[:-10]}{OTHER_LINE[-10:]}9\n{LINE}\nend 3\n",
+        ((ID,), False),
+    ),
+    "a line of another kind within": (f"flinkjobs/1\n{LINE}\n...\nend 1\n", ((ID,), False)),
+    "more than the end": (f"flinkjobs/1\n{LINE}\nend 1\n[truncated]", ((ID,), False)),
+    "cut at the front, within the mark": (WHOLE[3:], None),
+    "cut at the front, before an id": (f"{LINE}\nend 1\n", None),
+    "another version": (f"flinkjobs/12\n{LINE}\nend 1\n", None),
+    "of an older submitter": (f"{LINE}\n{OTHER_LINE}\n", None),
+    "the end of a log": (f"Traceback\nflinkjobs/1\n{LINE}\nend 1\n", None),
+    "of the kubelet: lost": ("The container could not be located when the pod was terminated", None),
+    "of the kubelet: unreadable": (
+        "Error on reading termination message from logs: failed to try resolving symlinks in path",
+        None,
+    ),
+    "empty": ("", None),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), MESSAGES.values(), ids=MESSAGES)
+def test_marked_message_reads_ids_and_whether_the_message_is_whole(
+    text: str, expected: tuple[tuple[str, ...], bool] | None
+) -> None:
+    """Ours only with the mark in front, whole only with the count of its lines at the end."""
+    found = submitter_log.marked_message(text)
+    assert (found and (found.ids, found.is_whole)) == expected
