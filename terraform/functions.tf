@@ -57,8 +57,8 @@ locals {
       )
       environment = { FLINK_IMAGE = var.flink_image }
       optional = [
-        "ALLOWED_SCRIPT_HOSTS", "FLINK_BIN", "FLINK_JOBMANAGER", "K8S_IMAGE_PULL_SECRETS",
-        "K8S_SERVICE_ACCOUNT", "SUBMIT_TIMEOUT_SECONDS",
+        "ALLOWED_SCRIPT_HOSTS", "FLINK_BIN", "FLINK_JOBMANAGER", "K8S_ALLOW_INJECTION",
+        "K8S_IMAGE_PULL_SECRETS", "K8S_SERVICE_ACCOUNT", "SUBMIT_TIMEOUT_SECONDS",
       ]
     }
     sync = {

@@ -331,7 +331,8 @@ variable "settings" {
     condition = alltrue([for name in keys(var.settings) : contains([
       "ALLOWED_SCRIPT_HOSTS", "CLEANUP_DELETIONS_PER_SECOND", "CLEANUP_MAX_DELETIONS", "CLEANUP_RETENTION_HOURS",
       "CLEANUP_UNHARVESTED_HOURS", "FLINK_BIN", "FLINK_HISTORY_URL", "FLINK_JOBMANAGER", "FLINK_UI_URL",
-      "K8S_IMAGE_PULL_SECRETS", "K8S_SERVICE_ACCOUNT", "LOST_AFTER_SECONDS", "SUBMIT_TIMEOUT_SECONDS",
+      "K8S_ALLOW_INJECTION", "K8S_IMAGE_PULL_SECRETS", "K8S_SERVICE_ACCOUNT", "LOST_AFTER_SECONDS",
+      "SUBMIT_TIMEOUT_SECONDS",
     ], name)])
     error_message = "Holds a name that is no further setting: the others have variables of their own."
   }

@@ -44,6 +44,7 @@ class SubmitFunction:
             fetch_program=self._script_download,
             image_pull_secrets=self._settings.k8s_image_pull_secrets,
             service_account=self._settings.k8s_service_account,
+            allow_injection=self._settings.k8s_allow_injection,
         )
 
     def post(self, request: Request) -> Answer:

@@ -13,6 +13,7 @@ from flinkjobs.domain.errors import SettingsError
 from flinkjobs.settings.parsing import (
     Reader,
     address_of,
+    boolean,
     database,
     gke_cluster,
     hosts,
@@ -82,6 +83,7 @@ class Settings:
     k8s_namespace: str
     k8s_image_pull_secrets: tuple[str, ...]
     k8s_service_account: str | None
+    k8s_allow_injection: bool
     k8s_auth: str
     kubeconfig: str | None
     gke_cluster: str | None
@@ -124,6 +126,7 @@ def read_settings(environ: Mapping[str, str], *, required: Collection[str] = ())
         k8s_namespace=read.value("K8S_NAMESPACE", "lemo-dev", namespace),
         k8s_image_pull_secrets=read.value("K8S_IMAGE_PULL_SECRETS", (), object_names),
         k8s_service_account=read.value("K8S_SERVICE_ACCOUNT", None, object_name),
+        k8s_allow_injection=read.value("K8S_ALLOW_INJECTION", False, boolean),
         k8s_auth=read.value("K8S_AUTH", "auto", one_of(K8S_AUTH_MODES)),
         kubeconfig=env.get("KUBECONFIG"),
         gke_cluster=_gke(read),

@@ -60,6 +60,13 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
     return parse
 
 
+def boolean(text: str) -> bool:
+    """`true` or `false`."""
+    if text not in ("true", "false"):
+        raise ValueError(f"must be true or false, not {cut(text, 40)!r}")
+    return text == "true"
+
+
 def hours(text: str) -> float:
     if not re.fullmatch(r"\d{1,5}(\.\d{1,6})?", text):
         raise ValueError(f"must be a number of hours, not {cut(text, 40)!r}")

@@ -50,6 +50,20 @@ timeout; it also bounds how long a pod may wait to be scheduled."""
 TTL_SECONDS: Final = 30 * 24 * 3600
 """Kubernetes removes a finished Job after this by itself, should nobody run the cleanup."""
 
+NO_INJECTION_LABELS: Final = {"sidecar.istio.io/inject": "false"}
+NO_INJECTION_ANNOTATIONS: Final = {
+    "sidecar.istio.io/inject": "false",
+    "linkerd.io/inject": "disabled",
+    "vault.hashicorp.com/agent-inject": "false",
+}
+"""Keep injectors from adding containers to the pod: a sidecar that goes on after `flink run` has ended keeps
+the pod, and with it the Job, active.
+
+https://istio.io/latest/docs/setup/additional-setup/sidecar-injection/#controlling-the-injection-policy
+https://linkerd.io/2/features/proxy-injection/
+https://developer.hashicorp.com/vault/docs/platform/k8s/injector/annotations
+"""
+
 LOCALE: Final = "C.UTF-8"
 """Java decodes its arguments by the locale: in that of an image which sets none, each character beyond
 ASCII would arrive as question marks."""
@@ -130,6 +144,7 @@ def job_manifest(submission: Submission, job_id: str, target: Target) -> dict[st
     """
     name = kubernetes_job_name(submission.template_id, job_id)
     metadata = _metadata(job_id)
+    pod_metadata = metadata if target.allow_injection else _without_injection(metadata)
     limit = 0 if submission.attached else target.timeout_seconds
     spec: dict[str, Any] = {
         "backoffLimit": 0,
@@ -171,6 +186,13 @@ def _metadata(job_id: str) -> dict[str, Any]:
     return {
         "labels": {APP_LABEL: APP, JOB_ID_LABEL: label_safe(job_id)},
         "annotations": {JOB_ID_ANNOTATION: job_id},
+    }
+
+
+def _without_injection(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "labels": {**metadata["labels"], **NO_INJECTION_LABELS},
+        "annotations": {**metadata["annotations"], **NO_INJECTION_ANNOTATIONS},
     }
 
 

@@ -78,6 +78,7 @@ class Target:
         fetch_program: source of the program that fetches it: `flinkjobs.fetch`.
         image_pull_secrets: names of Secrets for the image's registry.
         service_account: of the pod; None leaves it to the namespace.
+        allow_injection: whether injectors may add containers to the pod.
     """
 
     namespace: str
@@ -89,3 +90,4 @@ class Target:
     fetch_program: str = ""
     image_pull_secrets: tuple[str, ...] = ()
     service_account: str | None = None
+    allow_injection: bool = False

@@ -30,6 +30,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert settings.k8s_auth == "auto"
     assert (settings.kubeconfig, settings.gke_cluster) == (None, None)
     assert (settings.k8s_image_pull_secrets, settings.k8s_service_account) == ((), None)
+    assert settings.k8s_allow_injection is False
     assert (settings.webhook_secrets, settings.allowed_script_hosts) == ((), frozenset())
     assert settings.submit_timeout_seconds == 600
     assert settings.sync_budget_seconds == 120
@@ -51,6 +52,7 @@ def test_every_setting_is_read() -> None:
         K8S_AUTH="gke",
         K8S_IMAGE_PULL_SECRETS="registry mirror",
         K8S_SERVICE_ACCOUNT="submitter",
+        K8S_ALLOW_INJECTION="true",
         WEBHOOK_SECRETS=f"{NEW_WEBHOOK_SECRET} {OLD_WEBHOOK_SECRET}",
         ALLOWED_SCRIPT_HOSTS="a.example, B.example c.example",
         SYNC_URL="https://sync.example/",
@@ -75,6 +77,7 @@ def test_every_setting_is_read() -> None:
         k8s_namespace="prod",
         k8s_image_pull_secrets=("registry", "mirror"),
         k8s_service_account="submitter",
+        k8s_allow_injection=True,
         k8s_auth="gke",
         kubeconfig="/etc/kubeconfig",
         gke_cluster="projects/p-1/locations/europe-west1/clusters/main",
@@ -98,6 +101,7 @@ WRONG = [
     ("MONGODB_URI", SECRET),
     ("MONGODB_DATABASE", "a/b"),
     ("MONGODB_DATABASE", "$where"),
+    ("K8S_ALLOW_INJECTION", "yes"),
     ("MONGODB_DATABASE", "a" * 64),
     ("FLINK_REST_URL", "flink:8081"),
     ("FLINK_REST_URL", "ftp://flink"),

@@ -269,10 +269,31 @@ def test_kubernetes_tries_once() -> None:
     assert POD_SPEC["restartPolicy"] == "Never"
 
 
-@pytest.mark.parametrize("metadata", [MANIFEST["metadata"], MANIFEST["spec"]["template"]["metadata"]])
-def test_the_job_and_its_pods_carry_the_labels_and_the_exact_job_id(metadata: dict[str, Any]) -> None:
-    assert metadata["labels"] == {"app": "flink-python-job", "job-id": JOB_ID}
-    assert metadata["annotations"] == {"flinkjobs/job-id": JOB_ID}
+LABELS = {"app": "flink-python-job", "job-id": JOB_ID}
+ANNOTATIONS = {"flinkjobs/job-id": JOB_ID}
+
+
+def test_the_job_carries_the_labels_and_the_exact_job_id() -> None:
+    assert MANIFEST["metadata"]["labels"] == LABELS
+    assert MANIFEST["metadata"]["annotations"] == ANNOTATIONS
+
+
+def test_the_pods_carry_the_same_and_refuse_injection() -> None:
+    """A sidecar that outlives the submitter keeps the Job active."""
+    assert MANIFEST["spec"]["template"]["metadata"] == {
+        "labels": {**LABELS, "sidecar.istio.io/inject": "false"},
+        "annotations": {
+            **ANNOTATIONS,
+            "sidecar.istio.io/inject": "false",
+            "linkerd.io/inject": "disabled",
+            "vault.hashicorp.com/agent-inject": "false",
+        },
+    }
+
+
+def test_the_pods_say_nothing_of_injection_where_the_settings_allow_it() -> None:
+    manifest = job_manifest(PLAIN, JOB_ID, replace(TARGET, allow_injection=True))
+    assert manifest["spec"]["template"]["metadata"] == {"labels": LABELS, "annotations": ANNOTATIONS}
 
 
 def test_a_job_id_that_is_no_label_value_stays_exact_in_the_annotation() -> None:
