@@ -40,6 +40,7 @@ OPTION_OF: Final[Mapping[str, str]] = {
     "/jars": "--jar",
     "/flink_conf": "--conf",
     "/savepoint_path": "--savepoint-path",
+    "/allow_non_restored_state": "--allow-non-restored-state",
     "/cluster": "--cluster",
     "/attached": "--attached",
     "/exactly_once": "--exactly-once",

@@ -72,6 +72,13 @@ def submit(
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="An option of Flink's; repeatable.")
     ] = None,
     savepoint_path: Annotated[str | None, typer.Option(help="Where to restore the job from.")] = None,
+    allow_non_restored_state: Annotated[
+        bool,
+        typer.Option(
+            "--allow-non-restored-state",
+            help="Start although the savepoint holds state of operators that the script no longer has.",
+        ),
+    ] = False,
     cluster: Annotated[str | None, typer.Option(help="A Flink cluster of the settings.")] = None,
     attached: Annotated[
         bool, typer.Option("--attached", help="The submitter stays until the job is over.")
@@ -113,6 +120,7 @@ def submit(
         "jars": jar,
         "flink_conf": dict(_key_and_value(given) for given in conf or ()),
         "savepoint_path": savepoint_path,
+        "allow_non_restored_state": allow_non_restored_state,
         "cluster": cluster,
         "attached": attached,
         "exactly_once": exactly_once,

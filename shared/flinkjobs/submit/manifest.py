@@ -117,8 +117,7 @@ def flink_command(submission: Submission, job_id: str, target: Target) -> tuple[
     command += [f"-D{key}={value}" for key, value in sorted(submission.flink_conf.items())]
     if submission.parallelism is not None:
         command += ["-p", str(submission.parallelism)]
-    if submission.savepoint_path is not None:
-        command += ["-s", submission.savepoint_path]
+    command += _restore_options(submission)
     for jar in submission.jars:
         command += ["-j", jar]
     if submission.py_files:
@@ -130,6 +129,13 @@ def flink_command(submission: Submission, job_id: str, target: Target) -> tuple[
     if submission.args:
         command += ["--", "--", *submission.args]
     return tuple(command)
+
+
+def _restore_options(submission: Submission) -> list[str]:
+    if submission.savepoint_path is None:
+        return []
+    options = ["-s", submission.savepoint_path]
+    return [*options, "-n"] if submission.allow_non_restored_state else options
 
 
 def _script_path(script: Script) -> str:
@@ -152,7 +158,7 @@ def job_manifest(submission: Submission, job_id: str, target: Target) -> dict[st
         "parallelism": 1,
         "podReplacementPolicy": "Failed",
         "ttlSecondsAfterFinished": TTL_SECONDS,
-        "template": {"metadata": metadata, "spec": _pod_spec(submission, job_id, target, limit)},
+        "template": {"metadata": pod_metadata, "spec": _pod_spec(submission, job_id, target, limit)},
     }
     if limit:
         spec["activeDeadlineSeconds"] = limit + DEADLINE_MARGIN_SECONDS

@@ -142,6 +142,7 @@ class _Body(_Part):
     jars: Annotated[list[_Path], AfterValidator(_no_second)] = []
     flink_conf: Annotated[dict[_Line, _Line], Field(max_length=MAX_ENTRIES)] = {}
     savepoint_path: _Path | None = None
+    allow_non_restored_state: bool = False
     cluster: str = DEFAULT_CLUSTER
     attached: bool = False
     exactly_once: bool = False
@@ -238,6 +239,7 @@ def parse_submission(
         jars=tuple(parsed.jars),
         flink_conf=dict(parsed.flink_conf),
         savepoint_path=parsed.savepoint_path,
+        allow_non_restored_state=parsed.allow_non_restored_state,
         cluster=parsed.cluster,
         attached=parsed.attached,
         exactly_once=parsed.exactly_once,
@@ -300,6 +302,8 @@ def _parsed(body: dict[str, Any], limits: Limits) -> _Body:
         faults += _url_faults(url, limits.script_hosts)
     if script is not None and body.get("entry_module") is not None:
         faults.append(Fault(pointer="/entry_module", detail="stands beside a script; flink runs one of them"))
+    if body.get("allow_non_restored_state") is True and body.get("savepoint_path") is None:
+        faults.append(Fault(pointer="/allow_non_restored_state", detail="needs a savepoint_path"))
     if faults or parsed is None:
         raise BadRequestError(NOT_VALID, tuple(faults))
     return parsed

@@ -47,6 +47,7 @@ class Submission:
         script: None when `entry_module` of `py_files` is run instead.
         attached: `flink run` without `-d`: it waits for the job, and the submitter has no time limit.
         exactly_once: fix Flink's own job id, so that Flink refuses a second run.
+        allow_non_restored_state: start although the script has no operator for some state of the savepoint.
     """
 
     template_id: str
@@ -59,6 +60,7 @@ class Submission:
     jars: tuple[str, ...] = ()
     flink_conf: Mapping[str, str] = field(default_factory=dict)
     savepoint_path: str | None = None
+    allow_non_restored_state: bool = False
     cluster: str = "default"
     attached: bool = False
     exactly_once: bool = False

@@ -306,6 +306,7 @@ def test_real_flink_takes_options_paths_and_the_name_as_they_are(
             "script": {"path": str(script)},
             "flink_conf": CONFIGURATION,
             "savepoint_path": savepoint,
+            "allow_non_restored_state": True,
             "jars": [str(jar)],
             "py_files": [str(module), str(script)],
             "parallelism": 3,
@@ -316,6 +317,7 @@ def test_real_flink_takes_options_paths_and_the_name_as_they_are(
     known = told(log, "CONFIGURATION")
     assert {name: value for name, value in known.items() if name.startswith("t.")} == CONFIGURATION
     assert known["execution.state-recovery.path"] == savepoint
+    assert known["execution.state-recovery.ignore-unclaimed-state"] == "true"
     assert known["python.files"] == f"{module},{script}"
     assert known["parallelism.default"] == "3"
     assert known["pipeline.name"] == job_id

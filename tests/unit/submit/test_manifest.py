@@ -140,13 +140,14 @@ def test_the_whole_command() -> None:
         jars=("file:///x.jar", "file:///y.jar"),
         flink_conf={"b.key": "2 $(x)", "a.key": ""},
         savepoint_path="s3://bucket/savepoint",
+        allow_non_restored_state=True,
         exactly_once=True,
     )
     assert flink_command(submission, "abc", TARGET) == (
         *("/opt/flink/bin/flink", "run", "-d", "-m", "flink:8081", "-Dpipeline.name=abc"),
         "-D$internal.pipeline.job-id=ba7816bf8f01cfea414140de5dae2223",  # SHA-256 of "abc", FIPS 180-2
         *("-Da.key=", "-Db.key=2 $(x)"),
-        *("-p", "4", "-s", "s3://bucket/savepoint", "-j", "file:///x.jar", "-j", "file:///y.jar"),
+        *("-p", "4", "-s", "s3://bucket/savepoint", "-n", "-j", "file:///x.jar", "-j", "file:///y.jar"),
         *("-pyfs", "/a.zip,/b c.py", "-pym", "jobs.daily"),
         *("--", "--", "--day", "2025-11-01", "-d"),
     )

@@ -44,6 +44,7 @@ def test_the_whole_request() -> None:
         "jars": ["file:///x.jar"],
         "flink_conf": {"parallelism.default": "2", "a.b": "c d"},
         "savepoint_path": "s3://b/s",
+        "allow_non_restored_state": True,
         "cluster": "batch",
         "attached": True,
         "exactly_once": True,
@@ -60,6 +61,7 @@ def test_the_whole_request() -> None:
         jars=("file:///x.jar",),
         flink_conf={"parallelism.default": "2", "a.b": "c d"},
         savepoint_path="s3://b/s",
+        allow_non_restored_state=True,
         cluster="batch",
         attached=True,
         exactly_once=True,
@@ -151,6 +153,7 @@ def test_an_entry_module_of_py_files_needs_no_script() -> None:
         ("cluster", {"$ne": "x"}),
         ("attached", 1),
         ("attached", "true"),
+        ("allow_non_restored_state", True),  # without a savepoint_path
         ("exactly_once", 0),
         ("exactly_once", None),
         ("resources", "2"),
