@@ -94,6 +94,10 @@ class KubernetesRefusedError(PermanentError):
         self.status = status
 
 
+class KubernetesCredentialError(KubernetesRefusedError):
+    """The API server refused the caller, whatever the object: 401, or 403 because a permission is missing."""
+
+
 class KubernetesNotFoundError(KubernetesRefusedError):
     """The object does not exist (404)."""
 

@@ -230,13 +230,13 @@ REASONS: Final[Mapping[ReasonCode, ReasonInfo]] = MappingProxyType(
             en=Text(
                 "Kubernetes refused the Job",
                 "Kubernetes refused to create the Job, so nothing was submitted.",
-                "Correct what the message names (a permission, an admission policy, a quota, an invalid "
-                "value) and submit again.",
+                "Correct what the message names (an admission policy, a quota, an invalid value) and submit "
+                "again.",
             ),
             zh=Text(
                 "Kubernetes 拒绝创建 Job",
                 "Kubernetes 拒绝创建该 Job，没有提交任何作业。",
-                "按原始信息修正（权限、准入策略、配额或无效的取值）后重新提交。",
+                "按原始信息修正（准入策略、配额或无效的取值）后重新提交。",
             ),
         ),
         ReasonCode.K8S_JOB_MISSING: ReasonInfo(

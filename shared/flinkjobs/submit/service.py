@@ -30,6 +30,7 @@ from flinkjobs.domain.errors import (
     InFlightError,
     KeyReusedError,
     KubernetesConflictError,
+    KubernetesCredentialError,
     KubernetesRefusedError,
     KubernetesUnavailableError,
     PermanentError,
@@ -140,9 +141,10 @@ def run(submit: Submit, submission: Submission, key: Key | None = None) -> dict[
 
     Raises:
         InFlightError: another request with the same key came first.
-        SubmissionRefusedError: Kubernetes refused; the record is FAILED with the cause.
-        KubernetesUnavailableError: nobody knows whether the Job was created: a repetition with the same key
-            creates it, else the next synchronisation settles the record.
+        SubmissionRefusedError: Kubernetes refused the Job or its script; the record is FAILED with the cause.
+        KubernetesUnavailableError: nobody knows whether the Job was created, or Kubernetes refused the
+            credential: a repetition with the same key creates it, else the next synchronisation settles the
+            record.
         StoreUnavailableError: no record, and nothing was created.
     """
     record = _insert(submit, submission, key)
@@ -186,13 +188,20 @@ def _insert(submit: Submit, submission: Submission, key: Key | None) -> JobRecor
 
 
 def _create(submit: Submit, submission: Submission, record: JobRecord) -> None:
-    """Creates the Job and its ConfigMap, and notes on the record that they are there."""
+    """Creates the Job and its ConfigMap, and notes on the record that they are there.
+
+    A refused credential says nothing about the submission: the record stays CREATED. Once the credential is
+    accepted, a repetition with the same key creates what is missing.
+    """
     target = submit.target_of(submission.cluster)
     manifest = job_manifest(submission, record.job_id, target)
     try:
         job = _create_job(submit.kubernetes, manifest, record)
         if isinstance(submission.script, InlineScript):
             _create_script(submit.kubernetes, submission.script, record, job, target.namespace)
+    except KubernetesCredentialError as error:
+        message = f"{record.job_id}: Kubernetes refused the credential: {error}"
+        raise KubernetesUnavailableError(message) from error
     except KubernetesRefusedError as error:
         message = f"Kubernetes refused the job: {error}"
         submit.store.fail_submission(
@@ -238,7 +247,7 @@ def _create_script(
     """Creates the script's ConfigMap; a Job that is refused its script is taken back.
 
     Where nobody knows whether the ConfigMap was created, the Job stays: its pod may have begun, and a second
-    Job would run it again.
+    Job would run it again. It stays too where the credential was refused: a repetition creates the ConfigMap.
     """
     manifest = config_map_manifest(
         script, record.job_id, namespace=namespace, job_name=job.name, job_uid=job.uid
@@ -247,6 +256,8 @@ def _create_script(
         cluster.create_config_map(manifest)
     except KubernetesConflictError as error:
         _expect_already_there(error)  # it was created by an earlier try of the same submission
+    except KubernetesCredentialError:
+        raise
     except KubernetesRefusedError:
         try:
             cluster.delete_job(job.name, job.uid)

@@ -25,6 +25,7 @@ from flinkjobs.adapters.kubernetes.client import KubernetesApi
 from flinkjobs.domain.errors import (
     FlinkjobsError,
     KubernetesConflictError,
+    KubernetesCredentialError,
     KubernetesNotFoundError,
     KubernetesRefusedError,
     KubernetesThrottledError,
@@ -589,7 +590,7 @@ CALLS: Mapping[str, Call] = {
     "review": lambda api: api.review(PERMISSIONS[0]),
 }
 FAULTS: Mapping[str, tuple[Fault, type[FlinkjobsError], str]] = {
-    "401": (RequestFault(effect="status", status=401), KubernetesRefusedError, "401 Unauthorized"),
+    "401": (RequestFault(effect="status", status=401), KubernetesCredentialError, "401 Unauthorized"),
     "403": (RequestFault(effect="status", status=403), KubernetesRefusedError, "403 Forbidden"),
     "409": (RequestFault(effect="status", status=409), KubernetesConflictError, "409 Conflict"),
     "422": (RequestFault(effect="status", status=422), KubernetesRefusedError, "422"),
@@ -645,7 +646,7 @@ ODD_ANSWERS: Mapping[str, tuple[Answer, type[FlinkjobsError]]] = {
     "a 404 of a path": (Answer(404, b"404 page not found\n"), KubernetesUnavailableError),
     "a proxy's 409": (html(409), KubernetesUnavailableError),
     "a proxy's 502": (html(502), KubernetesUnavailableError),
-    "a proxy's login page": (html(403), KubernetesRefusedError),
+    "a proxy's login page": (html(403), KubernetesCredentialError),
     "a redirect": (Answer(302, b"", {"Location": "http://127.0.0.1:1/"}), KubernetesUnavailableError),
 }
 
@@ -696,9 +697,11 @@ def test_a_role_without_a_verb_is_refused_that_verb_only(world: KubernetesWorld,
         reader = connect(world.kubeconfig(tmp_path / "kubeconfig", token="reader-token"))
         name = finished(world)
         assert isinstance(reader.job(name), KubernetesJob)
-        with pytest.raises(KubernetesRefusedError, match=r'403 Forbidden: .*cannot delete resource "jobs"'):
+        with pytest.raises(
+            KubernetesCredentialError, match=r'403 Forbidden: .*cannot delete resource "jobs"'
+        ):
             reader.delete_job(name, "11111111-2222-3333-4444-555555555555")
-        with pytest.raises(KubernetesRefusedError, match=r'403 Forbidden: .*cannot list resource "pods"'):
+        with pytest.raises(KubernetesCredentialError, match=r'403 Forbidden: .*cannot list resource "pods"'):
             list(reader.pods(SELECTOR))
     finally:
         world.control.revoke("reader")

@@ -180,10 +180,9 @@ def test_every_fault_is_named_at_once(submit: FunctionServer) -> None:
 # --- Kubernetes says no, or nothing -----------------------------------------------------------------
 
 REFUSALS: dict[str, tuple[Document, RequestFault, str]] = {
-    "no permission": (PATH, RequestFault(effect="status", status=403, **CREATE_JOB), "403 Forbidden"),
-    "a quota": (PATH, RequestFault(effect="status", status=422, **CREATE_JOB), "422"),
-    "unknown to the API server": (PATH, RequestFault(effect="status", status=401, **CREATE_JOB), "401"),
-    "no permission for the script": (
+    "a quota": (PATH, RequestFault(effect="status", status=403, **CREATE_JOB), "403 Forbidden"),
+    "an invalid value": (PATH, RequestFault(effect="status", status=422, **CREATE_JOB), "422"),
+    "a quota for the script": (
         INLINE,
         RequestFault(effect="status", status=403, **CREATE_CONFIG_MAP),
         "403 Forbidden",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from doubles.kubernetes.authorization import Rule
 from doubles.kubernetes.faults import Outcome, RequestFault
 from doubles.kubernetes.process import KubernetesDouble
 from flinkjobs.adapters.flink.client import HttpFlink, new_client
@@ -43,9 +46,10 @@ INLINE: Document = {"template_id": "refused", "script": {"inline": "pass\n"}}
 JOB, CONFIG_MAP = "jobs", "configmaps"
 KEY = "a key"
 
-REFUSED = {"401": 401, "403, as for a quota": 403, "404": 404, "413": 413, "422": 422}
+REFUSED = {"400": 400, "403, as for a quota": 403, "404": 404, "413": 413, "422": 422}
 UNKNOWN: dict[str, Document] = {
     "409, but not for the name": {"effect": "status", "status": 409},
+    "401": {"effect": "status", "status": 401},
     "429": {"effect": "status", "status": 429, "retry_after": 1},
     "500": {"effect": "status", "status": 500},
     "503": {"effect": "status", "status": 503},
@@ -140,6 +144,102 @@ def test_where_nobody_knows_and_nobody_repeats_sync_settles_the_record(
     assert (record["status"], record["reason"]["code"]) == ("FAILED", expected)
     if expected == "LOG_UNAVAILABLE":
         assert "DeadlineExceeded" in record["reason"]["message"]
+
+
+# --- the credential is refused ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_token_file(
+    settings: Mapping[str, str], traces: Traces, scratch_file: Callable[[str], Path]
+) -> Iterator[tuple[FunctionServer, Path]]:
+    """The submit function with a token that can be renewed, and the file that holds it."""
+    kubeconfig, token = scratch_file("kubeconfig"), scratch_file("token")
+    config = yaml.safe_load(traces.kubernetes.double.kubeconfig.read_text())
+    config["users"][0]["user"] = {"tokenFile": str(token)}
+    kubeconfig.write_text(yaml.safe_dump(config))
+    token.write_text(traces.kubernetes.double.token)
+    with FunctionServer("submit", {**settings, "KUBECONFIG": str(kubeconfig)}) as running:
+        yield running, token
+
+
+def test_a_repetition_after_the_token_was_renewed_creates_the_job_once(
+    with_token_file: tuple[FunctionServer, Path], traces: Traces
+) -> None:
+    server, token = with_token_file
+    token.write_text("expired")
+    refused = post(server, INLINE, KEY)
+    assert (refused.status_code, refused.json()["code"]) == (503, "KUBERNETES_UNAVAILABLE")
+    assert refused.headers["retry-after"] == "10"
+    assert "Kubernetes refused the credential" in refused.json()["detail"]
+    record = traces.record()
+    assert (record["status"], record["reason"]) == ("CREATED", None)
+    traces.let_repeat()
+    token.write_text(traces.kubernetes.double.token)
+    repeated = post(server, INLINE, KEY)
+    assert (repeated.status_code, repeated.json()["job_id"]) == (200, record["job_id"])
+    assert traces.kubernetes.names("jobs") == {repeated.json()["k8s_job_name"]}
+    assert traces.kubernetes.names("configmaps") == {repeated.json()["k8s_job_name"]}
+
+
+CREATE_JOBS = Rule(api_groups=("batch",), resources=("jobs",), verbs=("create",))
+READ_JOBS = Rule(api_groups=("batch",), resources=("jobs",), verbs=("get",))
+CREATE_SCRIPTS = Rule(api_groups=("",), resources=("configmaps",), verbs=("create",))
+
+
+@pytest.mark.parametrize(
+    ("rules", "jobs_before"),
+    [((), 0), ((CREATE_JOBS,), 1)],
+    ids=["no Job may be created", "no script may be created"],
+)
+def test_a_repetition_after_a_missing_permission_was_granted_creates_the_job_once(
+    rules: tuple[Rule, ...],
+    jobs_before: int,
+    with_token_file: tuple[FunctionServer, Path],
+    traces: Traces,
+) -> None:
+    server, token = with_token_file
+    control = traces.kubernetes.control
+    token.write_text("limited-token")
+    control.grant("limited", "limited-token", rules)
+    try:
+        refused = post(server, INLINE, KEY)
+        assert (refused.status_code, refused.json()["code"]) == (503, "KUBERNETES_UNAVAILABLE")
+        assert "cannot create resource" in refused.json()["detail"]
+        assert (traces.record()["status"], traces.record()["reason"]) == ("CREATED", None)
+        assert len(traces.kubernetes.names("jobs")) == jobs_before
+        traces.let_repeat()
+        control.grant("limited", "limited-token", (CREATE_JOBS, READ_JOBS, CREATE_SCRIPTS))
+        repeated = post(server, INLINE, KEY)
+    finally:
+        control.revoke("limited")
+    assert repeated.status_code == 200, repeated.text
+    assert traces.kubernetes.names("jobs") == {repeated.json()["k8s_job_name"]}
+    assert traces.kubernetes.names("configmaps") == {repeated.json()["k8s_job_name"]}
+
+
+def test_a_job_that_exists_and_may_not_be_read_leaves_the_record_open(
+    with_token_file: tuple[FunctionServer, Path], traces: Traces
+) -> None:
+    """The first try created it, and its answer was lost."""
+    server, token = with_token_file
+    with traces.kubernetes.control.fault(fault(JOB, effect="cut")):
+        assert post(server, INLINE, KEY).status_code == 503
+    [job] = traces.kubernetes.items("jobs")
+    traces.let_repeat()
+    token.write_text("limited-token")
+    traces.kubernetes.control.grant("limited", "limited-token", (CREATE_JOBS, CREATE_SCRIPTS))
+    try:
+        refused = post(server, INLINE, KEY)
+    finally:
+        traces.kubernetes.control.revoke("limited")
+    assert (refused.status_code, refused.json()["code"]) == (503, "KUBERNETES_UNAVAILABLE")
+    assert "cannot get resource" in refused.json()["detail"]
+    assert (traces.record()["status"], traces.record()["reason"]) == ("CREATED", None)
+    token.write_text(traces.kubernetes.double.token)
+    traces.let_repeat()
+    assert post(server, INLINE, KEY).status_code == 200
+    assert [found["metadata"]["uid"] for found in traces.kubernetes.items("jobs")] == [job["metadata"]["uid"]]
 
 
 # --- too slow, and too late -------------------------------------------------------------------------

@@ -7,6 +7,7 @@ for lists of ten thousand Jobs, and refuses a whole list for one field that a se
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -34,6 +35,7 @@ from flinkjobs.adapters.kubernetes.parsing import (
 )
 from flinkjobs.domain.errors import (
     KubernetesConflictError,
+    KubernetesCredentialError,
     KubernetesNotFoundError,
     KubernetesRefusedError,
     KubernetesThrottledError,
@@ -67,12 +69,17 @@ NO_LOG: Final = ("not found", "is not available", "is terminated", "cannot be fo
 """What a kubelet says with a 400 where it has no log, or none any more: it has never started the container,
 has removed it, or does not know the pod (`validateContainerLogStatus` in
 https://github.com/kubernetes/kubernetes/blob/master/pkg/kubelet/kubelet_pods.go)."""
+NO_PERMISSION: Final = re.compile(r'forbidden: User ".*" cannot ')
+"""How the API server words that a permission is missing. Admission (a quota, a policy, a webhook) answers 403
+too, in other words: https://github.com/kubernetes/apiserver/blob/master/pkg/endpoints/handlers/responsewriters/errors.go"""
 STREAM_BYTES: Final = 64 * 1024
 POOL_SIZE: Final = 16
 
 _NEWEST_FIELD: Final = "podReplacementPolicy"
 """The field of our Jobs that an API server below the minimum version does not know."""
 _HTTP_ERROR: Final = 400
+_UNAUTHORIZED: Final = 401
+_FORBIDDEN: Final = 403
 _UNAVAILABLE: Final = frozenset({408})
 _TOO_MANY_REQUESTS: Final = 429
 _SERVER_ERROR: Final = 500
@@ -327,6 +334,9 @@ def _refusal(
     kinds = {404: KubernetesNotFoundError, 409: KubernetesConflictError}
     if status in kinds and not is_status:  # a proxy's 404 says nothing about any object
         return KubernetesUnavailableError(text)
+    # A 403 that is not of the API server comes from what stands before it, as IAM does before GKE.
+    if status == _UNAUTHORIZED or (status == _FORBIDDEN and (not is_status or NO_PERMISSION.search(message))):
+        return KubernetesCredentialError(text, reason=reason, status=status)
     return kinds.get(status, KubernetesRefusedError)(text, reason=reason, status=status)
 
 
