@@ -24,7 +24,7 @@ ROOT: Final = Path(__file__).resolve().parents[3]
 PACKAGE: Final = ROOT / "shared" / "flinkjobs"
 ARCHITECTURE: Final = ROOT / "docs" / "architecture.md"
 READMES: Final = sorted(ROOT.glob("README*.md"))
-PAGES: Final = sorted([*ROOT.glob("*.md"), *ROOT.glob("[!.]*/*.md"), *ROOT.glob("docs/**/*.md")])
+PAGES: Final = sorted({*ROOT.glob("*.md"), *ROOT.glob("[!.]*/*.md"), *ROOT.glob("docs/**/*.md")})
 LINK: Final = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 NAMED_FILE: Final = re.compile(r"`((?!build/)[\w.-]+(?:/[\w.-]+)+\.(?:py|js|css|json|yaml|toml|tf|svg|md))`")
 CONSTANT: Final = re.compile(r'^([A-Z0-9_]+): Final = "([A-Z0-9_]+)"$', re.MULTILINE)
@@ -114,10 +114,10 @@ def test_the_description_names_every_code_that_it_has() -> None:
 def test_every_link_leads_somewhere(page: Path) -> None:
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
     for target in LINK.findall(text):
-        if target.startswith(("http://", "https://", "mailto:", "#")):
+        if target.startswith(("http://", "https://", "mailto:")):
             continue
         path, _, anchor = target.partition("#")
-        linked = (page.parent / path).resolve()
+        linked = (page.parent / path).resolve() if path else page
         assert linked.exists(), f"{page.name}: {target}"
         if anchor and linked.suffix == ".md":
             headings = re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE)
