@@ -172,7 +172,7 @@ def test_no_secret_is_kept_in_a_state_or_a_plan(module: Module) -> None:
 
 
 def test_the_functions_get_settings_that_there_are(module: Module, functions: dict[str, Block]) -> None:
-    source = (ROOT / "shared" / "flinkjobs" / "settings.py").read_text()
+    source = source_of("settings")
     known = set(re.findall(r'"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)"', source))
     [allowed] = [set(re.findall(r'"([A-Z0-9_]+)"', text)) for text in conditions(module, "settings")]
     passed_on = {name for described in functions.values() for name in described["optional"]}
@@ -184,12 +184,17 @@ def test_the_functions_get_settings_that_there_are(module: Module, functions: di
     assert {"FLINK_REST_URL", "GKE_CLUSTER", "K8S_AUTH", "K8S_NAMESPACE", "MONGODB_DATABASE"} <= fixed
 
 
+def source_of(room: str) -> str:
+    """The source of all modules of a part of the package."""
+    return "\n".join(path.read_text() for path in (ROOT / "shared" / "flinkjobs" / room).rglob("*.py"))
+
+
 OF_A_SCHEDULE = ("ATTEMPT_DEADLINE_SECONDS", "CRON", "SCHEDULE")
 """What the client reads of each schedule, behind the name of its function."""
 
 
 def test_the_clients_environment_is_one_that_it_reads(module: Module) -> None:
-    source = (ROOT / "shared" / "flinkjobs" / "settings.py").read_text()
+    source = source_of("settings")
     read = set(re.findall(r'"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)"', source))
     read |= {f"{function.upper()}_URL" for function in FUNCTIONS}
     read |= {f"{function.upper()}_{what}" for function in SCHEDULED for what in OF_A_SCHEDULE}
@@ -515,7 +520,7 @@ def test_the_dashboard_is_the_same_after_it_was_read_back(module: Module) -> Non
 
 def test_every_counted_event_is_logged_by_the_function(module: Module) -> None:
     """A renamed event would silence its alert."""
-    source = "\n".join(path.read_text() for path in (ROOT / "shared" / "flinkjobs").glob("*.py"))
+    source = source_of("")
     for name, metric in module.locals["metrics"].items():
         events = re.findall(r'"([a-z]+\.[a-z_]+)"', metric["filter"].replace('\\"', '"'))
         assert events or name == "failed_triggers"
