@@ -86,15 +86,16 @@ CODES: Final[Mapping[Code, CodeInfo]] = MappingProxyType(
         ),
         # MongoDB
         Code.VERSION_TOO_OLD: CodeInfo(
-            "a peer is older than the minimum version",
+            "MongoDB, Kubernetes or Flink is older than the minimum in the README",
             "Upgrade it to the minimum version or a newer one.",
         ),
         Code.STORE_UNAVAILABLE: CodeInfo(
             "MongoDB does not answer",
-            "Start MongoDB, or correct the host and port in MONGODB_URI; then look at the network between.",
+            "Start MongoDB, or correct the host and port in MONGODB_URI; then look at DNS and the network "
+            "between.",
         ),
         Code.STORE_REFUSED: CodeInfo(
-            "MongoDB refuses the user, or what it asks",
+            "MONGODB_URI or a file that it names cannot be used, or MongoDB refuses the user, or what it asks",
             "Correct what the message names in MONGODB_URI (an option, a file, the user, the password, "
             "authSource), or the user's roles.",
         ),

@@ -31,9 +31,9 @@ from tests.support.kubernetes_world import KubernetesWorld
 
 ROOT = Path(__file__).parents[3]
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
-SETTINGS = (ROOT / "shared" / "flinkjobs" / "settings.py").read_text(encoding="utf-8")
+SETTINGS = (ROOT / "shared" / "flinkjobs" / "settings" / "functions.py").read_text(encoding="utf-8")
 KNOWN = set(re.findall(r'"([A-Z][A-Z0-9_]+)"', SETTINGS)) | {"THREADS"}
-"""Names that settings.py reads, and the one that the functions framework does."""
+"""Names that settings/functions.py reads, and the one that the functions framework does."""
 TRIGGERED = ("sync", "cleanup")
 NUMBERS = count()
 
