@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from flinkjobs import log
-from flinkjobs.adapters.kubernetes import client as kubernetes_client
 from flinkjobs.adapters.mongo import client as mongo_client
 from flinkjobs.adapters.mongo.indexes import ensure_indexes
 from flinkjobs.domain.errors import PermanentError, TemporaryError
 from flinkjobs.settings.functions import Settings
+
+if TYPE_CHECKING:
+    from flinkjobs.adapters.kubernetes.client import KubernetesApi
 
 
 def connect_database(settings: Settings) -> mongo_client.MongoDatabase:
@@ -30,8 +33,11 @@ def connect_database(settings: Settings) -> mongo_client.MongoDatabase:
     return database
 
 
-def connect_kubernetes(settings: Settings, **timeouts: float) -> kubernetes_client.KubernetesApi:
+def connect_kubernetes(settings: Settings, **timeouts: float) -> KubernetesApi:
     """Kubernetes, with the identity of the settings. Sends nothing."""
+    # Most passes and most page views need no Kubernetes, and its client takes as long to import as all else.
+    from flinkjobs.adapters.kubernetes import client as kubernetes_client  # noqa: PLC0415
+
     return kubernetes_client.connect(
         settings.k8s_namespace,
         auth=settings.k8s_auth,
