@@ -95,7 +95,7 @@ CODES: Final[Mapping[Code, CodeInfo]] = MappingProxyType(
             "between.",
         ),
         Code.STORE_REFUSED: CodeInfo(
-            "MONGODB_URI or a file that it names cannot be used, or MongoDB refuses the user, or what it asks",
+            "MONGODB_URI or a file that it names cannot be used, or MongoDB refuses the user or a request",
             "Correct what the message names in MONGODB_URI (an option, a file, the user, the password, "
             "authSource), or the user's roles.",
         ),
