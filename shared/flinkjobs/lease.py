@@ -1,4 +1,4 @@
-"""One holder at a time: a lease in the store, kept alive by a heartbeat while its holder lives.
+"""Leases: one holder at a time, kept in the store and renewed by a heartbeat.
 
 A holder that dies is taken over when its lease runs out. Each taking gives a higher fencing value; a holder
 that was only slow finds its lease gone when it asks, and writes no more.

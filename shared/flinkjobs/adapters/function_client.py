@@ -1,4 +1,4 @@
-"""The project's functions over HTTP, as somebody who is not one of them calls them, through httpx.
+"""Client of the deployed functions, over httpx.
 
 Errors come back as problem details: https://www.rfc-editor.org/rfc/rfc9457
 """

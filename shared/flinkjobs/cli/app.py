@@ -1,4 +1,4 @@
-"""The command `flinkjobs`: its global options, its groups of commands, and how every error ends."""
+"""The command `flinkjobs`: global options, groups of commands, and handling of errors."""
 
 from __future__ import annotations
 

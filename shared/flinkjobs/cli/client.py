@@ -1,4 +1,4 @@
-"""The functions as the command reaches them: over HTTP where their URL is set, else in this very process.
+"""Calls the functions: over HTTP if their URL is set, else in this process.
 
 Both ways run the same code and answer the same JSON: without a URL, the function's own handler gets the
 request that would have been sent.
@@ -46,7 +46,7 @@ class Connection:
 
     def __init__(self, environ: Mapping[str, str], *, is_direct: bool = False) -> None:
         """Args:
-        environ: the settings, see `profile.environment`.
+        environ: the settings, see `flinkjobs.cli.config`.
         is_direct: leave the URLs of the functions alone and work in this process.
         """
         self.environ = environ

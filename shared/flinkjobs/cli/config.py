@@ -1,4 +1,4 @@
-"""Where the command's settings come from: the environment, `./.env`, or one file that holds them all.
+"""Sources of the command's settings: the environment, `./.env`, or a profile.
 
 A file that is named, as a profile or by its path, is the whole configuration: the settings of two systems
 never mix. It may refer to the environment as `${NAME}`, for secrets. `./.env` fills in what the environment

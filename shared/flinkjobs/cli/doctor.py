@@ -1,4 +1,4 @@
-"""`doctor`: what is wrong, the cause first, and what to do next."""
+"""`doctor`: checks every part; shows what failed, the cause first, and what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What to do about an error: the end of the one line in which the command tells it."""
+"""Hints: what to do about an error, appended to its message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exit codes: what a script may rely on. docs/cli.md holds this table, and a test compares the two."""
+"""Exit codes, which scripts may rely on; a test compares them with docs/cli.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Following one job to its end: drawn on a terminal, a line per change elsewhere."""
+"""Follows one job to its end: live on a terminal, else one line per change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words for what the read side tells as data: times, events of a job's story, troubles."""
+"""Wording of the read side's data: times, events of a timeline, problems."""
 
 from __future__ import annotations
 

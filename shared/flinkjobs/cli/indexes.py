@@ -1,4 +1,4 @@
-"""`indexes`: what MongoDB needs once, and what it is to be rid of once."""
+"""`indexes`: creates indexes, and converts dates of the old platform."""
 
 from __future__ import annotations
 

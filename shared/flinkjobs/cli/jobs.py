@@ -1,4 +1,4 @@
-"""`jobs`, `show`, `logs` and `wait`: looking at jobs."""
+"""`jobs`, `show`, `logs` and `wait`: list and inspect jobs."""
 
 from __future__ import annotations
 

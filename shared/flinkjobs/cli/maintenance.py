@@ -1,4 +1,4 @@
-"""`sync`, `cleanup` and `metrics`: the functions' own work, by hand."""
+"""`sync`, `cleanup` and `metrics`: run a function's work from the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the command prints: results on standard output, everything else on standard error.
+"""Output of the command: results on standard output, everything else on standard error.
 
 With `--json`, standard output holds JSON and nothing else. Text that came from outside (scripts, Flink,
 Kubernetes) never reaches the terminal as it is: control characters are taken out, and it is no markup.

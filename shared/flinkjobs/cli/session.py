@@ -1,4 +1,4 @@
-"""What every command begins with: the global options, the settings they lead to, and where output goes."""
+"""Session of a command: the global options, the settings and the output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cron expressions as Cloud Scheduler reads them: unix-cron.
+"""Cron expressions of Cloud Scheduler: unix-cron.
 
 https://cloud.google.com/scheduler/docs/configuring/cron-job-schedules
 """

@@ -1,4 +1,4 @@
-"""Every error that crosses a module's border, each with the HTTP status it becomes.
+"""Errors that cross a module's border, each with its HTTP status and stable code.
 
 Two kinds matter to a caller: a `TemporaryError` may go away by itself (try again), a
 `PermanentError` will not (change something first). Adapters turn the exceptions of their libraries

@@ -1,4 +1,4 @@
-"""The fingerprint of a record: tells an unchanged record by one string, without reading it whole.
+"""Fingerprints of records: they identify unchanged records without reading them whole.
 
 A fingerprint is `cluster|Flink Job ID|state|start`, with Flink's raw state and its start time in milliseconds
 since 1970, as Flink showed them when the record was last written. A record has one while it is at rest:

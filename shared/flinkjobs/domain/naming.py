@@ -1,4 +1,4 @@
-"""How what belongs to a job is named in Kubernetes, and found again by the job's id. Pure."""
+"""Names, labels and selectors of a job's Kubernetes objects. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was observed of a record in Kubernetes and Flink."""
+"""Observations of a record in Kubernetes and Flink, as values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why a submitter does not start or did not end well: one cause out of its Job, pods and events.
+"""Diagnosis of a submitter that does not start or failed: one cause from Job, pods and events.
 
 The words are Kubernetes' own, from the fields that `kubectl describe pod` shows:
 https://kubernetes.io/docs/tasks/debug/debug-application/debug-pods/

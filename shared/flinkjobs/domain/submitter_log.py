@@ -1,4 +1,4 @@
-"""Reads what a submitter printed: the Flink Job IDs, and the lines that tell why it failed.
+"""Parses the log of a submitter: the Flink Job IDs, and the lines that explain a failure.
 
 The Flink CLI prints `Job has been submitted with JobID <32 hex digits>` on a line of its own, attached
 and detached alike (CliFrontend and ExecutorUtils of Flink 1.17 to 2.3). Look-alikes carry an id too:

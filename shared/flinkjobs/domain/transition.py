@@ -1,4 +1,4 @@
-"""How a record moves: one pure function from a record and what was observed to what is to be written.
+"""Transitions of records: a pure function from a record and an observation to an update.
 
 The rules, in the order in which they apply:
 

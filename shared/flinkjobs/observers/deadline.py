@@ -1,4 +1,4 @@
-"""When a pass stops asking, by the monotonic clock."""
+"""Deadline of a pass, by the monotonic clock."""
 
 from __future__ import annotations
 

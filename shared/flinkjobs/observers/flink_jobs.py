@@ -1,4 +1,4 @@
-"""What Flink says of the jobs of records."""
+"""Observes the Flink jobs of records."""
 
 from __future__ import annotations
 

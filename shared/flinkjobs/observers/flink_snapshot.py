@@ -1,4 +1,4 @@
-"""What the Flink clusters say in one pass: a snapshot each, and the few questions that it leaves open."""
+"""Snapshots of the Flink clusters in one pass, and requests for what they leave open."""
 
 from __future__ import annotations
 

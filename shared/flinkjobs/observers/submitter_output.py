@@ -1,4 +1,4 @@
-"""What a submitter's Job, pods and output say, gathered for `decide`: the ladder to a Flink Job ID.
+"""Observes one submitter: its Job, its pods, and the Flink Job IDs in their output.
 
 The termination message comes first: it arrives with the pod list, without a request of its own, and
 survives the log. The log comes next, from its start and, where that was cut, from its end. Every pod of

@@ -1,4 +1,4 @@
-"""What Kubernetes says of the submitters of records: their Jobs, pods and output."""
+"""Observes the submitters of records: their Kubernetes Jobs, pods and output."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What the core asks of the outside world. The adapters fulfil it; tests may too.
+"""Protocol for the store of the records.
 
-Every method may raise the `TemporaryError` or `PermanentError` of its side (`flinkjobs.errors`) and
+Every method may raise the `TemporaryError` or `PermanentError` of its side (`flinkjobs.domain.errors`) and
 nothing else of what its library raises. An error is never an empty answer.
 """
 

@@ -1,4 +1,4 @@
-"""From a submission to the objects that Kubernetes is asked to create. Pure.
+"""Manifests of the Kubernetes objects of a submission. Pure.
 
 Job API: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/job-v1/
 """

@@ -1,4 +1,4 @@
-"""What submit accepts: the request of the contract, checked field by field, every fault at once."""
+"""The request of submit, checked field by field; all faults are reported at once."""
 
 from __future__ import annotations
 

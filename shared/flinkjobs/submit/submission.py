@@ -77,7 +77,7 @@ class Target:
         jobmanager: `host:port` for `flink run -m`.
         timeout_seconds: how long a detached submitter may take.
         script_hosts: hosts that a script may be fetched from.
-        fetch_program: source of the program that fetches it: `flinkjobs.fetch`.
+        fetch_program: source of the program that fetches it: `flinkjobs.submit.script_download`.
         image_pull_secrets: names of Secrets for the image's registry.
         service_account: of the pod; None leaves it to the namespace.
         allow_injection: whether injectors may add containers to the pod.

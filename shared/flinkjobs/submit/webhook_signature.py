@@ -1,4 +1,4 @@
-"""Who may submit: Standard Webhooks signatures. https://www.standardwebhooks.com"""
+"""Verifies Standard Webhooks signatures of requests. https://www.standardwebhooks.com"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which open records a pass reads whole: those of which a cluster shows something new."""
+"""Finds the open records that a pass reads whole: those whose Flink job changed."""
 
 from __future__ import annotations
 

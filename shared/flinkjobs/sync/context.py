@@ -1,4 +1,4 @@
-"""What a pass works with. Holds no results."""
+"""Dependencies of a pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Takes back submissions that were cut off: their pods would wait for a script that never comes."""
+"""Deletes the Jobs of submissions that were cut off: their pods wait for a missing script."""
 
 from __future__ import annotations
 

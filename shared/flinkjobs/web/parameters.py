@@ -1,4 +1,4 @@
-"""What a request asks of a function, checked, and the page's files: HTTP without the work behind it."""
+"""Parameters of requests, checked, and the files of the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a function shows the Kubernetes API server who it is: one way for each value of `K8S_AUTH`.
+"""Authentication to the Kubernetes API server, one way for each value of `K8S_AUTH`.
 
 The official client knows the address, the certificate authority and a client certificate. The
 `Authorization` header is given to each request by this package instead: wherever the client's own

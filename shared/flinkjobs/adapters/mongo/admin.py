@@ -1,4 +1,4 @@
-"""What an administrator runs: missing indexes, and the dates that the old platform wrote as text."""
+"""Administration of MongoDB: missing indexes, and the dates that the old platform wrote as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MongoDB for a person on call: whether it can be written to, what is missing there, who needs a look."""
+"""MongoDB for doctor: whether it is writable, missing indexes, records that need attention."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MongoDB for those who only look: lists, one record, and figures of `flink_jobs` and its companions.
+"""MongoDB for the read side: lists, one record, and statistics of `flink_jobs`.
 
 Every query is answered from an index of `mongo.JOB_INDEXES`, and reads as many documents as it returns. The
 planner cannot know that, so the index is named; where it is missing, because no function that may create it
