@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from flinkjobs.domain.submitter_log import MARK, SUBMITTED_LINE
+
 Document = dict[str, Any]
 
 
@@ -32,3 +34,9 @@ def new_record(job_id: str, submitted_at: datetime, /, **fields: Any) -> Documen
         "revision": 0,
     }
     return new | fields
+
+
+def termination_message(*flink_job_ids: str) -> str:
+    """What our submitter leaves behind when it has ended without an error and printed these ids."""
+    lines = [f"{SUBMITTED_LINE} {flink_job_id}" for flink_job_id in flink_job_ids]
+    return "\n".join([MARK, *lines, f"end {len(lines)}", ""])

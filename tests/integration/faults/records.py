@@ -11,7 +11,7 @@ from flinkjobs.submit.manifest import job_manifest
 from flinkjobs.submit.submission import PathScript, Submission, Target
 from tests.support.flink_rest_server import Job
 from tests.support.kubernetes_world import KubernetesWorld
-from tests.support.records import Document, new_record
+from tests.support.records import Document, new_record, termination_message
 
 HOUR_AGO = (datetime.now(UTC) - timedelta(hours=1)).replace(microsecond=0)
 HALF_AN_HOUR_AGO = HOUR_AGO + timedelta(minutes=30)
@@ -35,6 +35,7 @@ KINDS = (
     "active",
     "complete",
     "failed",
+    "no job",
     "attached",
     "unconfirmed",
     "running",
@@ -50,7 +51,7 @@ FINAL = ("finished before", "failed before", "cancelled before")
 
 SUBMITTED = "Job has been submitted with JobID "
 TRACEBACK = "Traceback (most recent call last):\n  File \"/opt/job.py\", line 3\nKeyError: 'amount'\n"
-WITH_PODS = ("complete", "failed", "attached")
+WITH_PODS = ("complete", "failed", "no job", "attached")
 TARGET = Target(
     namespace="lemo-dev",
     image="flink:1.20",
@@ -75,10 +76,14 @@ def add_submitters(world: KubernetesWorld) -> None:
     logs = {
         "complete": f"{SUBMITTED}{IDS['complete']}\n",
         "failed": TRACEBACK,
+        "no job": "3 rows\n",
         "attached": f"{SUBMITTED}{IDS['attached']}\n",
     }
+    messages = {
+        "failed": TRACEBACK,  # as FallbackToLogsOnError leaves it behind
+        "no job": termination_message(),
+    }
     for kind in WITH_PODS:
-        failed = kind == "failed"
         world.control.add_finished_jobs(
             FinishedJobs(
                 count=1,
@@ -86,8 +91,8 @@ def add_submitters(world: KubernetesWorld) -> None:
                 labels={"app": APP, "job-id": job_id_of(kind)},
                 annotations={"flinkjobs/job-id": job_id_of(kind)},
                 age_seconds=60,
-                failed=failed,
-                message=TRACEBACK if failed else "",  # as FallbackToLogsOnError leaves it behind
+                failed=kind == "failed",
+                message=messages.get(kind, ""),
                 log=logs[kind],
             )
         )
@@ -133,6 +138,7 @@ def documents() -> list[Document]:
         record("active", reason=no_node),
         record("complete"),
         record("failed"),
+        record("no job"),
         followed("attached", submitter_done=False),
         followed("unconfirmed", status="CREATED", ref=_ref("unconfirmed", confirmed=False, state=None)),
         followed("running"),

@@ -68,6 +68,7 @@ def test_the_deployed_function_waits_for_its_peers_and_goes_on(
             "CREATED",
             "RUNNING",
             "FAILED",
+            "FAILED",
             "FINISHED",
             "RUNNING",
             "FINISHED",

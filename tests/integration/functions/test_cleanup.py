@@ -16,7 +16,8 @@ from flinkjobs.submit.manifest import config_map_manifest
 from flinkjobs.submit.submission import InlineScript
 from local.functions import FunctionServer
 from tests.integration.functions.conftest import World, call, events_after, problem
-from tests.support.records import Document
+from tests.support.flink_rest_server import Job
+from tests.support.records import Document, termination_message
 from tests.support.waiting import until
 
 HOUR = 3600.0
@@ -116,6 +117,7 @@ def test_a_dry_run_says_what_the_real_run_then_does_and_writes_nothing(
 ) -> None:
     fill(world)
     add_harvestable(world, "harvest")
+    add_harvestable(world, "no-job", message=termination_message())
     add_harvestable(world, "log-gone", log="", with_pods=False)
     before = everything(world)
     world.kubernetes.control.reset_requests()
@@ -125,7 +127,7 @@ def test_a_dry_run_says_what_the_real_run_then_does_and_writes_nothing(
     assert plan["dry_run"] is True
     done = run_cleanup(cleanup)
     assert done["dry_run"] is False
-    assert sorted(done["names"]) == sorted([*GOES, "harvest", "log-gone"])
+    assert sorted(done["names"]) == sorted([*GOES, "harvest", "no-job"])
     assert (done["harvested"], done["logs_saved"]) == (2, 1)
     assert steady(plan) == steady(done)
 
@@ -390,6 +392,11 @@ def test_a_run_is_kept_and_a_dry_one_is_not(cleanup: FunctionServer, world: Worl
 FLINK_JOB_ID = "3e" * 16
 
 
+def now_ms() -> int:
+    """The time as Flink writes it."""
+    return round(datetime.now(UTC).timestamp() * 1000)
+
+
 def add_harvestable(world: World, name: str, *, hours: float = 48, **fields: Any) -> None:
     """A finished Job of an open record that names it; its log holds an id unless it says otherwise."""
     add_finished(world, name, hours=hours, **{"log": f"{SUBMITTED} {FLINK_JOB_ID}\n"} | fields)
@@ -465,11 +472,10 @@ def test_without_flink_the_id_is_stored_and_the_status_stays(
 @pytest.mark.parametrize(
     ("fields", "status", "code"),
     [
-        ({"log": "nothing submitted\n"}, "FAILED", "NO_JOB_SUBMITTED"),
+        ({"message": termination_message()}, "FAILED", "NO_JOB_SUBMITTED"),
         ({"log": "KeyError: 'x'\n", "failed": True}, "FAILED", "SUBMIT_FAILED"),
-        ({"log": "", "with_pods": False}, "FAILED", "LOG_UNAVAILABLE"),
     ],
-    ids=["submitted nothing", "failed", "log gone"],
+    ids=["submitted nothing", "failed"],
 )
 def test_a_failure_that_nobody_has_recorded_is_recorded_and_then_the_job_goes(
     fields: Document, status: str, code: str, cleanup: FunctionServer, world: World
@@ -480,10 +486,23 @@ def test_a_failure_that_nobody_has_recorded_is_recorded_and_then_the_job_goes(
     assert (record["status"], record["reason"]["code"]) == (status, code)
 
 
+def test_a_job_whose_output_is_gone_stays_until_flink_shows_a_job_of_its_name(
+    cleanup: FunctionServer, world: World
+) -> None:
+    add_harvestable(world, "old", log="", with_pods=False)
+    assert run_cleanup(cleanup)["kept"] == {"unsettled": 1}
+    waiting = world.record("old")
+    assert (waiting["status"], waiting["reason"]["code"]) == ("CREATED", "OUTCOME_UNKNOWN")
+    world.flink.jobs.append(Job(FLINK_JOB_ID, "RUNNING", name="old", start=now_ms()))
+    assert run_cleanup(cleanup)["names"] == ["old"]
+    found = world.record("old")
+    assert (found["status"], found["flink_job_id"], found["reason"]) == ("RUNNING", FLINK_JOB_ID, None)
+
+
 def test_a_log_that_cannot_be_read_keeps_its_job_whatever_its_age(
     cleanup: FunctionServer, world: World
 ) -> None:
-    add_harvestable(world, "old")
+    add_harvestable(world, "old", log=f"{SUBMITTED} {'2d' * 16}\n")
     add_harvestable(world, "very-old", hours=500)
     before = [world.record("old"), world.record("very-old")]
     fault = RequestFault(effect="status", status=500, resource="pods/log")
@@ -560,6 +579,7 @@ def test_jobs_that_failed_and_jobs_that_hit_their_deadline_go_too(
     world.add_record("late_1", k8s_job_name=late)
     conditions = world.kubernetes.wait_finished(late)["status"]["conditions"]
     assert [one["reason"] for one in conditions if one["type"] == "Failed"] == ["DeadlineExceeded"]
+    world.flink.jobs.append(Job(FLINK_JOB_ID, "RUNNING", name="late_1", start=now_ms()))
     running = world.create_job("running_1")
     world.add_record("running_1", k8s_job_name=running)
 
@@ -568,8 +588,8 @@ def test_jobs_that_failed_and_jobs_that_hit_their_deadline_go_too(
         return world.kubernetes.names("jobs") == {running}
 
     until(gone, timeout_seconds=10, what="both gone")
-    codes = [world.record(job_id)["reason"]["code"] for job_id in ("failed_1", "late_1")]
-    assert codes == ["SUBMIT_FAILED", "LOG_UNAVAILABLE"]
+    assert world.record("failed_1")["reason"]["code"] == "SUBMIT_FAILED"
+    assert world.record("late_1")["flink_job_id"] == FLINK_JOB_ID, "its output went with its pod"
 
 
 # --- guards -----------------------------------------------------------------------------------------

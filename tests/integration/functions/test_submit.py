@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from doubles.kubernetes.faults import Fault, RequestFault
+from doubles.kubernetes.faults import Fault, Outcome, RequestFault
 from local.functions import FunctionServer
 from tests.integration.functions.conftest import World, call, events_after, problem
-from tests.support.records import Document
+from tests.support.records import Document, termination_message
 
 PATH = {"template_id": "etl", "script": {"path": "/opt/jobs/etl.py"}}
 INLINE = {"template_id": "etl", "script": {"inline": "print('ü €')\n"}}
@@ -122,6 +122,7 @@ def test_requests_of_the_same_moment_are_different_jobs(submit: FunctionServer, 
 def test_a_submitted_job_is_resolved_by_the_next_pass(
     submit: FunctionServer, sync: FunctionServer, world: World
 ) -> None:
+    world.kubernetes.control.set_outcome(Outcome(message=termination_message()))
     body = accepted(call(submit, json=PATH))
     world.kubernetes.wait_finished(body["k8s_job_name"])
     assert call(sync).json()["changed"] == {"FAILED": 1}
@@ -234,6 +235,7 @@ def test_when_nobody_knows_whether_the_job_was_created_the_record_stays_open(
 def test_a_job_that_was_created_although_the_answer_was_lost_is_found_by_the_next_pass(
     submit: FunctionServer, sync: FunctionServer, world: World
 ) -> None:
+    world.kubernetes.control.set_outcome(Outcome(message=termination_message()))
     with world.kubernetes.control.fault(RequestFault(effect="cut", **CREATE_JOB)):
         assert call(submit, json=PATH).status_code == 503
     [name] = world.kubernetes.names("jobs")

@@ -18,14 +18,16 @@ from doubles.processes import free_port
 from local.functions import FunctionServer
 from tests.integration.functions.conftest import World, call, events_after, problem
 from tests.support.flink_rest_server import FlinkServer, Job
-from tests.support.records import Document
+from tests.support.records import Document, termination_message
 from tests.support.scripted_server import html
 from tests.support.waiting import until
 
 RUNNING_ID, FINISHED_ID, FAILED_ID, MISSING_ID = "1" * 32, "2" * 32, "3" * 32, "4" * 32
 NEW_ID, BATCH_ID, ARCHIVED_ID = "5" * 32, "6" * 32, "7" * 32
 SECONDS = 15.0
-START, END = 1_795_335_824_614, 1_795_335_841_979
+START = round((datetime.now(UTC) - timedelta(minutes=30)).timestamp()) * 1000
+"""Records are submitted an hour ago: these jobs began after them."""
+END = START + 17_365
 CAUSE = "java.lang.ArithmeticException: / by zero"
 REPORT = {
     *("run_id", "started_at", "duration_seconds", "complete", "skipped", "scanned", "unresolved", "resolved"),
@@ -73,7 +75,7 @@ def run_pass(sync: FunctionServer, **body: Any) -> Document:
 def fill(world: World) -> None:
     """A record in every shape, its Kubernetes Job and its Flink job where it has them."""
     world.kubernetes.control.set_outcome(
-        Outcome(message=f"Job has been submitted with JobID {NEW_ID}\n", log="noise\n")
+        Outcome(message=termination_message(NEW_ID), log="noise\n")
     )
     submitted = world.create_job("submitted_1")
     world.kubernetes.wait_finished(submitted)
@@ -88,7 +90,7 @@ def fill(world: World) -> None:
     world.add_record("submitted_1", k8s_job_name=submitted)
     world.add_record("raises_1", k8s_job_name=refused)
     world.add_record("waits_1", k8s_job_name=waits)
-    world.add_record("nowhere_1", k8s_job_name="flink-py-etl-00000000")
+    world.add_record("nowhere_1", k8s_job_name="flink-py-etl-00000000", in_flight_until=at(START))
     world.add_record("runs_1", **followed(RUNNING_ID))
     world.add_record("finishes_1", **followed(FINISHED_ID))
     world.add_record("fails_1", **followed(FAILED_ID))
