@@ -74,9 +74,7 @@ def run_pass(sync: FunctionServer, **body: Any) -> Document:
 
 def fill(world: World) -> None:
     """A record in every shape, its Kubernetes Job and its Flink job where it has them."""
-    world.kubernetes.control.set_outcome(
-        Outcome(message=termination_message(NEW_ID), log="noise\n")
-    )
+    world.kubernetes.control.set_outcome(Outcome(message=termination_message(NEW_ID), log="noise\n"))
     submitted = world.create_job("submitted_1")
     world.kubernetes.wait_finished(submitted)
     world.kubernetes.control.set_outcome(
