@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,12 @@ def recorded_answer(version: str, name: str) -> tuple[str, Answer]:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job of the cluster; times in milliseconds since 1970."""
+    """One job of the cluster, which begins now; times in milliseconds since 1970."""
 
     id: str
     state: str
     name: str = "a job"
-    start: int = 1_795_335_824_614
+    start: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
     end: int = NOTHING
     root_exception: str | None = None
 

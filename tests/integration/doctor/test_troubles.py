@@ -22,6 +22,7 @@ from flinkjobs.sync import service as sync
 from tests.integration.doctor.conftest import Doctor
 from tests.integration.doctor.system import USER, System, printed, ready
 from tests.support.flink_rest_server import FlinkServer, Job, recorded_answer
+from tests.support.records import termination_message
 from tests.support.scripted_server import Answer
 from tests.support.waiting import until
 
@@ -211,7 +212,7 @@ def submitter_hangs_that_had_to_wait_for_a_node(system: System) -> None:
 
 
 def script_submits_nothing(system: System) -> None:
-    system.submit_and_end(Outcome(log=printed("submits_nothing.detached")))
+    system.submit_and_end(Outcome(message=termination_message(), log=printed("submits_nothing.detached")))
 
 
 def pods_submit_to_another_cluster(system: System) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -141,8 +141,8 @@ class World:
         hour_ago = (now - timedelta(hours=1)).replace(microsecond=0)
         self.jobs.insert_one(new_record(job_id, hour_ago, **fields))
 
-    def create_job(self, job_id: str, **spec: Any) -> str:
-        """A Kubernetes Job as submit makes it; returns its name."""
+    def create_job(self, job_id: str, *, sidecars: Sequence[Document] = (), **spec: Any) -> str:
+        """A Kubernetes Job as submit makes it, and containers beside its own; returns its name."""
         target = Target(
             namespace="lemo-dev",
             image="flink:1.20",
@@ -152,6 +152,7 @@ class World:
         )
         manifest = job_manifest(Submission(template_id="etl", script=PathScript("/opt/a.py")), job_id, target)
         manifest["spec"] |= spec
+        manifest["spec"]["template"]["spec"]["containers"] += sidecars
         name: str = self.kubernetes.create("jobs", manifest)["metadata"]["name"]
         return name
 

@@ -392,11 +392,6 @@ def test_a_run_is_kept_and_a_dry_one_is_not(cleanup: FunctionServer, world: Worl
 FLINK_JOB_ID = "3e" * 16
 
 
-def now_ms() -> int:
-    """The time as Flink writes it."""
-    return round(datetime.now(UTC).timestamp() * 1000)
-
-
 def add_harvestable(world: World, name: str, *, hours: float = 48, **fields: Any) -> None:
     """A finished Job of an open record that names it; its log holds an id unless it says otherwise."""
     add_finished(world, name, hours=hours, **{"log": f"{SUBMITTED} {FLINK_JOB_ID}\n"} | fields)
@@ -493,7 +488,7 @@ def test_a_job_whose_output_is_gone_stays_until_flink_shows_a_job_of_its_name(
     assert run_cleanup(cleanup)["kept"] == {"unsettled": 1}
     waiting = world.record("old")
     assert (waiting["status"], waiting["reason"]["code"]) == ("CREATED", "OUTCOME_UNKNOWN")
-    world.flink.jobs.append(Job(FLINK_JOB_ID, "RUNNING", name="old", start=now_ms()))
+    world.flink.jobs.append(Job(FLINK_JOB_ID, "RUNNING", name="old"))
     assert run_cleanup(cleanup)["names"] == ["old"]
     found = world.record("old")
     assert (found["status"], found["flink_job_id"], found["reason"]) == ("RUNNING", FLINK_JOB_ID, None)
@@ -579,7 +574,7 @@ def test_jobs_that_failed_and_jobs_that_hit_their_deadline_go_too(
     world.add_record("late_1", k8s_job_name=late)
     conditions = world.kubernetes.wait_finished(late)["status"]["conditions"]
     assert [one["reason"] for one in conditions if one["type"] == "Failed"] == ["DeadlineExceeded"]
-    world.flink.jobs.append(Job(FLINK_JOB_ID, "RUNNING", name="late_1", start=now_ms()))
+    world.flink.jobs.append(Job(FLINK_JOB_ID, "RUNNING", name="late_1"))
     running = world.create_job("running_1")
     world.add_record("running_1", k8s_job_name=running)
 

@@ -257,6 +257,87 @@ def test_the_pods_of_a_job_are_read_whoever_made_it(
     assert (moved["status"], moved["flink_job_id"], moved["reason"]) == ("RUNNING", NEW_ID, None)
 
 
+def wait_running(world: World, job_name: str) -> Document:
+    """The pod of a Job, once all its containers run."""
+
+    def running() -> Document | None:
+        pod = world.kubernetes.wait_pod(job_name)
+        states = [status["state"] for status in pod["status"]["containerStatuses"]]
+        return pod if all("running" in state for state in states) else None
+
+    return until(running, timeout_seconds=SECONDS, what="a submitter that runs")
+
+
+def test_a_job_of_the_records_name_is_followed_while_its_submitter_runs_and_has_printed_no_id(
+    sync: FunctionServer, world: World
+) -> None:
+    """The log of a pod may be rotated before the line with the id is read."""
+    world.kubernetes.control.set_outcome(Outcome(seconds=600, log="loading\n"))
+    name = world.create_job("etl_1")
+    wait_running(world, name)
+    world.add_record("etl_1", k8s_job_name=name)
+    world.flink.jobs.append(Job(id=NEW_ID, state="RUNNING", name="etl_1"))
+    run_pass(sync)
+    record = world.record("etl_1")
+    assert (record["status"], record["flink_job_id"], record["reason"]) == ("RUNNING", NEW_ID, None)
+    assert record["flink_jobs"][0]["source"] == "JOB_NAME"
+
+
+def test_a_submitter_that_has_ended_is_over_although_a_sidecar_keeps_its_pod_running(
+    sync: FunctionServer, world: World
+) -> None:
+    world.kubernetes.control.set_outcome(Outcome(seconds=600))
+    name = world.create_job("etl_1", sidecars=[{"name": "proxy", "image": "flink:1.20"}])
+    pod = wait_running(world, name)
+    ended = {"exitCode": 0, "reason": "Completed", "message": termination_message(FINISHED_ID)}
+    for status in pod["status"]["containerStatuses"]:
+        if status["name"] == "submit":
+            status["state"] = {"terminated": ended}
+    changed = {"status": {"containerStatuses": pod["status"]["containerStatuses"]}}
+    world.kubernetes.patch("pods", f"{pod['metadata']['name']}/status", changed)
+    world.add_record("etl_1", k8s_job_name=name)
+    world.flink.jobs.append(Job(id=FINISHED_ID, state="FINISHED", start=START, end=END))
+    run_pass(sync)
+    assert world.kubernetes.wait_pod(name)["status"]["phase"] == "Running"
+    record = world.record("etl_1")
+    assert (record["status"], record["flink_job_id"]) == ("FINISHED", FINISHED_ID)
+
+
+def test_an_id_that_another_record_has_is_not_followed(sync: FunctionServer, world: World) -> None:
+    """A script may print any line."""
+    world.kubernetes.control.set_outcome(Outcome(message=termination_message(RUNNING_ID, NEW_ID)))
+    name = world.create_job("etl_1")
+    world.kubernetes.wait_finished(name)
+    world.add_record("runs_1", **followed(RUNNING_ID))
+    world.add_record("etl_1", k8s_job_name=name)
+    world.flink.jobs += [Job(id=RUNNING_ID, state="FAILED", end=END), Job(id=NEW_ID, state="RUNNING")]
+    run_pass(sync)
+    assert statuses(world) == {"runs_1": "FAILED", "etl_1": "RUNNING"}
+    record = world.record("etl_1")
+    assert (record["flink_job_ids"], record["dropped_ids"]) == ([NEW_ID], [RUNNING_ID])
+
+
+def test_a_submitter_that_was_killed_is_lost_after_three_passes_and_found_again_by_its_name(
+    sync: FunctionServer, world: World
+) -> None:
+    world.kubernetes.control.set_outcome(Outcome(exit_code=137, log="submitting\n"))
+    name = world.create_job("etl_1")
+    world.kubernetes.wait_finished(name)
+    world.add_record("etl_1", k8s_job_name=name)
+    seen = []
+    for _ in range(3):
+        run_pass(sync)
+        record = world.record("etl_1")
+        seen.append((record["status"], record["reason"]["code"]))
+        two_minutes_ago = record["missing_since"] - timedelta(seconds=120)
+        world.jobs.update_one({"job_id": "etl_1"}, {"$set": {"missing_since": two_minutes_ago}})
+    assert seen == [*[("CREATED", "OUTCOME_UNKNOWN")] * 2, ("LOST", "OUTCOME_UNKNOWN")]
+    world.flink.jobs.append(Job(id=NEW_ID, state="RUNNING", name="etl_1"))
+    run_pass(sync)
+    found = world.record("etl_1")
+    assert (found["status"], found["flink_job_id"], found["reason"]) == ("RUNNING", NEW_ID, None)
+
+
 @pytest.mark.parametrize(
     ("first", "found"),
     [
@@ -273,12 +354,7 @@ def test_a_running_submitter_is_read_again_in_the_pass_in_which_its_first_job_go
     printed = [f"Job has been submitted with JobID {flink_job_id}\n" for flink_job_id in (RUNNING_ID, NEW_ID)]
     world.kubernetes.control.set_outcome(Outcome(seconds=600, log="".join(printed)))
     name = world.create_job("etl_1")
-
-    def prints() -> bool:
-        [status] = world.kubernetes.wait_pod(name)["status"]["containerStatuses"]
-        return "running" in status["state"]
-
-    until(prints, timeout_seconds=SECONDS, what="a submitter that runs")
+    wait_running(world, name)
     world.add_record("etl_1", **followed(RUNNING_ID) | {"k8s_job_name": name, "submitter_done": False})
     world.flink.jobs += [*first, Job(id=NEW_ID, state="RUNNING", start=START)]
     run_pass(sync)

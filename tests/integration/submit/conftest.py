@@ -98,6 +98,11 @@ class Traces:
                 older["in_flight_until"] = record["in_flight_until"] - LONG_AGO
             self.jobs.update_one({"job_id": record["job_id"]}, {"$set": older})
 
+    def miss_for(self, period: timedelta) -> None:
+        """Makes each record wait for so long for a Flink job of its name."""
+        is_waiting = {"missing_since": {"$ne": None}}
+        self.jobs.update_many(is_waiting, {"$set": {"missing_since": datetime.now(UTC) - period}})
+
     def let_repeat(self) -> None:
         """Nothing is in flight any more: a repetition takes up what the first request left."""
         in_flight = {"in_flight_until": {"$ne": None}}

@@ -17,6 +17,7 @@ import pytest
 
 from doubles.kubernetes.faults import Outcome, RequestFault
 from doubles.kubernetes.process import KubernetesDouble
+from flinkjobs.domain.transition import NAMELESS_FOR
 from local.functions import FunctionServer
 from local.mongodb import MongoServer
 from tests.integration.submit.conftest import Document, Traces, post, synchronise
@@ -29,6 +30,7 @@ from tests.integration.submit.message_proxy import (
     MongoRoad,
 )
 from tests.support.flink_rest_server import Job
+from tests.support.records import termination_message
 from tests.support.waiting import until
 
 INLINE: Document = {"template_id": "once", "script": {"inline": "print('ü')\n"}, "args": ["a", "b"]}
@@ -214,8 +216,7 @@ def test_a_function_killed_at_every_moment_of_a_submission_makes_one_job_of_it(
     mortal: Mortal, sync: FunctionServer, traces: Traces
 ) -> None:
     """The request is repeated until it is answered, as a client does."""
-    message = "Job has been submitted with JobID {hex}\n"
-    traces.kubernetes.control.set_outcome(Outcome(message=message))
+    traces.kubernetes.control.set_outcome(Outcome(message=termination_message("{hex}")))
     answers = {}
     for number, fate in product(range(len(MESSAGES)), Fate):
         key = f"{MESSAGES[number]} {fate.value}"
@@ -256,7 +257,8 @@ def test_what_was_cut_off_and_is_never_repeated_is_settled_by_sync(
     mortal: Mortal, sync: FunctionServer, traces: Traces
 ) -> None:
     """A record without a Job is given up; a pod without its script has a deadline."""
-    with_record, with_job = set(), set()
+    traces.kubernetes.control.set_outcome(Outcome(message=termination_message()))
+    with_record, with_job, with_script = set(), set(), set()
     for number, fate in product(range(len(MESSAGES)), [Fate.LOST, Fate.LATE, Fate.UNANSWERED]):
         key = f"{MESSAGES[number]} {fate.value}"
         mortal.kill_at(number, fate, {**INLINE, "args": [key]}, key)
@@ -266,6 +268,8 @@ def test_what_was_cut_off_and_is_never_repeated_is_settled_by_sync(
             with_record.add(key)
         if "POST jobs" in left:
             with_job.add(key)
+        if "POST configmaps" in left:
+            with_script.add(key)
     traces.grow_old()
     for name in traces.kubernetes.names("jobs") - traces.kubernetes.names("configmaps"):
         traces.kubernetes.patch("jobs", name, {"spec": {"activeDeadlineSeconds": 1}})
@@ -274,13 +278,21 @@ def test_what_was_cut_off_and_is_never_repeated_is_settled_by_sync(
 
     def all_settled() -> bool:
         synchronise(sync)
-        return {record["status"] for record in traces.records()} <= {"FAILED"}
+        traces.miss_for(NAMELESS_FOR)
+        return {record["status"] for record in traces.records()} <= {"FAILED", "LOST"}
 
     until(all_settled, timeout_seconds=15, what="every record is settled")
     assert {record["idempotency_key"] for record in traces.records()} == with_record
     for record in traces.records():
-        code = record["reason"]["code"]
-        assert (code == "K8S_JOB_MISSING") == (record["idempotency_key"] not in with_job), record
+        key = record["idempotency_key"]
+        expected = (
+            ("FAILED", "NO_JOB_SUBMITTED")
+            if key in with_script
+            else ("LOST", "OUTCOME_UNKNOWN")
+            if key in with_job
+            else ("FAILED", "K8S_JOB_MISSING")
+        )
+        assert (record["status"], record["reason"]["code"]) == expected, record
 
 
 def left_behind(traces: Traces, key: str) -> list[str]:

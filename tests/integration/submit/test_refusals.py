@@ -22,7 +22,7 @@ from flinkjobs.adapters.mongo.job_store import MongoJobStore
 from flinkjobs.adapters.mongo.lease_store import MongoLeaseStore
 from flinkjobs.domain.errors import KubernetesUnavailableError
 from flinkjobs.domain.kubernetes_objects import KubernetesJob
-from flinkjobs.domain.transition import Policy
+from flinkjobs.domain.transition import NAMELESS_FOR, PASSES_BEFORE_LOST, Policy
 from flinkjobs.ports.kubernetes import KubernetesClient
 from flinkjobs.settings.functions import FlinkCluster
 from flinkjobs.submit.idempotency import Key
@@ -40,6 +40,7 @@ from flinkjobs.sync.context import Sync
 from local.functions import FunctionServer
 from local.mongodb import MongoServer
 from tests.integration.submit.conftest import DATABASE, Document, Traces, post, synchronise
+from tests.support.records import termination_message
 from tests.support.waiting import until
 
 INLINE: Document = {"template_id": "refused", "script": {"inline": "pass\n"}}
@@ -126,23 +127,26 @@ def test_where_nobody_knows_and_nobody_repeats_sync_settles_the_record(
     name: str, resource: str, submit: FunctionServer, sync: FunctionServer, traces: Traces
 ) -> None:
     what = UNKNOWN[name]
+    traces.kubernetes.control.set_outcome(Outcome(message=termination_message()))
     with traces.kubernetes.control.fault(fault(resource, **what)):
         assert post(submit, INLINE).status_code == 503
     traces.grow_old()
     was_carried_out = what["effect"] == "cut"
-    expected = "K8S_JOB_MISSING"
+    expected = ("FAILED", "K8S_JOB_MISSING")
     for job in traces.kubernetes.items("jobs"):
         job_name = job["metadata"]["name"]
         assert job["spec"]["activeDeadlineSeconds"] == 600 + 3600
-        expected = "NO_JOB_SUBMITTED"
+        expected = ("FAILED", "NO_JOB_SUBMITTED")
         if not (resource == CONFIG_MAP and was_carried_out):  # the script will never be there
             traces.kubernetes.patch("jobs", job_name, {"spec": {"activeDeadlineSeconds": 1}})
-            expected = "LOG_UNAVAILABLE"
+            expected = ("LOST", "OUTCOME_UNKNOWN")  # its pod went with its output
         traces.kubernetes.wait_finished(job_name)
-    synchronise(sync)
+    for _ in range(PASSES_BEFORE_LOST + 1):
+        synchronise(sync)
+        traces.miss_for(NAMELESS_FOR)
     record = traces.record()
-    assert (record["status"], record["reason"]["code"]) == ("FAILED", expected)
-    if expected == "LOG_UNAVAILABLE":
+    assert (record["status"], record["reason"]["code"]) == expected
+    if expected[0] == "LOST":
         assert "DeadlineExceeded" in record["reason"]["message"]
 
 
