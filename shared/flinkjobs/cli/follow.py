@@ -15,7 +15,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from flinkjobs.cli.client import Connection, Document
-from flinkjobs.cli.exit_codes import OUTCOMES, Exit
+from flinkjobs.cli.exit_codes import OUTCOMES, Exit, outcome_of
 from flinkjobs.cli.formatting import clock, reason, remedy, seconds
 from flinkjobs.cli.maintenance import told_by
 from flinkjobs.cli.output import Output, clean, status_text
@@ -73,7 +73,8 @@ def _finish(out: Output, last: Document) -> None:
     if job["status"] is None:
         out.note(f"The record of {job['job_id']} cannot be read: {job['unreadable']}", style="red")
         raise typer.Exit(Exit.FAILED)
-    outcome = OUTCOMES.get(Status(job["status"]))
+    reason_code = job["reason"]["code"] if job["reason"] else None
+    outcome = outcome_of(Status(job["status"]), reason_code)
     if outcome is None:
         again = f"flinkjobs wait {shlex.quote(job['job_id'])}"
         out.note(f"{job['job_id']} is still {job['status']}; follow it again with: {again}")

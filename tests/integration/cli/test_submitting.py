@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +23,12 @@ from tests.integration.cli.conftest import COMMAND, Run, one_line, own_environme
 from tests.integration.functions.conftest import World
 from tests.integration.functions.test_sync import followed
 from tests.support.flink_rest_server import Job
+from tests.support.records import termination_message
 from tests.support.scripted_server import Answer, Asked, ScriptedServer
 from tests.support.terminal import CTRL_C, Terminal
 from tests.support.waiting import until
 
 FLINK_ID = "c" * 32
-START, END = 1_795_335_824_614, 1_795_335_841_979
 SCRIPT = "print('ü €')\n"
 ANSWER = {
     "job_id": "etl_1795335824614",
@@ -240,12 +243,16 @@ def test_a_job_that_kubernetes_refuses_is_refused(run: Run, urls: Mapping[str, s
 # --- to the end -------------------------------------------------------------------------------------
 
 
+def known(state: str, **job: Any) -> Job:
+    """A job that has begun now, and has ended, unless it runs, after 17.365 s."""
+    begun = Job(id=FLINK_ID, state=state, **job)
+    return begun if state == "RUNNING" else replace(begun, end=begun.start + 17_365)
+
+
 def arrange(world: World, state: str, **job: Any) -> None:
     """Submitters hand over a job that Flink knows so."""
-    world.kubernetes.control.set_outcome(
-        Outcome(message=f"Job has been submitted with JobID {FLINK_ID}\n", log="handed over\n")
-    )
-    world.flink.jobs.append(Job(id=FLINK_ID, state=state, start=START, **job))
+    world.kubernetes.control.set_outcome(Outcome(message=termination_message(FLINK_ID), log="handed over\n"))
+    world.flink.jobs.append(known(state, **job))
 
 
 @pytest.mark.parametrize(
@@ -260,7 +267,7 @@ def arrange(world: World, state: str, **job: Any) -> None:
 def test_waiting_ends_with_the_job_and_exits_by_its_outcome(
     run: Run, environ: Mapping[str, str], world: World, script: Path, state: str, code: int, told: str
 ) -> None:
-    arrange(world, state, end=END, root_exception="ValueError: no" if state == "FAILED" else None)
+    arrange(world, state, root_exception="ValueError: no" if state == "FAILED" else None)
     ran = run("submit", script, "--wait", "--interval", "0.3", environ=environ)
     assert ran.code == code
     accepted, ended = ran.out.splitlines()
@@ -281,6 +288,19 @@ def test_waiting_for_a_submitter_that_fails_ends_with_its_error(
     assert ran.json["job"]["reason"]["code"] == "SUBMIT_FAILED"
 
 
+def test_a_finished_job_whose_script_failed_after_it_ends_as_a_failed_one(
+    run: Run, urls: Mapping[str, str], world: World
+) -> None:
+    incomplete = {"code": "SUBMIT_INCOMPLETE", "message": "KeyError: 'x'", "since": datetime.now(UTC)}
+    world.add_record("half_1", **followed(FLINK_ID) | {"status": "FINISHED", "reason": incomplete})
+    ran = run("wait", "half_1", environ=urls)
+    assert (ran.code, ran.out) == (1, "half_1 is FINISHED. SUBMIT_INCOMPLETE: KeyError: 'x'\n")
+    assert "SUBMIT_INCOMPLETE: KeyError: 'x'" in run("list", environ=urls).out
+    assert re.search(
+        r"^Reason +SUBMIT_INCOMPLETE: KeyError: 'x'", run("show", "half_1", environ=urls).out, re.MULTILINE
+    )
+
+
 def test_a_lost_job_is_told_as_lost(run: Run, urls: Mapping[str, str], world: World) -> None:
     world.add_record("old_1", **followed(FLINK_ID) | {"status": "LOST"})
     ran = run("wait", FLINK_ID, environ=urls)
@@ -289,7 +309,7 @@ def test_a_lost_job_is_told_as_lost(run: Run, urls: Mapping[str, str], world: Wo
 
 def test_a_job_goes_on_when_the_time_to_wait_is_over(run: Run, urls: Mapping[str, str], world: World) -> None:
     world.add_record("runs_1", **followed(FLINK_ID))
-    world.flink.jobs.append(Job(id=FLINK_ID, state="RUNNING", start=START))
+    world.flink.jobs.append(known("RUNNING"))
     ran = run("wait", "runs_1", "--timeout", "0.5", "--interval", "0.3", environ=urls)
     assert (ran.code, ran.out) == (6, "")
     assert "flinkjobs wait runs_1" in ran.err
@@ -299,7 +319,7 @@ def test_waiting_goes_on_while_a_part_does_not_answer(
     run: Run, settings: Mapping[str, str], world: World
 ) -> None:
     world.add_record("runs_1", **followed(FLINK_ID))
-    world.flink.jobs.append(Job(id=FLINK_ID, state="FINISHED", start=START, end=END))
+    world.flink.jobs.append(known("FINISHED"))
     world.flink.answers[""] = Answer(status=503, body=b"{}")
 
     def come_back() -> None:
@@ -316,8 +336,8 @@ def test_waiting_goes_on_while_a_part_does_not_answer(
 
 def test_waiting_needs_no_sync_function(run: Run, urls: Mapping[str, str], world: World) -> None:
     """The read side alone is enough: it asks for the pass itself, or the schedule's passes are waited for."""
-    world.add_record("runs_1", **followed(FLINK_ID))
-    world.flink.jobs.append(Job(id=FLINK_ID, state="FINISHED", start=START, end=END))
+    world.add_record("runs_1", **followed(FLINK_ID, start_time=None) | {"start_time": None})
+    world.flink.jobs.append(known("FINISHED"))
     ran = run("wait", "runs_1", "--interval", "0.3", environ={"JOBS_URL": urls["JOBS_URL"]})
     assert (ran.code, ran.out) == (0, "runs_1 is FINISHED after 17.4 s\n")
 

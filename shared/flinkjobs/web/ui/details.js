@@ -8,7 +8,7 @@ import { errorText } from "./notices.js";
 import { has, t, tOr } from "./i18n.js";
 
 /** FAILED for one of these: Flink never had the job. With another reason this is not known. Written by `make reasons`. */
-const NEVER_RAN = new Set(["K8S_REFUSED", "SUBMIT_FAILED", "NO_JOB_SUBMITTED"]);
+const NEVER_RAN = new Set(["K8S_REFUSED", "K8S_JOB_MISSING", "SUBMIT_FAILED", "NO_JOB_SUBMITTED"]);
 const SECTIONS = ["verdict", "reason", "story", "facts", "flink", "kubernetes", "log", "spec"];
 
 /**
@@ -150,7 +150,7 @@ function verdict(job) {
   const key = took === null && status === "FAILED" ? failedHow(job) : `verdict.${status}`;
   return [
     line(took === null && has(`${key}.unknown`) ? `${key}.unknown` : key, { duration: took }),
-    job.reason ? h("p", { class: "verdict-more" }, lastLine(job.reason.message) || title) : null,
+    job.reason ? h("p", { class: "verdict-more" }, (status !== "FINISHED" && lastLine(job.reason.message)) || title) : null,
   ];
 }
 

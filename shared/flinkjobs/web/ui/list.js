@@ -154,9 +154,9 @@ function updateReason(element, job) {
   );
 }
 
-/** What fails ends with its error; what waits is told in our words, for Kubernetes' begin with names. */
+/** What fails ends with its error; what waits or finished is told in our words: an error begins with names. */
 function inOneLine({ status, reason }, message) {
-  const title = FINAL.has(status) || !reason ? "" : tOr(`reason.${reason.code}.title`, "");
+  const title = (FINAL.has(status) && status !== "FINISHED") || !reason ? "" : tOr(`reason.${reason.code}.title`, "");
   return title ? `${title} · ${lastLine(message)}` : lastLine(message);
 }
 
