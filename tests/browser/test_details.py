@@ -101,7 +101,7 @@ FAILED_BUT_WHEN = [
     ({"reason": "NO_JOB_SUBMITTED"}, "Failed before Flink ran it."),
     ({"reason": "K8S_REFUSED"}, "Failed before Flink ran it."),
     ({"reason": "LOG_UNAVAILABLE"}, "Failed; whether Flink ever ran it is not known."),
-    ({"reason": "K8S_JOB_MISSING"}, "Failed; whether Flink ever ran it is not known."),
+    ({"reason": "K8S_JOB_MISSING"}, "Failed before Flink ran it."),
     ({}, "Failed; whether Flink ever ran it is not known."),
 ]
 
@@ -221,10 +221,31 @@ def test_several_flink_jobs_are_all_shown(lab: Lab) -> None:
     expect(panel(page).locator(".verdict")).to_have_text("Finished after 1 h 00 min.")
 
 
+@pytest.mark.parametrize(
+    ("locale", "title", "means"),
+    [
+        ("en-US", "the submission is incomplete", "The script failed after it had submitted a job"),
+        ("zh-CN", "提交不完整", "脚本在提交作业之后出错"),
+    ],
+)
+def test_a_finished_job_whose_submission_is_incomplete_says_so_in_list_and_details(
+    lab: Lab, locale: str, title: str, means: str
+) -> None:
+    incomplete = because("SUBMIT_INCOMPLETE", "the submitter failed: KeyError: 'day'", lab.now)
+    job_id = "daily_report_1795300000005"
+    lab.database.flink_jobs.update_one({"job_id": job_id}, {"$set": {"reason": incomplete}})
+    page = lab.open(f"?job={job_id}", locale=locale)
+    expect(panel(page).locator(".verdict-more")).to_have_text(title)
+    expect(panel(page).locator(".part-reason")).to_contain_text(means)
+    expect(panel(page).locator(".said")).to_have_text(incomplete["message"])
+    expect(row(page, job_id).locator(".code")).to_have_text("SUBMIT_INCOMPLETE")
+    expect(row(page, job_id).locator(".message")).to_have_text(f"{title} · {incomplete['message']}")
+
+
 def test_a_lost_job_is_not_guessed_at(lab: Lab) -> None:
     page = lab.open("?job=recommender_train_1795300000003")
     expect(panel(page).locator(".verdict")).to_have_text(
-        "Flink has forgotten the job. Nothing says how it ended."
+        "Flink does not know the job. Nothing shows what became of it."
     )
     assert events(page) == ["submitted", "id_found", "started", "ended"]
 

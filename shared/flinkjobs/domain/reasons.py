@@ -241,19 +241,18 @@ REASONS: Final[Mapping[ReasonCode, ReasonInfo]] = MappingProxyType(
         ),
         ReasonCode.K8S_JOB_MISSING: ReasonInfo(
             statuses=(Status.FAILED,),
-            accepted=None,
+            accepted=False,
             problem=ProblemKind.STAYS_CREATED,
             en=Text(
-                "the Kubernetes Job does not exist",
-                "The Kubernetes Job was never created, or was deleted before its Flink Job ID was read. No "
-                "Flink job has the record's name.",
-                "Check in Flink's web UI that the script does not run under another name, then submit again.",
+                "the Kubernetes Job was never created",
+                "The submission was cut off before the Kubernetes Job was created, and no Flink job has the "
+                "record's name.",
+                "Submit again.",
             ),
             zh=Text(
-                "Kubernetes Job 不存在",
-                "该 Kubernetes Job 从未创建，或在读取 Flink Job ID 之前已被删除；"
-                "Flink 中也没有与记录同名的作业。",
-                "先在 Flink Web UI 中确认该脚本没有以其他名称运行，再重新提交。",
+                "Kubernetes Job 从未创建",
+                "提交在创建 Kubernetes Job 之前中断，Flink 中也没有与记录同名的作业。",
+                "重新提交即可。",
             ),
         ),
         ReasonCode.K8S_JOB_UNKNOWN: ReasonInfo(

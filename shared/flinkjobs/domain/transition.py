@@ -190,14 +190,10 @@ def _how_it_ended(record: JobRecord, submitter: Submitter | NoKubernetesJob) -> 
         last = f"\nthe last lines of its pods were:\n{submitter.telling}" if submitter.telling else ""
         return f"{missing}: it was deleted before its output was read{last}"
     cause = submitter.trouble[1] if submitter.trouble else ""
-    told = "\n".join(part for part in (cause, submitter.telling) if part) or submitter.ended
-    if told:
+    if told := "\n".join(part for part in (cause, submitter.telling) if part):
         return told
-    return (
-        "the submitter's output is gone"
-        if submitter.log is LogState.GONE
-        else "the submitter printed nothing"
-    )
+    gone = "the submitter's output is gone" if submitter.log is LogState.GONE else ""
+    return "\n".join(part for part in (submitter.ended, gone) if part) or "the submitter printed nothing"
 
 
 def _nowhere(record: JobRecord, submitter: Submitter | NoKubernetesJob, now: datetime) -> JobRecord:
