@@ -55,9 +55,13 @@ def job(
 
 
 def container(
-    state: Waiting | Terminated | None, *, name: str = "submit", is_init: bool = False
+    state: Waiting | Terminated | None,
+    *,
+    name: str = "submit",
+    is_init: bool = False,
+    is_sidecar: bool = False,
 ) -> Container:
-    return Container(name=name, state=state, is_init=is_init)
+    return Container(name=name, state=state, is_init=is_init, is_sidecar=is_sidecar)
 
 
 def ended(exit_code: int = 0, *, message: str = "", reason: str = "") -> Terminated:

@@ -39,11 +39,23 @@ class Terminated(msgspec.Struct, frozen=True):
 
 
 class Container(msgspec.Struct, frozen=True):
-    """Status of one container; `state` is None while it runs."""
+    """Status of one container; `state` is None while it runs.
+
+    Attributes:
+        is_sidecar: an init container that runs on beside the others (`restartPolicy: Always`).
+    """
 
     name: str
     state: Waiting | Terminated | None
     is_init: bool = False
+    is_sidecar: bool = False
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """Why a condition of an object is as it is."""
+
+    reason: str
+    message: str
 
 
 class Pod(msgspec.Struct, frozen=True):
@@ -53,6 +65,8 @@ class Pod(msgspec.Struct, frozen=True):
         phase: Pending, Running, Succeeded, Failed or Unknown.
         reason: e.g. Evicted; "" when there is none.
         unschedulable: message of the condition `PodScheduled=False`; None when it is scheduled.
+        is_scheduled: the condition `PodScheduled` is "True".
+        disruption: the condition `DisruptionTarget`, where it is "True": the cluster ends the pod.
         started_at: when its node took it up, before any image was pulled.
     """
 
@@ -64,6 +78,8 @@ class Pod(msgspec.Struct, frozen=True):
     reason: str = ""
     message: str = ""
     unschedulable: str | None = None
+    is_scheduled: bool = False
+    disruption: Condition | None = None
     containers: tuple[Container, ...] = ()
     started_at: datetime | None = None
 
@@ -90,6 +106,7 @@ class KubernetesJob(msgspec.Struct, frozen=True):
             success only.
         deleting: a deletion is under way.
         is_single_attempt: Kubernetes creates no further pod after one has failed.
+        queue: of Kueue, which then suspends and resumes the Job; "" where there is none.
     """
 
     name: str
@@ -101,6 +118,7 @@ class KubernetesJob(msgspec.Struct, frozen=True):
     finished_at: datetime | None = None
     deleting: bool = False
     is_single_attempt: bool = False
+    queue: str = ""
 
 
 class Kind(StrEnum):
@@ -141,13 +159,19 @@ class CleanupTarget(msgspec.Struct, frozen=True):
 
 
 class Event(msgspec.Struct, frozen=True):
-    """One event about a Job or a pod."""
+    """One event about a Job or a pod.
+
+    Attributes:
+        last_seen: when it happened last; None where it names no time.
+        about_uid: of the object, which may have had namesakes; "" where it does not say.
+    """
 
     about_kind: str
     about_name: str
     reason: str
     message: str
     last_seen: datetime | None
+    about_uid: str = ""
 
 
 def by_age(pods: Iterable[Pod]) -> list[Pod]:

@@ -27,6 +27,8 @@ class ReasonCode(StrEnum):
     MOUNT = "MOUNT"
     OOM = "OOM"
     EVICTED = "EVICTED"
+    PREEMPTED = "PREEMPTED"
+    POLICY = "POLICY"
     POD_START = "POD_START"
     K8S_REFUSED = "K8S_REFUSED"
     K8S_JOB_MISSING = "K8S_JOB_MISSING"
@@ -91,14 +93,14 @@ REASONS: Final[Mapping[ReasonCode, ReasonInfo]] = MappingProxyType(
             problem=ProblemKind.STAYS_CREATED,
             en=Text(
                 "the image cannot be pulled",
-                "Kubernetes cannot pull the submitter's image.",
+                "Kubernetes cannot pull the submitter's image, or refuses its signature.",
                 "Check the image's name and tag (`FLINK_IMAGE`), the registry and the pull secret "
                 "(`K8S_IMAGE_PULL_SECRETS`). Kubernetes retries: the job continues once the image can be "
                 "pulled. If the name was wrong, correct it, delete the Kubernetes Job and submit again.",
             ),
             zh=Text(
                 "镜像拉取失败",
-                "Kubernetes 无法拉取提交器的镜像。",
+                "Kubernetes 无法拉取提交器的镜像，或镜像签名校验未通过。",
                 "检查镜像名称和标签（`FLINK_IMAGE`）、镜像仓库和拉取密钥（`K8S_IMAGE_PULL_SECRETS`）。"
                 "Kubernetes 会持续重试，镜像可用后作业会自动继续。"
                 "如果镜像名称有误，请更正后删除该 Kubernetes Job 并重新提交。",
@@ -205,6 +207,41 @@ REASONS: Final[Mapping[ReasonCode, ReasonInfo]] = MappingProxyType(
                 "重新提交。如果经常发生，请检查节点的内存和磁盘。",
             ),
         ),
+        ReasonCode.PREEMPTED: ReasonInfo(
+            statuses=(Status.CREATED,),
+            accepted=False,
+            problem=ProblemKind.STAYS_CREATED,
+            en=Text(
+                "the pod was preempted",
+                "The cluster stopped the submitter's pod: for a more important pod, or because its node was "
+                "drained, shut down or lost. The script is not the cause.",
+                "Submit again. If it happens often, provide nodes that are not preemptible.",
+            ),
+            zh=Text(
+                "Pod 被抢占或随节点终止",
+                "集群终止了提交器的 Pod：为更高优先级的 Pod 让出资源，或所在节点被排空、关机或失联。"
+                "与脚本无关。",
+                "重新提交。如果经常发生，请为集群提供非抢占式节点。",
+            ),
+        ),
+        ReasonCode.POLICY: ReasonInfo(
+            statuses=(Status.CREATED,),
+            accepted=False,
+            problem=ProblemKind.STAYS_CREATED,
+            en=Text(
+                "a policy forbids the pod",
+                "An admission policy of the cluster refuses the submitter's pod: a webhook, Pod Security or "
+                "a LimitRange.",
+                "Correct what the message names: `resources` of the job, or the policy, with the cluster's "
+                "administrator. Then delete the Kubernetes Job and submit again.",
+            ),
+            zh=Text(
+                "Pod 被策略拒绝",
+                "集群的准入策略（Webhook、Pod Security 或 LimitRange）拒绝了提交器的 Pod。",
+                "按原始信息修正作业的 `resources`，或联系集群管理员调整策略；"
+                "然后删除该 Kubernetes Job 并重新提交。",
+            ),
+        ),
         ReasonCode.POD_START: ReasonInfo(
             statuses=(Status.CREATED,),
             accepted=False,
@@ -280,12 +317,14 @@ REASONS: Final[Mapping[ReasonCode, ReasonInfo]] = MappingProxyType(
             en=Text(
                 "the Kubernetes Job is suspended",
                 "A person or a queueing system has set `spec.suspend` of the Kubernetes Job.",
-                "Set `spec.suspend` of the Job to `false`, or wait for the queue.",
+                "If the message names a queue of Kueue, wait: Kueue starts the Job when its quota allows, "
+                "and undoes a change by hand. Otherwise set `spec.suspend` of the Job to `false`.",
             ),
             zh=Text(
                 "Kubernetes Job 被挂起",
                 "有人或队列系统设置了该 Kubernetes Job 的 `spec.suspend`。",
-                "将该 Job 的 `spec.suspend` 设为 `false`，或等待队列放行。",
+                "如果原始信息中提到 Kueue 队列，请等待：配额允许时 Kueue 会自动放行，手动修改会被撤销。"
+                "否则请将该 Job 的 `spec.suspend` 设为 `false`。",
             ),
         ),
         # the submitter has ended without a Flink Job ID

@@ -36,6 +36,7 @@ from flinkjobs.domain.observations import (
     SubmitterObservation,
     Unreachable,
 )
+from flinkjobs.domain.pod_diagnosis import is_better
 from flinkjobs.domain.reasons import ReasonCode
 from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord, Reason
 from flinkjobs.domain.submission_proof import STOPPED_EXIT_CODES
@@ -222,13 +223,16 @@ def _failed(record: JobRecord, code: ReasonCode, message: str, now: datetime) ->
 
 
 def _with_reason(record: JobRecord, cause: tuple[ReasonCode, str] | None, now: datetime) -> JobRecord:
-    """Sets or clears the reason; `since` and the first message stay while the code stays."""
+    """Sets or clears the reason; `since` stays while the code stays, and so does the better message."""
     if cause is None:
         return replace(record, reason=None) if record.reason else record
     code, message = cause
+    since = now
     if record.reason and record.reason.code is code:
-        return record
-    return replace(record, reason=Reason(code=code, message=cut(message, MAX_MESSAGE), since=now))
+        if not is_better(message, record.reason.message):
+            return record
+        since = record.reason.since
+    return replace(record, reason=Reason(code=code, message=cut(message, MAX_MESSAGE), since=since))
 
 
 # --- ids: Flink decides -----------------------------------------------------------------------------

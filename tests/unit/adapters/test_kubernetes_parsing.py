@@ -10,6 +10,7 @@ import pytest
 from flinkjobs.adapters.kubernetes import parsing as kubernetes_parsing
 from flinkjobs.domain import kubernetes_objects
 from flinkjobs.domain.kubernetes_objects import (
+    Condition,
     Container,
     Event,
     Kind,
@@ -134,6 +135,13 @@ def test_a_job_under_deletion_is_seen() -> None:
     raw["metadata"]["deletionTimestamp"] = "2025-11-01T12:00:00Z"
     assert read_job(raw).deleting
     assert not read_job(raw_job()).deleting
+
+
+def test_a_job_of_kueue_names_its_queue() -> None:
+    raw = raw_job()
+    raw["metadata"]["labels"] = {"kueue.x-k8s.io/queue-name": "team-a"}
+    assert kubernetes_parsing.parse_job(encoded(raw)).queue == "team-a"
+    assert kubernetes_parsing.parse_job(encoded(raw_job())).queue == ""
 
 
 def test_the_exact_job_id_is_the_annotation() -> None:
@@ -261,6 +269,23 @@ def test_a_pod_names_its_job(labels: dict[str, str], expected: str) -> None:
 )
 def test_an_unschedulable_pod_says_so(conditions: Any, expected: str | None) -> None:
     assert read_pod(raw_pod(conditions=conditions)).unschedulable == expected
+
+
+@pytest.mark.parametrize("status", ["True", "False"])
+def test_a_condition_counts_by_its_status(status: str) -> None:
+    kinds = ("PodScheduled", "DisruptionTarget")
+    conditions = [condition(kind, status, reason="TerminationByKubelet", message="m") for kind in kinds]
+    found = kubernetes_parsing.parse_pod(encoded(raw_pod(conditions=conditions)))
+    is_true = status == "True"
+    assert found.is_scheduled is is_true
+    assert found.disruption == (Condition("TerminationByKubelet", "m") if is_true else None)
+
+
+def test_a_native_sidecar_is_known_by_the_spec() -> None:
+    spec = {"initContainers": [{"name": "fetch"}, {"name": "proxy", "restartPolicy": "Always"}]}
+    statuses = [{"name": "fetch", "state": {}}, {"name": "proxy", "state": {}}]
+    found = kubernetes_parsing.parse_pod(encoded(raw_pod(initContainerStatuses=statuses) | {"spec": spec}))
+    assert [each.is_sidecar for each in found.containers] == [False, True]
 
 
 def test_an_evicted_pod_keeps_its_words() -> None:
@@ -412,24 +437,34 @@ def test_a_cleanup_target_that_is_not_ours_has_no_job_id() -> None:
     [
         ({"lastTimestamp": "2025-11-01T12:00:00Z"}, NOON),
         ({"lastTimestamp": None, "eventTime": "2025-11-01T12:00:00.000000Z"}, NOON),
+        (
+            {
+                "series": {"count": 9, "lastObservedTime": "2025-11-01T12:00:00.000000Z"},
+                "eventTime": "2025-11-01T11:00:00.000000Z",
+            },
+            NOON,
+        ),
+        ({"firstTimestamp": "2025-11-01T12:00:00Z", "lastTimestamp": None}, NOON),
+        ({"metadata": {"name": "e", "creationTimestamp": "2025-11-01T12:00:00Z"}}, NOON),
         ({}, None),
     ],
-    ids=["old kind", "new kind", "none"],
+    ids=["old kind", "new kind", "repeated", "first time", "created", "none"],
 )
-def test_an_event(times: dict[str, Any], expected: datetime | None) -> None:
+def test_an_event_with_the_newest_of_its_times(times: dict[str, Any], expected: datetime | None) -> None:
     raw = {
-        "involvedObject": {"kind": "Job", "name": "j"},
+        "metadata": {"name": "e"},
+        "involvedObject": {"kind": "Job", "name": "j", "uid": "u"},
         "reason": "FailedCreate",
         "message": "quota",
         **times,
     }
     assert kubernetes_parsing.parse_event(encoded(raw)) == Event(
-        "Job", "j", "FailedCreate", "quota", expected
+        "Job", "j", "FailedCreate", "quota", expected, "u"
     )
 
 
 def test_an_event_with_the_least_an_api_server_may_send() -> None:
-    raw: dict[str, Any] = {"involvedObject": {}, "lastTimestamp": None, "eventTime": None}
+    raw: dict[str, Any] = {"metadata": {"name": "e"}, "involvedObject": {}, "eventTime": None}
     assert kubernetes_parsing.parse_event(encoded(raw)) == Event("", "", "", "", None)
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from flinkjobs.domain.kubernetes_objects import (
     CleanupTarget,
+    Condition,
     Container,
     Event,
     Kind,
@@ -21,7 +22,7 @@ from flinkjobs.domain.kubernetes_objects import (
     Terminated,
     Waiting,
 )
-from flinkjobs.domain.naming import JOB_ID_ANNOTATION
+from flinkjobs.domain.naming import JOB_ID_ANNOTATION, QUEUE_LABEL
 from flinkjobs.domain.observations import JobPhase
 
 Body: TypeAlias = bytes | msgspec.Raw
@@ -77,9 +78,15 @@ class _ContainerStatus(_Wire):
     state: dict[str, _ContainerState] = {}
 
 
+class _ContainerSpec(_Wire):
+    name: str = ""
+    restart_policy: str = ""
+
+
 class _Spec(_Wire):
     suspend: bool = False
     backoff_limit: int | None = None
+    init_containers: list[_ContainerSpec] = []
 
 
 class _Status(_Wire):
@@ -100,12 +107,19 @@ class _Object(_Wire):
     status: _Status = msgspec.field(default_factory=_Status)
 
 
+class _Series(_Wire):
+    last_observed_time: datetime | None = None
+
+
 class _Event(_Wire):
+    metadata: _Metadata
     involved_object: dict[str, str] = {}
     reason: str = ""
     message: str = ""
+    first_timestamp: datetime | None = None
     last_timestamp: datetime | None = None
     event_time: datetime | None = None
+    series: _Series = msgspec.field(default_factory=_Series)
 
 
 class _Identified(_Wire):
@@ -172,16 +186,24 @@ def _job(job: _Object) -> KubernetesJob:
         finished_at=finished_at,
         deleting=job.metadata.deletion_timestamp is not None,
         is_single_attempt=job.spec.backoff_limit == 0,
+        queue=job.metadata.labels.get(QUEUE_LABEL, ""),
     )
 
 
 def parse_pod(body: Body) -> Pod:
     """Reads a v1 Pod."""
     pod = _OBJECT.decode(body)
-    unschedulable = None
+    unschedulable, is_scheduled, disruption = None, False, None
     for condition in pod.status.conditions:
-        if condition.type == "PodScheduled" and condition.status == "False":
-            unschedulable = f"{condition.reason}: {condition.message}".strip(": ")
+        match condition.type, condition.status:
+            case "PodScheduled", "False":
+                unschedulable = f"{condition.reason}: {condition.message}".strip(": ")
+            case "PodScheduled", "True":
+                is_scheduled = True
+            case "DisruptionTarget", "True":
+                disruption = Condition(condition.reason, condition.message)
+    # The status of a native sidecar looks like that of any init container.
+    sidecars = {each.name for each in pod.spec.init_containers if each.restart_policy == "Always"}
     return Pod(
         name=pod.metadata.name,
         uid=pod.metadata.uid,
@@ -191,33 +213,46 @@ def parse_pod(body: Body) -> Pod:
         reason=pod.status.reason,
         message=pod.status.message,
         unschedulable=unschedulable,
+        is_scheduled=is_scheduled,
+        disruption=disruption,
         containers=(
-            *(_container(each, is_init=True) for each in pod.status.init_container_statuses),
-            *(_container(each, is_init=False) for each in pod.status.container_statuses),
+            *(
+                _container(each, is_init=True, is_sidecar=each.name in sidecars)
+                for each in pod.status.init_container_statuses
+            ),
+            *(_container(each) for each in pod.status.container_statuses),
         ),
         started_at=pod.status.start_time,
     )
 
 
-def _container(status: _ContainerStatus, *, is_init: bool) -> Container:
+def _container(status: _ContainerStatus, *, is_init: bool = False, is_sidecar: bool = False) -> Container:
     state: Waiting | Terminated | None = None
     if (ended := status.state.get("terminated")) is not None:
         state = Terminated(exit_code=ended.exit_code, reason=ended.reason, message=ended.message)
     elif "running" not in status.state:
         waiting = status.state.get("waiting", _ContainerState())
         state = Waiting(reason=waiting.reason, message=waiting.message)
-    return Container(name=status.name, state=state, is_init=is_init)
+    return Container(name=status.name, state=state, is_init=is_init, is_sidecar=is_sidecar)
 
 
 def parse_event(body: Body) -> Event:
-    """Reads a v1 Event."""
+    """Reads a v1 Event. Which of its times are set depends on its recorder; the newest counts."""
     event = _EVENT.decode(body)
+    times = (
+        event.series.last_observed_time,
+        event.last_timestamp,
+        event.event_time,
+        event.first_timestamp,
+        event.metadata.creation_timestamp,
+    )
     return Event(
         about_kind=event.involved_object.get("kind", ""),
         about_name=event.involved_object.get("name", ""),
         reason=event.reason,
         message=event.message,
-        last_seen=event.last_timestamp or event.event_time,
+        last_seen=max(filter(None, times), default=None),
+        about_uid=event.involved_object.get("uid", ""),
     )
 
 
