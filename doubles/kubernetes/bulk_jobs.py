@@ -1,13 +1,13 @@
 """Putting many finished Jobs into the store at once, as if they had run."""
 
 import random
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from doubles.kubernetes.container_log import LogBook
 from doubles.kubernetes.container_run import fill
 from doubles.kubernetes.controllers import finished_status
 from doubles.kubernetes.faults import FinishedJobs
-from doubles.kubernetes.objects import JOBS, PODS, Obj, random_suffix, stamp
+from doubles.kubernetes.objects import EVENTS, JOBS, PODS, Obj, random_suffix, stamp
 from doubles.kubernetes.pod_status import PodStatus
 from doubles.kubernetes.store import Store
 from doubles.kubernetes.validation import apply_defaults, label_pods_of_job
@@ -61,6 +61,8 @@ def _add(
     apply_defaults(JOBS, job)
     label_pods_of_job(job)
     job = store.create(JOBS, job)
+    for number in range(wanted.events):
+        store.create(EVENTS, _event(job, number, ended))
     if wanted.with_pods:
         template = job["spec"]["template"]
         pod: Obj = {
@@ -101,3 +103,17 @@ def _add(
             log.append(fill(wanted.log, name, index).encode(), at_ns=int(ended.timestamp() * 1e9))
             log.end()
     return name
+
+
+def _event(job: Obj, number: int, at: datetime) -> Obj:
+    metadata = job["metadata"]
+    return {
+        "metadata": {"name": f"{metadata['name']}.{number:x}", "namespace": metadata["namespace"]},
+        "involvedObject": {"kind": "Job", "name": metadata["name"], "uid": metadata["uid"]},
+        "reason": "SuccessfulCreate",
+        "message": f"Created pod: {metadata['name']}-{number}",
+        "type": "Normal",
+        "firstTimestamp": stamp(at),
+        "lastTimestamp": stamp(at),
+        "count": 1,
+    }

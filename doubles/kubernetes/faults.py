@@ -110,6 +110,8 @@ class FinishedJobs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     """The container's termination message."""
     log: str = ""
     with_pods: bool = True
+    events: int = 0
+    """Number of events about each Job."""
 
 
 class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

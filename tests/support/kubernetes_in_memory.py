@@ -15,7 +15,8 @@ class ClusterDouble:
     Attributes:
         logs: by pod name the log, or what asking for it raises.
         tails: the same for the end of a log.
-        asked: every question, in order: `log POD CONTAINER`, `tail POD CONTAINER`, `events NAME`.
+        asked: every question, in order: `log POD CONTAINER`, `tail POD CONTAINER`, `events NAME`,
+            `all events`.
     """
 
     def __init__(
@@ -48,6 +49,13 @@ class ClusterDouble:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    def all_events(self) -> Iterator[Event]:
+        self.asked.append("all events")
+        for answer in self.given_events.values():
+            if isinstance(answer, Exception):
+                raise answer
+            yield from answer
 
     def create_job(self, manifest: Mapping[str, Any]) -> KubernetesJob:
         raise _unexpected(manifest)

@@ -46,6 +46,7 @@ from flinkjobs.domain.permissions import PERMISSIONS, AccessReview
 from flinkjobs.domain.reasons import ReasonCode
 from flinkjobs.domain.records import JobRecord, UnreadableRecord
 from flinkjobs.domain.schedule import ScheduleState
+from flinkjobs.observers.events import events_of
 from flinkjobs.observers.submitter_output import observe_orphans, observe_submitter
 from flinkjobs.observers.submitters import find_job_and_pods
 from flinkjobs.ports.flink import FlinkProbe
@@ -343,6 +344,14 @@ def _look(kubernetes: _Kubernetes, record: JobRecord, now: datetime) -> Submitte
         job, pods = find_job_and_pods(cluster, record.job_id, name)
         if isinstance(job, Missing):
             return observe_orphans(pods, cluster, is_followed=False)
-        return observe_submitter(job, pods, cluster, is_followed=False, now=now, events_after=timedelta(0))
+        return observe_submitter(
+            job,
+            pods,
+            cluster,
+            events=partial(events_of, cluster),
+            is_followed=False,
+            now=now,
+            events_after=timedelta(0),
+        )
     except FlinkjobsError as error:
         return Unreachable(str(error))

@@ -162,6 +162,8 @@ class Submitter(msgspec.Struct, frozen=True):
         proves_nothing_submitted: no id was printed, and the output shows that no job was submitted.
         exit_code: of the newest submit container that has ended; None where none has.
         trouble: why it does not start, found by `diagnose`; `since` is filled in by `decide`.
+        events_unread: why the events that may name the trouble could not be read; None where they were
+            read, or not needed.
         unread: the error that came instead of a log, where `log` is UNREACHABLE.
     """
 
@@ -174,6 +176,7 @@ class Submitter(msgspec.Struct, frozen=True):
     proves_nothing_submitted: bool = False
     exit_code: int | None = None
     trouble: tuple[ReasonCode, str] | None = None
+    events_unread: Unreachable | None = None
     unread: str = ""
 
 

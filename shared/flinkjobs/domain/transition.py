@@ -148,7 +148,7 @@ def _by_submitter(
     if isinstance(submitter, Unreachable):
         return record
     if isinstance(submitter, Submitter) and submitter.phase in (JobPhase.ACTIVE, JobPhase.SUSPENDED):
-        return _with_reason(record, submitter.trouble, now)
+        return _with_reason(record, submitter.trouble, now) if submitter.events_unread is None else record
     since = max(record.submitted_at, record.in_flight_until or record.submitted_at)
     is_new = isinstance(submitter, NoKubernetesJob) and now - since <= policy.grace
     # RUNNING: the Job has ended, and the kubelet has not said so of the pod.

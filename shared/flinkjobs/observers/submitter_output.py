@@ -8,7 +8,7 @@ raises afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -25,6 +25,7 @@ from flinkjobs.domain.observations import (
     Missing,
     NoKubernetesJob,
     Submitter,
+    Unreachable,
 )
 from flinkjobs.domain.pod_diagnosis import diagnose
 from flinkjobs.domain.records import IdSource
@@ -62,6 +63,7 @@ def observe_submitter(
     pods: Sequence[Pod],
     cluster: KubernetesClient,
     *,
+    events: Callable[[str], Sequence[Event] | Unreachable],
     is_followed: bool,
     now: datetime,
     events_after: timedelta = EVENTS_AFTER,
@@ -71,7 +73,8 @@ def observe_submitter(
     Args:
         job: its Job.
         pods: all pods of the Job.
-        cluster: asked for logs, and for events where nothing starts.
+        cluster: asked for logs.
+        events: asked for the events about the object of a name, where nothing starts.
         is_followed: a Flink job of it is known to go on: the log of a pod that still runs can wait. A script
             that waits for its jobs may print the next id as soon as one of them is over.
         now: the time of the pass.
@@ -84,9 +87,13 @@ def observe_submitter(
     if is_over and not pods:
         outputs.append(Output(state=LogState.GONE))
     ids = _ids_of(outputs)
-    trouble = diagnose(job, pods)
+    trouble, events_unread = diagnose(job, pods), None
     if trouble is None and not is_over and not ids and _is_stuck(job, pods, now - events_after):
-        trouble = diagnose(job, pods, _events(job, pods, cluster))
+        found = events(pods[-1].name if pods else job.name)
+        if isinstance(found, Unreachable):
+            events_unread = found
+        else:
+            trouble = diagnose(job, pods, found)
     return Submitter(
         phase=phase,
         job_uid=job.uid,
@@ -97,6 +104,7 @@ def observe_submitter(
         proves_nothing_submitted=all(output.proves_nothing_submitted for output in outputs),
         exit_code=_exit_code(pods),
         trouble=trouble,
+        events_unread=events_unread,
         unread=_unread_of(outputs),
     )
 
@@ -173,7 +181,9 @@ def read_output(pod: Pod, cluster: KubernetesClient, *, skip_running: bool = Fal
 
 
 def _exit_codes_of_init(pod: Pod) -> list[int]:
-    states = [container.state for container in pod.containers if container.is_init]
+    states = [
+        container.state for container in pod.containers if container.is_init and not container.is_sidecar
+    ]
     return [state.exit_code for state in states if isinstance(state, Terminated)]
 
 
@@ -247,11 +257,3 @@ def has_not_started(pods: Sequence[Pod]) -> bool:
     return all(
         not pod.is_over and (pod.submit is None or isinstance(pod.submit.state, Waiting)) for pod in pods
     )
-
-
-def _events(job: KubernetesJob, pods: Sequence[Pod], cluster: KubernetesClient) -> tuple[Event, ...]:
-    """Events about the Job, and about its newest pod where it has one; none when they cannot be had."""
-    try:
-        return cluster.events(pods[-1].name if pods else job.name)
-    except (KubernetesUnavailableError, KubernetesRefusedError):
-        return ()

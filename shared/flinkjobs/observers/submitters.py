@@ -27,6 +27,7 @@ from flinkjobs.domain.observations import (
 )
 from flinkjobs.domain.records import FlinkJobRef, JobRecord
 from flinkjobs.observers.deadline import Deadline
+from flinkjobs.observers.events import NamespaceEvents
 from flinkjobs.observers.flink_snapshot import Snapshots
 from flinkjobs.observers.submitter_output import observe_orphans, observe_submitter
 from flinkjobs.ports.kubernetes import KubernetesClient
@@ -85,6 +86,8 @@ def _find(
         return Missing(), ()
     if job_name in listed.pods and (isinstance(job, Missing) or job_name in listed.jobs):
         return job, listed.pods[job_name]
+    if job_name in listed.jobs and not isinstance(job, Missing) and job.job_id:
+        return job, ()  # submit has labelled its pods as well: there are none
     # Kubernetes' own label: the platform before this one gave its pods no label of the job id.
     pods = kubernetes.pods(f"{JOB_NAME_LABEL}={job_name}")
     return job, [pod for pod in pods if pod.job_name == job_name]
@@ -96,12 +99,14 @@ class SubmitterObserver:
 
     Attributes:
         kubernetes: connects to Kubernetes, or returns the connection; its error is an observation too.
+        events: of the namespace.
         snapshots: tell whether a Flink job of a record goes on.
         threads: for requests that can be made in parallel.
         deadline: records that are not begun by then are passed over.
     """
 
     kubernetes: Callable[[], KubernetesClient]
+    events: NamespaceEvents
     snapshots: Snapshots
     threads: ThreadPoolExecutor
     deadline: Deadline
@@ -165,7 +170,9 @@ class SubmitterObserver:
             job, pods = _find(kubernetes, record.job_id, record.k8s_job_name or "", listed)
             if isinstance(job, Missing):
                 return observe_orphans(pods, kubernetes, is_followed=is_followed)
-            return observe_submitter(job, pods, kubernetes, is_followed=is_followed, now=now)
+            return observe_submitter(
+                job, pods, kubernetes, events=self.events.of, is_followed=is_followed, now=now
+            )
         except FlinkjobsError as error:
             return Unreachable(str(error))
         except Exception as error:  # noqa: BLE001 - one object that cannot be handled costs one record

@@ -54,7 +54,10 @@ class KubernetesClient(Protocol):
         """
 
     def events(self, name: str) -> tuple[Event, ...]:
-        """The events about the object of this name."""
+        """The events about the object of this name. Costs the API server as much as `all_events`."""
+
+    def all_events(self) -> Iterator[Event]:
+        """Streams the events of the namespace, in pages."""
 
     def delete_job(self, name: str, uid: str) -> bool:
         """Deletes a Job and its pods. Returns False when it was gone already.

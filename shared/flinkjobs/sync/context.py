@@ -12,6 +12,7 @@ from typing import Final
 from flinkjobs.domain.transition import Policy
 from flinkjobs.lease import ActiveLease
 from flinkjobs.observers.deadline import Deadline
+from flinkjobs.observers.events import NamespaceEvents
 from flinkjobs.observers.flink_jobs import FlinkObserver
 from flinkjobs.observers.flink_snapshot import Snapshots, take_snapshots
 from flinkjobs.observers.submitters import SubmitterObserver
@@ -58,6 +59,7 @@ class Pass:
         lease: None where the pass needs none.
         threads: for requests and writes that can be made in parallel.
         snapshots: one of each Flink cluster.
+        events: of the Kubernetes namespace.
     """
 
     sync: Sync
@@ -66,11 +68,14 @@ class Pass:
     lease: ActiveLease | None
     threads: ThreadPoolExecutor
     snapshots: Snapshots
+    events: NamespaceEvents
 
     @property
     def submitters(self) -> SubmitterObserver:
         """Observes Kubernetes for this pass."""
-        return SubmitterObserver(self.sync.kubernetes, self.snapshots, self.threads, self.deadline)
+        return SubmitterObserver(
+            self.sync.kubernetes, self.events, self.snapshots, self.threads, self.deadline
+        )
 
     @property
     def flink_jobs(self) -> FlinkObserver:
@@ -82,5 +87,6 @@ class Pass:
 def begin_pass(sync: Sync, run_id: str, deadline: Deadline, lease: ActiveLease | None) -> Iterator[Pass]:
     """A pass whose snapshots are being taken; after the block every request of it has ended."""
     flinks = {name: flink.until(deadline.requests_until) for name, flink in sync.flinks.items()}
+    events = NamespaceEvents(lambda: sync.kubernetes().until(deadline.requests_until))
     with ThreadPoolExecutor(max_workers=THREADS) as threads, take_snapshots(flinks) as snapshots:
-        yield Pass(sync, run_id, deadline, lease, threads, snapshots)
+        yield Pass(sync, run_id, deadline, lease, threads, snapshots, events)

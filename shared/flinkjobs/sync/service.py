@@ -94,7 +94,12 @@ def run_pass(sync: Sync, *, job_ids: Collection[str] | None = None) -> dict[str,
             results = list(_reconcile(current, lost_since=started_at - LOST_WATCHED_FOR, job_ids=job_ids))
         result, clusters = total(results), current.snapshots.report()
         _expect_any_answer(result, clusters)
-        result = replace(result, errors=(*result.errors, *missing_jobs(current.snapshots, clusters)))
+        no_events = current.events.errors()
+        result = replace(
+            result,
+            is_complete=result.is_complete and not no_events,
+            errors=(*result.errors, *no_events, *missing_jobs(current.snapshots, clusters)),
+        )
         report = pass_report(
             run_id=run_id,
             started_at=started_at,

@@ -29,6 +29,7 @@ class ScriptedKubernetes(ScriptedServer):
         objects: by kind in the plural.
         logs: `{pod, container, status, body}`.
         empty_lists_are_null: lists of nothing have `items: null`.
+        unavailable: kinds whose lists are answered with a 500.
         refusal: the answer to a Job with a field that this server does not know.
     """
 
@@ -37,6 +38,7 @@ class ScriptedKubernetes(ScriptedServer):
         self.objects: dict[str, list[dict[str, Any]]] = {}
         self.logs: list[dict[str, Any]] = []
         self.empty_lists_are_null = False
+        self.unavailable: frozenset[str] = frozenset()
         self.refusal: str | None = None
         self.reset()
         super().__init__(self._answer)
@@ -46,6 +48,7 @@ class ScriptedKubernetes(ScriptedServer):
         self.objects = {kind: [] for kind in _RESOURCES}
         self.logs = []
         self.empty_lists_are_null = False
+        self.unavailable = frozenset()
         self.refusal = None
 
     def show(self, answers: Mapping[str, Any]) -> None:
@@ -91,6 +94,8 @@ class ScriptedKubernetes(ScriptedServer):
         return _json(200, found)
 
     def _list(self, kind: str, query: Mapping[str, str]) -> Answer:
+        if kind in self.unavailable:
+            return _status(500, "InternalError", f"the list of {kind} is not available")
         labels, fields = query.get("labelSelector", ""), query.get("fieldSelector", "")
         selector = parse_selector(_RESOURCES[kind], labels, fields)
         items = [item for item in self.objects[kind] if selector.matches(item)]

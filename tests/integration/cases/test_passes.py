@@ -36,6 +36,28 @@ def test_a_record_moves_as_the_table_says(row: dict[str, Any], functions: Functi
             check_cleanup(report, step, world, record["k8s_job_name"])
 
 
+def test_a_reason_stays_while_events_cannot_be_read(functions: Functions, world: World) -> None:
+    world.begin("podsecurity-injected-init")
+    world.show("podsecurity-injected-init", "input.json")
+    report = run(functions("sync"))
+    assert (report["complete"], report["errors"]) == (True, [])
+    [before] = world.records.find()
+    world.elapse(60)
+    world.show("podsecurity-injected-init", "input.json")
+    world.kubernetes.unavailable = frozenset({"events"})
+    report = run(functions("sync"))
+    assert report["complete"] is False
+    [error] = report["errors"]
+    assert (error["job_id"], error["code"]) == (None, "KUBERNETES_UNAVAILABLE")
+    assert "/events: 500 InternalError" in error["message"]
+    [after] = world.records.find()
+    assert after["reason"]["code"] == "POLICY"
+    assert (after["reason"]["message"], after["revision"]) == (
+        before["reason"]["message"],
+        before["revision"],
+    )
+
+
 def run(function: FunctionServer) -> Document:
     """One pass; its report."""
     answer = httpx.post(function.url, json={}, trust_env=False, timeout=SECONDS)

@@ -276,6 +276,9 @@ class CleanupWorld:
     def events(self, name: str) -> tuple[Event, ...]:
         raise AssertionError(name)
 
+    def all_events(self) -> Iterator[Event]:
+        raise AssertionError
+
     def create_job(self, manifest: Mapping[str, Any]) -> KubernetesJob:
         raise AssertionError(manifest)
 

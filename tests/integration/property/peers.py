@@ -222,7 +222,11 @@ class KubernetesOfWorld:
 
     def events(self, name: str) -> tuple[Event, ...]:
         self._answer("GET events")
-        return self._world.events_shown(name)
+        return tuple(event for event in self._world.events_shown() if event.about_name == name)
+
+    def all_events(self) -> Iterator[Event]:
+        self._answer("GET events")
+        yield from self._world.events_shown()
 
     def create_job(self, manifest: Mapping[str, Any]) -> KubernetesJob:
         raise _unexpected(manifest)

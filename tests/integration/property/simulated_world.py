@@ -731,15 +731,14 @@ class World:
             containers=containers,
         )
 
-    def events_shown(self, name: str) -> tuple[Event, ...]:
-        """The events about the Job or pod of this name."""
+    def events_shown(self) -> Iterator[Event]:
+        """The events of the namespace."""
         for _, pod in self._pods():
-            if pod.name == name and pod.trouble == "FailedMount":
-                return (Event("Pod", name, "FailedMount", "no such ConfigMap", self.now),)
+            if pod.trouble == "FailedMount":
+                yield Event("Pod", pod.name, "FailedMount", "no such ConfigMap", self.now)
         for submission in self.submissions:
-            if submission.k8s_job_name == name and submission.quota:
-                return (Event("Job", name, "FailedCreate", "exceeded quota", self.now),)
-        return ()
+            if submission.quota:
+                yield Event("Job", submission.k8s_job_name, "FailedCreate", "exceeded quota", self.now)
 
     def pod_named(self, name: str) -> TruePod | None:
         """The pod of this name."""

@@ -145,6 +145,7 @@ def submitter_of(told: Any) -> SubmitterObservation | None:
         proves_nothing_submitted=told.get("proof", False),
         exit_code=told.get("exit_code"),
         trouble=None if trouble is None else (ReasonCode(trouble[0]), trouble[1]),
+        events_unread=Unreachable("500 InternalError") if told.get("events") == "unreachable" else None,
     )
 
 

@@ -1,6 +1,7 @@
 """The ladder to a Flink Job ID: termination message, log, every pod, the job of the record's name."""
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,9 +10,18 @@ from msgspec.structs import replace
 from flinkjobs.domain.errors import KubernetesRefusedError, KubernetesUnavailableError
 from flinkjobs.domain.kubernetes_objects import Event, KubernetesJob, Pod, Waiting
 from flinkjobs.domain.naming import fixed_flink_job_id
-from flinkjobs.domain.observations import FlinkJob, FoundId, JobPhase, LogState, Missing, Submitter
+from flinkjobs.domain.observations import (
+    FlinkJob,
+    FoundId,
+    JobPhase,
+    LogState,
+    Missing,
+    Submitter,
+    Unreachable,
+)
 from flinkjobs.domain.reasons import ReasonCode
 from flinkjobs.domain.records import IdSource
+from flinkjobs.observers.events import events_of
 from flinkjobs.observers.flink_snapshot import find_by_name
 from flinkjobs.observers.submitter_output import observe_submitter, read_output
 from flinkjobs.ports.kubernetes import KubernetesClient
@@ -51,7 +61,12 @@ def observe(
     after: timedelta = timedelta(0),
 ) -> Submitter:
     return observe_submitter(
-        of or job(JobPhase.COMPLETE), pods, cluster, is_followed=is_followed, now=NOON + after
+        of or job(JobPhase.COMPLETE),
+        pods,
+        cluster,
+        events=partial(events_of, cluster),
+        is_followed=is_followed,
+        now=NOON + after,
     )
 
 
@@ -112,14 +127,14 @@ def test_a_submitter_whose_container_ended_beside_a_sidecar_has_ended() -> None:
     single = replace(job(JobPhase.ACTIVE), is_single_attempt=True)
     failing = pod("Running", container(ended(1)))
     cluster = ClusterDouble({"pod-1": cli_log("1.20", "raise_before_submit.attached")})
-    seen = observe_submitter(single, [failing], cluster, is_followed=False, now=NOON)
+    seen = observe([failing], cluster, of=single)
     assert (seen.phase, seen.log, seen.proves_nothing_submitted) == (JobPhase.FAILED, LogState.READ, True)
 
 
 def test_a_submitter_that_kubernetes_will_run_again_has_not_ended() -> None:
     failing = pod("Running", container(ended(1)))
     cluster = ClusterDouble({"pod-1": ""})
-    seen = observe_submitter(job(JobPhase.ACTIVE), [failing], cluster, is_followed=False, now=NOON)
+    seen = observe([failing], cluster, of=job(JobPhase.ACTIVE))
     assert seen.phase is JobPhase.ACTIVE
 
 
@@ -373,9 +388,10 @@ def test_events_are_not_asked_for_without_need(of: KubernetesJob, pods: list[Pod
 
 
 @pytest.mark.parametrize("error", [UNAVAILABLE, FORBIDDEN], ids=["unavailable", "forbidden"])
-def test_events_that_cannot_be_had_are_no_trouble(error: Exception) -> None:
+def test_events_that_cannot_be_read_are_unreachable(error: Exception) -> None:
     cluster = ClusterDouble(events={"flink-py-etl-0a1b2c3d": error})
-    assert observe([], cluster, of=job(), after=LATER).trouble is None
+    seen = observe([], cluster, of=job(), after=LATER)
+    assert (seen.trouble, seen.events_unread) == (None, Unreachable(str(error)))
 
 
 # --- the job of the record's name -------------------------------------------------------------------

@@ -18,6 +18,7 @@ from flinkjobs.domain.observations import FlinkJob, Overview, time_of
 from flinkjobs.domain.records import JobRecord
 from flinkjobs.domain.transition import Policy, Update
 from flinkjobs.observers.deadline import Deadline
+from flinkjobs.observers.events import NamespaceEvents
 from flinkjobs.observers.flink_snapshot import take_snapshots
 from flinkjobs.ports.flink import Flink
 from flinkjobs.ports.kubernetes import KubernetesCleanupClient
@@ -63,7 +64,8 @@ def working_with(
 def passing(store: object, flinks: Mapping[str, Flink], seconds_left: float = 60) -> Iterator[Pass]:
     deadline = Deadline.after(seconds_left)
     with ThreadPoolExecutor(2) as threads, take_snapshots(flinks) as snapshots:
-        yield Pass(working_with(store), "run", deadline, None, threads, snapshots)
+        sync = working_with(store)
+        yield Pass(sync, "run", deadline, None, threads, snapshots, NamespaceEvents(sync.kubernetes))
 
 
 def test_two_documents_of_one_job_id_are_each_decided_by_their_own_flink_job() -> None:

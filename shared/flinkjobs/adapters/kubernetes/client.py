@@ -152,6 +152,9 @@ class KubernetesApi:
             self._list(f"{self._core}/events", {"fieldSelector": f"involvedObject.name={name}"}, parse_event)
         )
 
+    def all_events(self) -> Iterator[Event]:
+        return self._list(f"{self._core}/events", {}, parse_event)
+
     def pod_log(self, pod: str, container: str, *, tail: bool = False) -> str | Missing:
         query: dict[str, str] = {"container": container}
         # Together with `tailLines`, `limitBytes` would cut the end off: what is too much is dropped here.
