@@ -49,7 +49,7 @@ from flinkjobs.sync.report import (
 
 LEASE: Final = "sync"
 
-RECORDS_PER_BATCH: Final = 1_000
+RECORDS_PER_BATCH: Final = 250
 """Maximum number of records that are decided and written together where the snapshot decides them."""
 
 RECORDS_PER_STEP: Final = 1_000
