@@ -160,6 +160,7 @@ class Submitter(msgspec.Struct, frozen=True):
         log: what of the output could be read.
         telling: the lines that name the cause of a failed submission, cut; "" when there are none.
         proves_nothing_submitted: no id was printed, and the output shows that no job was submitted.
+        is_whole: it ended without an error, and its termination messages hold every id that it printed.
         exit_code: of the newest submit container that has ended; None where none has.
         trouble: why it does not start, found by `diagnose`; `since` is filled in by `decide`.
         events_unread: why the events that may name the trouble could not be read; None where they were
@@ -174,6 +175,7 @@ class Submitter(msgspec.Struct, frozen=True):
     log: LogState = LogState.READ
     telling: str = ""
     proves_nothing_submitted: bool = False
+    is_whole: bool = False
     exit_code: int | None = None
     trouble: tuple[ReasonCode, str] | None = None
     events_unread: Unreachable | None = None
@@ -207,11 +209,12 @@ def found_ids(submitter: SubmitterObservation | None) -> tuple[str, ...]:
     return tuple(found.id for found in submitter.ids)
 
 
-def has_ended_without_id(submitter: SubmitterObservation) -> bool:
-    """Whether a submitter can print no id any more, and has printed none."""
-    if isinstance(submitter, Unreachable) or submitter.ids:
-        return False
-    return isinstance(submitter, NoKubernetesJob) or submitter.phase in (JobPhase.COMPLETE, JobPhase.FAILED)
+def may_lack_ids(submitter: SubmitterObservation) -> bool:
+    """Whether a submitter has ended, and may have submitted a job without an id in its output."""
+    if isinstance(submitter, Submitter):
+        has_ended = submitter.phase in (JobPhase.COMPLETE, JobPhase.FAILED)
+        return has_ended and not (submitter.ids and submitter.is_whole)
+    return isinstance(submitter, NoKubernetesJob)
 
 
 class Observation(msgspec.Struct, frozen=True):

@@ -22,6 +22,12 @@ STOPPED_EXIT_CODES: Final = frozenset({124, 137, 143})
 NOT_STARTED_REASONS: Final = frozenset({"StartError", "ContainerCannotRun"})
 """`state.terminated.reason` of a container that the runtime could not start."""
 
+MAX_FALLBACK_LINES: Final = 80
+MAX_FALLBACK_BYTES: Final = 2048
+"""Maximum length of the end of a log that Kubernetes keeps as a termination message (FallbackToLogsOnError):
+https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/
+"""
+
 _ERROR: Final = re.compile(
     rf"{re.escape(QUOTED_TRACEBACK)}|^[A-Za-z_][\w.]*[a-z](?:Error|Exception): |^[\w./-]+: error: "
     r"|(?:[\w$]+\.)+[\w$]*(?:Error|Exception|Throwable)\b",
@@ -29,7 +35,7 @@ _ERROR: Final = re.compile(
 )
 _MAY_HAVE_REACHED_JOBMANAGER: Final = re.compile(
     r"TimeoutException|timed out|Connection reset|ClosedChannelException|ConnectionClosedException"
-    r"|channel became inactive|prematurely closed|Broken pipe|InterruptedException"
+    r"|channel became inactive|prematurely closed|Broken pipe|InterruptedException|DuplicateJobSubmission"
     rf"|\(JobID: [0-9a-f]{{32}}\)|{SUBMITTED_LINE}",
     re.IGNORECASE,
 )
@@ -49,6 +55,12 @@ def proves_nothing_submitted(output: str, exit_code: int, reason: str = "") -> b
     if exit_code in STOPPED_EXIT_CODES or _MAY_HAVE_REACHED_JOBMANAGER.search(output):
         return False
     return _ERROR.search(output) is not None
+
+
+def is_whole_log(message: str) -> bool:
+    """Whether a termination message that is the end of a log is all of it: an id may stand before the end."""
+    is_short = len(message.encode()) < MAX_FALLBACK_BYTES
+    return is_short and message.count("\n") < MAX_FALLBACK_LINES - 1
 
 
 def init_failure_proves_nothing_submitted(exit_codes: Collection[int]) -> bool:

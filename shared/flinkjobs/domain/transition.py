@@ -94,17 +94,21 @@ def _with_found_ids(record: JobRecord, observation: Observation) -> JobRecord:
     found: tuple[FoundId, ...] = ()
     if isinstance(submitter, Submitter | NoKubernetesJob):
         found = submitter.ids
-        record = replace(record, submitter_done=record.submitter_done or _is_done(submitter))
+        is_done = _is_done(submitter) and not isinstance(observation.named, Unreachable)
+        record = replace(record, submitter_done=record.submitter_done or is_done)
     named = observation.named if isinstance(observation.named, tuple) else ()
     known = {ref.id for ref in record.flink_jobs} | set(record.dropped_ids)
     refs = [FlinkJobRef(id=each.id, source=each.source) for each in found if each.id not in known]
-    if not record.flink_jobs and any(job.id not in {ref.id for ref in refs} for job in named):
+    printed = {ref.id for ref in refs}
+    own = [FlinkJobRef(id=job.id, source=IdSource.JOB_NAME) for job in named if job.id not in known]
+    unprinted = [ref for ref in own if ref.id not in printed]
+    foreign: list[str] = []
+    if record.flink_jobs:
+        refs += unprinted
+    elif unprinted:
         # The output lacks a job of the record's name: that job is the record's, the others may not be.
-        own = {job.id for job in named}
-        foreign = [ref.id for ref in refs if ref.id not in own]
-        refs = [FlinkJobRef(id=job.id, source=IdSource.JOB_NAME) for job in named]
-    else:
-        foreign = []
+        foreign = [ref.id for ref in refs if ref.id not in {each.id for each in own}]
+        refs = own
     candidates = (*record.flink_jobs, *refs)
     foreign += [ref.id for ref in candidates if _is_foreign(ref, record, observation)]
     return replace(
@@ -117,13 +121,14 @@ def _with_found_ids(record: JobRecord, observation: Observation) -> JobRecord:
 def _is_foreign(ref: FlinkJobRef, record: JobRecord, observation: Observation) -> bool:
     """Whether an id that a script has printed is that of another job.
 
-    A record's job begins after its submission, and no other record has it.
+    A record's job begins after its submission, and no other record has it, unless it bears the record's name.
     """
     if ref.confirmed or ref.source is IdSource.RECORD:
         return False
-    if ref.id in observation.foreign_ids:
-        return True
     job = observation.flink.get(ref.id)
+    is_of_its_name = isinstance(job, FlinkJob) and job.name == record.job_id
+    if ref.id in observation.foreign_ids and not is_of_its_name:
+        return True
     started_at = job.start_time if isinstance(job, FlinkJob) else None
     return started_at is not None and started_at < record.submitted_at - CLOCK_SKEW
 

@@ -97,4 +97,4 @@ def _open_ids(
     if isinstance(submitter, Submitter | NoKubernetesJob):
         yield from (found.id for found in submitter.ids if found.id not in known)
     if isinstance(named, tuple):
-        yield from (job.id for job in named)
+        yield from (job.id for job in named if job.id not in known)

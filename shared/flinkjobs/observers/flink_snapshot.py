@@ -75,7 +75,7 @@ class Snapshots:
         """The jobs that are named like each record and began after it, by job id.
 
         Args:
-            records: without a Flink Job ID.
+            records: those without a Flink Job ID, or that may lack one.
             again: job ids whose submitters have ended: what they did up to now must show, and the snapshot
                 may be older. Their clusters are asked again, and the History Servers, which still know
                 the jobs that the clusters have forgotten.

@@ -31,6 +31,7 @@ from flinkjobs.domain.pod_diagnosis import diagnose
 from flinkjobs.domain.records import IdSource
 from flinkjobs.domain.submission_proof import (
     init_failure_proves_nothing_submitted,
+    is_whole_log,
     proves_nothing_submitted,
 )
 from flinkjobs.ports.kubernetes import KubernetesClient
@@ -48,6 +49,7 @@ class Output(msgspec.Struct, frozen=True):
 
     Attributes:
         proves_nothing_submitted: it holds no id, and shows that no job was submitted.
+        is_whole: as in `Submitter`.
         unread: the error that came instead of the log, where `state` is UNREACHABLE.
     """
 
@@ -55,6 +57,7 @@ class Output(msgspec.Struct, frozen=True):
     telling: str = ""
     state: LogState = LogState.READ
     proves_nothing_submitted: bool = False
+    is_whole: bool = False
     unread: str = ""
 
 
@@ -102,6 +105,7 @@ def observe_submitter(
         log=_worst([output.state for output in outputs]),
         telling=_telling_of(outputs),
         proves_nothing_submitted=all(output.proves_nothing_submitted for output in outputs),
+        is_whole=all(output.is_whole for output in outputs),
         exit_code=_exit_code(pods),
         trouble=trouble,
         events_unread=events_unread,
@@ -169,7 +173,7 @@ def read_output(pod: Pod, cluster: KubernetesClient, *, skip_running: bool = Fal
         message = submitter_log.marked_message(state.message)
         if message is not None and message.is_whole and state.exit_code == 0:
             ids = _found(message.ids, IdSource.TERMINATION_MESSAGE)
-            return Output(ids=ids, proves_nothing_submitted=not ids)
+            return Output(ids=ids, proves_nothing_submitted=not ids, is_whole=True)
         return _read_log(pod, cluster, state)
     if pod.is_over:
         if init_failure_proves_nothing_submitted(_exit_codes_of_init(pod)):
@@ -208,7 +212,7 @@ def _read_log(pod: Pod, cluster: KubernetesClient, state: Terminated | None) -> 
             ids=told,
             telling="" if told or not state or state.exit_code == 0 else submitter_log.error_lines(message),
             state=LogState.GONE,
-            proves_nothing_submitted=not told and _proves(message, state),
+            proves_nothing_submitted=not told and is_whole_log(message) and _proves(message, state),
         )
     ids = _merged(_found(submitter_log.job_ids(text), IdSource.LOG), told)
     is_failed = state is not None and state.exit_code != 0

@@ -19,7 +19,7 @@ from flinkjobs.domain.observations import (
     Submitter,
     SubmitterObservation,
     found_ids,
-    has_ended_without_id,
+    may_lack_ids,
 )
 from flinkjobs.domain.records import JobRecord
 from flinkjobs.domain.transition import Action, Update, decide
@@ -111,14 +111,15 @@ def _decide(current: Pass, records: Sequence[JobRecord], now: datetime) -> Decid
 def _named_jobs(
     current: Pass, records: Sequence[JobRecord], submitters: Mapping[str, SubmitterObservation]
 ) -> Mapping[str, NamedJobs]:
-    """The Flink jobs that are named like the records that have no id."""
-    nameless = [
+    """The Flink jobs that are named like the records that have no id, or may lack one."""
+    ended = {job_id for job_id, submitter in submitters.items() if may_lack_ids(submitter)}
+    wanted = [
         record
         for record in records
-        if not record.flink_jobs and (record.job_id in submitters or record.status is Status.LOST)
+        if record.job_id in ended
+        or (not record.flink_jobs and (record.job_id in submitters or record.status is Status.LOST))
     ]
-    ended = {job_id for job_id, submitter in submitters.items() if has_ended_without_id(submitter)}
-    return current.snapshots.named(nameless, again=ended) if nameless else {}
+    return current.snapshots.named(wanted, again=ended) if wanted else {}
 
 
 def _foreign_ids(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -37,12 +37,14 @@ from tests.integration.property.simulated_world import (
 )
 
 LOST_AFTER = timedelta(seconds=600)
+NAMELESS_FOR = timedelta(seconds=120)
 MAX_SUBMISSIONS = 5
 BUDGET_SECONDS = 60.0
 OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True, tzinfo=UTC)
 LONG = timedelta(hours=1)
 ABSENT: dict[str, Any] = {
     "k8s_job_name": None,
+    "flink_job_id": None,
     "flink_jobs": [],
     "flink_job_ids": [],
     "dropped_ids": [],
@@ -73,11 +75,36 @@ SHAPES = (
     Shape((Act.FORGE, Act.SUBMIT)),
     Shape((Act.SUBMIT, Act.FORGE, Act.SUBMIT)),
     Shape((Act.SUBMIT, Act.CHATTER, Act.SUBMIT, Act.RAISE)),
-    Shape((Act.SUBMIT, Act.CHATTER, Act.SUBMIT, Act.RAISE), message=False),
-    Shape((Act.SUBMIT, Act.CHATTER, Act.RAISE), message=False),
-    Shape((Act.SUBMIT,), message=False),
-    Shape((Act.SUBMIT, Act.SUBMIT), message=False),
+    Shape((Act.SUBMIT, Act.CHATTER, Act.SUBMIT, Act.RAISE), message="fallback"),
+    Shape((Act.SUBMIT, Act.CHATTER, Act.RAISE), message="fallback"),
+    Shape((Act.SUBMIT, Act.CHATTER, Act.RAISE), message="fallback", names_itself=True),
+    Shape((Act.RAISE,), message="fallback"),
+    Shape((Act.SUBMIT,), message="fallback"),
+    Shape((Act.SUBMIT, Act.SUBMIT), message="plain"),
+    Shape((Act.SUBMIT, Act.RAISE), message="plain", names_itself=True),
+    Shape((), message="plain"),
+    Shape((Act.SUBMIT, Act.SUBMIT), message="none"),
+    Shape((Act.SUBMIT, Act.WAIT), message="none"),
+    Shape((Act.SUBMIT, Act.RAISE), message="none", names_itself=True),
+    Shape((Act.RAISE,), message="none", sidecar="ends"),
     Shape((Act.SUBMIT, Act.SUBMIT), names_itself=True),
+    Shape((Act.SUBMIT, Act.WAIT), names_itself=True),
+    Shape((Act.TIME_OUT,)),
+    Shape((Act.TIME_OUT,), names_itself=True),
+    Shape((Act.TIME_OUT,), message="none", names_itself=True),
+    Shape((Act.SUBMIT, Act.TIME_OUT)),
+    Shape((Act.SUBMIT, Act.TIME_OUT), message="none"),
+    Shape((Act.QUOTE,)),
+    Shape((Act.QUOTE, Act.SUBMIT)),
+    Shape((Act.QUOTE, Act.TIME_OUT)),
+    Shape((Act.SUBMIT,), sidecar="ends"),
+    Shape((Act.SUBMIT, Act.RAISE), sidecar="stays"),
+    Shape((), sidecar="stays"),
+    Shape((Act.RAISE,), sidecar="stays"),
+    Shape((Act.RAISE,), sidecar="native"),
+    Shape((Act.SUBMIT,), sidecar="native", message="fallback"),
+    Shape((Act.SUBMIT,), exactly_once=True, names_itself=True),
+    Shape((Act.SUBMIT, Act.WAIT), exactly_once=True, message="fallback"),
     Shape((Act.SUBMIT,), creation="never"),
 )
 OFTEN = (
@@ -92,6 +119,9 @@ OFTEN = (
     "kubernetes is up",
     *("log vanishes",) * 2,
     *("log is refused",) * 2,
+    "log rotates",
+    "kubelet answers",
+    "cluster fails over",
     "pod starts twice",
     "time passes",
 )
@@ -163,7 +193,11 @@ class StatusMachine(RuleBasedStateMachine):
         self.world = World()
         self.seen: dict[str, bytes] = {}
         self.named: dict[str, frozenset[str] | None] = {}
-        self.missed: dict[str, Missed] = {}
+        self.names_seen: dict[str, set[str]] = defaultdict(set)
+        self.owners: dict[str, set[str]] = {}
+        self.nameless: dict[str, Missed] = {}
+        self.came_back: set[str] = set()
+        self.missed: dict[tuple[str, str], Missed] = {}
         self.passes = 0
         self.lease_is_held = False
         self.quiet: tuple[int, int] = (-1, 0)
@@ -271,22 +305,31 @@ class StatusMachine(RuleBasedStateMachine):
     @rule(
         shape=st.sampled_from([shape for shape in SHAPES if shape.acts and shape.creation == "at once"]),
         cluster=CLUSTERS,
+        message=st.sampled_from(("fallback", "none")),
         loss=st.sampled_from(LOSSES),
         mode=st.sampled_from(("up", "up", *MODES)),
         when=st.sampled_from((None, Point.JOBS, Point.LISTED)),
         is_forgotten=st.booleans(),
     )
     def sync_when_output_goes(
-        self, shape: Shape, cluster: str, loss: str, mode: str, when: Point | None, is_forgotten: bool
+        self,
+        shape: Shape,
+        cluster: str,
+        message: str,
+        loss: str,
+        mode: str,
+        when: Point | None,
+        is_forgotten: bool,
     ) -> None:
         """A submitter begins and ends before or within a pass, which meets what is left of its output."""
         with self._step():
             self.bench.tally["lost outputs"] += 1
             creation = "later" if when is Point.LISTED else "at once"
-            submission = self._submit(replace(shape, message=False, creation=creation), cluster)
+            submission = self._submit(replace(shape, message=message, creation=creation), cluster)
 
             def go() -> None:
                 self.world.end_without_output(submission, loss)
+                self._accept_created()
                 if is_forgotten:
                     self.world.forget_jobs(cluster)
                 self.world.clusters[cluster].mode = mode
@@ -325,10 +368,19 @@ class StatusMachine(RuleBasedStateMachine):
             submitted_at=submission.submitted_at,
             k8s_job_name=submission.k8s_job_name,
             cluster=cluster,
+            in_flight_until=submission.in_flight_until,
         )
         self.bench.store.insert(record, {"template_id": "etl", "job_name": "etl"})
-        self._look()
+        self._accept_created()
         return submission
+
+    def _accept_created(self) -> None:
+        """The callers that have created a Kubernetes Job say so on its record."""
+        for submission in self.world.submissions:
+            if submission.created_at is not None and not submission.is_accepted:
+                submission.is_accepted = True
+                self.bench.store.accept(submission.job_id, now=self.world.now)
+        self._look()
 
     def _some(self, which: Collection[int]) -> list[str]:
         job_ids = [submission.job_id for submission in self.world.submissions]
@@ -344,6 +396,7 @@ class StatusMachine(RuleBasedStateMachine):
         if deed.kind == "it happens":
             for happening in deed.happenings:
                 self.world.happen(happening)
+            self._accept_created()
             if point in BEFORE_THE_NAMES_ARE_LOOKED_UP:
                 self._look_for_names()
         elif deed.kind == "dies":
@@ -376,6 +429,8 @@ class StatusMachine(RuleBasedStateMachine):
             submission.job_id: oracle.findable_by_name(self.world, submission)
             for submission in self.world.submissions
         }
+        for submission in self.world.submissions:
+            self.names_seen[submission.job_id] |= oracle.shown_by_name(self.world, submission)
 
     # --- a pass
 
@@ -388,10 +443,13 @@ class StatusMachine(RuleBasedStateMachine):
         is_beside_another: bool = False,
     ) -> Scene:
         """One pass, and whatever can be said of it when it is over."""
+        self._accept_created()
         self.passes += 1
         number = self.passes
         self.bench.tally["passes"] += 1
+        self.names_seen.clear()
         self._look_for_names()
+        self.owners = self._owners()
         scene = Scene(self.world, self.bench, accident)
         scene.names_are_looked_up = self._look_for_names
         version, writes = self.world.version, self.bench.writes.count
@@ -455,16 +513,29 @@ class StatusMachine(RuleBasedStateMachine):
             raise scene.fault
         return report
 
+    def _owners(self) -> dict[str, set[str]]:
+        """The records that have each Flink Job ID."""
+        owners: dict[str, set[str]] = defaultdict(set)
+        for job_id, raw in self.seen.items():
+            document = decoded(raw)
+            for flink_job_id in (document["flink_job_id"], *document["flink_job_ids"]):
+                owners[flink_job_id].add(job_id)
+        return owners
+
     def _note_missing(self, number: int, scene: Scene) -> None:
+        for job_id, named in self.named.items():
+            if named == frozenset() and not self._submission(job_id).can_submit_more:
+                self.nameless.setdefault(job_id, Missed(scene.read_clock_at)).passes.add(number)
         for name, id_ in scene.evidence.unknown:
             if scene.evidence.says_missing(self.world.clusters[name], id_):
-                self.missed.setdefault(id_, Missed(scene.read_clock_at)).passes.add(number)
+                self.missed.setdefault((name, id_), Missed(scene.read_clock_at)).passes.add(number)
 
     def _drop_what_is_not_missing(self) -> None:
         for raw in self.seen.values():
-            for ref in decoded(raw)["flink_jobs"]:
+            document = decoded(raw)
+            for ref in document["flink_jobs"]:
                 if ref["missing_since"] is None:
-                    self.missed.pop(ref["id"], None)
+                    self.missed.pop((document["cluster"], ref["id"]), None)
 
     def _check_report(self, report: Mapping[str, Any], scene: Scene, before: Mapping[str, bytes]) -> None:
         """Its counts are what happened."""
@@ -501,6 +572,12 @@ class StatusMachine(RuleBasedStateMachine):
 
     def _check_quiet(self, version: int, before: Mapping[str, bytes], writes: int) -> None:
         """Nothing changed, so nothing is written, but the count of passes in which a job is missing."""
+        came_back = self.came_back
+        self.came_back = {
+            job_id
+            for job_id, raw in before.items()
+            if decoded(raw)["status"] == "LOST" and decoded(self.seen[job_id])["status"] != "LOST"
+        }
         was, times = self.quiet
         self.quiet = (version, times + 1 if was == version else 0)
         if was != version:
@@ -510,7 +587,8 @@ class StatusMachine(RuleBasedStateMachine):
         counted = [job_id for job_id in changed if decoded(before[job_id])["missing_since"] is not None]
         if times >= 3:
             counted = []
-        for job_id in set(changed) - set(counted):
+        # The submitter of a record that is not LOST any more is observed again from the next pass on.
+        for job_id in set(changed) - set(counted) - came_back:
             old, new = decoded(before[job_id]), decoded(self.seen[job_id])
             different = {name: (old.get(name), new[name]) for name in new if old.get(name) != new[name]}
             raise AssertionError(f"{job_id} was written, though nothing had changed: {different}")
@@ -551,19 +629,61 @@ class StatusMachine(RuleBasedStateMachine):
         known = before["flink_job_ids"]
         for ref in after["flink_jobs"]:
             if ref["source"] == "JOB_NAME" and ref["id"] not in known:
-                assert ref["id"] in (self.named[job_id] or ()), f"{ref['id']} is not named {job_id}"
+                assert ref["id"] in self.names_seen[job_id], f"{ref['id']} is not named {job_id}"
+            if ref["id"] not in known and ref["id"] in submission.quoted:
+                assert not self.owners.get(ref["id"], set()) - {job_id}, f"{ref['id']} is another record's"
+        code = (before["reason"] or {}).get("code")
+        if (
+            scene is not None
+            and scene.accident is None
+            and self.world.events != "up"
+            and code in ("QUOTA", "MOUNT")
+        ):
+            is_cured = not submission.quota and not any(
+                pod.trouble == "FailedMount" for pod in submission.pods
+            )
+            assert after["reason"] or is_cured, f"{job_id} loses its reason while events are refused"
+        is_going = before["status"] in ("RUNNING", "SUSPENDED")
+        assert not (is_going and after["status"] == "CREATED"), f"{job_id} ran, and is CREATED again"
         if before["start_time"] is not None:
             assert after["start_time"] <= before["start_time"], f"{job_id} began later than it had begun"
         if scene is not None:
-            given_up = set(after["dropped_ids"]) - set(before["dropped_ids"])
+            dropped = set(after["dropped_ids"]) - set(before["dropped_ids"])
+            given_up = {id_ for id_ in dropped if not self._is_foreign(after, id_, submission)}
             if after["status"] == "LOST" and before["status"] != "LOST":
                 given_up |= {ref["id"] for ref in oracle.open_refs(after["flink_jobs"])}
+                if not after["flink_jobs"]:
+                    self._check_nameless(job_id, after["updated_at"], number)
             for id_ in given_up:
                 self._check_given_up(job_id, id_, after["updated_at"], number)
 
+    def _is_foreign(self, after: Mapping[str, Any], flink_job_id: str, submission: TrueSubmission) -> bool:
+        """Whether an id that a record drops is that of another job, as far as anybody can tell."""
+        job_id = submission.job_id
+        own = oracle.is_job_of(submission, flink_job_id)
+        if own is not None and own.name == job_id:
+            return False
+        if (self.owners.get(flink_job_id, set()) | self._owners().get(flink_job_id, set())) - {job_id}:
+            return True
+        if flink_job_id in submission.quoted:
+            claimants = [each for each in self.world.submissions if flink_job_id in each.readable_ids()]
+            job = next(each for each in oracle.jobs_of(submission, self.world) if each.id == flink_job_id)
+            return (
+                len(claimants) > 1 or min(job.starts) < submission.submitted_at - timedelta(seconds=60)
+            ) or any(ref["source"] == "JOB_NAME" for ref in after["flink_jobs"])
+        return any(ref["source"] == "JOB_NAME" for ref in after["flink_jobs"])
+
+    def _check_nameless(self, job_id: str, now: datetime, number: int) -> None:
+        """No job of the record's name in this pass and in two before it, for long enough."""
+        missed = self.nameless.get(job_id)
+        assert missed is not None, f"{job_id} is LOST, but its cluster was never asked"
+        assert number in missed.passes, f"{job_id} is LOST in pass {number}, and was nowhere in {missed}"
+        assert len(missed.passes) >= 3, f"{job_id} is LOST after {len(missed.passes)} passes"
+        assert now - missed.since >= NAMELESS_FOR, f"{job_id} is nowhere since {missed.since}"
+
     def _check_given_up(self, job_id: str, flink_job_id: str, now: datetime, number: int) -> None:
         """Missing in this pass and in two before it, for long enough."""
-        missed = self.missed.get(flink_job_id)
+        missed = self.missed.get((self._submission(job_id).cluster, flink_job_id))
         assert missed is not None, f"{job_id}: {flink_job_id} was never missing"
         assert number in missed.passes, (
             f"{job_id}: {flink_job_id} was missing in {missed}, not in pass {number}"
@@ -574,15 +694,16 @@ class StatusMachine(RuleBasedStateMachine):
     # --- the end
 
     def teardown(self) -> None:
-        """The world calms down: two passes, and what the rules demand of time, and every record is true."""
+        """The world calms down: a few passes, and what the rules demand of time, and every record is true."""
         if sys.exc_info()[0] is not None:
             return
         self._let_lease_run_out()
         self.world.calm_down()
-        for needs_time in (False, True):
+        for number in range(3):
             for _ in range(2):
                 self._pass()
-            self._check_calm(with_time=needs_time)
+            if number != 1:
+                self._check_calm(with_time=number > 0)
             self.world.advance(LOST_AFTER + timedelta(seconds=1))
             self.world.version += 1
 

@@ -3,26 +3,37 @@
 Written from the rules in plain words, without the code under test: its own tables, its own arithmetic.
 A contradiction is one line of text; None means that the record may say so.
 
-Three things that really happen leave no evidence, and only these are excused:
+What really happens and leaves no evidence is excused, and only this:
 
 - an id whose every trace (log, termination message, pod, Job) went before a pass read it: the record may
-  not know of that job;
-- a job that nobody can find by its name either, because it has named itself, or is not known to its
-  cluster any more: the record may be FAILED with LOG_UNAVAILABLE or K8S_JOB_MISSING, or with SUBMIT_FAILED
-  where the container could not write its termination message, so that the end of its log stands there;
+  not know of that job, if its name does not tell either;
+- a job that has named itself, of a container that could not write its termination message and whose log was
+  rotated: nothing tells its failing script from one that failed before it submitted;
 - an id that no pass ever found at Flink is not told from a forged one: beside a confirmed id it is dropped
-  after the grace, and then its job counts no more.
+  after the grace, and then its job counts no more;
+- an id that the script printed and that no other record has: whether its job is the script's own cannot be
+  told. The record that has it first keeps it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from flinkjobs.domain.naming import fixed_flink_job_id
 from flinkjobs.domain.observations import JobPhase
-from tests.integration.property.simulated_world import TrueJob, TrueSubmission, World
+from tests.integration.property.simulated_world import (
+    FALLBACK_LINES,
+    MARK,
+    STOPPED,
+    SUBMITTED,
+    TrueJob,
+    TruePod,
+    TrueSubmission,
+    World,
+)
 
 FINAL = ("FINISHED", "FAILED", "CANCELLED")
 GRACE = timedelta(seconds=600)
@@ -58,13 +69,19 @@ def findable_by_name(world: World, submission: TrueSubmission) -> frozenset[str]
     cluster = world.clusters[submission.cluster]
     if not cluster.is_reachable or (cluster.has_history and not cluster.history_is_up):
         return None
-    shown = cluster.overview()
-    if cluster.has_history:
+    return shown_by_name(world, submission)
+
+
+def shown_by_name(world: World, submission: TrueSubmission) -> frozenset[str]:
+    """The ids of the Flink jobs named like the record, of those that can be asked now."""
+    cluster = world.clusters[submission.cluster]
+    shown = cluster.overview() if cluster.is_reachable else {}
+    if cluster.has_history and cluster.history_is_up:
         shown = {**cluster.archived, **shown}
     return frozenset(
         job.id
         for job in shown.values()
-        if job.name == submission.job_id
+        if (job.name == submission.job_id or job.id == fixed_flink_job_id(submission.job_id))
         and job.start_time is not None
         and job.start_time >= submission.submitted_at - NAME_MARGIN
     )
@@ -84,10 +101,17 @@ def contradiction(
     refs = document["flink_jobs"]
     return (
         _of_form(document)
-        or _of_jobs(refs, submission)
-        or _of_times(document, submission)
+        or _of_jobs(refs, submission, jobs_of(submission, world))
+        or _of_times(document, jobs_of(submission, world))
         or _of_status(document, submission, world, named)
     )
+
+
+def jobs_of(submission: TrueSubmission, world: World) -> Sequence[TrueJob]:
+    """The jobs that a submitter has submitted, and those of others whose ids it has printed."""
+    others = [each for each in world.submissions if each is not submission]
+    quoted = [job for each in others for job in each.flink_jobs if job.id in submission.quoted]
+    return [*submission.flink_jobs, *quoted]
 
 
 def _of_form(document: Document) -> str | None:
@@ -101,8 +125,10 @@ def _of_form(document: Document) -> str | None:
     return None
 
 
-def _of_jobs(refs: Sequence[Document], submission: TrueSubmission) -> str | None:
-    true_jobs = {job.id: job for job in submission.flink_jobs}
+def _of_jobs(  # noqa: PLR0911 - one line for each thing that can be wrong
+    refs: Sequence[Document], submission: TrueSubmission, jobs: Sequence[TrueJob]
+) -> str | None:
+    true_jobs = {job.id: job for job in jobs}
     for ref in refs:
         job = true_jobs.get(ref["id"])
         if not ref["confirmed"]:
@@ -110,6 +136,8 @@ def _of_jobs(refs: Sequence[Document], submission: TrueSubmission) -> str | None
                 return f"{ref['id']} has a state and is not confirmed"
         elif job is None:
             return f"{ref['id']} is confirmed, but not one of the submission's jobs"
+        elif max(job.starts) < submission.submitted_at - NAME_MARGIN:
+            return f"{ref['id']} began at {max(job.starts)}, before the submission"
         elif ref["state"] in ("FINISHED", "FAILED", "CANCELED"):
             if ref["state"] != job.state:
                 return f"{ref['id']} is said to be {ref['state']}, but is {job.state}"
@@ -120,11 +148,11 @@ def _of_jobs(refs: Sequence[Document], submission: TrueSubmission) -> str | None
     return None
 
 
-def _of_times(document: Document, submission: TrueSubmission) -> str | None:
+def _of_times(document: Document, followed: Sequence[TrueJob]) -> str | None:
     seen = {ref["id"]: ref for ref in document["flink_jobs"] if ref["state"] is not None}
-    jobs = [job for job in submission.flink_jobs if job.id in seen]
+    jobs = [job for job in followed if job.id in seen]
     start, end, duration = document["start_time"], document["end_time"], document["duration"]
-    if start is not None and not any(start in job.starts for job in submission.flink_jobs):
+    if start is not None and not any(start in job.starts for job in followed):
         return f"nothing began at {start}"
     if jobs and (start is None or start > min(max(job.starts) for job in jobs)):
         return f"it began at {start}, later than Flink says"
@@ -147,14 +175,15 @@ def _of_status(  # noqa: PLR0911 - one line for each thing that can be wrong
         if submission.can_submit_more:
             return f"{status}, but its submitter can still submit"
         if document["flink_jobs"]:
-            return _of_end(document, submission)
+            return _of_end(document, submission, world, named)
         if status != "FAILED":
             return f"{status} without a job"
         return _of_failed_submission(code, submission, world, named)
     if status == "LOST":
         if submission.can_submit_more:
             return "LOST, but its submitter can still submit"
-        return None if open_refs(document["flink_jobs"]) else "LOST, but every end is known"
+        refs = document["flink_jobs"]
+        return "LOST, but every end is known" if refs and not open_refs(refs) else None
     if status in ("RUNNING", "SUSPENDED") and not document["flink_jobs"]:
         return f"{status} without a job"
     return None
@@ -164,22 +193,33 @@ def open_refs(refs: Sequence[Document]) -> list[Document]:
     return [ref for ref in refs if ref["state"] not in ("FINISHED", "FAILED", "CANCELED")]
 
 
-def _of_end(document: Document, submission: TrueSubmission) -> str | None:
+def _of_end(  # noqa: PLR0911 - one line for each thing that can be wrong
+    document: Document, submission: TrueSubmission, world: World, named: frozenset[str] | None
+) -> str | None:
     known = [ref["id"] for ref in document["flink_jobs"]]
     unread = [
         id_ for id_ in submission.readable_ids() if id_ not in known and id_ not in document["dropped_ids"]
     ]
     if unread:
         return f"{document['status']}, but {unread} were printed and not read"
-    jobs = [job for job in submission.flink_jobs if job.id in known]
+    jobs = [job for job in jobs_of(submission, world) if job.id in known]
     if len(jobs) < len(known):
         return f"{document['status']} with an id that never existed"
     still = [f"{job.id} {job.state}" for job in jobs if not job.is_over]
     if still:
         return f"{document['status']}, but {still} goes on"
+    unknown = [
+        job.id
+        for job in submission.flink_jobs
+        if not job.is_over and job.id not in [*known, *document["dropped_ids"]] and job.id in (named or ())
+    ]
+    if unknown:
+        return f"{document['status']}, but {unknown} of its name go on"
     if document["status"] != _status_of_ends([job.state for job in jobs]):
         return f"{document['status']}, but its jobs ended as {[job.state for job in jobs]}"
     code = (document["reason"] or {}).get("code")
+    if code == "SUBMIT_INCOMPLETE" and document["status"] == "FINISHED":
+        return None if submission.has_failed else f"{code}, but its script has not failed"
     if code != ("JOB_FAILED" if document["status"] == "FAILED" else None):
         return f"{document['status']} with the reason {code}"
     return None
@@ -195,25 +235,54 @@ def _status_of_ends(states: Sequence[str]) -> str:
 def _of_failed_submission(  # noqa: PLR0911 - one line for each thing that can be wrong
     code: str | None, submission: TrueSubmission, world: World, named: frozenset[str] | None
 ) -> str | None:
-    if submission.readable_ids():
-        return f"{code}, but it printed {submission.readable_ids()}"
     if code == "K8S_REFUSED":
         return None if submission.refused else "nobody refused it"
-    if code == "NO_JOB_SUBMITTED":
-        return f"{code}, but it did submit a job" if submission.flink_jobs else None
-    if code == "SUBMIT_FAILED":
-        if not submission.flink_jobs or (not submission.shape.message and named == frozenset()):
-            return None
-        return f"{code}, but it did submit a job, and {named} have its name"
-    if code not in ("LOG_UNAVAILABLE", "K8S_JOB_MISSING"):
-        return f"FAILED without a job, by {code}"
+    if submission.readable_ids():
+        return f"{code}, but it printed {submission.readable_ids()}"
     if named is None:
         return f"{code}, though nobody could look for its name"
     if named:
         return f"{code}, though {named} have its name"
-    if code == "K8S_JOB_MISSING" and world.now - submission.submitted_at <= GRACE:
-        return f"{code} within the grace"
+    if code == "K8S_JOB_MISSING":
+        if submission.created_at is not None:
+            return f"{code}, but it was created"
+        if world.now - submission.in_flight_until <= GRACE:
+            return f"{code} within the grace"
+        return None
+    if code not in ("NO_JOB_SUBMITTED", "SUBMIT_FAILED"):
+        return f"FAILED without a job, by {code}"
+    running = [job.id for job in submission.flink_jobs if not job.is_over]
+    if submission.flink_jobs and not (code == "SUBMIT_FAILED" and _has_lost_lines(submission)):
+        return f"{code}, but it did submit a job; {running} go on"
     return None
+
+
+def _has_lost_lines(submission: TrueSubmission) -> bool:
+    return submission.shape.message in ("fallback", "none") and any(pod.rotated for pod in submission.pods)
+
+
+def proves_nothing_submitted(submission: TrueSubmission) -> bool | None:
+    """Whether all that is left of a submitter's output proves that no job was submitted; None: who knows."""
+    if not submission.pods or len(submission.pods) < submission.pods_ended:
+        return False
+    proofs = [_proves(pod) for pod in submission.pods]
+    return False if False in proofs else None if None in proofs else True
+
+
+def _proves(pod: TruePod) -> bool | None:
+    if not pod.has_ended or not pod.shows_container or pod.exit_code in STOPPED:
+        return False
+    if pod.exit_code == 0:
+        return pod.message == f"{MARK}\nend 0"
+    if SUBMITTED in pod.message:
+        return False
+    is_told = len(pod.message.splitlines()) < FALLBACK_LINES and pod.lines[-1] in pod.message
+    if pod.log == "kubelet":
+        return None if is_told and pod.failure == "own" else False
+    if pod.log == "there":
+        visible = pod.lines[pod.rotated :]
+        return pod.failure == "own" and bool(visible) and SUBMITTED not in "".join(visible)
+    return pod.failure == "own" and is_told
 
 
 # --- a calm world -----------------------------------------------------------------------------------
@@ -240,34 +309,43 @@ def expected(document: Document, submission: TrueSubmission, world: World) -> Ex
     known = [*refs, *(id_ for id_ in submission.readable_ids() if id_ not in refs)]
     known = [id_ for id_ in known if id_ not in document["dropped_ids"]]
     if not known:
-        without = _without_id(document, submission, world)
-        if without is not None:
-            return without
-        named = findable_by_name(world, submission)
-        if not named:
-            is_under_way = submission.phase is JobPhase.ACTIVE
-            return Expected("CREATED" if is_under_way else "FAILED", needs_time=submission.phase is None)
-        known = sorted(named)
+        known = sorted(findable_by_name(world, submission) or ())
+        if submission.can_submit_more:  # the History Server is asked once it has ended
+            known = [id_ for id_ in known if id_ in world.clusters[submission.cluster].jobs]
+        if not known or document["k8s_job_name"] is None:
+            return _without_id(document, submission, world)
     needs_time = not refs and submission.phase is None
-    return _by_jobs(known, refs, submission, world, needs_time=needs_time)
+    found = _by_jobs(known, refs, submission, world, needs_time=needs_time)
+    if found is not None and found.status == "CREATED" and document["status"] != "CREATED":
+        return replace(found, status="RUNNING")  # it has been RUNNING: another JobManager takes it over
+    return found
 
 
-def _without_id(document: Document, submission: TrueSubmission, world: World) -> Expected | None:
-    """By the submitter alone; None when what is left is to look for the job's name."""
+def _without_id(  # noqa: PLR0911 - one line for each thing that can be so
+    document: Document, submission: TrueSubmission, world: World
+) -> Expected | None:
+    """By the submitter alone: no job of its name is known."""
     assert world.kubernetes == "up"
     if document["k8s_job_name"] is None:
         return Expected("CREATED", "K8S_JOB_UNKNOWN")
     if submission.phase is JobPhase.SUSPENDED:
         return Expected("CREATED", "K8S_JOB_SUSPENDED")
-    if submission.phase is JobPhase.ACTIVE:
+    if submission.can_submit_more:
         if submission.quota:
             return Expected("CREATED", "QUOTA")
         troubles = [pod.trouble for pod in submission.pods]
-        if len(troubles) != 1 or any(pod.log == "gone" for pod in submission.pods):
-            return None if any(pod.log == "gone" for pod in submission.pods) else Expected("CREATED")
+        if len(troubles) != 1 or submission.pods[0].has_ended:
+            return Expected("CREATED")
         return Expected("CREATED", CODE_OF_TROUBLE.get(troubles[0], ""))
-    is_read = bool(submission.pods) and all(pod.log == "there" for pod in submission.pods)
-    return Expected("FAILED") if submission.phase is not None and is_read else None
+    if submission.created_at is None:
+        return Expected("FAILED", needs_time=True)
+    is_proven = proves_nothing_submitted(submission)
+    if is_proven is None:
+        return None
+    # A LOST record stays so: its submitter is not observed any more.
+    if is_proven and document["status"] != "LOST":
+        return Expected("FAILED")
+    return Expected("LOST", "OUTCOME_UNKNOWN", needs_time=True)
 
 
 def _by_jobs(

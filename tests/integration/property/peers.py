@@ -19,6 +19,7 @@ from flinkjobs.adapters.mongo.job_store import MongoJobStore
 from flinkjobs.adapters.mongo.lease_store import MongoLeaseStore
 from flinkjobs.domain.errors import (
     FlinkUnavailableError,
+    KubernetesRefusedError,
     KubernetesUnavailableError,
     ListExpiredError,
     StoreUnavailableError,
@@ -166,9 +167,12 @@ class KubernetesOfWorld:
         self._scene = scene
         self._world = scene.world
 
-    def _answer(self, what: str) -> None:
-        if self._world.kubernetes == "refused":
+    def _answer(self, what: str, *, is_list: bool = False) -> None:
+        mode = self._world.kubernetes
+        if mode == "refused":
             raise KubernetesUnavailableError(f"{what}: connection refused")
+        if mode == "unauthorized" or (mode == "unauthorized later" and not is_list):
+            raise KubernetesRefusedError(f"{what}: 401 Unauthorized", reason="Unauthorized", status=401)
 
     def _selected(self, selector: str) -> list[TrueSubmission]:
         if selector.startswith("job-name="):
@@ -177,11 +181,12 @@ class KubernetesOfWorld:
         named = re.search(r"job-id in \((.*)\)", selector)
         assert named is not None, selector
         assert selector.startswith("app=flink-python-job,"), selector
-        return [each for each in self._world.submissions if each.job_id in named[1].split(",")]
+        job_ids = named[1].split(",")  # the old platform sets no such label
+        return [each for each in self._world.submissions if each.shape.is_ours and each.job_id in job_ids]
 
     def jobs(self, selector: str) -> Iterator[KubernetesJob]:
         self._scene.come_to(Point.JOBS)
-        self._answer("GET jobs")
+        self._answer("GET jobs", is_list=True)
         jobs = [self._world.job_shown(submission) for submission in self._selected(selector)]
         for number, job in enumerate(job for job in jobs if job is not None):
             if number and self._world.kubernetes == "breaks off":
@@ -190,7 +195,7 @@ class KubernetesOfWorld:
 
     def pods(self, selector: str) -> Iterator[Pod]:
         self._scene.come_to(Point.PODS)
-        self._answer("GET pods")
+        self._answer("GET pods", is_list=True)
         pods = [pod for each in self._selected(selector) for pod in self._world.pods_shown(each)]
         yield from pods[:1]
         if self._world.kubernetes == "pods expire":
@@ -218,7 +223,7 @@ class KubernetesOfWorld:
             return Missing()
         if true_pod.log == "refused":
             raise KubernetesUnavailableError(f"GET pods/{pod}/log: 500 the node does not answer")
-        return "" if true_pod.phase == "Pending" else "\n".join(true_pod.lines)
+        return "" if true_pod.phase == "Pending" else true_pod.log_text
 
     def events(self, name: str) -> tuple[Event, ...]:
         self._answer("GET events")
@@ -226,6 +231,10 @@ class KubernetesOfWorld:
 
     def all_events(self) -> Iterator[Event]:
         self._answer("GET events")
+        if self._world.events == "403":
+            raise KubernetesRefusedError("GET events: 403 Forbidden", reason="Forbidden", status=403)
+        if self._world.events == "500":
+            raise KubernetesUnavailableError("GET events: 500 etcdserver: request timed out")
         yield from self._world.events_shown()
 
     def create_job(self, manifest: Mapping[str, Any]) -> KubernetesJob:

@@ -1,6 +1,6 @@
 """A world for the property test: what is really so, as plain data, and what may happen to it.
 
-Nothing here knows the records. The doubles in `peers.py` show this world to a pass, and `truth.py` says
+Nothing here knows the records. The doubles in `peers.py` show this world to a pass, and `oracle.py` says
 which records would contradict it. The mutable dataclasses are the truth; `World.happen` is the only way in
 which it changes.
 """
@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from flinkjobs.domain.kubernetes_objects import Container, Event, KubernetesJob, Pod, Terminated, Waiting
+from flinkjobs.domain.naming import fixed_flink_job_id
 from flinkjobs.domain.observations import FlinkJob, JobPhase
 
 BEGIN = datetime(2026, 3, 1, 9, 0, 0, tzinfo=UTC)
@@ -24,6 +25,20 @@ CREATED_WITHIN = timedelta(seconds=300)
 FALLBACK_LINES = 80
 """Kubernetes keeps so many lines of a failed container's log where its termination message is empty."""
 SUBMITTED = "Job has been submitted with JobID "
+MARK = "flinkjobs/1"
+"""First line of the termination message of our submitter."""
+KUBELET_LOG = 'failed to open log file "/var/log/pods/submit/0.log": open: no such file or directory'
+"""What the kubelet answers instead of a log, with status 200."""
+KUBELET_MESSAGE = "The container could not be located when the pod was terminated"
+"""What the kubelet writes as the termination message of a container that it has lost."""
+STOPPED = (124, 137, 143)
+"""Exit codes of a submitter that was stopped from outside."""
+LOST_CONNECTIONS = (
+    "Caused by: java.util.concurrent.TimeoutException",
+    "Caused by: java.io.IOException: Connection reset by peer",
+    "Caused by: org.apache.flink.runtime.client.DuplicateJobSubmissionException: Already submitted",
+)
+"""What the CLI prints when the JobManager has accepted a job and the answer did not arrive."""
 
 NEXT_STATES = {
     "INITIALIZING": ("CREATED", "RUNNING", "SUSPENDED", "FAILED"),
@@ -49,6 +64,10 @@ class Act(StrEnum):
     """Blocks until the last job that it submitted is over; a job that did not finish is an error."""
     FORGE = "forge"
     """Prints the CLI's line with an id that never existed."""
+    QUOTE = "quote"
+    """Prints the CLI's line with the id of another record's job, if there is one."""
+    TIME_OUT = "time out"
+    """Submits a Flink job, and fails without an id: the answer does not arrive."""
     CHATTER = "chatter"
     """Prints more lines than a termination message can fall back to."""
     RAISE = "raise"
@@ -61,14 +80,26 @@ class Shape:
     Attributes:
         acts: the script.
         names_itself: the script gives its jobs a name of its own, so that they are not found by name.
-        message: the container can write its termination message.
+        message: what the container writes as its termination message: marked (our submitter), plain (ids
+            without the mark: an earlier version of it), fallback (it cannot write: the end of the log stands
+            there where it fails), none (the old platform, which has failed pods replaced, too).
         creation: whether its Kubernetes Job comes with the record, later, or never.
+        sidecar: what runs beside it: nothing, or a container that ends after it, that stays, or that is
+            native (an init container that is stopped after it).
+        exactly_once: its only job has a fixed id.
     """
 
     acts: tuple[Act, ...]
     names_itself: bool = False
-    message: bool = True
+    message: str = "marked"
     creation: str = "at once"
+    sidecar: str = ""
+    exactly_once: bool = False
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it was not submitted by the old platform."""
+        return self.message != "none"
 
 
 @dataclass(slots=True)
@@ -147,7 +178,13 @@ class TruePod:
     Attributes:
         acts: what its script will still do.
         trouble: why it does not start; "" when it can.
-        log: there, gone, or refused (the API server does not hand it out now).
+        log: there, gone, refused (the API server does not hand it out now), or kubelet (the kubelet's own
+            words stand in its place).
+        rotated: how many lines of the log are not served any more.
+        has_ended: the submitter's container has ended; a sidecar may go on.
+        message: the termination message.
+        failure: how the script failed: "" (it did not, or was stopped), own (nothing was submitted by the
+            failing call), unsure (the failing call may have submitted a job).
         shows_container: an evicted pod may have no container statuses.
     """
 
@@ -158,7 +195,11 @@ class TruePod:
     trouble: str = ""
     lines: list[str] = field(default_factory=list)
     log: str = "there"
+    rotated: int = 0
+    has_ended: bool = False
     exit_code: int = 0
+    message: str = ""
+    failure: str = ""
     ended: str = ""
     reason: str = ""
     shows_container: bool = True
@@ -168,6 +209,11 @@ class TruePod:
     def is_over(self) -> bool:
         return self.phase in ("Succeeded", "Failed")
 
+    @property
+    def log_text(self) -> str:
+        """What its log shows, where it is handed out."""
+        return KUBELET_LOG if self.log == "kubelet" else "\n".join(self.lines[self.rotated :])
+
 
 @dataclass(slots=True)
 class TrueSubmission:
@@ -175,7 +221,12 @@ class TrueSubmission:
 
     Attributes:
         phase: of its Kubernetes Job; None while, or since, there is none.
+        is_accepted: the record says that its Kubernetes Job was created.
+        has_failed: its script has failed by itself.
+        pods_made, pods_ended: how many pods it ever had, and how many of them are over.
+        in_flight_until: until then the caller may still create its Kubernetes Job.
         flink_jobs: every Flink job that it really submitted, in their order.
+        quoted: ids of other records' jobs that it has printed.
     """
 
     job_id: str
@@ -183,40 +234,55 @@ class TrueSubmission:
     cluster: str
     shape: Shape
     submitted_at: datetime
+    in_flight_until: datetime
     phase: JobPhase | None = None
     ended: str | None = None
     quota: bool = False
     created_at: datetime | None = None
+    is_accepted: bool = False
     to_be_created: bool = False
     refused: bool = False
+    has_failed: bool = False
+    pods_made: int = 0
+    pods_ended: int = 0
     pods: list[TruePod] = field(default_factory=list)
     flink_jobs: list[TrueJob] = field(default_factory=list)
+    quoted: list[str] = field(default_factory=list)
 
-    def message_of(self, pod: TruePod) -> str:
-        """The termination message of a pod that has ended."""
-        own = [line for line in pod.lines if line.startswith(SUBMITTED)] if self.shape.message else []
-        if own or pod.exit_code == 0:
-            return "\n".join(own)
-        return "\n".join(pod.lines[-FALLBACK_LINES:])
+    def message_of(self, pod: TruePod, *, is_killed: bool) -> str:
+        """The termination message of a container that ends now."""
+        if self.shape.message == "none":
+            return ""
+        own = [line for line in pod.lines if line.startswith(SUBMITTED)]
+        if self.shape.message != "fallback":
+            if self.shape.message == "marked" and not is_killed and (own or pod.exit_code == 0):
+                return "\n".join((MARK, *own, f"end {len(own)}"))
+            if own or pod.exit_code == 0:
+                return "\n".join(own)
+        if pod.exit_code == 0:
+            return ""
+        return "\n".join(pod.log_text.splitlines()[-FALLBACK_LINES:])
 
     def readable_ids(self) -> list[str]:
         """Every id that its output still shows to whoever looks carefully."""
         texts: list[str] = []
         for pod in self.pods:
-            if pod.is_over and pod.shows_container:
-                texts += self.message_of(pod).splitlines()
+            if pod.has_ended and pod.shows_container:
+                texts += pod.message.splitlines()
             if pod.log != "gone":
-                texts += pod.lines
+                texts += pod.log_text.splitlines()
         return list(dict.fromkeys(text[len(SUBMITTED) :] for text in texts if text.startswith(SUBMITTED)))
 
     @property
     def can_submit_more(self) -> bool:
         """Whether a pod runs or may still start."""
-        if self.to_be_created or (self.phase is JobPhase.SUSPENDED):
+        if self.to_be_created or self.phase is JobPhase.SUSPENDED:
+            return True
+        if any(not pod.has_ended for pod in self.pods):
             return True
         if self.phase is not JobPhase.ACTIVE:
-            return any(not pod.is_over for pod in self.pods)
-        return not self.pods or any(not pod.is_over for pod in self.pods)
+            return False
+        return not self.pods or (not self.shape.is_ours and self.pods[-1].exit_code != 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,8 +296,12 @@ class Happening:
 
 MODES = ("refused", "5xx", "malformed", "elsewhere", "cached", "halting")
 """What may be wrong with the address of a cluster: see `TrueCluster`."""
-LOSSES = ("nothing", "log", "log refused", "pod", "job")
-"""What goes of a submitter's output: its log (or it is not handed out), its pod, its Job (long ago)."""
+LOSSES = ("nothing", "log", "log refused", "log rotated", "kubelet", "pod", "job")
+"""What goes of a submitter's output: its log (or it is not handed out, or only its end is there, or the
+kubelet answers in its place), its pod, its Job (long ago)."""
+KUBERNETES_FAILURES = ("refused", "breaks off", "pods expire", "unauthorized", "unauthorized later")
+"""What may be wrong with the API server: it refuses connections, breaks off or expires a list, or the
+credentials have expired, for every request or for all but the lists."""
 TROUBLES = (
     "ErrImagePull",
     "ImagePullBackOff",
@@ -252,6 +322,7 @@ class World:
         self.now = BEGIN
         self.version = 0
         self.kubernetes = "up"
+        self.events = "up"
         self.submissions: list[TrueSubmission] = []
         self.clusters = {
             "default": TrueCluster("default", has_history=False, skew=timedelta(0)),
@@ -269,6 +340,9 @@ class World:
             "pod starts twice": self._pod_starts_twice,
             "log vanishes": self._log_vanishes,
             "log is refused": self._log_is_refused,
+            "log rotates": self._log_rotates,
+            "kubelet answers": self._kubelet_answers,
+            "events are refused": self._events_are_refused,
             "job is created": self._job_is_created,
             "job settles": self._job_settles,
             "job is deleted": self._job_is_deleted,
@@ -308,6 +382,7 @@ class World:
             cluster=cluster,
             shape=shape,
             submitted_at=self.now,
+            in_flight_until=self.now + timedelta(seconds=60),
             to_be_created=shape.creation == "later",
         )
         self.submissions.append(submission)
@@ -331,7 +406,8 @@ class World:
         self._add_pod(submission)
 
     def _add_pod(self, submission: TrueSubmission) -> None:
-        name = f"{submission.k8s_job_name}-{len(submission.pods)}"
+        name = f"{submission.k8s_job_name}-{submission.pods_made}"
+        submission.pods_made += 1
         submission.pods.append(TruePod(name, self.now, list(submission.shape.acts)))
 
     def _pods(self) -> Iterator[tuple[TrueSubmission, TruePod]]:
@@ -380,10 +456,12 @@ class World:
         for pod in list(submission.pods):
             while self.work(submission, pod):
                 pass
-            pod.log = {"log": "gone", "log refused": "refused"}.get(loss, pod.log)
+            pod.log = {"log": "gone", "log refused": "refused", "kubelet": "kubelet"}.get(loss, pod.log)
+            if loss == "log rotated":
+                pod.rotated = max(0, len(pod.lines) - 1)
         self.settle(submission)
-        if loss == "pod":
-            submission.pods = [pod for pod in submission.pods if not pod.is_over]
+        if loss == "pod" and submission.phase is not JobPhase.ACTIVE:
+            submission.pods.clear()
         if loss == "job":
             submission.phase = None
             submission.pods.clear()
@@ -419,8 +497,12 @@ class World:
             return False
         if pod.phase == "Pending":
             pod.phase = "Running"
+        elif pod.has_ended:
+            if submission.shape.sidecar == "stays":
+                return False
+            self._end_pod(submission, pod)
         elif not pod.acts:
-            self._end(pod, 0)
+            self._end(submission, pod, 0)
         else:
             return self._act(submission, pod)
         return True
@@ -430,24 +512,51 @@ class World:
         if act is Act.WAIT and pod.last_job is not None and not pod.last_job.is_over:
             if not pod.last_job.vanished:
                 return False
-            self._end(pod, 31)
+            self._fail(submission, pod, f"JobClient lost the job (JobID: {pod.last_job.id})", "unsure")
             return True
         pod.acts.pop(0)
-        if act is Act.SUBMIT:
-            if self.clusters[submission.cluster].mode in ("refused", "5xx", "malformed"):
-                pod.lines.append("java.net.ConnectException: Connection refused")
-                self._end(pod, 31)
-                return True
-            pod.last_job = self._submit_flink_job(submission)
-            pod.lines.append(SUBMITTED + pod.last_job.id)
+        if act in (Act.SUBMIT, Act.TIME_OUT):
+            self._call_flink(submission, pod, is_answered=act is Act.SUBMIT)
         elif act is Act.FORGE:
             pod.lines.append(SUBMITTED + self._new_id("forged"))
+        elif act is Act.QUOTE:
+            others = [
+                job.id for each in self.submissions if each is not submission for job in each.flink_jobs
+            ]
+            submission.quoted += others[-1:]
+            pod.lines += [SUBMITTED + flink_job_id for flink_job_id in others[-1:]]
         elif act is Act.CHATTER:
             pod.lines += [f"row {number}" for number in range(FALLBACK_LINES + 1)]
-        elif act is Act.RAISE or (pod.last_job is not None and pod.last_job.state != "FINISHED"):
-            pod.lines += ["Traceback (most recent call last):", '  File "job.py", line 1', "ValueError: no"]
-            self._end(pod, 31)
+        elif act is Act.RAISE:
+            pod.lines += ["Traceback (most recent call last):", '  File "job.py", line 1']
+            self._fail(submission, pod, "ValueError: no", "own")
+        elif pod.last_job is not None and pod.last_job.state != "FINISHED":
+            failed = f"ProgramInvocationException: Job failed (JobID: {pod.last_job.id})"
+            self._fail(submission, pod, f"org.apache.flink.client.program.{failed}", "unsure")
         return True
+
+    def _call_flink(self, submission: TrueSubmission, pod: TruePod, *, is_answered: bool) -> None:
+        """`flink run` submits a job; it fails where the JobManager is away, or its answer is lost."""
+        if self.clusters[submission.cluster].mode in ("refused", "5xx", "malformed"):
+            self._fail(submission, pod, "java.net.ConnectException: Connection refused", "own")
+            return
+        if submission.shape.exactly_once and submission.flink_jobs:
+            self._fail(submission, pod, LOST_CONNECTIONS[2], "unsure")
+            return
+        pod.last_job = self._submit_flink_job(submission)
+        if is_answered:
+            pod.lines.append(SUBMITTED + pod.last_job.id)
+        else:
+            words = LOST_CONNECTIONS[self._serial % len(LOST_CONNECTIONS)]
+            self._fail(
+                submission, pod, f"ProgramInvocationException: could not be executed\n{words}", "unsure"
+            )
+
+    def _fail(self, submission: TrueSubmission, pod: TruePod, words: str, failure: str) -> None:
+        pod.lines += words.splitlines()
+        pod.failure = failure
+        submission.has_failed = True
+        self._end(submission, pod, 31)
 
     def _new_id(self, kind: str) -> str:
         self._serial += 1
@@ -457,16 +566,28 @@ class World:
         cluster = self.clusters[submission.cluster]
         own = "a name of its own" if submission.shape.names_itself else submission.job_id
         start = self.now + cluster.skew
-        job = TrueJob(self._new_id("job"), name or own, "INITIALIZING", start, starts={start})
+        is_fixed = submission.shape.exactly_once
+        flink_job_id = fixed_flink_job_id(submission.job_id) if is_fixed else self._new_id("job")
+        job = TrueJob(flink_job_id, name or own, "INITIALIZING", start, starts={start})
         cluster.jobs[job.id] = job
         submission.flink_jobs.append(job)
         return job
 
-    @staticmethod
-    def _end(pod: TruePod, exit_code: int) -> None:
-        pod.phase = "Failed" if exit_code else "Succeeded"
+    def _end(
+        self, submission: TrueSubmission, pod: TruePod, exit_code: int, *, is_killed: bool = False
+    ) -> None:
+        """The submitter's container ends, and its pod, unless a sidecar keeps it."""
         pod.exit_code = exit_code
+        pod.has_ended = True
         pod.acts.clear()
+        pod.message = submission.message_of(pod, is_killed=is_killed)
+        if is_killed or submission.shape.sidecar not in ("ends", "stays"):
+            self._end_pod(submission, pod)
+
+    @staticmethod
+    def _end_pod(submission: TrueSubmission, pod: TruePod) -> None:
+        submission.pods_ended += 1
+        pod.phase = "Failed" if pod.exit_code else "Succeeded"
 
     def _pod_cannot_start(self, which: int, how: int) -> None:
         found = self._pick_pod(which, lambda _, pod: pod.phase == "Pending")
@@ -502,18 +623,25 @@ class World:
             pod.trouble = ""
 
     def _pod_is_killed(self, which: int, how: int) -> None:
-        """Evicted (its container statuses and its log stay or go), out of memory, or out of time."""
+        """Evicted (its container statuses and its log stay or go), out of memory, lost, or out of time."""
         found = self._pick_pod(which, lambda _, pod: pod.phase == "Running")
         if not found:
             return
-        _, pod = found
-        way = how % 5
-        self._end(pod, {3: 137, 4: 124}.get(way, 143))
+        submission, pod = found
+        if pod.has_ended:  # its sidecar has run until now
+            self._end_pod(submission, pod)
+            pod.phase, pod.reason = "Failed", "Evicted"
+            return
+        way = how % 6
+        pod.ended = {3: "OOMKilled", 5: "ContainerStatusUnknown"}.get(way, "Error")
+        self._end(submission, pod, {3: 137, 4: 124, 5: 137}.get(way, 143), is_killed=way != 4)
         if way < 3:
             pod.reason = "Evicted"
             pod.shows_container = way == 0
-            pod.log = "gone" if way == 2 else pod.log
-        pod.ended = "OOMKilled" if way == 3 else "Error"
+        if way in (2, 5):
+            pod.log = "gone"
+        if way == 5:
+            pod.message = KUBELET_MESSAGE
 
     def _pod_is_deleted(self, which: int, _how: int) -> None:
         """Collected after its end: its output and its message are gone."""
@@ -523,10 +651,15 @@ class World:
             found[0].pods.remove(found[1])
 
     def _pod_starts_twice(self, which: int, _how: int) -> None:
-        """Kubernetes may start a program twice."""
-        submission = self._pick_submission(
-            which, lambda submission: submission.phase is JobPhase.ACTIVE and len(submission.pods) == 1
-        )
+        """Kubernetes may start a program twice, and the old platform has it replace a failed pod."""
+
+        def fits(submission: TrueSubmission) -> bool:
+            if submission.phase is not JobPhase.ACTIVE or len(submission.pods) != 1:
+                return False
+            [pod] = submission.pods
+            return not pod.has_ended or (not submission.shape.is_ours and pod.phase == "Failed")
+
+        submission = self._pick_submission(which, fits)
         if submission is not None:
             self._add_pod(submission)
 
@@ -536,9 +669,24 @@ class World:
             found[1].log = "gone"
 
     def _log_is_refused(self, which: int, _how: int) -> None:
-        found = self._pick_pod(which, lambda _, pod: pod.log != "gone")
+        found = self._pick_pod(which, lambda _, pod: pod.log in ("there", "refused"))
         if found:
             found[1].log = "there" if found[1].log == "refused" else "refused"
+
+    def _log_rotates(self, which: int, _how: int) -> None:
+        """Only what is printed from now on is served."""
+        found = self._pick_pod(which, lambda _, pod: bool(pod.lines))
+        if found:
+            found[1].rotated = len(found[1].lines)
+
+    def _kubelet_answers(self, which: int, _how: int) -> None:
+        """The log cannot be read any more, and the kubelet says so with status 200."""
+        found = self._pick_pod(which, lambda _, pod: pod.log == "there" and pod.has_ended)
+        if found:
+            found[1].log = "kubelet"
+
+    def _events_are_refused(self, _which: int, how: int) -> None:
+        self.events = ("403", "500", "up")[how % 3]
 
     # Kubernetes Jobs
 
@@ -558,7 +706,8 @@ class World:
         if submission.phase is not JobPhase.ACTIVE or not submission.pods:
             return
         if all(pod.is_over for pod in submission.pods):
-            failed = any(pod.phase == "Failed" for pod in submission.pods)
+            ends = [pod.phase == "Failed" for pod in submission.pods]
+            failed = any(ends) if submission.shape.is_ours else all(ends)
             submission.phase = JobPhase.FAILED if failed else JobPhase.COMPLETE
             submission.ended = "BackoffLimitExceeded: too often" if failed else None
 
@@ -638,7 +787,7 @@ class World:
         self._pick_cluster(which).history_is_up = True
 
     def _kubernetes_fails(self, _which: int, how: int) -> None:
-        self.kubernetes = ("refused", "breaks off", "pods expire")[how % 3]
+        self.kubernetes = KUBERNETES_FAILURES[how % len(KUBERNETES_FAILURES)]
 
     def _kubernetes_is_up(self, _which: int, _how: int) -> None:
         self.kubernetes = "up"
@@ -668,7 +817,7 @@ class World:
 
     def calm_down(self) -> None:
         """Every peer answers, every pod that can work has worked, every Job has noticed."""
-        self.kubernetes = "up"
+        self.kubernetes = self.events = "up"
         for cluster in self.clusters.values():
             cluster.mode = "up"
             cluster.history_is_up = True
@@ -696,11 +845,12 @@ class World:
         return KubernetesJob(
             name=submission.k8s_job_name,
             uid=submission.k8s_job_name,
-            job_id=submission.job_id,
+            job_id=submission.job_id if submission.shape.is_ours else "",
             phase=submission.phase,
             created_at=submission.created_at,
             ended=submission.ended,
             finished_at=self.now if is_over else None,
+            is_single_attempt=submission.shape.is_ours,
         )
 
     def pods_shown(self, submission: TrueSubmission) -> list[Pod]:
@@ -711,15 +861,17 @@ class World:
     def _pod_shown(submission: TrueSubmission, pod: TruePod) -> Pod:
         state: Waiting | Terminated | None = None
         unschedulable = None
-        if pod.is_over:
-            state = Terminated(pod.exit_code, pod.ended, submission.message_of(pod))
+        if pod.has_ended:
+            state = Terminated(pod.exit_code, pod.ended, pod.message)
         elif pod.phase == "Pending":
             state = Waiting("ContainerCreating", "")
             if pod.trouble == "Unschedulable":
                 unschedulable = "Unschedulable: 0/3 nodes are available"
             elif pod.trouble not in ("", "FailedMount"):
                 state = Waiting(pod.trouble, "it is in trouble")
-        containers = (Container("submit", state),) if pod.shows_container and unschedulable is None else ()
+        containers = (Container("submit", state), *_sidecar_shown(submission, pod))
+        if not pod.shows_container or unschedulable is not None:
+            containers = ()
         return Pod(
             name=pod.name,
             uid=pod.name,
@@ -743,3 +895,13 @@ class World:
     def pod_named(self, name: str) -> TruePod | None:
         """The pod of this name."""
         return next((pod for _, pod in self._pods() if pod.name == name), None)
+
+
+def _sidecar_shown(submission: TrueSubmission, pod: TruePod) -> tuple[Container, ...]:
+    if not submission.shape.sidecar:
+        return ()
+    is_native = submission.shape.sidecar == "native"
+    state: Waiting | Terminated | None = Waiting("PodInitializing", "") if pod.phase == "Pending" else None
+    if pod.is_over:
+        state = Terminated(137 if is_native else 0, "Error" if is_native else "Completed", "")
+    return (Container("proxy", state, is_init=is_native, is_sidecar=is_native),)

@@ -223,7 +223,7 @@ def test_a_failed_containers_message_stands_in_for_a_log_that_is_gone() -> None:
 
 @pytest.mark.parametrize(
     "message",
-    [("x" * 40 + "\n") * 50 + "last words", "\n" * 79 + "last words"],
+    [("x" * 40 + "\n") * 50 + "ValueError: last words", "\n" * 79 + "ValueError: last words"],
     ids=["2048 bytes", "80 lines"],
 )
 def test_an_end_as_long_as_kubernetes_keeps_it_is_not_the_whole_log(message: str) -> None:
@@ -231,6 +231,7 @@ def test_an_end_as_long_as_kubernetes_keeps_it_is_not_the_whole_log(message: str
     output = read_output(failed(message=message), ClusterDouble({"pod-1": Missing()}))
     assert output.telling.endswith("last words")
     assert output.state is LogState.GONE
+    assert not output.proves_nothing_submitted
 
 
 def test_a_message_that_is_the_end_of_the_log_is_not_trusted_to_hold_every_id() -> None:

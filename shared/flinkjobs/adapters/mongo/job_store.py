@@ -127,10 +127,13 @@ class MongoJobStore:
     def owners(self, flink_job_ids: Collection[str]) -> Mapping[str, frozenset[str]]:
         wanted = set(flink_job_ids)
         found: dict[str, set[str]] = defaultdict(set)
-        query = {"flink_job_ids": {"$in": sorted(wanted)}}
+        ids = {"$in": sorted(wanted)}
+        query = {"$or": [{"flink_job_ids": ids}, {"flink_job_id": ids}]}  # the old platform wrote only one
+        keys = {"_id": 0, "job_id": 1, "flink_job_ids": 1, "flink_job_id": 1}
         with translated():
-            for document in self._jobs.find(query, {"_id": 0, "job_id": 1, "flink_job_ids": 1}):
-                for flink_job_id in wanted.intersection(document["flink_job_ids"]):
+            for document in self._jobs.find(query, keys):
+                own = {document.get("flink_job_id"), *(document.get("flink_job_ids") or ())}
+                for flink_job_id in wanted & own:
                     found[flink_job_id].add(document["job_id"])
         return {flink_job_id: frozenset(job_ids) for flink_job_id, job_ids in found.items()}
 
