@@ -213,6 +213,8 @@ def _nowhere(record: JobRecord, submitter: Submitter | NoKubernetesJob, now: dat
         f"{_how_it_ended(record, submitter)}\nThe submitter printed no Flink Job ID, and no Flink job is "
         f"named {record.job_id}: a job that the script has named itself may run"
     )
+    if record.missing_since is None:  # an earlier message says that the cluster could not be asked
+        record = replace(record, reason=None)
     is_lost = passes > PASSES_BEFORE_LOST and now - since >= NAMELESS_FOR
     return replace(
         _with_reason(record, (ReasonCode.OUTCOME_UNKNOWN, message), now),

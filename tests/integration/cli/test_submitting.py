@@ -295,7 +295,7 @@ def test_a_finished_job_whose_script_failed_after_it_ends_as_a_failed_one(
     world.add_record("half_1", **followed(FLINK_ID) | {"status": "FINISHED", "reason": incomplete})
     ran = run("wait", "half_1", environ=urls)
     assert (ran.code, ran.out) == (1, "half_1 is FINISHED. SUBMIT_INCOMPLETE: KeyError: 'x'\n")
-    assert "SUBMIT_INCOMPLETE: KeyError: 'x'" in run("list", environ=urls).out
+    assert "SUBMIT_INCOMPLETE: KeyError: 'x'" in run("jobs", environ=urls).out
     assert re.search(
         r"^Reason +SUBMIT_INCOMPLETE: KeyError: 'x'", run("show", "half_1", environ=urls).out, re.MULTILINE
     )

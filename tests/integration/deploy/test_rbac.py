@@ -253,7 +253,7 @@ def sync_line(line: Line) -> Document:
     line.flink.jobs.append(Job(ID, "RUNNING"))
     line.add_finished_job("etl-1", log=f"Job has been submitted with JobID {ID}\n")
     line.add_record("etl-1")
-    line.add_record("etl-2")
+    line.add_record("etl-2", in_flight_until=datetime.now(UTC) - timedelta(hours=1))
     with line.kubernetes.control.fault(RequestFault(effect="drop", **CONFIG_MAP)):
         assert line.call("submit", body=INLINE)[0] == 503
     [cut_off] = line.kubernetes.names("jobs") - {"etl-1"}
