@@ -114,8 +114,9 @@ def test_the_id_is_the_one_that_the_cli_printed(
     )
     assert printed == [record["flink_job_id"]]
     assert record["flink_job_ids"] == printed
-    # A pass that came while the submitter still ran has read the log, a later one the termination message.
-    assert record["flink_jobs"][0]["source"] in ("LOG", "TERMINATION_MESSAGE")
+    # A pass that came while the submitter still ran has found the job by its name or read the log, a later
+    # one has read the termination message.
+    assert record["flink_jobs"][0]["source"] in ("JOB_NAME", "LOG", "TERMINATION_MESSAGE")
 
 
 def test_every_record_was_submitted_once(stack: Stack, records: dict[str, Document]) -> None:
