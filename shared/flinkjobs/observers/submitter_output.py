@@ -153,11 +153,15 @@ def _phase(job: KubernetesJob, pods: Sequence[Pod]) -> JobPhase:
         return job.phase
     *earlier, newest = pods
     state = newest.submit.state if newest.submit else None
-    if not isinstance(state, Terminated) or not all(pod.is_over for pod in earlier):
+    if not isinstance(state, Terminated) or not all(map(_has_ended, earlier)):
         return job.phase
     if state.exit_code == 0:
         return JobPhase.COMPLETE
     return JobPhase.FAILED if job.is_single_attempt else job.phase
+
+
+def _has_ended(pod: Pod) -> bool:
+    return pod.is_over or (pod.submit is not None and isinstance(pod.submit.state, Terminated))
 
 
 def _exit_code(pods: Sequence[Pod]) -> int | None:

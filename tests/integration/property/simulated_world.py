@@ -595,6 +595,8 @@ class World:
             return
         submission, pod = found
         trouble = TROUBLES[how % len(TROUBLES)]
+        if trouble in ("quota", "suspended") and len(submission.pods) > 1:
+            return
         if trouble == "quota":
             submission.pods.remove(pod)
             submission.quota = True

@@ -16,7 +16,7 @@ from flinkjobs.cleanup.context import Cleanup, SelectorOrDatabaseError
 from flinkjobs.cleanup.retention import RetentionPolicy
 from flinkjobs.domain.errors import KubernetesUnavailableError
 from flinkjobs.domain.kubernetes_objects import Kind
-from flinkjobs.domain.observations import JobPhase
+from flinkjobs.domain.observations import JobPhase, Missing
 from flinkjobs.domain.transition import Policy
 from flinkjobs.sync.context import Sync
 from local.mongodb import MongoServer
@@ -31,6 +31,7 @@ from tests.integration.property.cleanup_world import (
     Known,
     TrueObject,
 )
+from tests.support.flink_in_memory import FlinkInMemory, shows
 
 EXAMPLES = 60
 BEGIN = datetime(2026, 3, 1, 2, 0, 0, tzinfo=UTC)
@@ -102,7 +103,7 @@ def begin(bench: Bench, drawn: list[TrueObject], most: int) -> tuple[CleanupWorl
         store=bench.store,
         leases=bench.lease_store,
         kubernetes=lambda: world,
-        flinks={},
+        flinks={"default": FlinkInMemory("default", shows(), lambda _: Missing())},
         policy=Policy(),
         budget_seconds=60,
         clock=lambda: world.now,

@@ -102,7 +102,7 @@ def flink_of(letter: str, told: Any) -> FlinkObservation:
         told = {"state": told}
     return FlinkJob(
         id=IDS[letter],
-        name="job_1",
+        name=told.get("name", "job_1"),
         state=told["state"],
         start_time=at(told.get("start")),
         end_time=at(told.get("end")),

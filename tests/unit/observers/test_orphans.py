@@ -23,6 +23,7 @@ from flinkjobs.ports.lease import Lease, LeaseStore
 from flinkjobs.ports.store import Applied, JobStore, Settled, SubmitterLog
 from flinkjobs.sync.context import Sync
 from flinkjobs.sync.service import ReconcileResult, reconcile_records
+from tests.support.flink_in_memory import FlinkInMemory, shows
 from tests.support.kubernetes_in_memory import ClusterDouble, Log
 from tests.support.kubernetes_objects import NOON, container, ended, pod
 
@@ -124,7 +125,7 @@ def sync_with(cluster: ClusterDouble, records: Records) -> Sync:
         store=cast("JobStore", records),
         leases=cast("LeaseStore", records),
         kubernetes=lambda: cluster,
-        flinks={},
+        flinks={"default": FlinkInMemory("default", shows(a="RUNNING"), lambda _: Missing())},
         policy=policy,
         budget_seconds=60,
         clock=lambda: NOON,
