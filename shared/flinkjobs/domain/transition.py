@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from flinkjobs.domain.fingerprint import fingerprint_of
 from flinkjobs.domain.flink_states import FINAL, STATUS_OF, TERMINAL_STATES, Status, combine
+from flinkjobs.domain.naming import fixed_flink_job_id
 from flinkjobs.domain.observations import (
     FlinkJob,
     FlinkObservation,
@@ -121,13 +122,15 @@ def _with_found_ids(record: JobRecord, observation: Observation) -> JobRecord:
 def _is_foreign(ref: FlinkJobRef, record: JobRecord, observation: Observation) -> bool:
     """Whether an id that a script has printed is that of another job.
 
-    A record's job begins after its submission, and no other record has it, unless it bears the record's name.
+    A record's job begins after its submission, and no other record has it, unless it bears the record's name
+    or the id that `exactly_once` fixes.
     """
     if ref.confirmed or ref.source is IdSource.RECORD:
         return False
     job = observation.flink.get(ref.id)
-    is_of_its_name = isinstance(job, FlinkJob) and job.name == record.job_id
-    if ref.id in observation.foreign_ids and not is_of_its_name:
+    is_fixed = ref.id == fixed_flink_job_id(record.job_id)
+    is_own = is_fixed or (isinstance(job, FlinkJob) and job.name == record.job_id)
+    if ref.id in observation.foreign_ids and not is_own:
         return True
     started_at = job.start_time if isinstance(job, FlinkJob) else None
     return started_at is not None and started_at < record.submitted_at - CLOCK_SKEW

@@ -193,6 +193,7 @@ class StatusMachine(RuleBasedStateMachine):
         self.world = World()
         self.seen: dict[str, bytes] = {}
         self.named: dict[str, frozenset[str] | None] = {}
+        self.named_first = self.named
         self.names_seen: dict[str, set[str]] = defaultdict(set)
         self.owners: dict[str, set[str]] = {}
         self.nameless: dict[str, Missed] = {}
@@ -449,6 +450,7 @@ class StatusMachine(RuleBasedStateMachine):
         self.bench.tally["passes"] += 1
         self.names_seen.clear()
         self._look_for_names()
+        self.named_first = self.named
         self.owners = self._owners()
         scene = Scene(self.world, self.bench, accident)
         scene.names_are_looked_up = self._look_for_names
@@ -524,7 +526,10 @@ class StatusMachine(RuleBasedStateMachine):
 
     def _note_missing(self, number: int, scene: Scene) -> None:
         for job_id, named in self.named.items():
-            if named == frozenset() and not self._submission(job_id).can_submit_more:
+            submission = self._submission(job_id)
+            # The cluster is not asked again for a submitter that has printed an id, be it another job's.
+            is_nowhere = frozenset() in (named, self.named_first.get(job_id) if submission.quoted else named)
+            if is_nowhere and not submission.can_submit_more:
                 self.nameless.setdefault(job_id, Missed(scene.read_clock_at)).passes.add(number)
         for name, id_ in scene.evidence.unknown:
             if scene.evidence.says_missing(self.world.clusters[name], id_):
@@ -660,18 +665,23 @@ class StatusMachine(RuleBasedStateMachine):
     def _is_foreign(self, after: Mapping[str, Any], flink_job_id: str, submission: TrueSubmission) -> bool:
         """Whether an id that a record drops is that of another job, as far as anybody can tell."""
         job_id = submission.job_id
-        own = oracle.is_job_of(submission, flink_job_id)
-        if own is not None and own.name == job_id:
+        if oracle.is_job_of(submission, flink_job_id) and flink_job_id in self.names_seen[job_id]:
             return False
-        if (self.owners.get(flink_job_id, set()) | self._owners().get(flink_job_id, set())) - {job_id}:
+        owners = self.owners.get(flink_job_id, set()) | self._owners().get(flink_job_id, set())
+        is_quoted = any(
+            flink_job_id in each.quoted for each in self.world.submissions if each is not submission
+        )
+        if owners - {job_id} or is_quoted:
             return True
-        if flink_job_id in submission.quoted:
-            claimants = [each for each in self.world.submissions if flink_job_id in each.readable_ids()]
-            job = next(each for each in oracle.jobs_of(submission, self.world) if each.id == flink_job_id)
-            return (
-                len(claimants) > 1 or min(job.starts) < submission.submitted_at - timedelta(seconds=60)
-            ) or any(ref["source"] == "JOB_NAME" for ref in after["flink_jobs"])
-        return any(ref["source"] == "JOB_NAME" for ref in after["flink_jobs"])
+        if any(ref["source"] == "JOB_NAME" for ref in after["flink_jobs"]):
+            return True
+        quoted = [job for job in oracle.jobs_of(submission, self.world) if job.id == flink_job_id]
+        owner_prints = any(
+            flink_job_id in each.readable_ids() for each in self.world.submissions if each is not submission
+        )
+        return any(
+            owner_prints or min(job.starts) < submission.submitted_at - oracle.NAME_MARGIN for job in quoted
+        )
 
     def _check_nameless(self, job_id: str, now: datetime, number: int) -> None:
         """No job of the record's name in this pass and in two before it, for long enough."""
