@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.naming import fixed_flink_job_id
 from flinkjobs.domain.observations import (
     FlinkJob,
     FlinkObservation,
@@ -33,7 +34,7 @@ ROWS: list[dict[str, Any]] = yaml.safe_load(
     (Path(__file__).parents[2] / "data" / "decide.yaml").read_text(encoding="utf-8")
 )
 SUBMITTED_AT = datetime(2026, 11, 1, 12, 0, 0, tzinfo=UTC)
-IDS = {letter: letter.lower() * 32 for letter in "ABC"}
+IDS = {letter: letter.lower() * 32 for letter in "ABC"} | {"FIXED": fixed_flink_job_id("job_1")}
 POLICY = Policy(lost_after=timedelta(seconds=600), grace=timedelta(seconds=600))
 
 
