@@ -668,20 +668,13 @@ class StatusMachine(RuleBasedStateMachine):
         if oracle.is_job_of(submission, flink_job_id) and flink_job_id in self.names_seen[job_id]:
             return False
         owners = self.owners.get(flink_job_id, set()) | self._owners().get(flink_job_id, set())
-        is_quoted = any(
-            flink_job_id in each.quoted for each in self.world.submissions if each is not submission
-        )
-        if owners - {job_id} or is_quoted:
+        others = [each for each in self.world.submissions if each is not submission]
+        if owners - {job_id} or any(flink_job_id in (*each.quoted, *each.readable_ids()) for each in others):
             return True
         if any(ref["source"] == "JOB_NAME" for ref in after["flink_jobs"]):
-            return True
-        quoted = [job for job in oracle.jobs_of(submission, self.world) if job.id == flink_job_id]
-        owner_prints = any(
-            flink_job_id in each.readable_ids() for each in self.world.submissions if each is not submission
-        )
-        return any(
-            owner_prints or min(job.starts) < submission.submitted_at - oracle.NAME_MARGIN for job in quoted
-        )
+            return True  # the output lacks a job of the record's name, and what it holds may be anybody's
+        began = [min(job.starts) for job in oracle.jobs_of(submission, self.world) if job.id == flink_job_id]
+        return any(each < submission.submitted_at - oracle.NAME_MARGIN for each in began)
 
     def _check_nameless(self, job_id: str, now: datetime, number: int) -> None:
         """No job of the record's name in this pass and in two before it, for long enough."""
