@@ -70,7 +70,7 @@ def test_a_double_that_does_not_start_is_an_error_with_what_it_printed() -> None
 def test_it_dies_with_its_starter_even_when_that_is_killed() -> None:
     code = (
         "import signal\n"
-        "from local.scheduler.process import SchedulerDouble\n"
+        "from doubles.scheduler.process import SchedulerDouble\n"
         "with SchedulerDouble() as double:\n"
         "    print(double.url, flush=True)\n"
         "    signal.pause()\n"

@@ -188,7 +188,7 @@ def test_a_killed_owner_takes_everything_with_it(tmp_path: Path) -> None:
     owner_script.write_text(
         "import re, signal\n"
         "from pathlib import Path\n"
-        "from local.processes import Process, Scratch\n"
+        "from doubles.processes import Process, Scratch\n"
         f"scratch = Scratch('owned', parent=Path({str(tmp_path)!r}))\n"
         "ready = re.compile('ready')\n"
         "pids = []\n"
@@ -270,7 +270,7 @@ def test_a_port_found_here_is_not_found_by_another_process_before_anything_liste
     """The other one draws ours again and again: only its promise, not a listener, can hold it off."""
     ours = free_port()
     looks = (
-        "from local import processes\n"
+        "from doubles import processes\n"
         f"processes.PORTS = ({ours},) * 1000 + tuple(processes.PORTS)[:100]\n"
         "print(processes.free_port())"
     )
