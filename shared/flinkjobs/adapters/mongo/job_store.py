@@ -122,7 +122,8 @@ class MongoJobStore:
             yield from map(read_record, found)
             for status, group in _in_groups(fingerprints):
                 changed = {"status": status.value, "fingerprint": {"$in": group}} | others
-                yield from map(read_record, self._jobs.find(changed, FOLLOWED))
+                found = self._jobs.find(changed, FOLLOWED, batch_size=RECORDS_PER_BATCH)
+                yield from map(read_record, found)
 
     def owners(self, flink_job_ids: Collection[str]) -> Mapping[str, frozenset[str]]:
         wanted = set(flink_job_ids)
