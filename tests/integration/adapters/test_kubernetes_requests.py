@@ -27,7 +27,7 @@ from tests.support.waiting import until
 STUCK, RAN, EVENTS_EACH = 250, 500, 7
 MAX_REQUESTS = 30
 """Requests of a pass, without the logs: ten lists of Jobs, ten of pods, and the pages of the events."""
-NOW = datetime.now(UTC) + timedelta(minutes=5)
+LATER = timedelta(minutes=5)
 ETL = Submission(template_id="etl", script=PathScript("/opt/job.py"))
 TARGET = Target(
     namespace="lemo-dev",
@@ -65,7 +65,7 @@ def fill(double: KubernetesDouble, api: KubernetesApi) -> list[JobRecord]:
     )
     names = {job.job_id: job.name for job in stuck} | {f"ran-{n}": f"ran-{n}" for n in range(RAN)}
     return [
-        JobRecord(job_id=job_id, status=Status.CREATED, submitted_at=NOW, k8s_job_name=name)
+        JobRecord(job_id=job_id, status=Status.CREATED, submitted_at=datetime.now(UTC), k8s_job_name=name)
         for job_id, name in names.items()
     ]
 
@@ -85,7 +85,7 @@ def test_a_pass_lists_the_events_once_however_many_jobs_are_stuck(double: Kubern
                 threads=threads,
                 deadline=Deadline.after(60),
             )
-            seen = observer.observe(records, NOW)
+            seen = observer.observe(records, datetime.now(UTC) + LATER)
         requests = double.control.requests()
     assert (seen.errors, seen.passed_over) == ((), frozenset())
     troubles = [
