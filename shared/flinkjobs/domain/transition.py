@@ -36,6 +36,7 @@ from flinkjobs.domain.observations import (
     Submitter,
     SubmitterObservation,
     Unreachable,
+    may_lack_ids,
 )
 from flinkjobs.domain.pod_diagnosis import is_better
 from flinkjobs.domain.reasons import ReasonCode
@@ -95,7 +96,8 @@ def _with_found_ids(record: JobRecord, observation: Observation) -> JobRecord:
     found: tuple[FoundId, ...] = ()
     if isinstance(submitter, Submitter | NoKubernetesJob):
         found = submitter.ids
-        is_done = _is_done(submitter) and not isinstance(observation.named, Unreachable)
+        is_searched = not (may_lack_ids(submitter) and isinstance(observation.named, Unreachable))
+        is_done = _is_done(submitter) and is_searched
         record = replace(record, submitter_done=record.submitter_done or is_done)
     named = observation.named if isinstance(observation.named, tuple) else ()
     known = {ref.id for ref in record.flink_jobs} | set(record.dropped_ids)

@@ -33,6 +33,7 @@ from flinkjobs.submit.submission import PathScript, Submission, Target
 from flinkjobs.web import server
 from local.mongodb import MongoServer
 from tests.integration.faults.table import DOCUMENT, read
+from tests.support.flink_rest_server import FlinkServer
 from tests.support.kubernetes_world import KubernetesWorld
 from tests.support.waiting import until
 
@@ -83,7 +84,8 @@ class Stage:
 
     def record(self, job_id: str, **fields: Any) -> None:
         now = datetime.now(UTC)
-        known = {"status": "CREATED", "submitted_at": now, "k8s_job_name": job_id, "revision": 0}
+        known = {"status": "CREATED", "submitted_at": now, "k8s_job_name": job_id, "submitter_done": False}
+        known |= {"revision": 0}
         self.database["flink_jobs"].insert_one({"job_id": job_id, **known, **fields})
 
     def submit(self, job_id: str, **spec: Any) -> None:
@@ -117,8 +119,19 @@ class Stage:
 def parts(
     mongo_server: MongoServer, mongo_client: MongoClient[Document], kubernetes_double: KubernetesDouble
 ) -> Iterator[tuple[CleanupFunction, Cleanup]]:
-    """The function as it is deployed, and its parts with little patience."""
+    """The function as it is deployed, and its parts with little patience. Flink knows no job."""
+    with FlinkServer() as flink:
+        yield from parts_with(flink, mongo_server, mongo_client, kubernetes_double)
+
+
+def parts_with(
+    flink: FlinkServer,
+    mongo_server: MongoServer,
+    mongo_client: MongoClient[Document],
+    kubernetes_double: KubernetesDouble,
+) -> Iterator[tuple[CleanupFunction, Cleanup]]:
     settings = {
+        "FLINK_REST_URL": flink.url,
         "MONGODB_URI": mongo_server.uri,
         "MONGODB_DATABASE": DATABASE,
         "K8S_AUTH": "kubeconfig",

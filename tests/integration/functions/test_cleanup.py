@@ -454,7 +454,7 @@ def test_two_documents_of_one_job_id_keep_the_job_until_both_are_settled(
 def test_without_flink_the_id_is_stored_and_the_status_stays(
     configured: bool, settings: Mapping[str, str], world: World
 ) -> None:
-    add_harvestable(world, "old")
+    add_harvestable(world, "old", message=termination_message(FLINK_JOB_ID))
     flink = {"FLINK_REST_URL": f"http://127.0.0.1:{free_port()}"} if configured else {}
     without = {name: value for name, value in settings.items() if not name.startswith("FLINK_")}
     with FunctionServer("cleanup", {**without, **flink}) as server:
