@@ -96,8 +96,9 @@ class Snapshots:
         seen = [self._overview(cluster)]
         if is_again and isinstance(seen[0], Overview):
             flink = self._flinks[cluster]
-            seen = [or_unreachable(flink.history)] if flink.has_history else []
-            seen.append(or_unreachable(flink.overview))
+            if flink.has_history:
+                seen.insert(0, or_unreachable(flink.history))
+            seen.append(or_unreachable(flink.overview))  # may leave out a job that the snapshot shows
         for overview in seen:
             if isinstance(overview, Unreachable):
                 return dict.fromkeys((record.job_id for record in records), overview)

@@ -42,6 +42,12 @@ def named_like_the_record(flink: FlinkInMemory) -> NamedJobs:
         return snapshots.named([record], again={"etl_1"})["etl_1"]
 
 
+def test_a_job_that_only_the_snapshot_shows_is_found_by_its_name() -> None:
+    """An overview leaves out a running job whose JobMaster is slow (FLINK-40602)."""
+    answers = iter((Overview({A: OURS}), Overview({})))
+    assert named_like_the_record(FlinkInMemory("default", lambda: next(answers))) == (FOUND,)
+
+
 @pytest.mark.parametrize(
     ("unreadable", "expected"),
     [([], tuple), (["etl_2"], tuple), (["etl_1"], Unreachable), ([None], Unreachable)],
