@@ -7,6 +7,8 @@ What really happens and leaves no evidence is excused, and only this:
 
 - an id whose every trace (log, termination message, pod, Job) went before a pass read it: the record may
   not know of that job, if its name does not tell either;
+- a job of the record's name beside one whose id is known, where an overview has left it out: the cluster is
+  searched once, when the submitter has ended;
 - a job that has named itself, of a container that could not write its termination message and whose log was
   rotated: nothing tells its failing script from one that failed before it submitted;
 - an id that no pass ever found at Flink is not told from a forged one: beside a confirmed id it is dropped
@@ -211,7 +213,10 @@ def _of_end(  # noqa: PLR0911 - one line for each thing that can be wrong
     unknown = [
         job.id
         for job in submission.flink_jobs
-        if not job.is_over and job.id not in [*known, *document["dropped_ids"]] and job.id in (named or ())
+        if not job.is_over
+        and not job.was_hidden
+        and job.id not in [*known, *document["dropped_ids"]]
+        and job.id in (named or ())
     ]
     if unknown:
         return f"{document['status']}, but {unknown} of its name go on"

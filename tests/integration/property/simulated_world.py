@@ -109,6 +109,7 @@ class TrueJob:
     Attributes:
         start: as Flink names it now; it is a later one after a failover.
         vanished: its JobManager went, and it with it: nobody will ever know its end.
+        was_hidden: an overview of its cluster left it out while it was there.
         before: how it looked before its last change, for answers out of a cache.
     """
 
@@ -119,6 +120,7 @@ class TrueJob:
     end: datetime | None = None
     failure: str | None = None
     vanished: bool = False
+    was_hidden: bool = False
     starts: set[datetime] = field(default_factory=set)
     before: FlinkJob | None = None
 
@@ -163,6 +165,8 @@ class TrueCluster:
     def overview(self) -> dict[str, FlinkJob]:
         """What its address answers about all jobs."""
         if self.mode in ("elsewhere", "halting"):
+            for job in self.jobs.values():
+                job.was_hidden = True
             return {}
         return {job.id: self.shown(job) for job in self.jobs.values()}
 
