@@ -200,6 +200,7 @@ class StatusMachine(RuleBasedStateMachine):
         self.came_back: set[str] = set()
         self.missed: dict[tuple[str, str], Missed] = {}
         self.passes = 0
+        self.under_way: list[tuple[int, Scene]] = []
         self.lease_is_held = False
         self.quiet: tuple[int, int] = (-1, 0)
         self.has_junk = False
@@ -445,6 +446,8 @@ class StatusMachine(RuleBasedStateMachine):
     ) -> Scene:
         """One pass, and whatever can be said of it when it is over."""
         self._accept_created()
+        for each in self.under_way:  # what it has written by now may be what this pass finds
+            self._note_missing(*each)
         self.passes += 1
         number = self.passes
         self.bench.tally["passes"] += 1
@@ -454,10 +457,12 @@ class StatusMachine(RuleBasedStateMachine):
         self.owners = self._owners()
         scene = Scene(self.world, self.bench, accident)
         scene.names_are_looked_up = self._look_for_names
+        self.under_way.append((number, scene))
         version, writes = self.world.version, self.bench.writes.count
         is_skipped = job_ids is None and (self.lease_is_held or is_beside_another)
         before = dict(self.seen)
         report = self._run(scene, job_ids, budget_seconds)
+        self.under_way.pop()
         if is_skipped:
             assert report is not None
             assert report["skipped"]

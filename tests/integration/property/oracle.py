@@ -311,7 +311,10 @@ class Expected:
 def expected(document: Document, submission: TrueSubmission, world: World) -> Expected | None:
     """What a record that is not final must say of a calm world; None where no rule says."""
     refs = {ref["id"]: ref for ref in document["flink_jobs"]}
-    known = [*refs, *(id_ for id_ in submission.readable_ids() if id_ not in refs)]
+    # The log of a pod that runs can wait while a job goes on.
+    is_followed = any(ref["confirmed"] for ref in open_refs(document["flink_jobs"]))
+    readable = submission.readable_ids(of_running=not is_followed)
+    known = [*refs, *(id_ for id_ in readable if id_ not in refs)]
     known = [id_ for id_ in known if id_ not in document["dropped_ids"]]
     if not known:
         known = sorted(findable_by_name(world, submission) or ())

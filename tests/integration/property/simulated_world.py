@@ -267,10 +267,16 @@ class TrueSubmission:
             return ""
         return "\n".join(pod.log_text.splitlines()[-FALLBACK_LINES:])
 
-    def readable_ids(self) -> list[str]:
-        """Every id that its output still shows to whoever looks carefully."""
+    def readable_ids(self, *, of_running: bool = True) -> list[str]:
+        """Every id that its output still shows to whoever looks carefully.
+
+        Args:
+            of_running: whether pods count that have not ended.
+        """
         texts: list[str] = []
         for pod in self.pods:
+            if not (of_running or pod.has_ended):
+                continue
             if pod.has_ended and pod.shows_container:
                 texts += pod.message.splitlines()
             if pod.log != "gone":
