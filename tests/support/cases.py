@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,18 +19,8 @@ _MILLISECONDS = re.compile(r"(?<![\w.])1\d{12}(?![\w.])")
 
 
 def rows(section: str) -> list[Any]:
-    """The rows of a section as parameters of a test; a known fault must fail."""
-    return list(_parameters(section))
-
-
-def _parameters(section: str) -> Iterator[Any]:
-    for row in TABLE[section]:
-        marks = (
-            [pytest.mark.xfail(reason="known fault", raises=AssertionError, strict=True)]
-            if row.get("known_fault")
-            else []
-        )
-        yield pytest.param(row, id=row["case"], marks=marks)
+    """The rows of a section as parameters of a test."""
+    return [pytest.param(row, id=row["case"]) for row in TABLE[section]]
 
 
 def text(case: str, name: str) -> str:

@@ -156,7 +156,7 @@ def _identity(facts: Facts) -> Iterator[Finding]:
         case Unreachable(error):
             yield unknown(check, Code.KUBERNETES_UNAVAILABLE, error)
         case Refused(_, "NotFound"):
-            yield skipped(check, "this API server does not tell; SelfSubjectReview came with Kubernetes 1.28")
+            yield skipped(check, "this API server has no SelfSubjectReview: it came with Kubernetes 1.28")
         case Refused(error, _) if f'"{ANONYMOUS}"' in error:
             yield fail(check, Code.KUBERNETES_ANONYMOUS, error)
         case Refused(error, reason):

@@ -163,7 +163,7 @@ CODES: Final[Mapping[Code, CodeInfo]] = MappingProxyType(
             "Try again; then look at SCHEDULER_ENDPOINT.",
         ),
         Code.SCHEDULER_REFUSED: CodeInfo(
-            "Cloud Scheduler refuses to tell",
+            "Cloud Scheduler refuses the request",
             "Look at SCHEDULER_PARENT, and at the credentials for Cloud Scheduler.",
         ),
         Code.SCHEDULE_MISSING: CodeInfo(

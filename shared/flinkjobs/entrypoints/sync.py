@@ -20,8 +20,8 @@ from flinkjobs.web.messages import Answer, Request
 
 def build_sync(settings: Settings) -> Sync:
     """What a pass works with. Kubernetes is connected when a record needs it: most passes need none."""
-    client = new_client(settings.flink_clusters.values())
     database = connect_database(settings)
+    client = new_client(settings.flink_clusters.values())  # sends nothing
     return Sync(
         kubernetes=cache(partial(connect_kubernetes, settings)),
         store=MongoJobStore(database),

@@ -209,9 +209,8 @@ def _read_log(pod: Pod, cluster: KubernetesClient, state: Terminated | None) -> 
             is_whole = False
     except (KubernetesUnavailableError, KubernetesRefusedError) as error:
         return Output(ids=told, state=LogState.UNREACHABLE, unread=str(error))
-    if isinstance(
-        text, Missing
-    ):  # the message holds the end of a failed container's log, unless it holds ids
+    if isinstance(text, Missing):
+        # A failed container's message holds the end of its log, unless it holds ids.
         return Output(
             ids=told,
             telling="" if told or not state or state.exit_code == 0 else submitter_log.error_lines(message),

@@ -179,8 +179,9 @@ def _decide_one(
 
 
 def write_batch(current: Pass, decided: DecidedBatch) -> BatchResult:
-    """Writes what was decided, then acts; nothing of both when the lease is gone."""
-    if decided.updates and current.lease is not None and not current.lease.is_ours():
+    """Writes what was decided, then acts; does neither when the lease is gone."""
+    has_work = decided.updates or decided.stuck
+    if has_work and current.lease is not None and not current.lease.is_ours():
         return BatchResult(
             is_complete=False,
             errors=decided.errors,

@@ -185,9 +185,7 @@ def _job(job: _Object) -> KubernetesJob:
         ended=ended,
         finished_at=finished_at,
         deleting=job.metadata.deletion_timestamp is not None,
-        # An API server writes 6 where a Job names no limit; ours name 0.
-        is_single_attempt=not job.spec.backoff_limit
-        and (job.spec.backoff_limit == 0 or bool(job.metadata.job_id)),
+        is_single_attempt=job.spec.backoff_limit == 0,
         queue=job.metadata.labels.get(QUEUE_LABEL, ""),
     )
 

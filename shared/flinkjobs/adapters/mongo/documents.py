@@ -239,7 +239,7 @@ _CHANGEABLE: Final[Sequence[tuple[str, Callable[[JobRecord], Any], Callable[[Job
     ("missing_passes", attrgetter("missing_passes"), attrgetter("missing_passes")),
     ("fingerprint", attrgetter("fingerprint"), attrgetter("fingerprint")),
 )
-"""Every field that a pass may change: its name, what tells whether it changed, and how it is written."""
+"""Every field that a pass may change: its name, the value that is compared, and how it is written."""
 
 _ONCE: Final = ("flink_jobs", "flink_job_ids", "submitter_done")
 """What a pass derives from the older fields of a document that it has not written yet."""
