@@ -8,19 +8,18 @@ stays in one directory: Flink's settings, temporary files and logs by its config
 """
 
 import contextlib
-import http.client
 import json
 import os
 import shlex
 import shutil
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
+
+import httpx
 
 from doubles.processes import Process, ProcessError, Scratch, free_port, stop_all
 from local.environments import FLINK_ENVIRONMENT, MARKER
@@ -439,8 +438,8 @@ def flink(
 def ask(url: str) -> dict[str, Any] | None:
     """A JSON object from Flink; None while it does not answer with one."""
     try:
-        with urllib.request.urlopen(url, timeout=REQUEST_SECONDS) as answer:  # noqa: S310 http on 127.0.0.1
-            content = json.load(answer)
-    except (OSError, ValueError, http.client.HTTPException):
+        answer = httpx.get(url, timeout=REQUEST_SECONDS, trust_env=False)
+        content = answer.raise_for_status().json()
+    except (httpx.HTTPError, ValueError):
         return None
     return content if isinstance(content, dict) else None
