@@ -126,6 +126,16 @@ class KubernetesWorld:
 
         return until(with_status, timeout_seconds=SECONDS, what=f"a pod of {job_name}")
 
+    def wait_running(self, job_name: str) -> dict[str, Any]:
+        """The Job's pod once all its containers run."""
+
+        def running() -> dict[str, Any] | None:
+            pod = self.wait_pod(job_name)
+            states = [status["state"] for status in pod["status"]["containerStatuses"]]
+            return pod if all("running" in state for state in states) else None
+
+        return until(running, timeout_seconds=SECONDS, what=f"a running pod of {job_name}")
+
     def requests(self) -> dict[str, int]:
         """Requests to the API since the last reset."""
         return self.control.requests()

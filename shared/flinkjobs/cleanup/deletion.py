@@ -18,7 +18,9 @@ from flinkjobs.domain.errors import (
     KubernetesUnavailableError,
 )
 from flinkjobs.domain.kubernetes_objects import CleanupTarget, Kind
-from flinkjobs.domain.observations import Missing
+from flinkjobs.domain.observations import JobPhase, Missing
+from flinkjobs.observers.submitter_output import submission_phase
+from flinkjobs.observers.submitters import find_job_and_pods
 from flinkjobs.ports.kubernetes import Deletion, KubernetesCleanupClient
 
 ATTEMPTS: Final = 3
@@ -99,7 +101,7 @@ def _delete_one(run: Run, target: CleanupTarget) -> _Answer:
     answer: _Answer = Kept.OVER_LIMIT
     while len(unanswered) < ATTEMPTS and (run.dry_run or run.limiter.acquire()):
         try:
-            if target.kind is not Kind.JOB and _has_job(cluster, target):
+            if _is_in_use(cluster, target):
                 return Kept.ACTIVE
             return Deletion.DONE if run.dry_run else cluster.delete(target)
         except KubernetesConflictError:
@@ -116,7 +118,12 @@ def _delete_one(run: Run, target: CleanupTarget) -> _Answer:
     return unanswered[-1] if unanswered else answer
 
 
-def _has_job(cluster: KubernetesCleanupClient, target: CleanupTarget) -> bool:
-    """Whether the Job of an orphan exists, although the orphan names no owner."""
-    job = cluster.job(target.job_name)
-    return not isinstance(job, Missing) and target.job_uid in ("", job.uid)
+def _is_in_use(cluster: KubernetesCleanupClient, target: CleanupTarget) -> bool:
+    """Whether an orphan's Job exists after all, or the submitter of an active Job still runs."""
+    if target.kind is not Kind.JOB:
+        job = cluster.job(target.job_name)
+        return not isinstance(job, Missing) and target.job_uid in ("", job.uid)
+    if target.phase is not JobPhase.ACTIVE:
+        return False
+    job, pods = find_job_and_pods(cluster, target.job_id, target.job_name)
+    return not isinstance(job, Missing) and submission_phase(job, pods) is JobPhase.ACTIVE

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from flinkjobs.cleanup.context import RECORDS_PER_LOOKUP, Cleanup
 from flinkjobs.cleanup.progress import ErrorEntry, error_entry
-from flinkjobs.cleanup.retention import record_of
+from flinkjobs.cleanup.retention import record_of, with_end
 from flinkjobs.cleanup.work_queue import Candidate
 from flinkjobs.domain.batches import chunks
 from flinkjobs.domain.errors import (
@@ -78,7 +78,8 @@ def _with_records(
 ) -> list[tuple[CleanupTarget, Settled | None]]:
     job_ids = {target.job_id for target in targets if target.job_id}
     known = store.settled(job_ids) if job_ids else {}
-    return [(target, record_of(target, known.get(target.job_id, ()))) for target in targets]
+    pairs = [(target, record_of(target, known.get(target.job_id, ()))) for target in targets]
+    return [(with_end(target, record), record) for target, record in pairs]
 
 
 def read_records_again(

@@ -12,8 +12,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, TypeAlias
 
+from msgspec import structs
+
 from flinkjobs.domain.flink_states import is_settled
-from flinkjobs.domain.kubernetes_objects import CleanupTarget
+from flinkjobs.domain.kubernetes_objects import CleanupTarget, Kind
 from flinkjobs.domain.observations import JobPhase
 from flinkjobs.domain.records import JobRecord
 from flinkjobs.ports.store import Settled
@@ -84,6 +86,24 @@ def record_of(target: CleanupTarget, records: Sequence[Settled]) -> Settled | No
     )
 
 
+def with_end(target: CleanupTarget, record: Settled | None) -> CleanupTarget:
+    """A target with the time of its end: a Job that a sidecar keeps active has that of its record."""
+    if record is not None and _is_kept_active_by_sidecar(target, record):
+        return structs.replace(target, over_since=record.updated_at)
+    return target
+
+
+def _is_kept_active_by_sidecar(target: CleanupTarget, record: Settled | None) -> bool:
+    """Whether an active Job has nothing left to do: its submitter has ended, a sidecar still runs."""
+    return (
+        target.kind is Kind.JOB
+        and target.phase is JobPhase.ACTIVE
+        and record is not None
+        and record.is_settled
+        and record.submitter_ended
+    )
+
+
 def _follows_another(target: CleanupTarget, record: Settled) -> bool:
     return record.k8s_job_name not in (None, target.job_name)
 
@@ -108,12 +128,17 @@ def judge(target: CleanupTarget, record: Settled | None, now: datetime, policy: 
 
 _Rule: TypeAlias = Callable[[CleanupTarget, Settled | None, timedelta, RetentionPolicy], bool]
 
+
+def _is_active(target: CleanupTarget, record: Settled | None) -> bool:
+    return target.phase is JobPhase.ACTIVE and not _is_kept_active_by_sidecar(target, record)
+
+
 _RULES: Final[tuple[tuple[Verdict, _Rule], ...]] = (
     (Kept.UNREADABLE, lambda target, _record, _age, _policy: bool(target.unreadable)),
     (Kept.FOREIGN, lambda target, _record, _age, _policy: not target.job_id),
     (Kept.DELETING, lambda target, _record, _age, _policy: target.deleting),
     (Kept.SUSPENDED, lambda target, _record, _age, _policy: target.phase is JobPhase.SUSPENDED),
-    (Kept.ACTIVE, lambda target, _record, _age, _policy: target.phase is JobPhase.ACTIVE),
+    (Kept.ACTIVE, lambda target, record, _age, _policy: _is_active(target, record)),
     (Kept.NO_END_TIME, lambda target, _record, _age, _policy: target.over_since is None),
     (Kept.YOUNG, lambda _target, _record, age, policy: age <= policy.retention),
     (Kept.NO_RECORD, lambda _target, record, age, policy: record is None and age <= policy.unsettled),
@@ -130,7 +155,7 @@ def settled(record: JobRecord) -> Settled:
         record.status,
         is_settled(record.status, has_id=bool(record.flink_jobs), submitter_done=record.submitter_done),
         record.k8s_job_name,
-        record.document_id.value,
+        document_id=record.document_id.value,
     )
 
 

@@ -106,6 +106,7 @@ class KubernetesJob(msgspec.Struct, frozen=True):
             success only.
         deleting: a deletion is under way.
         is_single_attempt: Kubernetes creates no further pod after one has failed.
+        ended_pods: number of pods that have ended, those included that were deleted since.
         queue: of Kueue, which then suspends and resumes the Job; "" where there is none.
     """
 
@@ -118,6 +119,7 @@ class KubernetesJob(msgspec.Struct, frozen=True):
     finished_at: datetime | None = None
     deleting: bool = False
     is_single_attempt: bool = False
+    ended_pods: int = 0
     queue: str = ""
 
 

@@ -84,12 +84,13 @@ def observe_submitter(
         events_after: how old a Job that has nothing running must be to have its events asked for.
     """
     pods = by_age(pods)
-    phase = _phase(job, pods)
+    phase = submission_phase(job, pods)
     is_over = phase in (JobPhase.COMPLETE, JobPhase.FAILED)
     outputs = [read_output(pod, cluster, skip_running=is_followed) for pod in pods]
     if is_over and not pods:
         outputs.append(Output(state=LogState.GONE))
     ids = _ids_of(outputs)
+    has_all_pods = len(pods) >= job.ended_pods  # a pod that was deleted may have submitted a job
     trouble, events_unread = diagnose(job, pods), None
     if trouble is None and not is_over and not ids and _is_stuck(job, pods, now - events_after):
         found = events(pods[-1].name if pods else job.name)
@@ -104,8 +105,8 @@ def observe_submitter(
         ids=ids,
         log=_worst([output.state for output in outputs]),
         telling=_telling_of(outputs),
-        proves_nothing_submitted=all(output.proves_nothing_submitted for output in outputs),
-        is_whole=all(output.is_whole for output in outputs),
+        proves_nothing_submitted=has_all_pods and all(output.proves_nothing_submitted for output in outputs),
+        is_whole=has_all_pods and all(output.is_whole for output in outputs),
         exit_code=_exit_code(pods),
         trouble=trouble,
         events_unread=events_unread,
@@ -147,11 +148,11 @@ def _unread_of(outputs: Sequence[Output]) -> str:
     return "; ".join(output.unread for output in outputs if output.unread)
 
 
-def _phase(job: KubernetesJob, pods: Sequence[Pod]) -> JobPhase:
+def submission_phase(job: KubernetesJob, pods: Sequence[Pod]) -> JobPhase:
     """The phase of the submission: a sidecar keeps pod and Job active after the submitter has ended."""
     if job.phase is not JobPhase.ACTIVE or not pods:
         return job.phase
-    *earlier, newest = pods
+    *earlier, newest = by_age(pods)
     state = newest.submit.state if newest.submit else None
     if not isinstance(state, Terminated) or not all(map(_has_ended, earlier)):
         return job.phase

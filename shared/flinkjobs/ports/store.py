@@ -57,13 +57,17 @@ class Settled:
         is_settled: nothing more will be needed of the Kubernetes Job: every id was read, or the
             failure was recorded.
         k8s_job_name: of the record's Job; None in documents of the old platform.
-        document_id: tells it from others of its job id.
+        submitter_ended: sync saw the end of the submitter; false where that is only assumed.
+        updated_at: last write of the record.
+        document_id: distinguishes it from others of its job id.
     """
 
     job_id: str
     status: Status | None
     is_settled: bool
     k8s_job_name: str | None = None
+    submitter_ended: bool = False
+    updated_at: datetime | None = None
     document_id: Any = field(default=None, compare=False)
 
 

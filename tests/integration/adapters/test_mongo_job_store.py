@@ -857,14 +857,29 @@ def test_a_record_is_settled_when_nothing_more_is_needed_of_its_kubernetes_job(
     jobs: Collection[Document],
 ) -> None:
     jobs.insert_one(old_document() | fields)
-    expected = Settled(job_id="template_id_timestamp", status=status, is_settled=is_settled)
-    assert store.settled(["template_id_timestamp", "unknown"]) == {"template_id_timestamp": [expected]}
+    found = store.settled(["template_id_timestamp", "unknown"])
+    [known] = found.pop("template_id_timestamp")
+    assert (known.job_id, known.status, known.is_settled) == ("template_id_timestamp", status, is_settled)
+    assert found == {}
 
 
-def test_what_is_settled_names_its_kubernetes_job(store: MongoJobStore) -> None:
+def test_what_is_settled_names_its_kubernetes_job_and_its_last_write(
+    store: MongoJobStore, jobs: Collection[Document]
+) -> None:
     store.insert(record(k8s_job_name="flink-py-etl-1"), {})
-    expected = Settled("etl_1", Status.CREATED, False, "flink-py-etl-1")
+    jobs.update_one({}, {"$set": {"updated_at": NOON}})
+    expected = Settled("etl_1", Status.CREATED, False, "flink-py-etl-1", updated_at=NOON)
     assert store.settled(["etl_1"]) == {"etl_1": [expected]}
+
+
+@pytest.mark.parametrize(("fields", "expected"), [({}, False), ({"submitter_done": True}, True)])
+def test_the_end_of_a_submitter_is_settled_only_where_a_pass_saw_it(
+    fields: Document, expected: bool, store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    """The old platform's records do not say."""
+    jobs.insert_one(old_document() | fields)
+    [found] = store.settled(["template_id_timestamp"])["template_id_timestamp"]
+    assert (found.is_settled, found.submitter_ended) == (True, expected)
 
 
 def test_of_a_job_id_that_several_documents_have_all_are_told(

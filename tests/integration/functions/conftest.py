@@ -21,7 +21,7 @@ from local.functions import FunctionServer
 from local.mongodb import MongoServer
 from tests.support.flink_rest_server import FlinkServer
 from tests.support.kubernetes_world import KubernetesWorld
-from tests.support.records import Document, new_record
+from tests.support.records import Document, new_record, termination_message
 from tests.support.waiting import until
 
 DATABASE = "functions"
@@ -155,6 +155,15 @@ class World:
         manifest["spec"]["template"]["spec"]["containers"] += sidecars
         name: str = self.kubernetes.create("jobs", manifest)["metadata"]["name"]
         return name
+
+    def end_submit_container(self, pod: Document, *ids: str) -> None:
+        """Ends the submit container of a running pod; its sidecars keep the pod and the Job active."""
+        ended = {"exitCode": 0, "reason": "Completed", "message": termination_message(*ids)}
+        for status in pod["status"]["containerStatuses"]:
+            if status["name"] == "submit":
+                status["state"] = {"terminated": ended}
+        changed = {"status": {"containerStatuses": pod["status"]["containerStatuses"]}}
+        self.kubernetes.patch("pods", f"{pod['metadata']['name']}/status", changed)
 
 
 @pytest.fixture

@@ -95,6 +95,23 @@ def test_what_may_go_goes_with_its_pods_and_the_rest_stays(cleanup: FunctionServ
     until(lambda: len(world.kubernetes.names("pods")) == pods - 5, timeout_seconds=10, what="their pods gone")
 
 
+def test_a_job_that_only_a_sidecar_keeps_active_goes(cleanup: FunctionServer, world: World) -> None:
+    """The record alone is no proof: the submit container must have ended, too."""
+    world.kubernetes.control.set_outcome(Outcome(seconds=600))
+    two_days_ago = datetime.now(UTC) - timedelta(days=2)
+    names = {}
+    for job_id in ("ended_1", "runs_1"):
+        names[job_id] = world.create_job(job_id, sidecars=[{"name": "proxy", "image": "flink:1.20"}])
+        known = {"status": "RUNNING", "flink_job_id": job_id[0] * 32, "submitter_done": True}
+        world.add_record(job_id, k8s_job_name=names[job_id], updated_at=two_days_ago, **known)
+        pod = world.kubernetes.wait_running(names[job_id])
+        if job_id == "ended_1":
+            world.end_submit_container(pod, "e" * 32)
+    report = run_cleanup(cleanup)
+    assert (report["names"], report["kept"]) == ([names["ended_1"]], {"active": 1})
+    assert world.kubernetes.names("jobs") == {names["runs_1"]}
+
+
 def everything(world: World) -> Document:
     """Every object and every document there is."""
     kinds = ("jobs", "pods", "configmaps")

@@ -20,7 +20,6 @@ from tests.integration.functions.conftest import World, call, events_after, prob
 from tests.support.flink_rest_server import FlinkServer, Job
 from tests.support.records import Document, termination_message
 from tests.support.scripted_server import html
-from tests.support.waiting import until
 
 RUNNING_ID, FINISHED_ID, FAILED_ID, MISSING_ID = "1" * 32, "2" * 32, "3" * 32, "4" * 32
 NEW_ID, BATCH_ID, ARCHIVED_ID = "5" * 32, "6" * 32, "7" * 32
@@ -257,24 +256,13 @@ def test_the_pods_of_a_job_are_read_whoever_made_it(
     assert (moved["status"], moved["flink_job_id"], moved["reason"]) == ("RUNNING", NEW_ID, None)
 
 
-def wait_running(world: World, job_name: str) -> Document:
-    """The pod of a Job, once all its containers run."""
-
-    def running() -> Document | None:
-        pod = world.kubernetes.wait_pod(job_name)
-        states = [status["state"] for status in pod["status"]["containerStatuses"]]
-        return pod if all("running" in state for state in states) else None
-
-    return until(running, timeout_seconds=SECONDS, what="a submitter that runs")
-
-
 def test_a_job_of_the_records_name_is_followed_while_its_submitter_runs_and_has_printed_no_id(
     sync: FunctionServer, world: World
 ) -> None:
     """The log of a pod may be rotated before the line with the id is read."""
     world.kubernetes.control.set_outcome(Outcome(seconds=600, log="loading\n"))
     name = world.create_job("etl_1")
-    wait_running(world, name)
+    world.kubernetes.wait_running(name)
     world.add_record("etl_1", k8s_job_name=name)
     world.flink.jobs.append(Job(id=NEW_ID, state="RUNNING", name="etl_1"))
     run_pass(sync)
@@ -288,13 +276,7 @@ def test_a_submitter_that_has_ended_is_over_although_a_sidecar_keeps_its_pod_run
 ) -> None:
     world.kubernetes.control.set_outcome(Outcome(seconds=600))
     name = world.create_job("etl_1", sidecars=[{"name": "proxy", "image": "flink:1.20"}])
-    pod = wait_running(world, name)
-    ended = {"exitCode": 0, "reason": "Completed", "message": termination_message(FINISHED_ID)}
-    for status in pod["status"]["containerStatuses"]:
-        if status["name"] == "submit":
-            status["state"] = {"terminated": ended}
-    changed = {"status": {"containerStatuses": pod["status"]["containerStatuses"]}}
-    world.kubernetes.patch("pods", f"{pod['metadata']['name']}/status", changed)
+    world.end_submit_container(world.kubernetes.wait_running(name), FINISHED_ID)
     world.add_record("etl_1", k8s_job_name=name)
     world.flink.jobs.append(Job(id=FINISHED_ID, state="FINISHED", start=START, end=END))
     run_pass(sync)
@@ -354,7 +336,7 @@ def test_a_running_submitter_is_read_again_in_the_pass_in_which_its_first_job_go
     printed = [f"Job has been submitted with JobID {flink_job_id}\n" for flink_job_id in (RUNNING_ID, NEW_ID)]
     world.kubernetes.control.set_outcome(Outcome(seconds=600, log="".join(printed)))
     name = world.create_job("etl_1")
-    wait_running(world, name)
+    world.kubernetes.wait_running(name)
     world.add_record("etl_1", **followed(RUNNING_ID) | {"k8s_job_name": name, "submitter_done": False})
     world.flink.jobs += [*first, Job(id=NEW_ID, state="RUNNING", start=START)]
     run_pass(sync)

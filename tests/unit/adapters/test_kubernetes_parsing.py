@@ -86,6 +86,11 @@ def test_pod_counts_are_no_outcome(counts: dict[str, Any]) -> None:
     assert read_job(raw_job(**counts)).phase is JobPhase.ACTIVE
 
 
+def test_the_pods_that_have_ended_are_counted_whether_they_failed_or_not() -> None:
+    assert read_job(raw_job(failed=2, succeeded=1)).ended_pods == 3
+    assert read_job(raw_job()).ended_pods == 0
+
+
 def test_the_end_is_the_transition_of_the_condition_because_a_failed_job_has_no_completion_time() -> None:
     early = condition("FailureTarget") | {"lastTransitionTime": "2025-11-01T11:00:00Z"}
     late = condition("Suspended", "False") | {"lastTransitionTime": "2025-11-01T13:00:00Z"}

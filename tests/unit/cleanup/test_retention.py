@@ -17,6 +17,7 @@ from flinkjobs.cleanup.retention import (
     judge,
     record_of,
     settled,
+    with_end,
 )
 from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.kubernetes_objects import CleanupTarget, Kind
@@ -29,6 +30,8 @@ POLICY = RetentionPolicy(retention=timedelta(hours=24), unsettled=timedelta(hour
 SETTLED = Settled(job_id="etl_1", status=Status.RUNNING, is_settled=True)
 UNSETTLED = Settled(job_id="etl_1", status=Status.CREATED, is_settled=False)
 JOB = CleanupTarget(Kind.JOB, "etl-1", "u", "7", job_id="etl_1", job_name="etl-1")
+
+ACTIVE = structs.replace(JOB, phase=JobPhase.ACTIVE)
 
 
 def finished(hours_ago: float, phase: JobPhase = JobPhase.COMPLETE, **fields: Any) -> CleanupTarget:
@@ -58,7 +61,7 @@ def finished(hours_ago: float, phase: JobPhase = JobPhase.COMPLETE, **fields: An
         pytest.param(
             finished(25), replace(SETTLED, k8s_job_name="etl-2"), Kept.NO_RECORD, id="the record has another"
         ),
-        pytest.param(structs.replace(JOB, phase=JobPhase.ACTIVE), SETTLED, Kept.ACTIVE, id="active"),
+        pytest.param(ACTIVE, SETTLED, Kept.ACTIVE, id="active"),
         pytest.param(
             finished(999, JobPhase.ACTIVE), SETTLED, Kept.ACTIVE, id="active, whatever else it may say"
         ),
@@ -124,6 +127,27 @@ def test_record_of_several_is_an_unsettled_one_that_may_need_the_job(
     known = [Settled("etl_1", Status.CREATED, is_settled, name) for is_settled, name in records]
     for ordered in (known, known[::-1]):
         assert judge(finished(25), record_of(finished(25), ordered), NOON, POLICY) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "changed", "expected"),
+    [
+        pytest.param(Kind.JOB, {}, Next.DELETE, id="the submitter has ended"),
+        pytest.param(Kind.JOB, {"updated_at": NOON - timedelta(hours=23)}, Kept.YOUNG, id="young"),
+        pytest.param(Kind.JOB, {"updated_at": None}, Kept.NO_END_TIME, id="without a time"),
+        pytest.param(Kind.JOB, {"is_settled": False}, Kept.ACTIVE, id="unsettled"),
+        pytest.param(Kind.JOB, {"submitter_ended": False}, Kept.ACTIVE, id="the submitter may run"),
+        pytest.param(Kind.JOB, {"k8s_job_name": "etl-2"}, Kept.ACTIVE, id="the record has another Job"),
+        pytest.param(Kind.POD, {}, Kept.ACTIVE, id="a pod without a Job"),
+    ],
+)
+def test_an_active_job_goes_only_if_its_record_shows_that_its_submitter_has_ended(
+    kind: Kind, changed: dict[str, Any], expected: Verdict
+) -> None:
+    record = replace(SETTLED, submitter_ended=True, updated_at=NOON - timedelta(hours=25))
+    record = replace(record, **changed)
+    target = with_end(structs.replace(ACTIVE, kind=kind), record)
+    assert judge(target, record, NOON, POLICY) == expected
 
 
 def test_record_of_no_records_is_none() -> None:

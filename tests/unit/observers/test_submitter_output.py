@@ -131,6 +131,17 @@ def test_a_submitter_whose_container_ended_beside_a_sidecar_has_ended() -> None:
     assert (seen.phase, seen.log, seen.proves_nothing_submitted) == (JobPhase.FAILED, LogState.READ, True)
 
 
+@pytest.mark.parametrize(("ended_pods", "expected"), [(1, True), (2, False)])
+def test_a_submitter_one_of_whose_pods_was_deleted_proves_nothing(ended_pods: int, expected: bool) -> None:
+    """The Job of the old platform retries: the first pod may have submitted a job."""
+    cluster = ClusterDouble({"pod-1": cli_log("1.20", "raise_before_submit.attached")})
+    failed = job(JobPhase.FAILED, ended_pods=ended_pods)
+    seen = observe([pod("Failed", container(ended(1)))], cluster, of=failed)
+    assert seen.proves_nothing_submitted is expected
+    whole = observe([pod("Succeeded", container(ended(message=marked(A))))], cluster, of=failed)
+    assert whole.is_whole is expected
+
+
 def test_a_submitter_that_kubernetes_will_run_again_has_not_ended() -> None:
     failing = pod("Running", container(ended(1)))
     cluster = ClusterDouble({"pod-1": ""})

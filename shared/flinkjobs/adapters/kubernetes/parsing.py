@@ -97,6 +97,8 @@ class _Status(_Wire):
     init_container_statuses: list[_ContainerStatus] = []
     container_statuses: list[_ContainerStatus] = []
     start_time: datetime | None = None
+    failed: int = 0
+    succeeded: int = 0
 
 
 class _Object(_Wire):
@@ -186,6 +188,7 @@ def _job(job: _Object) -> KubernetesJob:
         finished_at=finished_at,
         deleting=job.metadata.deletion_timestamp is not None,
         is_single_attempt=job.spec.backoff_limit == 0,
+        ended_pods=job.status.failed + job.status.succeeded,
         queue=job.metadata.labels.get(QUEUE_LABEL, ""),
     )
 

@@ -179,6 +179,8 @@ def settled_state(document: _JobDocument) -> Settled:
         is_settled=status is not None
         and is_settled(status, has_id=has_id, submitter_done=_is_submitter_done(document)),
         k8s_job_name=document.get("k8s_job_name"),
+        submitter_ended=document.get("submitter_done") is True,
+        updated_at=read_time(document.get("updated_at")),
         document_id=document.get("_id"),
     )
 

@@ -175,7 +175,7 @@ class MongoJobStore:
         return result.matched_count == 1
 
     def settled(self, job_ids: Collection[str]) -> Mapping[str, Sequence[Settled]]:
-        names = ("job_id", "status", "flink_job_id", "submitter_done", "k8s_job_name")
+        names = ("job_id", "status", "flink_job_id", "submitter_done", "k8s_job_name", "updated_at")
         found: dict[str, list[Settled]] = {}
         with translated():
             for document in self._jobs.find({"job_id": {"$in": sorted(job_ids)}}, dict.fromkeys(names, 1)):
