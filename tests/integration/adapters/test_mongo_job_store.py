@@ -857,7 +857,7 @@ def test_a_record_is_settled_when_nothing_more_is_needed_of_its_kubernetes_job(
     jobs: Collection[Document],
 ) -> None:
     jobs.insert_one(old_document() | fields)
-    found = store.settled(["template_id_timestamp", "unknown"])
+    found = dict(store.settled(["template_id_timestamp", "unknown"]))
     [known] = found.pop("template_id_timestamp")
     assert (known.job_id, known.status, known.is_settled) == ("template_id_timestamp", status, is_settled)
     assert found == {}
