@@ -204,7 +204,7 @@ def _how_it_ended(record: JobRecord, submitter: Submitter | NoKubernetesJob) -> 
     if told := "\n".join(part for part in (cause, submitter.telling) if part):
         return told
     gone = "the submitter's output is gone" if submitter.log is LogState.GONE else ""
-    return "\n".join(part for part in (submitter.ended, gone) if part) or "the submitter printed nothing"
+    return "\n".join(part for part in (submitter.ended, gone) if part) or "the submitter printed no error"
 
 
 def _nowhere(record: JobRecord, submitter: Submitter | NoKubernetesJob, now: datetime) -> JobRecord:
@@ -214,8 +214,10 @@ def _nowhere(record: JobRecord, submitter: Submitter | NoKubernetesJob, now: dat
     """
     since = record.missing_since or now
     passes = min(record.missing_passes + 1, PASSES_BEFORE_LOST + 1)
+    others = ", ".join(record.dropped_ids)
+    printed = f"only ids of other jobs ({others})" if others else "no Flink Job ID"
     message = (
-        f"{_how_it_ended(record, submitter)}\nThe submitter printed no Flink Job ID, and no Flink job is "
+        f"{_how_it_ended(record, submitter)}\nThe submitter printed {printed}, and no Flink job is "
         f"named {record.job_id}: a job that the script has named itself may run"
     )
     if record.missing_since is None:  # an earlier message says that the cluster could not be asked
@@ -356,7 +358,7 @@ def _by_states(record: JobRecord, now: datetime) -> JobRecord:
     if not TERMINAL_STATES.issuperset(lately):
         states = lately
     if not states:
-        if record.missing_since is None:
+        if record.missing_since is None or _lasting(record):
             return replace(record, reason=_lasting(record))
         message = f"the id {record.flink_job_id} was found, but Flink knows no such job"
         return _with_reason(record, (ReasonCode.ID_UNCONFIRMED, message), now)
@@ -393,7 +395,8 @@ def _with_incomplete_submission(
         return record
     has_own_error = bool(submitter.telling) and submitter.exit_code not in STOPPED_EXIT_CODES
     job_ended_badly = any(ref.state in ("FAILED", "CANCELED") for ref in record.flink_jobs)
-    if not has_own_error or job_ended_badly or record.status is Status.LOST or record.reason is not None:
+    is_explained = record.reason is not None and record.reason.code is not ReasonCode.ID_UNCONFIRMED
+    if not has_own_error or job_ended_badly or record.status is Status.LOST or is_explained:
         return record
     message = f"the submitter failed after it had submitted a job: {_how_it_ended(record, submitter)}"
     return _with_reason(record, (ReasonCode.SUBMIT_INCOMPLETE, message), now)
