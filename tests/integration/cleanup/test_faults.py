@@ -20,6 +20,7 @@ from pymongo.database import Database
 from doubles.kubernetes.faults import FinishedJobs, Outcome, PodEffect, PodFault, RequestFault
 from doubles.kubernetes.process import KubernetesDouble
 from doubles.processes import free_port
+from flinkjobs.adapters.flink.client import HttpFlink
 from flinkjobs.adapters.kubernetes import client as kubernetes_client
 from flinkjobs.adapters.mongo.client import connect
 from flinkjobs.adapters.mongo.job_store import MongoJobStore
@@ -155,6 +156,9 @@ def parts_with(
     sync = replace(built.sync, kubernetes=lambda: cluster, store=store, leases=leases)
     yield function, replace(built, cluster=cluster, sync=sync, budget_seconds=BUDGET_SECONDS)
     store.close()
+    for one in sync.flinks.values():
+        assert isinstance(one, HttpFlink)
+        one._client.close()
     mongo_client.drop_database(DATABASE)
 
 
