@@ -27,6 +27,12 @@ check: lint
 test: env-flink lint
 	$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
+# Measure which lines and branches the unit tests run; fails below the floor of pyproject.toml
+.PHONY: coverage
+coverage: env
+	.venv/bin/coverage run -m pytest tests/unit
+	.venv/bin/coverage report
+
 # Test the page in the system's Chromium (Debian's package chromium); pictures go to build/screenshots
 .PHONY: test-browser
 test-browser: env-flink
@@ -48,13 +54,15 @@ bench-publish: env
 	cp build/bench/results.json bench/results.json
 	$(RUN) -m deploy.costs --write
 
-# Check formatting, lint, types, layers and generated texts, without running tests
+# Check formatting, lint, types, layers, the page's scripts, workflows and generated texts, without running tests
 .PHONY: lint
 lint: env
 	.venv/bin/ruff format --check
 	.venv/bin/ruff check
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	.venv/bin/oxlint --deny-warnings shared/flinkjobs/web/ui
+	.venv/bin/jactionlint --shellcheck= --pyflakes= --strict-exit
 	$(RUN) -m deploy.reasons --check
 
 # Write the texts of the reason codes, and doctor's next steps, to the page's messages and the docs
@@ -88,10 +96,20 @@ test-terraform: env
 lock: env
 	@$(RUN) -m deploy.lock
 
+# Fail where the pinned requirements are not those that pyproject.toml asks for
+.PHONY: lock-check
+lock-check: env
+	@$(RUN) -m deploy.lock --check
+
 # Stage each function with the package and its requirements in build/, and print sizes and hashes
 .PHONY: bundle
 bundle: env
 	@$(RUN) -m deploy.bundle
+
+# Make the files of a release in build/release: function bundles, wheel, image recipe and notes; checks TAG if set
+.PHONY: release
+release: env
+	@$(RUN) -m deploy.release $(if $(TAG),--tag "$(TAG)")
 
 # Remove what the targets above made
 .PHONY: clean

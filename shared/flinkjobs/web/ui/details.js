@@ -155,9 +155,9 @@ function verdict(job) {
 }
 
 /** A job that failed, nobody knows after how long: in Flink, before it, or is not even that known? */
-function failedHow({ flink_job_id: id, reason }) {
+function failedHow({ flink_job_id: id, reason: cause }) {
   if (id) return "verdict.FAILED.unknown";
-  return NEVER_RAN.has(reason?.code) ? "verdict.FAILED.before" : "verdict.FAILED.unclear";
+  return NEVER_RAN.has(cause?.code) ? "verdict.FAILED.before" : "verdict.FAILED.unclear";
 }
 
 const reasonTitle = (code) => tOr(`reason.${code}.title`, code);
@@ -224,7 +224,7 @@ function storyItem({ at, event, data = {} }, earlier) {
 /** What an event is worth saying beyond its name; of an event that the page does not know, all of it. */
 function storyFacts(event, data) {
   const id = (text) => (text ? h("span", { class: "id" }, text) : null);
-  const facts = {
+  const shown = {
     submitted: () => [
       id(data.k8s_job_name),
       data.submitted_by ? t("story.submitted.by", { by: data.submitted_by }) : null,
@@ -240,8 +240,8 @@ function storyFacts(event, data) {
       data.code ? reasonTitle(data.code) : null,
     ],
   };
-  const found = Object.hasOwn(facts, event)
-    ? facts[event]()
+  const found = Object.hasOwn(shown, event)
+    ? shown[event]()
     : Object.entries(data).map(([name, value]) => (value === null ? null : `${name}: ${value}`));
   return found.filter(Boolean).flatMap((fact, index) => (index ? [" · ", fact] : [fact]));
 }
