@@ -35,11 +35,17 @@ _ERROR: Final = re.compile(
 )
 _MAY_HAVE_REACHED_JOBMANAGER: Final = re.compile(
     r"TimeoutException|timed out|Connection reset|ClosedChannelException|ConnectionClosedException"
-    r"|channel became inactive|prematurely closed|Broken pipe|InterruptedException|DuplicateJobSubmission"
+    r"|channel became (?:inactive|idle)|prematurely closed|Broken pipe|InterruptedException"
+    r"|Response was not valid JSON|Response was neither of the expected type|Response could not be read"
+    r"|DuplicateJobSubmission"
     rf"|\(JobID: [0-9a-f]{{32}}\)|{SUBMITTED_LINE}",
     re.IGNORECASE,
 )
-"""Words of a client that lost the JobManager after it may have reached it, or of a job that existed."""
+"""Words of a client that lost the JobManager after it may have reached it, or of a job that existed.
+
+The client's channel becomes idle where no answer comes. The response is not Flink's where a proxy answers
+instead of the JobManager (org.apache.flink.runtime.rest.RestClient of Flink 1.20).
+"""
 
 
 def proves_nothing_submitted(output: str, exit_code: int, reason: str = "") -> bool:
