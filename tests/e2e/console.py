@@ -36,10 +36,13 @@ def submit_to(function: FunctionServer, **request: Any) -> Document:
 
 def sync(stack: Stack, job_ids: Collection[str] | None = None) -> Document:
     """Runs one pass; returns its report."""
+    return sync_by(stack.functions["sync"], job_ids)
+
+
+def sync_by(function: FunctionServer, job_ids: Collection[str] | None = None) -> Document:
+    """Runs one pass of this function; returns its report."""
     body = {} if job_ids is None else {"job_ids": list(job_ids)}
-    answer = httpx.post(
-        f"{stack.functions['sync'].url}/", json=body, timeout=REQUEST_SECONDS, trust_env=False
-    )
+    answer = httpx.post(f"{function.url}/", json=body, timeout=REQUEST_SECONDS, trust_env=False)
     assert answer.status_code == 200, answer.text
     report: Document = answer.json()
     return report
@@ -90,3 +93,10 @@ def flink_job(stack: Stack, flink_job_id: str) -> Document:
     )
     job: Document = answer.raise_for_status().json()
     return job
+
+
+def overview(rest_url: str) -> list[Document]:
+    """All jobs that a cluster knows."""
+    answer = httpx.get(f"{rest_url}/jobs/overview", timeout=REQUEST_SECONDS, trust_env=False)
+    jobs: list[Document] = answer.raise_for_status().json()["jobs"]
+    return jobs
