@@ -26,6 +26,7 @@ SLOW: Final = (
     "tests/integration/cli",
     "tests/integration/faults",
     "tests/integration/deploy/test_bundle_runs.py",
+    "tests/integration/functions/test_cold_start.py",
     "tests/integration/functions/test_openapi.py",
     "tests/integration/submit/test_arguments.py",
     "tests/integration/submit/test_once.py",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 
 from flinkjobs.cleanup import service
 from flinkjobs.cleanup.context import Cleanup
 from flinkjobs.cleanup.retention import RetentionPolicy
-from flinkjobs.entrypoints.clients import connect_kubernetes
+from flinkjobs.entrypoints.clients import connect_database_and_kubernetes
+from flinkjobs.entrypoints.startup import cold_until
 from flinkjobs.entrypoints.sync import build_sync
 from flinkjobs.settings.functions import Settings
 from flinkjobs.web import parameters
@@ -20,13 +23,17 @@ class CleanupFunction:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._cold_until = cold_until(settings)
 
     @cached_property
     def _cleanup(self) -> Cleanup:
         settings = self._settings
-        cluster = connect_kubernetes(settings)  # sends nothing: if it fails, nothing is left open
+        budget_ends = time.monotonic() + settings.sync_budget_seconds
+        database, cluster = connect_database_and_kubernetes(
+            settings, cold_until=min(self._cold_until, budget_ends)
+        )
         return Cleanup(
-            sync=build_sync(settings),
+            sync=build_sync(settings, database, cold_until=self._cold_until),
             cluster=cluster,
             policy=RetentionPolicy(
                 retention=timedelta(hours=settings.cleanup_retention_hours),
@@ -39,7 +46,11 @@ class CleanupFunction:
 
     def post(self, request: Request) -> Answer:
         """Deletes what may go; with `dry_run`, in the query or the body, only reports what would go."""
-        return Answer(service.run(self._cleanup, dry_run=parameters.dry_run(request)))
+        dry_run = parameters.dry_run(request)
+        began = time.monotonic()
+        cleanup = self._cleanup  # the first request connects, which its budget pays for
+        left = cleanup.budget_seconds - (time.monotonic() - began)
+        return Answer(service.run(replace(cleanup, budget_seconds=left), dry_run=dry_run))
 
     def ready(self) -> None:
         """Asks MongoDB and Kubernetes whether they answer."""

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from typing import TYPE_CHECKING
 
 from flinkjobs import log
 from flinkjobs.adapters.mongo import client as mongo_client
 from flinkjobs.adapters.mongo.indexes import ensure_indexes
-from flinkjobs.domain.errors import PermanentError, TemporaryError
+from flinkjobs.domain.errors import FlinkjobsError, PermanentError, TemporaryError
 from flinkjobs.settings.functions import Settings
 
 if TYPE_CHECKING:
     from flinkjobs.adapters.kubernetes.client import KubernetesApi
 
 
-def connect_database(settings: Settings) -> mongo_client.MongoDatabase:
+def connect_database(settings: Settings, *, cold_until: float = -math.inf) -> mongo_client.MongoDatabase:
     """The database, with the indexes that the records need.
+
+    Args:
+        settings: where it is.
+        cold_until: the network of this process may come as late as this moment of `time.monotonic`.
 
     Raises:
         StoreUnavailableError: MongoDB does not answer; the next request tries again with a new client.
     """
     database = mongo_client.connect(settings.mongodb_uri, settings.mongodb_database)
+    began = time.monotonic()
     try:
+        if cold_until > began:
+            mongo_client.await_server(database, seconds=cold_until - began)
+            log.info("cold_start.connected", peer="MongoDB", seconds=round(time.monotonic() - began, 3))
         ensure_indexes(database)
     except TemporaryError:
         database.client.close()
@@ -46,3 +56,15 @@ def connect_kubernetes(settings: Settings, **timeouts: float) -> KubernetesApi:
         in_cluster="KUBERNETES_SERVICE_HOST" in os.environ,
         **timeouts,
     )
+
+
+def connect_database_and_kubernetes(
+    settings: Settings, *, cold_until: float
+) -> tuple[mongo_client.MongoDatabase, KubernetesApi]:
+    """Both; MongoDB first, which waits for the network. Where one of them fails, nothing is left open."""
+    database = connect_database(settings, cold_until=cold_until)
+    try:
+        return database, connect_kubernetes(settings)
+    except FlinkjobsError:
+        database.client.close()
+        raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
@@ -25,3 +26,8 @@ def settings_or_exit(required: Collection[str] = (), environ: Mapping[str, str] 
 def utc_now() -> datetime:
     """The time now, aware UTC."""
     return datetime.now(UTC)
+
+
+def cold_until(settings: Settings) -> float:
+    """The moment of `time.monotonic` up to which the network of a process that starts now may come late."""
+    return time.monotonic() + settings.cold_start_seconds

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import time
 from functools import cached_property
+from typing import Final
 
 from flinkjobs.adapters.mongo.job_store import MongoJobStore
-from flinkjobs.entrypoints.clients import connect_database, connect_kubernetes
-from flinkjobs.entrypoints.startup import utc_now
+from flinkjobs.entrypoints.clients import connect_database_and_kubernetes
+from flinkjobs.entrypoints.startup import cold_until, utc_now
 from flinkjobs.settings.functions import Settings
 from flinkjobs.submit import script_download, service
 from flinkjobs.submit.idempotency import key_of
@@ -16,6 +18,9 @@ from flinkjobs.submit.submission import Target
 from flinkjobs.submit.webhook_signature import expect_signed
 from flinkjobs.web.messages import Answer, Request
 
+CONNECT_SECONDS: Final = 75.0
+"""Maximum number of seconds that a request waits for the network of a new instance; then it gets a 503."""
+
 
 class SubmitFunction:
     """The submit function: `POST /` accepts a job."""
@@ -23,12 +28,17 @@ class SubmitFunction:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._script_download = inspect.getsource(script_download)
+        self._cold_until = cold_until(settings)
 
     @cached_property
     def _submit(self) -> service.Submit:
+        patience_ends = time.monotonic() + CONNECT_SECONDS
+        database, kubernetes = connect_database_and_kubernetes(
+            self._settings, cold_until=min(self._cold_until, patience_ends)
+        )
         return service.Submit(
-            kubernetes=connect_kubernetes(self._settings),  # sends nothing: if it fails, nothing is left open
-            store=MongoJobStore(connect_database(self._settings)),
+            kubernetes=kubernetes,
+            store=MongoJobStore(database),
             target_of=self._target,
             clock=utc_now,
         )

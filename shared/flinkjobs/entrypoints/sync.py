@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from datetime import timedelta
 from functools import cache, cached_property, partial
 
 from flinkjobs.adapters.flink.client import HttpFlink, new_client
+from flinkjobs.adapters.mongo.client import MongoDatabase
 from flinkjobs.adapters.mongo.job_store import MongoJobStore
 from flinkjobs.adapters.mongo.lease_store import MongoLeaseStore
 from flinkjobs.domain.transition import Policy
 from flinkjobs.entrypoints.clients import connect_database, connect_kubernetes
-from flinkjobs.entrypoints.startup import utc_now
+from flinkjobs.entrypoints.startup import cold_until, utc_now
 from flinkjobs.settings.functions import Settings
 from flinkjobs.sync import service
 from flinkjobs.sync.context import Sync
@@ -18,15 +21,17 @@ from flinkjobs.web import parameters
 from flinkjobs.web.messages import Answer, Request
 
 
-def build_sync(settings: Settings) -> Sync:
+def build_sync(settings: Settings, database: MongoDatabase, *, cold_until: float) -> Sync:
     """What a pass works with. Kubernetes is connected when a record needs it: most passes need none."""
-    database = connect_database(settings)
     client = new_client(settings.flink_clusters.values())  # sends nothing
     return Sync(
         kubernetes=cache(partial(connect_kubernetes, settings)),
         store=MongoJobStore(database),
         leases=MongoLeaseStore(database),
-        flinks={name: HttpFlink(described, client) for name, described in settings.flink_clusters.items()},
+        flinks={
+            name: HttpFlink(described, client, cold_until=cold_until)
+            for name, described in settings.flink_clusters.items()
+        },
         policy=Policy(lost_after=timedelta(seconds=settings.lost_after_seconds)),
         budget_seconds=settings.sync_budget_seconds,
         clock=utc_now,
@@ -38,14 +43,21 @@ class SyncFunction:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._cold_until = cold_until(settings)
 
     @cached_property
     def _sync(self) -> Sync:
-        return build_sync(self._settings)
+        budget_ends = time.monotonic() + self._settings.sync_budget_seconds
+        database = connect_database(self._settings, cold_until=min(self._cold_until, budget_ends))
+        return build_sync(self._settings, database, cold_until=self._cold_until)
 
     def post(self, request: Request) -> Answer:
         """Runs one pass, over all open records or those of `job_ids`."""
-        return Answer(service.run_pass(self._sync, job_ids=parameters.job_ids(request)))
+        job_ids = parameters.job_ids(request)
+        began = time.monotonic()
+        sync = self._sync  # the first request connects, which its budget pays for
+        left = sync.budget_seconds - (time.monotonic() - began)
+        return Answer(service.run_pass(replace(sync, budget_seconds=left), job_ids=job_ids))
 
     def ready(self) -> None:
         """Asks MongoDB and Kubernetes whether they answer. A Flink cluster may be away."""

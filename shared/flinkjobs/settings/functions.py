@@ -94,6 +94,7 @@ class Settings:
     cleanup_unharvested_hours: float
     cleanup_max_deletions: int
     cleanup_deletions_per_second: int
+    cold_start_seconds: int
     webhook_secrets: tuple[str, ...] = field(repr=False)
     allowed_script_hosts: frozenset[str]
     sync_url: str | None
@@ -137,6 +138,7 @@ def read_settings(environ: Mapping[str, str], *, required: Collection[str] = ())
         cleanup_unharvested_hours=read.value("CLEANUP_UNHARVESTED_HOURS", 168.0, hours),
         cleanup_max_deletions=read.value("CLEANUP_MAX_DELETIONS", 2000, whole_number(1, 1_000_000)),
         cleanup_deletions_per_second=read.value("CLEANUP_DELETIONS_PER_SECOND", 20, whole_number(1, 1_000)),
+        cold_start_seconds=read.value("COLD_START_SECONDS", 0, whole_number(0, 3_600)),
         webhook_secrets=read.value("WEBHOOK_SECRETS", (), webhook_secrets),
         allowed_script_hosts=read.value("ALLOWED_SCRIPT_HOSTS", frozenset(), hosts),
         sync_url=read.value("SYNC_URL", None, http_url),

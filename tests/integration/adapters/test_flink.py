@@ -21,6 +21,7 @@ from flinkjobs.domain.errors import FlinkUnavailableError
 from flinkjobs.domain.observations import FlinkJob, Missing
 from flinkjobs.settings.functions import FlinkCluster
 from tests.support.flink_rest_server import VERSIONS, FlinkServer, Job, recording, recordings
+from tests.support.late_network import LateNetwork
 from tests.support.scripted_server import Answer, html
 from tests.support.tls_server import Page, TlsServer
 
@@ -538,3 +539,26 @@ def test_a_client_for_clusters_without_tls_trusts_no_certificate_at_all(
     ):
         HttpFlink(its, client).overview()
     assert encrypted.asked == []
+
+
+def test_the_network_of_a_new_instance_may_come_later_than_the_timeouts_allow(
+    server: FlinkServer, client: httpx.Client
+) -> None:
+    server.jobs.append(Job(ID, "RUNNING"))
+    with LateNetwork(4 * TIMEOUT_SECONDS) as network:
+        url = f"http://127.0.0.1:{network.way_to(int(server.url.rpartition(':')[2]))}"
+        with pytest.raises(FlinkUnavailableError, match="ReadTimeout"):
+            flink_at(url, client).overview()
+        cold = HttpFlink(cluster_at(url), client, cold_until=time.monotonic() + 60)
+        assert set(cold.overview()) == {ID}
+
+
+def test_a_network_that_does_not_come_is_given_up_with_the_pass(
+    server: FlinkServer, client: httpx.Client
+) -> None:
+    with LateNetwork(60) as network:
+        url = f"http://127.0.0.1:{network.way_to(int(server.url.rpartition(':')[2]))}"
+        cold = HttpFlink(cluster_at(url), client, cold_until=time.monotonic() + 60)
+        with pytest.raises(FlinkUnavailableError, match="ReadTimeout"):
+            cold.until(time.monotonic() + TIMEOUT_SECONDS).overview()
+        assert not network.is_open

@@ -36,6 +36,7 @@ from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord, Reason, U
 from flinkjobs.domain.transition import Update
 from flinkjobs.ports.store import Applied, Settled, SubmitterLog
 from local.mongodb import MongoServer
+from tests.support.late_network import LateNetwork
 
 NOON = datetime(2025, 11, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(minutes=3)
@@ -1042,6 +1043,26 @@ def test_a_server_that_falls_silent_is_unavailable_and_comes_back(
     assert impatient.settled(["etl_1"]).keys() == {"etl_1"}
     applied = impatient.apply([running(before)], now=LATER, run_id="second")
     assert applied.job_ids | applied.conflicts == {"etl_1"}
+
+
+def test_a_server_behind_a_late_network_is_waited_for(mongo_server: MongoServer) -> None:
+    with LateNetwork(1.0) as network:
+        uri = f"mongodb://127.0.0.1:{network.way_to(mongo_server.port)}/"
+        database = mongo_client.connect(uri, "db", server_selection_timeout_ms=200)
+        with database.client:
+            with pytest.raises(StoreUnavailableError):
+                MongoJobStore(database).ping()
+            mongo_client.await_server(database, seconds=60)
+            MongoJobStore(database).ping()
+
+
+def test_a_server_that_does_not_come_is_waited_for_as_long_as_was_said(mongo_server: MongoServer) -> None:
+    with LateNetwork(60) as network:
+        uri = f"mongodb://127.0.0.1:{network.way_to(mongo_server.port)}/"
+        database = mongo_client.connect(uri, "db")
+        with database.client, pytest.raises(StoreUnavailableError, match="MongoDB did not answer"):
+            mongo_client.await_server(database, seconds=0.5)
+        assert not network.is_open
 
 
 def test_a_server_that_restarts_is_found_again(

@@ -35,6 +35,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert settings.submit_timeout_seconds == 600
     assert settings.sync_budget_seconds == 120
     assert settings.lost_after_seconds == 600
+    assert settings.cold_start_seconds == 0
     assert settings.cleanup_retention_hours == 24
     assert settings.cleanup_unharvested_hours == 168
     assert settings.cleanup_max_deletions == 2000
@@ -62,6 +63,7 @@ def test_every_setting_is_read() -> None:
         SUBMIT_TIMEOUT_SECONDS="10",
         SYNC_BUDGET_SECONDS="1",
         LOST_AFTER_SECONDS="0",
+        COLD_START_SECONDS="150",
         CLEANUP_RETENTION_HOURS="0.5",
         CLEANUP_UNHARVESTED_HOURS="1",
         CLEANUP_MAX_DELETIONS="5",
@@ -84,6 +86,7 @@ def test_every_setting_is_read() -> None:
         submit_timeout_seconds=10,
         sync_budget_seconds=1,
         lost_after_seconds=0,
+        cold_start_seconds=150,
         cleanup_retention_hours=0.5,
         cleanup_unharvested_hours=1.0,
         cleanup_max_deletions=5,
@@ -148,6 +151,7 @@ WRONG = [
     ("SYNC_BUDGET_SECONDS", "1e2"),
     ("SYNC_BUDGET_SECONDS", "9" * 5000),
     ("LOST_AFTER_SECONDS", "-1"),
+    ("COLD_START_SECONDS", "-1"),
     ("LOST_AFTER_SECONDS", "1.5"),
     ("CLEANUP_RETENTION_HOURS", "nan"),
     ("CLEANUP_RETENTION_HOURS", "inf"),

@@ -56,16 +56,32 @@ class HttpFlink:
         *,
         answer_timeout_seconds: float = ANSWER_TIMEOUT_SECONDS,
         until: float = math.inf,
+        cold_until: float = -math.inf,
     ) -> None:
+        """Sends nothing yet.
+
+        Args:
+            cluster: where it is.
+            client: from `new_client`; it may be shared.
+            answer_timeout_seconds: how long one answer may take in all.
+            until: no request lasts beyond this moment of `time.monotonic`.
+            cold_until: up to this moment of `time.monotonic` none of the timeouts ends a request.
+        """
         self._cluster = cluster
         self._client = client
         self._answer_timeout_seconds = answer_timeout_seconds
         self._until = until
+        self._cold_until = cold_until
         self._duplicates_logged = False  # once per pass: each pass has an instance of its own
 
     def until(self, moment: float) -> HttpFlink:
-        patience = self._answer_timeout_seconds
-        return HttpFlink(self._cluster, self._client, answer_timeout_seconds=patience, until=moment)
+        return HttpFlink(
+            self._cluster,
+            self._client,
+            answer_timeout_seconds=self._answer_timeout_seconds,
+            until=moment,
+            cold_until=self._cold_until,
+        )
 
     @property
     def name(self) -> str:
@@ -116,16 +132,17 @@ class HttpFlink:
 
     def _get(self, base_url: str, path: str) -> tuple[int, bytearray]:
         began = time.monotonic()
-        left = min(self._until - began, self._answer_timeout_seconds)
+        cold = self._cold_until - began
+        left = min(self._until - began, max(self._answer_timeout_seconds, cold))
         if left <= 0:
             raise FlinkUnavailableError(f"cluster {self.name}: GET {path}: there was no time left to ask")
-        timeouts = self._client.timeout.as_dict()
-        shorter = {
-            name: left if seconds is None else min(seconds, left) for name, seconds in timeouts.items()
+        timeouts = {
+            name: left if seconds is None else min(max(seconds, cold), left)
+            for name, seconds in self._client.timeout.as_dict().items()
         }
         body = bytearray()
         try:
-            with self._client.stream("GET", base_url + path, timeout=httpx.Timeout(**shorter)) as response:
+            with self._client.stream("GET", base_url + path, timeout=httpx.Timeout(**timeouts)) as response:
                 if response.next_request is not None:
                     raise FlinkUnavailableError(
                         f"cluster {self.name}: GET {path}: answered {response.status_code}, a redirect to "
@@ -138,4 +155,7 @@ class HttpFlink:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             what = cut(f"{type(error).__name__}: {error}".strip(": "), 200)
             raise FlinkUnavailableError(f"cluster {self.name}: GET {path}: {what}") from error
+        seconds = time.monotonic() - began
+        if cold > 0 and seconds > CONNECT_TIMEOUT_SECONDS:
+            log.info("cold_start.connected", peer=f"Flink cluster {self.name}", seconds=round(seconds, 3))
         return response.status_code, body

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeAlias
 
+import pymongo
 from bson.codec_options import DatetimeConversion
 from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import ConfigurationError
 
-from flinkjobs.adapters.mongo.errors import unusable_uri
+from flinkjobs.adapters.mongo.errors import translated, unusable_uri
 
 MongoDatabase: TypeAlias = Database[dict[str, Any]]
 
@@ -52,3 +53,13 @@ def connect(
     except (ConfigurationError, OSError, ValueError) as error:
         raise unusable_uri(uri, error) from None  # a traceback would show what `unusable_uri` leaves out
     return client[database]
+
+
+def await_server(database: MongoDatabase, *, seconds: float) -> None:
+    """Waits for a server that answers, longer than every call that comes after it.
+
+    Raises:
+        StoreUnavailableError: none answered.
+    """
+    with translated(), pymongo.timeout(seconds):
+        database.client.admin.command("ping")
