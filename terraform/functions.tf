@@ -5,7 +5,7 @@ locals {
   # timeout: seconds; sync and cleanup end by themselves before it, see scheduler.tf.
   # concurrency: requests in one instance at a time; the framework has four threads per CPU.
   # max_instances: sync and cleanup have one. A second pass could only wait for the first one's lease.
-  # egress: what leaves through the connector.
+  # egress: what leaves through the network.
   # secrets: by environment variable, the key in local.secrets.
   # environment: what this function reads beyond local.common_environment.
   # optional: names of var.settings that this function reads.
@@ -46,7 +46,7 @@ locals {
       description   = "Accepts a Flink Python job: a record, and a Kubernetes Job that submits it"
       memory        = "512Mi"
       cpu           = "1"
-      timeout       = 60
+      timeout       = 120 # it waits 75 for the network of a new instance
       concurrency   = 4
       max_instances = 4
       ingress       = var.caller_ingress
@@ -86,6 +86,9 @@ locals {
       MONGODB_DATABASE = var.mongodb_database
     },
     length(local.flink_clusters) == 0 ? {} : { FLINK_CLUSTERS = jsonencode(local.flink_clusters) },
+    # The network of an instance may come a minute or more after its start:
+    # https://cloud.google.com/run/docs/configuring/vpc-direct-vpc#limitations
+    local.is_direct ? { COLD_START_SECONDS = "150" } : {},
   )
 
   # The address that Cloud Run gives a service by its name: jobs must know it before sync is made.
@@ -132,7 +135,17 @@ resource "google_cloudfunctions2_function" "this" {
     all_traffic_on_latest_revision   = true
     service_account_email            = google_service_account.function[each.key].email
     vpc_connector                    = local.vpc_connector
-    vpc_connector_egress_settings    = each.value.egress
+    vpc_connector_egress_settings    = local.is_direct ? null : each.value.egress
+    direct_vpc_egress                = local.is_direct ? "VPC_EGRESS_${each.value.egress}" : null
+
+    dynamic "direct_vpc_network_interface" {
+      for_each = data.google_compute_subnetwork.this[*].name
+
+      content {
+        network    = var.network
+        subnetwork = direct_vpc_network_interface.value
+      }
+    }
 
     environment_variables = merge(
       local.common_environment,

@@ -51,14 +51,15 @@ resource "google_cloud_run_v2_service_iam_member" "invoker" {
 # --- the cluster ---------------------------------------------------------------------------------
 
 # To find the cluster, and to pass its DNS endpoint. What may be done in there is up to Kubernetes' RBAC.
+# From day 7 to day 37 after a destroy Google neither restores the id of a role nor lets it be used again:
+# https://cloud.google.com/iam/docs/creating-custom-roles#deleting-custom-role. So it ends with a number that is
+# another one after every destroy.
 resource "google_project_iam_custom_role" "cluster_access" {
   project     = local.gke_project
-  role_id     = "${replace(var.prefix, "-", "_")}_cluster_access"
+  role_id     = "${replace(var.prefix, "-", "_")}_cluster_access_${google_service_account.invoker.unique_id}"
   title       = "${var.prefix}: reach a GKE cluster"
   description = "Find a cluster and connect to its DNS endpoint; grants nothing inside of it"
   permissions = ["container.clusters.connect", "container.clusters.get"]
-
-  depends_on = [time_sleep.services]
 }
 
 resource "google_project_iam_member" "cluster_access" {
@@ -67,6 +68,10 @@ resource "google_project_iam_member" "cluster_access" {
   project = local.gke_project
   role    = google_project_iam_custom_role.cluster_access.name
   member  = google_service_account.function[each.key].member
+
+  lifecycle {
+    create_before_destroy = true # the functions keep their way into the cluster; the role follows
+  }
 }
 
 # --- the build -----------------------------------------------------------------------------------

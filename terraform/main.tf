@@ -23,10 +23,10 @@ locals {
   ])
 }
 
+# No depends_on: a data source with one is read during apply as soon as anything that it depends on changes, and
+# until then everything that reads it counts as changed: the grants and the bundles, for one service more.
 data "google_project" "this" {
   project_id = var.project_id
-
-  depends_on = [time_sleep.services]
 }
 
 resource "google_project_service" "this" {
@@ -51,6 +51,7 @@ resource "time_sleep" "grants" {
   triggers = merge(
     { build = google_service_account.build.unique_id },
     { for function, account in google_service_account.function : function => account.unique_id },
+    { secrets = join(" ", keys(local.secret_readers)) },
   )
 
   depends_on = [

@@ -1,4 +1,4 @@
-# Figures out of the functions' log lines, alerts and a dashboard on them.
+# Figures out of the functions' log lines and of Cloud Run, alerts and a dashboard on them.
 #
 # Conditions are PromQL. It can say "no complete pass" when there is no figure at all because nothing runs, it
 # looks back further than the 23.5 hours at which metric-absence conditions end, and it takes a metric that
@@ -60,6 +60,14 @@ locals {
     "logging_googleapis_com:user_${local.metric_prefix}_${name}{monitored_resource=\"${metric.resource}\"}"
   }
 
+  # Answers with an error as Cloud Run counts them, those of an instance that did not start included.
+  errors_of = {
+    for function in ["jobs", "submit"] : function => join("", [
+      "run_googleapis_com:request_count{monitored_resource=\"cloud_run_revision\", ",
+      "service_name=\"${var.prefix}-${function}\", response_code_class=\"5xx\"}",
+    ])
+  }
+
   alerts = {
     cleanup_overdue = {
       title = "cleanup is older than ${var.cleanup_overdue_hours} hours"
@@ -110,6 +118,28 @@ locals {
         has no line at all, it did not start: a setting is missing or wrong, or the call was not permitted.
       EOT
     }
+    page_failed = {
+      title    = "the page fails for ten minutes"
+      query    = "sum(increase(${local.errors_of.jobs}[5m])) > 0"
+      duration = 600 # longer than one error is seen: an instance that has just started may answer 503
+      severity = "WARNING"
+      advice   = <<-EOT
+        jobs answers with errors, so nobody sees the jobs on the page. Its log says why: the fields `code` and
+        `detail` of the event `request.refused`, or the stack of `request.crashed`. Without such a line it
+        did not start: a setting is missing or wrong.
+      EOT
+    }
+    submit_failed = {
+      title    = "a submission failed"
+      query    = "sum(increase(${local.errors_of.submit}[10m])) > 0"
+      duration = 0
+      severity = "ERROR"
+      advice   = <<-EOT
+        submit answered with an error: unless its caller repeats the request, a job is not run. The function's
+        log says why: the fields `code` and `detail` of the event `request.refused`, or the stack of
+        `request.crashed`. Without such a line it did not start: a setting is missing or wrong.
+      EOT
+    }
   }
 
   dashboard_plots = [
@@ -118,6 +148,7 @@ locals {
     { title = "Failed attempts of the schedules", query = "sum(increase(${local.promql.failed_triggers}[10m]))" },
     { title = "Jobs submitted", query = "sum(increase(${local.promql.submissions}[10m]))" },
     { title = "Jobs LOST", query = "sum(increase(${local.promql.lost_jobs}[10m]))" },
+    { title = "Errors of submit and jobs", query = "sum(increase(${local.errors_of.jobs}[10m])) + sum(increase(${local.errors_of.submit}[10m]))" },
     { title = "Runs of cleanup", query = "sum(increase(${local.promql.cleanups}[1h]))" },
     {
       title = "Seconds per request, 95th percentile"

@@ -86,6 +86,8 @@ resource "google_cloud_scheduler_job" "this" {
   }
 
   lifecycle {
+    ignore_changes = [paused] # provider 8.1 resumes a paused schedule where nothing is said of it
+
     precondition {
       condition = (
         each.value.budget_seconds < each.value.timeout_seconds

@@ -59,4 +59,8 @@ resource "google_secret_manager_secret_iam_member" "function" {
   secret_id = google_secret_manager_secret.this[each.value.secret].secret_id
   role      = "roles/secretmanager.secretAccessor"
   member    = google_service_account.function[each.value.function].member
+
+  lifecycle {
+    create_before_destroy = true # a secret that goes is readable until its function has moved
+  }
 }

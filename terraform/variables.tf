@@ -104,7 +104,7 @@ variable "flink_image" {
 }
 
 variable "flink_rest_url" {
-  description = "REST API of the Flink cluster named `default`, as the functions reach it through the connector and the pods within the cluster."
+  description = "REST API of the Flink cluster named `default`, as the functions reach it from the network and the pods within the cluster."
   type        = string
 
   validation {
@@ -252,7 +252,7 @@ variable "mongodb_uri_version" {
 }
 
 variable "network" {
-  description = "Name of the VPC network from which Flink and MongoDB can be reached; the connector is made in it. Not used with `vpc_connector`."
+  description = "Name of the VPC network from which Flink and MongoDB can be reached, in this project. Not used with `vpc_connector`."
   type        = string
   default     = "default"
   nullable    = false
@@ -355,6 +355,12 @@ variable "submit_invokers" {
   }
 }
 
+variable "subnetwork" {
+  description = "Name of the subnet of `network` and `region` that the functions get their addresses from with direct egress: a /26 at least, with Private Google Access for `sync_now`. null: the one that is called as the network, as in a network in auto mode."
+  type        = string
+  default     = null
+}
+
 variable "sync_attempt_deadline_seconds" {
   description = "After this long Cloud Scheduler counts a pass as failed. null: 11/12 of the time between two runs, at most 165."
   type        = number
@@ -390,7 +396,7 @@ variable "sync_cron" {
 }
 
 variable "sync_now" {
-  description = "Whether the page's button *Sync now* works: jobs may then call sync. As sync cannot be reached from outside, everything that jobs sends leaves through the connector, so its network needs Private Google Access or Cloud NAT."
+  description = "Whether the page's button *Sync now* works: jobs may then call sync. As sync cannot be reached from outside, everything that jobs sends leaves through the network, whose subnet then needs Private Google Access."
   type        = bool
   default     = false
   nullable    = false
@@ -440,8 +446,20 @@ variable "time_zone" {
   }
 }
 
+variable "vpc_access" {
+  description = "How the functions reach `network`: `direct`, from addresses of `subnetwork`, or `connector`, through a Serverless VPC Access connector that is made for them. Not used with `vpc_connector`."
+  type        = string
+  default     = "direct"
+  nullable    = false
+
+  validation {
+    condition     = contains(["direct", "connector"], var.vpc_access)
+    error_message = "Must be direct or connector."
+  }
+}
+
 variable "vpc_connector" {
-  description = "An existing Serverless VPC Access connector, `projects/…/locations/…/connectors/…`. null: one is made in `network`."
+  description = "An existing Serverless VPC Access connector, `projects/…/locations/…/connectors/…`: the functions reach its network through it."
   type        = string
   default     = null
 
@@ -452,7 +470,7 @@ variable "vpc_connector" {
 }
 
 variable "vpc_connector_cidr" {
-  description = "A free /28 of the network for the connector that is made."
+  description = "A free /28 of the network for the connector that is made (`vpc_access`)."
   type        = string
   default     = "10.8.0.0/28"
   nullable    = false
@@ -464,7 +482,7 @@ variable "vpc_connector_cidr" {
 }
 
 variable "vpc_egress" {
-  description = "What leaves through the connector: `PRIVATE_RANGES_ONLY`, or `ALL_TRAFFIC` where MongoDB or Flink let in only the network's own address (needs Cloud NAT)."
+  description = "What leaves through the network: `PRIVATE_RANGES_ONLY`, or `ALL_TRAFFIC` where MongoDB or Flink let in only the network's own address (needs Cloud NAT)."
   type        = string
   default     = "PRIVATE_RANGES_ONLY"
   nullable    = false

@@ -8,12 +8,13 @@ terraform {
       version = "~> 2.7"
     }
     google = {
+      # 7.26 is the first version that knows direct VPC egress and refuses it together with a connector.
       source  = "hashicorp/google"
-      version = ">= 6.37, < 8"
+      version = ">= 7.26, < 9"
     }
     kubernetes = {
       source  = "hashicorp/kubernetes"
-      version = "~> 2.35"
+      version = ">= 2.35, < 4"
     }
     time = {
       source  = "hashicorp/time"

@@ -4,6 +4,12 @@
 mock_provider "archive" {}
 
 mock_provider "google" {
+  mock_data "google_compute_subnetwork" {
+    defaults = {
+      ip_cidr_range            = "10.132.0.0/26"
+      private_ip_google_access = true
+    }
+  }
   mock_data "google_project" {
     defaults = {
       number = "123456789012"
@@ -112,9 +118,9 @@ run "defaults" {
 
   assert {
     condition = toset(keys(google_monitoring_alert_policy.this)) == toset([
-      "cleanup_overdue", "jobs_lost", "no_complete_pass", "pass_failed",
+      "cleanup_overdue", "jobs_lost", "no_complete_pass", "page_failed", "pass_failed", "submit_failed",
     ])
-    error_message = "There are four alerts."
+    error_message = "There are six alerts."
   }
 
   assert {
@@ -142,6 +148,82 @@ run "defaults" {
     )
     error_message = "The cluster is left alone unless asked for."
   }
+
+  assert {
+    condition = alltrue([for function in google_cloudfunctions2_function.this : (
+      function.service_config[0].direct_vpc_network_interface[0].network == "default"
+      && function.service_config[0].direct_vpc_egress == "VPC_EGRESS_PRIVATE_RANGES_ONLY"
+      && function.service_config[0].vpc_connector == null
+      && function.service_config[0].environment_variables["COLD_START_SECONDS"] == "150"
+    )]) && length(google_vpc_access_connector.this) == 0
+    error_message = "The functions are in the network themselves, and wait for it."
+  }
+}
+
+run "a_connector" {
+  command = apply
+
+  variables {
+    vpc_access = "connector"
+  }
+
+  assert {
+    condition = alltrue([for function in google_cloudfunctions2_function.this : (
+      function.service_config[0].vpc_connector == google_vpc_access_connector.this[0].id
+      && function.service_config[0].vpc_connector_egress_settings == "PRIVATE_RANGES_ONLY"
+      && length(function.service_config[0].direct_vpc_network_interface) == 0
+      && !contains(keys(function.service_config[0].environment_variables), "COLD_START_SECONDS")
+    )])
+    error_message = "The functions use the connector that was made for them."
+  }
+}
+
+run "an_existing_connector" {
+  command = plan
+
+  variables {
+    vpc_connector = "projects/my-project/locations/europe-west1/connectors/main"
+  }
+
+  assert {
+    condition = alltrue([for function in google_cloudfunctions2_function.this : (
+      function.service_config[0].vpc_connector == var.vpc_connector
+      && length(function.service_config[0].direct_vpc_network_interface) == 0
+    )]) && length(google_vpc_access_connector.this) == 0
+    error_message = "The functions use the connector that was given."
+  }
+}
+
+run "a_subnet_too_small" {
+  command = plan
+
+  override_data {
+    target = data.google_compute_subnetwork.this[0]
+    values = {
+      ip_cidr_range            = "10.132.0.0/27"
+      private_ip_google_access = true
+    }
+  }
+
+  expect_failures = [data.google_compute_subnetwork.this[0]]
+}
+
+run "sync_now_without_private_google_access" {
+  command = plan
+
+  variables {
+    sync_now = true
+  }
+
+  override_data {
+    target = data.google_compute_subnetwork.this[0]
+    values = {
+      ip_cidr_range            = "10.132.0.0/26"
+      private_ip_google_access = false
+    }
+  }
+
+  expect_failures = [data.google_compute_subnetwork.this[0]]
 }
 
 run "every_minute" {
@@ -330,10 +412,10 @@ run "sync_now" {
   assert {
     condition = (
       google_cloud_run_v2_service_iam_member.invoker["sync:jobs"].role == "roles/run.invoker"
-      && google_cloudfunctions2_function.this["jobs"].service_config[0].vpc_connector_egress_settings == "ALL_TRAFFIC"
-      && google_cloudfunctions2_function.this["sync"].service_config[0].vpc_connector_egress_settings == "PRIVATE_RANGES_ONLY"
+      && google_cloudfunctions2_function.this["jobs"].service_config[0].direct_vpc_egress == "VPC_EGRESS_ALL_TRAFFIC"
+      && google_cloudfunctions2_function.this["sync"].service_config[0].direct_vpc_egress == "VPC_EGRESS_PRIVATE_RANGES_ONLY"
     )
-    error_message = "jobs may call sync, through the connector."
+    error_message = "jobs may call sync, through the network."
   }
 }
 

@@ -88,6 +88,13 @@ def one(blocks: Block, *path: str) -> Any:
     return value
 
 
+def dynamic(blocks: Block, name: str) -> Block:
+    """The one `dynamic` block that makes blocks of this name."""
+    [found] = [block[name] for block in blocks["dynamic"] if name in block]
+    made: Block = found
+    return made
+
+
 def strings(value: Any) -> Iterator[str]:
     """Every text in a nest of blocks."""
     if isinstance(value, str):

@@ -16,13 +16,16 @@ from typing import Any
 import pytest
 from packaging.specifiers import SpecifierSet
 
+from flinkjobs.adapters.kubernetes.client import READ_TIMEOUT_SECONDS
 from flinkjobs.cli.schedules import DESCRIPTIONS
 from flinkjobs.domain.cron import cron_fault
+from flinkjobs.entrypoints.submit import CONNECT_SECONDS
 from tests.terraform.module import (
     MODULE,
     ROOT,
     Block,
     Module,
+    dynamic,
     inputs_table,
     kubernetes_documents,
     one,
@@ -148,7 +151,7 @@ def test_the_functions_run_on_python_3_12(module: Module) -> None:
 )
 def test_secrets_come_from_secret_manager_by_version(module: Module, functions: dict[str, Block]) -> None:
     config = one(module.resources["google_cloudfunctions2_function.this"], "service_config")
-    content = one(config, "dynamic", "secret_environment_variables", "content")
+    content = one(dynamic(config, "secret_environment_variables"), "content")
     assert content["version"] == (
         "${google_secret_manager_secret_version.this[secret_environment_variables.value].version}"
     )
@@ -347,7 +350,7 @@ INVOKERS_BY_DEFAULT = """${merge({for function in keys(local.schedules) : "${fun
 @mirrors(
     "Nobody but Cloud Scheduler may call anything.",
     "Exactly who is named may call.",
-    "jobs may call sync, through the connector.",
+    "jobs may call sync, through the network.",
 )
 def test_nobody_may_call_who_is_not_named(module: Module, functions: dict[str, Block]) -> None:
     assert default(module, "submit_invokers") == []
@@ -464,10 +467,12 @@ def test_another_source_is_another_object(module: Module) -> None:
 # --- alerts -------------------------------------------------------------------------------------------
 
 
-@mirrors("There are four alerts.")
-def test_there_are_four_alerts_that_say_what_to_do(module: Module) -> None:
+@mirrors("There are six alerts.")
+def test_there_are_six_alerts_that_say_what_to_do(module: Module) -> None:
     alerts = module.locals["alerts"]
-    assert set(alerts) == {"cleanup_overdue", "jobs_lost", "no_complete_pass", "pass_failed"}
+    assert set(alerts) == {
+        *("cleanup_overdue", "jobs_lost", "no_complete_pass", "page_failed", "pass_failed", "submit_failed"),
+    }
     policy = module.resources["google_monitoring_alert_policy.this"]
     assert policy["for_each"] == "${local.alerts}"
     assert policy["notification_channels"] == "${var.notification_channels}"
@@ -503,6 +508,18 @@ def test_an_alarm_that_would_come_by_itself_is_refused(module: Module) -> None:
     assert "var.sync_overdue_seconds >= 3 * local.schedule_longest_seconds.sync" in least
 
 
+def test_errors_of_submit_and_of_the_page_raise_alerts(module: Module) -> None:
+    """A page that an instance answers with 503 in its first minute raises none."""
+    errors = module.locals["errors_of"]
+    assert 'for function in ["jobs", "submit"]' in errors
+    assert 'response_code_class=\\"5xx\\"' in errors
+    alerts = module.locals["alerts"]
+    assert alerts["submit_failed"]["query"] == "sum(increase(${local.errors_of.submit}[10m])) > 0"
+    assert alerts["submit_failed"]["duration"] == 0
+    assert alerts["page_failed"]["query"] == "sum(increase(${local.errors_of.jobs}[5m])) > 0"
+    assert alerts["page_failed"]["duration"] == 600
+
+
 def test_a_cleanup_may_be_26_hours_old(module: Module) -> None:
     query = module.locals["alerts"]["cleanup_overdue"]["query"]
     assert "${local.promql.cleanups}[${var.cleanup_overdue_hours}h]" in query
@@ -535,6 +552,43 @@ def test_every_metric_is_used(module: Module) -> None:
     for text in strings([module.locals["alerts"], module.locals["dashboard_plots"]]):
         used |= set(re.findall(r"local\.promql\.(\w+)", text))
     assert used == set(module.locals["metrics"])
+
+
+# --- the network --------------------------------------------------------------------------------------
+
+
+@mirrors(
+    "The functions are in the network themselves, and wait for it.",
+    "The functions use the connector that was made for them.",
+    "The functions use the connector that was given.",
+)
+def test_the_functions_are_in_the_network_or_use_a_connector(module: Module) -> None:
+    assert default(module, "vpc_access") == "direct"
+    assert module.locals["is_direct"] == '${var.vpc_connector == null && var.vpc_access == "direct"}'
+    assert module.locals["vpc_connector"] == (
+        "${one(concat(google_vpc_access_connector.this[*].id, var.vpc_connector[*]))}"
+    )
+    connector = module.resources["google_vpc_access_connector.this"]
+    assert connector["count"] == "${var.vpc_connector == null && !local.is_direct ? 1 : 0}"
+    config = one(module.resources["google_cloudfunctions2_function.this"], "service_config")
+    assert config["vpc_connector_egress_settings"] == "${local.is_direct ? null : each.value.egress}"
+    assert config["direct_vpc_egress"] == '${local.is_direct ? "VPC_EGRESS_${each.value.egress}" : null}'
+    interface = dynamic(config, "direct_vpc_network_interface")
+    assert interface["for_each"] == "${data.google_compute_subnetwork.this[*].name}"
+    assert 'local.is_direct ? {COLD_START_SECONDS = "150"} : {}' in module.locals["common_environment"]
+
+
+@mirrors("a_subnet_too_small", "sync_now_without_private_google_access")
+def test_a_subnet_that_cannot_serve_is_refused(module: Module) -> None:
+    subnet = module.data["google_compute_subnetwork.this"]
+    assert subnet["count"] == "${local.is_direct ? 1 : 0}"
+    size, access = [check["condition"] for check in one(subnet, "lifecycle")["postcondition"]]
+    assert size == '${try(tonumber(split("/", self.ip_cidr_range)[1]) <= 26, false)}'
+    assert access == "${!var.sync_now || self.private_ip_google_access}"
+
+
+def test_submit_answers_before_the_platform_ends_it(functions: dict[str, Block]) -> None:
+    assert functions["submit"]["timeout"] > CONNECT_SECONDS + READ_TIMEOUT_SECONDS
 
 
 # --- the cluster --------------------------------------------------------------------------------------
@@ -619,8 +673,8 @@ def faults(arguments: Block, schema: Block, where: str) -> list[str]:
     """Arguments that a block's schema does not know or does not let be set, and required ones that lack."""
     blocks, attributes = schema.get("blocks", {}), schema["attributes"]
     nested = {name: value for name, value in arguments.items() if name in blocks}
-    for dynamic in arguments.get("dynamic", []):
-        [(name, content)] = dynamic.items()
+    for made in arguments.get("dynamic", []):
+        [(name, content)] = made.items()
         nested[name] = content["content"]
     given = set(arguments) - {"dynamic"} - set(nested)
     found = [
@@ -635,9 +689,44 @@ def faults(arguments: Block, schema: Block, where: str) -> list[str]:
         if name not in blocks:
             found.append(f"{where}.{name} is no block")
             continue
+        if blocks[name]["max"] and len(values) > blocks[name]["max"]:
+            found.append(f"{where}.{name} occurs too often")
         for value in values:
             found += faults(value, blocks[name], f"{where}.{name}")
     return found
+
+
+def test_more_blocks_than_a_provider_takes_are_a_fault() -> None:
+    schema: Block = json.loads(SCHEMAS.read_text())["google"]["resources"]["google_storage_bucket"]
+    rule = {"action": [{"type": "Delete"}], "condition": [{"age": 1}]}
+    bucket = {"location": "EU", "name": "b"}
+    assert faults({**bucket, "lifecycle_rule": [rule] * 100}, schema, "b") == []
+    assert faults({**bucket, "lifecycle_rule": [rule] * 101}, schema, "b") == [
+        "b.lifecycle_rule occurs too often"
+    ]
+
+
+LEFT_TO_THE_PROVIDER = [
+    ("google_cloud_scheduler_job", "paused"),
+    ("google_cloud_scheduler_job", "retry_config.max_doublings"),
+    ("google_cloudfunctions2_function", "build_config.environment_variables"),
+    ("google_cloudfunctions2_function", "service_config.environment_variables"),
+    ("google_cloudfunctions2_function", "service_config.timeout_seconds"),
+    ("google_storage_bucket", "lifecycle_rule.condition.with_state"),
+    ("google_storage_bucket_object", "storage_class"),
+    ("google_vpc_access_connector", "max_throughput"),
+    ("kubernetes_role_v1", "metadata.name"),
+]
+
+
+@pytest.mark.parametrize(("kind", "path"), LEFT_TO_THE_PROVIDER)
+def test_an_argument_may_be_left_to_the_provider(kind: str, path: str) -> None:
+    """It is optional and computed: a double that did not say so would let a plan of Terraform's differ."""
+    schema: Block = json.loads(SCHEMAS.read_text())[kind.partition("_")[0]]["resources"][kind]
+    *blocks, name = path.split(".")
+    for block in blocks:
+        schema = schema["blocks"][block]
+    assert set(schema["attributes"][name][1]) == {"O", "C"}
 
 
 @pytest.mark.parametrize("directory", [MODULE, EXAMPLE], ids=["module", "example"])
@@ -655,9 +744,10 @@ def test_every_argument_is_one_that_its_provider_takes(directory: Path) -> None:
 
 
 def test_the_providers_versions_are_ones_whose_arguments_are_known(module: Module) -> None:
-    known = {name: schema["version"] for name, schema in json.loads(SCHEMAS.read_text()).items()}
+    known = {name: schema["versions"] for name, schema in json.loads(SCHEMAS.read_text()).items()}
     for name, provider in one(module.settings, "required_providers").items():
-        assert SpecifierSet(provider["version"].replace("~>", "~=")).contains(known[name]), name
+        allowed = SpecifierSet(provider["version"].replace("~>", "~="))
+        assert all(allowed.contains(version) for version in known[name]), name
 
 
 # --- variables, outputs, files ------------------------------------------------------------------------
@@ -728,7 +818,7 @@ def test_every_variable_and_every_local_is_used(module: Module) -> None:
 
 
 def test_a_value_with_a_rule_is_validated(module: Module) -> None:
-    free = {"bundle_dir", "manage_kubernetes", "manage_namespace", "network", "sync_now"}
+    free = {"bundle_dir", "manage_kubernetes", "manage_namespace", "network", "subnetwork", "sync_now"}
     assert {name for name, variable in module.variables.items() if "validation" not in variable} == free
 
 
@@ -756,7 +846,14 @@ def test_the_example_gives_what_is_required_and_nothing_unknown(module: Module) 
         for line in (EXAMPLE / "terraform.tfvars.example").read_text().splitlines()
         for name in re.findall(r"^(\w+) +=", line)
     }
-    assert given | {"mongodb_uri"} == set(example.variables)
+    assert given | {"mongodb_read_uri", "mongodb_uri"} == set(example.variables)
+
+
+def test_the_example_gives_the_page_a_user_that_only_reads() -> None:
+    [call] = parse(EXAMPLE / "main.tf")["module"]
+    assert call["flinkjobs"]["mongodb_read_uri"] == "${var.mongodb_read_uri}"
+    assert call["flinkjobs"]["mongodb_read_uri_version"] == 1
+    assert "default" not in read_module(EXAMPLE).variables["mongodb_read_uri"]
 
 
 @pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])

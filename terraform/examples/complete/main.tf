@@ -1,7 +1,14 @@
-# Everything from an empty project: fill in terraform.tfvars, then `terraform init` and `terraform apply`.
+# Everything but the network, the cluster and MongoDB, which must exist: fill in terraform.tfvars, then
+# `terraform init` and `terraform apply`.
 
 terraform {
   required_version = ">= 1.11"
+
+  # Where several people apply, keep the state in a bucket, and .terraform.lock.hcl in your repository:
+  # backend "gcs" {
+  #   bucket = "my-project-terraform"
+  #   prefix = "flinkjobs"
+  # }
 
   # All that the module uses, so that `terraform test` can stand in for each of them.
   required_providers {
@@ -11,11 +18,11 @@ terraform {
     }
     google = {
       source  = "hashicorp/google"
-      version = ">= 6.37, < 8"
+      version = ">= 7.26, < 9"
     }
     kubernetes = {
       source  = "hashicorp/kubernetes"
-      version = "~> 2.35"
+      version = ">= 2.35, < 4"
     }
     time = {
       source  = "hashicorp/time"
@@ -57,10 +64,15 @@ module "flinkjobs" {
 
   flink_image    = var.flink_image
   flink_rest_url = var.flink_rest_url
-  mongodb_uri    = var.mongodb_uri
   network        = var.network
+  subnetwork     = var.subnetwork
+  vpc_access     = var.vpc_access
   settings       = var.settings
   sync_cron      = var.sync_cron
+
+  mongodb_uri              = var.mongodb_uri
+  mongodb_read_uri         = var.mongodb_read_uri
+  mongodb_read_uri_version = 1
 
   caller_ingress  = var.caller_ingress
   submit_invokers = var.callers

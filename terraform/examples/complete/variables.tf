@@ -35,8 +35,15 @@ variable "manage_namespace" {
   default     = false
 }
 
+variable "mongodb_read_uri" {
+  description = "Connection string of a MongoDB user with the role `read`, for the page; best given as TF_VAR_mongodb_read_uri."
+  type        = string
+  ephemeral   = true
+  sensitive   = true
+}
+
 variable "mongodb_uri" {
-  description = "Connection string of MongoDB; best given as TF_VAR_mongodb_uri."
+  description = "Connection string of MongoDB for submit, sync and cleanup; best given as TF_VAR_mongodb_uri."
   type        = string
   ephemeral   = true
   sensitive   = true
@@ -65,8 +72,20 @@ variable "settings" {
   default     = {}
 }
 
+variable "subnetwork" {
+  description = "Name of the subnet that the functions get their addresses from, a /26 at least; null: the one that is called as the network."
+  type        = string
+  default     = null
+}
+
 variable "sync_cron" {
   description = "When sync runs, in unix-cron; the budgets follow."
   type        = string
   default     = "*/3 * * * *"
+}
+
+variable "vpc_access" {
+  description = "As of the module: `direct`, or `connector`."
+  type        = string
+  default     = "direct"
 }

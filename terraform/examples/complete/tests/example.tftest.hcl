@@ -1,6 +1,11 @@
 # `terraform test` runs this with mocked providers and the values of terraform.tfvars: no account, nothing is made.
 
 mock_provider "google" {
+  mock_data "google_compute_subnetwork" {
+    defaults = {
+      ip_cidr_range = "10.132.0.0/20"
+    }
+  }
   mock_data "google_container_cluster" {
     defaults = {
       control_plane_endpoints_config = [{ dns_endpoint_config = [{ endpoint = "gke-0123456789.europe-west1.gke.goog" }] }]
@@ -20,7 +25,8 @@ mock_provider "kubernetes" {}
 mock_provider "time" {}
 
 variables {
-  mongodb_uri = "mongodb://writer@10.0.0.6"
+  mongodb_read_uri = "mongodb://reader@10.0.0.6"
+  mongodb_uri      = "mongodb://writer@10.0.0.6"
 }
 
 run "as_it_is_filled_in" {
