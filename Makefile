@@ -54,6 +54,11 @@ bench-publish: env
 	cp build/bench/results.json bench/results.json
 	$(RUN) -m deploy.costs --write
 
+# Print what a month costs on Google Cloud, with direct egress and with a connector
+.PHONY: costs
+costs: env
+	@$(RUN) -m deploy.costs
+
 # Check formatting, lint, types, layers, the page's scripts, workflows and generated texts, without running tests
 .PHONY: lint
 lint: env

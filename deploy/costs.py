@@ -1,6 +1,6 @@
 """What the default schedule costs a month on Google Cloud, as the table that both READMEs show.
 
-    python -m deploy.costs            prints the table
+    python -m deploy.costs            prints the table, as `make costs` does
     python -m deploy.costs --write    writes it into the READMEs, as `make bench-publish` does
 
 Seconds are measured (`bench/results.json`), prices are Google's list prices in US dollars, region tier 1,
@@ -36,7 +36,7 @@ SCHEDULE: Final = 0.10
 SCHEDULES: Final = 2
 SECRET_VERSION: Final = 0.06
 """https://cloud.google.com/secret-manager/pricing, a month."""
-SECRETS: Final = 1
+SECRETS: Final = 2
 CONNECTOR_HOUR: Final = 0.0092
 """https://cloud.google.com/compute/vm-instance-pricing, one e2-micro; a connector has two or more."""
 CONNECTOR_INSTANCES: Final = 2
@@ -60,11 +60,11 @@ class Words:
     cleanup: str
     runs: str
     schedules: str
-    secret: str
-    version: str
-    connector: str
+    secrets: str
+    versions: str
     together: str
     instead: str
+    connector: str
 
 
 WORDS: Final[Mapping[str, Words]] = {
@@ -75,11 +75,11 @@ WORDS: Final[Mapping[str, Words]] = {
         cleanup="cleanup, daily",
         runs="{runs:.0f} runs × ({seconds:.1f} s + {deletions:,} deletions at {pace} a second)",
         schedules="two schedules",
-        secret="one secret",  # noqa: S106 words, no password
-        version="1 version × ${price:.2f}",
-        connector="VPC connector",
+        secrets="two secrets",
+        versions="{secrets} versions × ${price:.2f}",
         together="together",
         instead="with `*/{minutes}` instead",
+        connector="with a VPC connector instead of direct egress",
     ),
     "README.zh-CN.md": Words(
         head="每月美元",
@@ -88,11 +88,11 @@ WORDS: Final[Mapping[str, Words]] = {
         cleanup="cleanup，每天",  # noqa: RUF001 Chinese punctuation
         runs="{runs:.0f} 次 ×（{seconds:.1f} 秒 + 以每秒 {pace} 个删除 {deletions:,} 个）",  # noqa: RUF001 Chinese punctuation
         schedules="两个调度",
-        secret="一个机密",  # noqa: S106 words, no password
-        version="1 个版本 × ${price:.2f}",
-        connector="VPC 连接器",
+        secrets="两个机密",
+        versions="{secrets} 个版本 × ${price:.2f}",
         together="合计",
         instead="改用 `*/{minutes}`",
+        connector="用 VPC 连接器代替直接出站",
     ),
 }
 """By the file that shows the table."""
@@ -121,7 +121,7 @@ def of_runs(runs: float, seconds: float) -> float:
 def lines(
     sync_seconds: float, cleanup_seconds: float, *, sync_minutes: int = 3, words: Words = WORDS["README.md"]
 ) -> list[Line]:
-    """What a month costs.
+    """What a month costs with direct egress.
 
     Args:
         sync_seconds: of one pass.
@@ -145,13 +145,21 @@ def lines(
             of_runs(runs, cleanup_seconds + deletions / pace),
         ),
         Line(words.schedules, f"{SCHEDULES} × ${SCHEDULE:.2f}", SCHEDULES * SCHEDULE),
-        Line(words.secret, words.version.format(price=SECRET_VERSION), SECRETS * SECRET_VERSION),
         Line(
-            words.connector,
-            f"{CONNECTOR_INSTANCES} × e2-micro × {HOURS_PER_MONTH} h × ${CONNECTOR_HOUR}",
-            CONNECTOR_INSTANCES * HOURS_PER_MONTH * CONNECTOR_HOUR,
+            words.secrets,
+            words.versions.format(secrets=SECRETS, price=SECRET_VERSION),
+            SECRETS * SECRET_VERSION,
         ),
     ]
+
+
+def connector_line(words: Words = WORDS["README.md"]) -> Line:
+    """What a connector costs a month; direct egress costs nothing."""
+    return Line(
+        words.connector,
+        f"{CONNECTOR_INSTANCES} × e2-micro × {HOURS_PER_MONTH} h × ${CONNECTOR_HOUR}",
+        CONNECTOR_INSTANCES * HOURS_PER_MONTH * CONNECTOR_HOUR,
+    )
 
 
 def table(results: Mapping[str, Any], words: Words = WORDS["README.md"]) -> str:
@@ -160,12 +168,17 @@ def table(results: Mapping[str, Any], words: Words = WORDS["README.md"]) -> str:
     rows = [f"| | | {words.head} |", "|---|---|---:|"]
     found = lines(sync_seconds, cleanup_seconds, words=words)
     rows += [f"| {line.name} | {line.how} | {line.dollars:.2f} |" for line in found]
-    rows.append(f"| **{words.together}** | | **{sum(line.dollars for line in found):.2f}** |")
+    together = sum(line.dollars for line in found)
+    rows.append(f"| **{words.together}** | | **{together:.2f}** |")
     for minutes in (1, 10):
         others = lines(sync_seconds, cleanup_seconds, sync_minutes=minutes, words=words)
-        together = sum(line.dollars for line in others)
         name = words.instead.format(minutes=minutes)
-        rows.append(f"| {name} | sync {others[0].dollars:.2f} | {together:.2f} |")
+        rows.append(f"| {name} | sync {others[0].dollars:.2f} | {sum(line.dollars for line in others):.2f} |")
+    connector = connector_line(words)
+    rows.append(
+        f"| {connector.name} | {connector.how} = {connector.dollars:.2f} "
+        f"| {together + connector.dollars:.2f} |"
+    )
     return "\n".join(rows)
 
 

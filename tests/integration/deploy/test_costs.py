@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy import costs
-from tests.terraform.module import one, read_module
+from tests.terraform.module import MODULE, one, parse, read_module
 
 ROOT = Path(__file__).resolve().parents[3]
 RESULTS = {
@@ -39,11 +39,11 @@ def test_the_table_is_worked_out_from_seconds_and_prices() -> None:
         "| sync, `*/3` | 14,600 passes × 0.41 s × (1 vCPU, 0.5 GiB) | 0.19 |",
         "| cleanup, daily | 30 runs × (3.0 s + 2,000 deletions at 20 a second) | 0.08 |",
         "| two schedules | 2 × $0.10 | 0.20 |",
-        "| one secret | 1 version × $0.06 | 0.06 |",
-        "| VPC connector | 2 × e2-micro × 730 h × $0.0092 | 13.43 |",
-        "| **together** | | **13.96** |",
-        "| with `*/1` instead | sync 0.57 | 14.34 |",
-        "| with `*/10` instead | sync 0.06 | 13.83 |",
+        "| two secrets | 2 versions × $0.06 | 0.12 |",
+        "| **together** | | **0.59** |",
+        "| with `*/1` instead | sync 0.57 | 0.97 |",
+        "| with `*/10` instead | sync 0.06 | 0.46 |",
+        "| with a VPC connector instead of direct egress | 2 × e2-micro × 730 h × $0.0092 = 13.43 | 14.02 |",
     ]
 
 
@@ -97,9 +97,10 @@ def test_what_is_counted_is_what_terraform_makes() -> None:
     assert len(module.locals["schedules"]) == costs.SCHEDULES
     connector = module.resources["google_vpc_access_connector.this"]
     assert (connector["machine_type"], connector["min_instances"]) == ("e2-micro", costs.CONNECTOR_INSTANCES)
-    secrets = ("mongodb_uri", "mongodb_read_uri", "webhook_secrets")
-    versions = [module.variables[f"{name}_version"]["default"] for name in secrets]
-    assert len([version for version in versions if version is not None]) == costs.SECRETS
+    assert module.variables["vpc_access"]["default"] == "direct"
+    [call] = parse(MODULE / "examples" / "complete" / "main.tf")["module"]
+    given = {"mongodb_uri", "mongodb_read_uri", "webhook_secrets"} & set(call["flinkjobs"])
+    assert len(given) == costs.SECRETS
 
 
 def test_the_memory_is_more_than_any_measured_pass_took() -> None:
