@@ -623,6 +623,14 @@ def test_each_functions_identity_gets_its_own_role(module: Module) -> None:
         for rule in roles[f"flinkjobs-{function}"]:
             assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
             assert set(rule) <= {"apiGroups", "resources", "resourceNames", "verbs"}
+    rule = one(module.resources["kubernetes_role_v1.function"], "dynamic", "rule")
+    assert rule["for_each"] == '${local.kubernetes_roles["flinkjobs-${each.key}"].rules}'
+    assert one(rule, "content") == {
+        "api_groups": "${rule.value.apiGroups}",
+        "resources": "${rule.value.resources}",
+        "resource_names": "${try(rule.value.resourceNames, null)}",
+        "verbs": "${rule.value.verbs}",
+    }
     binding = module.resources["kubernetes_role_binding_v1.function"]
     assert one(binding, "role_ref", "name") == "${kubernetes_role_v1.function[each.key].metadata[0].name}"
     assert "[account.email, account.unique_id]" in module.locals["kubernetes_users"]

@@ -18,20 +18,12 @@ from flinkjobs.entrypoints.startup import utc_now
 from flinkjobs.jobs import service as jobs
 from flinkjobs.ports.functions import RemoteFunction
 from flinkjobs.settings.client import ClientSettings, read_client_settings
-from flinkjobs.settings.functions import Settings, read_settings
+from flinkjobs.settings.functions import REQUIRED, Settings, read_settings
 from flinkjobs.settings.schedules import ScheduleSettings, read_schedule_settings
 from flinkjobs.submit.webhook_signature import sign
 from flinkjobs.web.messages import Answer, Request, to_json
 
 Document = dict[str, Any]
-
-REQUIRED: Final[Mapping[str, tuple[str, ...]]] = {
-    "submit": ("FLINK_IMAGE", "FLINK_REST_URL"),
-    "sync": ("FLINK_REST_URL",),
-    "cleanup": (),
-    "jobs": (),
-}
-"""What a function needs besides MONGODB_URI to run in this process."""
 
 
 class Handler(Protocol):

@@ -181,7 +181,9 @@ def _access(facts: Facts) -> Iterator[Finding]:
         case access:
             denied = [each.permission for each in access if not each.allowed]
             if denied:
-                evidence = ", ".join(f"{permission} (for {permission.needed_by})" for permission in denied)
+                evidence = ", ".join(
+                    f"{permission} (for {', '.join(permission.used_by)})" for permission in denied
+                )
                 yield fail(check, Code.PERMISSION_MISSING, f"not allowed: {evidence}")
             else:
                 yield ok(check, f"allowed: {', '.join(str(each.permission) for each in access)}")

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from flinkjobs.domain.errors import SettingsError
+from flinkjobs.domain.permissions import Function
 from flinkjobs.settings.parsing import Reader, bearer_token, http_url, one_of, set_values, webhook_secrets
 
 AUTH_MODES: Final = ("auto", "none", "token", "google")
@@ -43,14 +44,10 @@ def read_client_settings(environ: Mapping[str, str]) -> ClientSettings:
         raise SettingsError("FLINKJOBS_TOKEN is required by FLINKJOBS_AUTH=token and not set")
     if auth == "auto":
         auth = "none" if token is None else "token"
-    urls = {name: read.value(f"{name.upper()}_URL", None, http_url) for name in FUNCTIONS}
+    urls = {name.value: read.value(f"{name.upper()}_URL", None, http_url) for name in Function}
     return ClientSettings(
         urls=MappingProxyType({name: url for name, url in urls.items() if url is not None}),
         auth=auth,
         token=token,
         webhook_secrets=read.value("WEBHOOK_SECRETS", (), webhook_secrets),
     )
-
-
-FUNCTIONS: Final = ("submit", "sync", "cleanup", "jobs")
-"""The functions, by the names of their folders."""

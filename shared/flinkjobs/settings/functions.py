@@ -102,6 +102,17 @@ class Settings:
     log_level: str
 
 
+REQUIRED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "submit": ("FLINK_IMAGE", "FLINK_REST_URL"),
+        "sync": ("FLINK_REST_URL",),
+        "cleanup": (),
+        "jobs": (),
+    }
+)
+"""What each function needs besides MONGODB_URI. FLINK_CLUSTERS does for FLINK_REST_URL."""
+
+
 def read_settings(environ: Mapping[str, str], *, required: Collection[str] = ()) -> Settings:
     """Reads and checks all settings.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import flask
@@ -18,11 +17,10 @@ import yaml
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from doubles.kubernetes.authorization import Rule
 from doubles.kubernetes.faults import FinishedJobs, Outcome, RequestFault
 from doubles.kubernetes.process import KubernetesDouble
 from flinkjobs.adapters.flink.client import HttpFlink, new_client
-from flinkjobs.domain.permissions import PERMISSIONS
+from flinkjobs.domain.permissions import Function, permissions_of
 from flinkjobs.entrypoints.cleanup import CleanupFunction
 from flinkjobs.entrypoints.jobs import JobsFunction
 from flinkjobs.entrypoints.submit import SubmitFunction
@@ -32,35 +30,14 @@ from flinkjobs.web import server
 from local.mongodb import MongoServer
 from tests.support.flink_rest_server import FlinkServer, Job
 from tests.support.kubernetes_world import KubernetesWorld
+from tests.support.roles import FUNCTIONS, RBAC, VERBS, documents, granted, rules
 from tests.support.waiting import until
 
-ROOT = Path(__file__).parents[3]
-FUNCTIONS = ("submit", "sync", "cleanup", "jobs")
 DATABASE = "rbac"
 SECONDS = 15.0
 LATER = timedelta(seconds=700)
 APP = flask.Flask("functions")
 Document = dict[str, Any]
-
-
-def documents(kind: str) -> dict[str, Document]:
-    """The documents of `rbac.yaml` of one kind, by name."""
-    text = (ROOT / "deploy" / "kubernetes" / "rbac.yaml").read_text(encoding="utf-8")
-    return {each["metadata"]["name"]: each for each in yaml.safe_load_all(text) if each["kind"] == kind}
-
-
-def granted(function: str) -> list[tuple[str, str, str]]:
-    """Verb, API group and resource of everything that a Role allows."""
-    return [
-        (verb, group, resource)
-        for rule in documents("Role")[f"flinkjobs-{function}"]["rules"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    ]
-
-
-VERBS = [(function, verb, resource) for function in FUNCTIONS for verb, _, resource in granted(function)]
 
 
 # --- the file ---------------------------------------------------------------------------------------
@@ -73,8 +50,7 @@ def test_each_function_has_an_account_with_its_own_role_in_the_namespace_and_no_
         assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
         assert binding["subjects"] == [{"kind": "ServiceAccount", "name": name, "namespace": "lemo-dev"}]
     assert documents("RoleBinding").keys() == names
-    text = (ROOT / "deploy" / "kubernetes" / "rbac.yaml").read_text(encoding="utf-8")
-    every = list(yaml.safe_load_all(text))
+    every = list(yaml.safe_load_all(RBAC.read_text(encoding="utf-8")))
     assert {each["kind"] for each in every} == {"ServiceAccount", "Role", "RoleBinding"}
     assert {each["metadata"]["namespace"] for each in every} == {"lemo-dev"}
     assert len(every) == 3 * len(FUNCTIONS)
@@ -82,18 +58,15 @@ def test_each_function_has_an_account_with_its_own_role_in_the_namespace_and_no_
 
 def test_no_role_has_a_wildcard_or_says_a_thing_twice() -> None:
     for function in FUNCTIONS:
-        rules = granted(function)
-        assert len(rules) == len(set(rules))
-        assert not any("*" in part for rule in rules for part in rule)
+        allowed = granted(function)
+        assert len(allowed) == len(set(allowed))
+        assert not any("*" in part for rule in allowed for part in rule)
 
 
-def test_what_the_doctor_asks_about_is_what_the_roles_allow() -> None:
-    asked = {
-        (function, each.verb, each.group, each.resource)
-        for each in PERMISSIONS
-        for function in each.needed_by.split(", ")
-    }
-    assert asked == {(function, *rule) for function in FUNCTIONS for rule in granted(function)}
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_role_allows_what_the_table_says_that_the_function_uses(function: str) -> None:
+    used = [(each.verb, each.group, each.resource) for each in permissions_of(Function(function))]
+    assert sorted(granted(function)) == sorted(used)
 
 
 # --- the line ---------------------------------------------------------------------------------------
@@ -115,12 +88,7 @@ class Line:
 
     def allow(self, function: str, *, but: tuple[str, str] | None = None) -> None:
         """Gives a function its Role, without one verb of one resource."""
-        rules = [
-            Rule(api_groups=(group,), resources=(resource,), verbs=(verb,))
-            for verb, group, resource in granted(function)
-            if (verb, resource) != but
-        ]
-        self.kubernetes.control.grant(function, self.tokens[function], rules)
+        self.kubernetes.control.grant(function, self.tokens[function], rules(function, but=but))
 
     def call(
         self, name: str, method: str = "POST", path: str = "/", body: Document | None = None, **headers: str

@@ -13,6 +13,7 @@ from flinkjobs.domain.errors import (
     StoreUnavailableError,
 )
 from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.permissions import Function
 from flinkjobs.settings import client as settings_client
 from flinkjobs.settings import schedules as settings_schedules
 from tests.integration.docs import cli_page
@@ -26,7 +27,7 @@ def settings_of_the_code() -> set[str]:
     """Every name that is read, with the name of each function put in."""
     found: set[str] = set()
     for name in re.findall(r'(?:value\(|env\[)\s*f?"([^"]+)"', SOURCE):
-        functions = settings_client.FUNCTIONS if name.endswith("_URL") else settings_schedules.SCHEDULED
+        functions = Function if name.endswith("_URL") else settings_schedules.SCHEDULED
         found |= {name.replace("{name.upper()}", function.upper()) for function in functions}
     return found
 
