@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 from rich.table import Table
@@ -19,6 +19,8 @@ from flinkjobs.doctor.facts import OnlyFunctions, Refused
 from flinkjobs.doctor.findings import Finding, Verdict, first_failing, is_healthy
 from flinkjobs.doctor.probes import AllSettings, run_probes
 from flinkjobs.domain.errors import SettingsError
+from flinkjobs.domain.permissions import Function
+from flinkjobs.domain.text import counted
 from flinkjobs.entrypoints.startup import utc_now
 from flinkjobs.settings.functions import Settings, has_function_settings
 
@@ -36,12 +38,27 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
 
 
-def doctor(context: typer.Context, json: JsonOption = False) -> None:
+def doctor(
+    context: typer.Context,
+    function: Annotated[
+        Function | None,
+        typer.Option(
+            metavar="NAME",
+            help="Check the rights and settings of this function only: submit, sync, cleanup or jobs. "
+            "Without it, an identity in Kubernetes named flinkjobs-NAME is checked as NAME, every other as "
+            "all four.",
+        ),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Take a warning for a failure: exit with 1.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
     """Check every part of the system, and name the cause of what is wrong in the first line that fails.
 
     It looks at each part itself, with the settings and the rights of the functions. Where JOBS_URL is set and
-    none of these settings is, it asks through the functions. Exits with 0 when all is well, with 1 when
-    something is not.
+    none of these settings is, it asks through the functions. Exits with 0 when nothing fails, with 1 when
+    something does. What only warns, such as a script that raised, does not fail.
     """
     from flinkjobs.entrypoints.doctor import doctor_probes
 
@@ -49,9 +66,9 @@ def doctor(context: typer.Context, json: JsonOption = False) -> None:
     out = session.out
     status = out.errors.status("asking every part of the system") if out.is_live else nullcontext()
     with status, doctor_probes() as probes:
-        facts = run_probes(lambda: _settings(session), probes, utc_now)
+        facts = run_probes(lambda: _settings(session), probes, utc_now, function=function)
     findings = judge(facts)
-    healthy = is_healthy(findings)
+    healthy = is_healthy(findings, strict=strict)
     if out.is_json:
         told = [asdict(finding) for finding in findings]
         out.json({"healthy": healthy, "checked_at": facts.now, "findings": told})
@@ -93,6 +110,10 @@ def show(out: Output, findings: Sequence[Finding]) -> None:
             drawn.add_row("", "", Text(f"→ {clean(finding.next_step)}", style="italic"))
     out.show(drawn)
     first = first_failing(findings)
+    warnings = sum(finding.verdict is Verdict.WARN for finding in findings)
+    if first is None and warnings:
+        out.line(f"No failure, {counted(warnings, 'warning')}.", style="yellow")
+        return
     if first is None:
         out.line("All is well.", style="green")
         return

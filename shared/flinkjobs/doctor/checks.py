@@ -43,10 +43,11 @@ from flinkjobs.domain.cron import longest_gap
 from flinkjobs.domain.observations import (
     Unreachable,
 )
+from flinkjobs.domain.permissions import Function, Permission
 from flinkjobs.domain.schedule import ScheduleState, State
 from flinkjobs.domain.text import counted, cut
-from flinkjobs.domain.versions import MINIMUM_VERSIONS, is_too_old
-from flinkjobs.settings.functions import Settings
+from flinkjobs.domain.versions import MINIMUM_VERSIONS, flink_line, flink_line_of_image, is_too_old
+from flinkjobs.settings.functions import REQUIRED, Settings
 from flinkjobs.settings.schedules import OwnSchedule
 
 T = TypeVar("T")
@@ -67,22 +68,26 @@ def judge(facts: Facts) -> tuple[Finding, ...]:
 
 
 def _settings(facts: Facts) -> Iterator[Finding]:
-    settings = facts.settings
+    settings, function = facts.settings, facts.function
+    required = REQUIRED[function or Function.SUBMIT]  # which needs all that another one needs
     if isinstance(settings, OnlyFunctions):
         yield warn("settings", Code.FUNCTIONS_ONLY, "only the functions are reachable from here")
     elif isinstance(settings, Refused):
         yield fail("settings", Code.SETTINGS, settings.error)
-    elif not settings.flink_clusters:
-        yield fail("settings", Code.SETTING_MISSING, "sync needs FLINK_REST_URL, which is not set")
-    elif not settings.flink_image:
-        yield warn("settings", Code.SETTING_MISSING, "submit needs FLINK_IMAGE, which is not set")
+    elif not settings.flink_clusters and "FLINK_REST_URL" in required:
+        evidence = f"{function or Function.SYNC} needs FLINK_REST_URL, which is not set"
+        yield fail("settings", Code.SETTING_MISSING, evidence)
+    elif not settings.flink_image and "FLINK_IMAGE" in required:
+        finding = "settings", Code.SETTING_MISSING, "submit needs FLINK_IMAGE, which is not set"
+        yield fail(*finding) if function else warn(*finding)
     else:
-        clusters = "; ".join(
+        place = f"database {settings.mongodb_database}, namespace {settings.k8s_namespace}"
+        image = f", image {settings.flink_image}" if settings.flink_image else ""
+        clusters = [
             f"Flink {name} at {cluster.rest_url}, pods submit to {cluster.jobmanager}"
             for name, cluster in settings.flink_clusters.items()
-        )
-        place = f"database {settings.mongodb_database}, namespace {settings.k8s_namespace}"
-        yield ok("settings", f"{place}, image {settings.flink_image}; {clusters}")
+        ]
+        yield ok("settings", "; ".join([f"{place}{image}", *clusters]))
 
 
 def _too_old(check: str, peer: str, version: str, address: str) -> Finding:
@@ -106,6 +111,8 @@ def _store(facts: Facts) -> Iterator[Finding]:
 
 def _write(facts: Facts) -> Iterator[Finding]:
     match facts.write:
+        case Unreachable(error) | Refused(error) if facts.function is Function.JOBS:
+            yield skipped("mongodb.write", f"jobs only reads; a write fails: {error}")
         case Unreachable(error) | Refused(error):
             yield fail("mongodb.write", Code.STORE_NOT_WRITABLE, error)
         case NotAsked(because):
@@ -181,12 +188,16 @@ def _access(facts: Facts) -> Iterator[Finding]:
         case access:
             denied = [each.permission for each in access if not each.allowed]
             if denied:
-                evidence = ", ".join(
-                    f"{permission} (for {', '.join(permission.used_by)})" for permission in denied
-                )
+                evidence = ", ".join(f"{each} (for {_users(each, facts.function)})" for each in denied)
                 yield fail(check, Code.PERMISSION_MISSING, f"not allowed: {evidence}")
             else:
-                yield ok(check, f"allowed: {', '.join(str(each.permission) for each in access)}")
+                whose = f" (all that {facts.function} uses)" if facts.function else ""
+                yield ok(check, f"allowed: {', '.join(str(each.permission) for each in access)}{whose}")
+
+
+def _users(permission: Permission, function: Function | None) -> str:
+    """The functions for which a permission is checked."""
+    return function or ", ".join(permission.used_by)
 
 
 def _flink(facts: Facts) -> Iterator[Finding]:
@@ -203,17 +214,32 @@ def _flink(facts: Facts) -> Iterator[Finding]:
             case Passed(at, error):
                 evidence = f"the last pass, {ago(facts.now - at)}, met this: {_bare(name, error or '')}"
                 yield fail(check, Code.FLINK_UNAVAILABLE, evidence)
-            case FlinkFacts(version) if is_too_old("Flink", version):
-                yield _too_old(check, "Flink", version, _rest_url(facts, name))
-            case FlinkFacts(version, slots=0):
-                evidence = f"Flink {version} has no TaskManager: no job can run"
-                yield fail(check, Code.FLINK_NO_TASKMANAGER, evidence)
-            case FlinkFacts(version, slots=slots, free_slots=0):
-                evidence = f"Flink {version}: 0 of {counted(slots, 'slot')} free; the next job has to wait"
-                yield warn(check, Code.FLINK_NO_FREE_SLOT, evidence)
-            case FlinkFacts(version, taskmanagers, slots, free):
-                evidence = f"{free} of {counted(slots, 'slot')} free, {counted(taskmanagers, 'TaskManager')}"
-                yield ok(check, f"Flink {version} at {_rest_url(facts, name)}; {evidence}")
+            case FlinkFacts():
+                yield _of_cluster(check, result, _rest_url(facts, name), facts)
+
+
+def _of_cluster(check: str, cluster: FlinkFacts, url: str, facts: Facts) -> Finding:
+    version, slots = cluster.version, counted(cluster.slots, "slot")
+    if is_too_old("Flink", version):
+        return _too_old(check, "Flink", version, url)
+    if cluster.slots == 0:
+        evidence = f"Flink {version} has no TaskManager: no job can run"
+        return fail(check, Code.FLINK_NO_TASKMANAGER, evidence)
+    if line := _other_line(facts, version):
+        evidence = f"Flink {version} at {url}, but FLINK_IMAGE shows Flink {line}"
+        return warn(check, Code.FLINK_LINES_DIFFER, evidence)
+    if cluster.free_slots == 0:
+        evidence = f"Flink {version}: 0 of {slots} free; the next job has to wait"
+        return warn(check, Code.FLINK_NO_FREE_SLOT, evidence)
+    evidence = f"{cluster.free_slots} of {slots} free, {counted(cluster.taskmanagers, 'TaskManager')}"
+    return ok(check, f"Flink {version} at {url}; {evidence}")
+
+
+def _other_line(facts: Facts, version: str) -> str | None:
+    """The line of the Flink in the submitter's image, if its name shows another one than the cluster's."""
+    image = facts.settings.flink_image if isinstance(facts.settings, Settings) else ""
+    in_image, in_cluster = flink_line_of_image(image), flink_line(version)
+    return in_image if in_cluster and in_image != in_cluster else None
 
 
 def _rest_url(facts: Facts, cluster: str) -> str:
@@ -336,13 +362,16 @@ def _sync_age(facts: Facts) -> Iterator[Finding]:
                 yield warn(check, Code.SYNC_NEVER, evidence)
                 return
             yield fail(check, Code.SYNC_NEVER, "there was no pass in the last two weeks")
+        case Runs(Run() as last, complete) if _is_cut_by_a_peer(facts, last, complete):
+            evidence = f"the last pass, {ago(facts.now - last.started_at)}, was incomplete: see sync.errors"
+            yield skipped(check, evidence)
         case Runs(Run(started_at), None):
             evidence = (
                 f"no pass over all records has come to its end; the last began {ago(facts.now - started_at)}"
             )
             yield fail(check, Code.SYNC_NEVER, evidence)
         case Runs(last, Run(started_at)):
-            limit = PERIODS_BEFORE_OLD * _period(facts, "sync", _sync_period(facts))
+            limit = _sync_limit(facts)
             evidence = f"the last complete pass began {ago(facts.now - started_at)}"
             if facts.now - started_at <= limit:
                 yield ok(check, evidence)
@@ -351,6 +380,26 @@ def _sync_age(facts: Facts) -> Iterator[Finding]:
                 evidence += f" (one that was cut short {ago(facts.now - last.started_at)})"
             evidence += f", and should have begun within {duration_text(limit)}: statuses lag"
             yield fail(check, Code.SYNC_OLD, evidence)
+
+
+def _sync_limit(facts: Facts) -> timedelta:
+    """Age after which the last pass is too old."""
+    return PERIODS_BEFORE_OLD * _period(facts, "sync", _sync_period(facts))
+
+
+def _is_cut_by_a_peer(facts: Facts, last: Run, complete: Run | None) -> bool:
+    """Whether passes run, and come to no end because a peer does not answer, which is another finding."""
+    limit = _sync_limit(facts)
+    is_old = complete is None or facts.now - complete.started_at > limit
+    is_running = not last.complete and facts.now - last.started_at <= limit
+    return is_old and is_running and bool(_unanswered(last))
+
+
+def _unanswered(run: Run) -> list[str]:
+    """What a pass could not ask, a line each."""
+    clusters = [f"Flink cluster {name}: {_bare(name, error)}" for name, error in run.unreachable]
+    peers = [(code, message) for job_id, code, message in run.errors if job_id is None]
+    return clusters + [f"{code}: {message}" for code, message in peers if code != Code.JOBS_MISSING]
 
 
 def _first_ring(state: object, now: datetime) -> timedelta | None:
@@ -365,13 +414,11 @@ def _first_ring(state: object, now: datetime) -> timedelta | None:
 def _sync_errors(facts: Facts) -> Iterator[Finding]:
     check = "sync.errors"
     match facts.sync:
-        case Runs(Run(started_at, errors=errors, unreachable=unreachable)):
-            of_peers = [(code, message) for job_id, code, message in errors if job_id is None]
-            deaf = [f"Flink cluster {name}: {_bare(name, error)}" for name, error in unreachable]
-            deaf += [f"{code}: {message}" for code, message in of_peers if code != Code.JOBS_MISSING]
-            missing = [message for code, message in of_peers if code == Code.JOBS_MISSING]
-            of_records = [f"{job_id}: {code}: {message}" for job_id, code, message in errors if job_id]
-            when = f"the last pass, {ago(facts.now - started_at)},"
+        case Runs(Run() as last):
+            deaf = _unanswered(last)
+            missing = [message for job_id, code, message in last.errors if code == Code.JOBS_MISSING]
+            of_records = [f"{job_id}: {code}: {message}" for job_id, code, message in last.errors if job_id]
+            when = f"the last pass, {ago(facts.now - last.started_at)},"
             if deaf:
                 yield fail(check, Code.SYNC_DEAF, f"{when} met this: {first_few(deaf)}")
             if missing:

@@ -28,6 +28,7 @@ class Code(StrEnum):
     PERMISSION_MISSING = "PERMISSION_MISSING"
     FLINK_UNAVAILABLE = "FLINK_UNAVAILABLE"
     FLINK_NO_TASKMANAGER = "FLINK_NO_TASKMANAGER"
+    FLINK_LINES_DIFFER = "FLINK_LINES_DIFFER"
     FLINK_NO_FREE_SLOT = "FLINK_NO_FREE_SLOT"
     HISTORY_UNAVAILABLE = "HISTORY_UNAVAILABLE"
     FUNCTION_UNAVAILABLE = "FUNCTION_UNAVAILABLE"
@@ -126,8 +127,9 @@ CODES: Final[Mapping[Code, CodeInfo]] = MappingProxyType(
             "Look at K8S_AUTH and KUBECONFIG: what was sent says nobody's name.",
         ),
         Code.PERMISSION_MISSING: CodeInfo(
-            "the Role lacks a verb that a function needs",
-            "Bind the Role of deploy/kubernetes/rbac.yaml to this identity.",
+            "the Role lacks a verb that a function uses",
+            "Bind the function's Role of deploy/kubernetes/rbac.yaml to its identity. `--function` names the "
+            "function of an identity that has another name than there: then only its verbs are checked.",
         ),
         # Flink
         Code.FLINK_UNAVAILABLE: CodeInfo(
@@ -138,6 +140,11 @@ CODES: Final[Mapping[Code, CodeInfo]] = MappingProxyType(
         Code.FLINK_NO_TASKMANAGER: CodeInfo(
             "the JobManager answers, and has nothing to run jobs on",
             "Start the TaskManagers; their logs say why they do not find the JobManager.",
+        ),
+        Code.FLINK_LINES_DIFFER: CodeInfo(
+            "the submitter's image has another line of Flink (major and minor version) than the cluster",
+            "Set FLINK_IMAGE to an image with the cluster's line of Flink, and submit again. A JobManager "
+            "refuses the jobs of another line, with an error about a class or a field.",
         ),
         Code.FLINK_NO_FREE_SLOT: CodeInfo(
             "the next job has to wait for another to end",
@@ -198,7 +205,8 @@ CODES: Final[Mapping[Code, CodeInfo]] = MappingProxyType(
         ),
         Code.SYNC_DEAF: CodeInfo(
             "the last pass could not ask a cluster or Kubernetes",
-            "If doctor reaches this peer and sync does not, look at the function's settings and network.",
+            "If doctor reaches this peer and sync does not, look at the function's settings, Role and "
+            "network.",
         ),
         Code.JOBS_MISSING: CodeInfo(
             "a cluster answers, and does not know jobs that records say it runs",
@@ -235,7 +243,7 @@ CODES: Final[Mapping[Code, CodeInfo]] = MappingProxyType(
             "Look at the job in Flink's web page: it waits for slots, or recovers.",
         ),
         Code.CAUSE_UNKNOWN: CodeInfo(
-            "the job waits, and its Kubernetes Job could not be looked at",
+            "the job waits, and its Kubernetes Job, its pods or their events could not be looked at",
             "Look at `kubectl describe job,pod` of it.",
         ),
         Code.JOBMANAGER_UNREACHABLE: CodeInfo(

@@ -12,7 +12,7 @@ from flinkjobs.domain.observations import (
     SubmitterObservation,
     Unreachable,
 )
-from flinkjobs.domain.permissions import AccessReview
+from flinkjobs.domain.permissions import AccessReview, Function
 from flinkjobs.domain.records import JobRecord, UnreadableRecord
 from flinkjobs.domain.schedule import ScheduleState
 from flinkjobs.settings.functions import Settings
@@ -206,7 +206,8 @@ class Facts:
         indexes: the names of those that `flink_jobs` lacks.
         kubernetes: (address, version) of the API server.
         identity: our user name there.
-        access: the permissions that the functions need, each allowed or not.
+        function: the one whose rights and settings are judged; all four are where it is None.
+        access: the permissions that it uses, or that all use, each allowed or not.
         flink: by cluster; `Passed` where only the functions are known.
         history: number of jobs that its History Server knows, by cluster that has one.
         functions: None where its `/ready` says so, by function that has a URL in the settings.
@@ -225,6 +226,7 @@ class Facts:
     indexes: ProbeResult[tuple[str, ...]] = _UNASKED
     kubernetes: ProbeResult[tuple[str, str]] = _UNASKED
     identity: ProbeResult[str] = _UNASKED
+    function: Function | None = None
     access: ProbeResult[tuple[AccessReview, ...]] = _UNASKED
     flink: Mapping[str, ProbeResult[FlinkFacts | Passed]] = field(default_factory=dict)
     history: Mapping[str, ProbeResult[int]] = field(default_factory=dict)

@@ -53,9 +53,10 @@ class Finding:
     code: str = ""
 
 
-def is_healthy(findings: Sequence[Finding]) -> bool:
-    """Whether no finding is FAIL or UNKNOWN."""
-    return not any(finding.verdict in (Verdict.FAIL, Verdict.UNKNOWN) for finding in findings)
+def is_healthy(findings: Sequence[Finding], *, strict: bool = False) -> bool:
+    """Whether no finding is FAIL or UNKNOWN; nor WARN, with `strict`."""
+    bad = {Verdict.FAIL, Verdict.UNKNOWN} | ({Verdict.WARN} if strict else set())
+    return not any(finding.verdict in bad for finding in findings)
 
 
 def first_failing(findings: Sequence[Finding]) -> Finding | None:

@@ -42,7 +42,7 @@ from flinkjobs.domain.observations import (
     SubmitterObservation,
     Unreachable,
 )
-from flinkjobs.domain.permissions import PERMISSIONS, AccessReview
+from flinkjobs.domain.permissions import AccessReview, Function, deployed_function, permissions_of
 from flinkjobs.domain.reasons import ReasonCode
 from flinkjobs.domain.records import JobRecord, UnreadableRecord
 from flinkjobs.domain.schedule import ScheduleState
@@ -95,7 +95,11 @@ class AllSettings:
 
 
 def run_probes(
-    read_settings: Callable[[], AllSettings], probes: Probes, clock: Callable[[], datetime]
+    read_settings: Callable[[], AllSettings],
+    probes: Probes,
+    clock: Callable[[], datetime],
+    *,
+    function: Function | None = None,
 ) -> Facts:
     """Runs every probe; takes as long as the slowest peer, and never raises for one.
 
@@ -103,6 +107,8 @@ def run_probes(
         read_settings: may raise SettingsError.
         probes: see `Probes`.
         clock: the time now, aware UTC.
+        function: the one whose rights are checked. None: the one that is deployed with our identity in
+            Kubernetes, and all four if none is.
     """
     try:
         read = read_settings()
@@ -130,7 +136,7 @@ def run_probes(
                 schedules=schedules.result(),
             )
         store = threads.submit(_store, settings, probes)
-        cluster = threads.submit(_cluster, settings, probes)
+        cluster = threads.submit(_cluster, settings, probes, function)
         flinks = {name: threads.submit(_flink, flink) for name, flink in probes.flinks(settings).items()}
         stored, kubernetes = store.result(), cluster.result()
         records = _records(stored, kubernetes, threads, clock())
@@ -142,6 +148,7 @@ def run_probes(
             indexes=stored.indexes,
             kubernetes=kubernetes.facts,
             identity=kubernetes.identity,
+            function=kubernetes.function,
             access=kubernetes.access,
             flink={name: future.result()[0] for name, future in flinks.items()},
             history=_histories(flinks),
@@ -213,10 +220,11 @@ class _Kubernetes:
     probe: ClusterProbe | None
     facts: ProbeResult[tuple[str, str]]
     identity: ProbeResult[str]
+    function: Function | None
     access: ProbeResult[tuple[AccessReview, ...]]
 
 
-def _cluster(settings: Settings, probes: Probes) -> _Kubernetes:
+def _cluster(settings: Settings, probes: Probes, function: Function | None) -> _Kubernetes:
     probe = attempt(lambda: probes.cluster(settings))
     facts: ProbeResult[tuple[str, str]]
     if isinstance(probe, Unreachable | Refused | NotAsked):
@@ -225,10 +233,13 @@ def _cluster(settings: Settings, probes: Probes) -> _Kubernetes:
         facts = attempt(lambda: (probe.address, probe.version()))
         if isinstance(facts, tuple):
             identity = attempt(probe.who_we_are)
-            access = attempt(lambda: tuple(probe.review(permission) for permission in PERMISSIONS))
-            return _Kubernetes(probe=probe, facts=facts, identity=identity, access=access)
+            if function is None and isinstance(identity, str):
+                function = deployed_function(identity)
+            permissions = permissions_of(function)
+            access = attempt(lambda: tuple(probe.review(permission) for permission in permissions))
+            return _Kubernetes(probe, facts, identity, function, access)
     away = NotAsked("Kubernetes does not answer as it should")
-    return _Kubernetes(probe=None, facts=facts, identity=away, access=away)
+    return _Kubernetes(None, facts, away, function, away)
 
 
 # --- Flink, the functions and the scheduler ---------------------------------------------------------

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from flinkjobs.doctor.codes import REMEDIES, Code
@@ -31,6 +32,9 @@ from flinkjobs.domain.pod_diagnosis import MESSAGE_OF_EXIT_CODE
 from flinkjobs.domain.reasons import ReasonCode
 from flinkjobs.domain.text import counted
 
+OF_SCRIPTS: Final[frozenset[str]] = frozenset({ReasonCode.SUBMIT_FAILED, ReasonCode.NO_JOB_SUBMITTED})
+"""Reasons of a failed submission that its author has to look into: the system has done its work."""
+
 TIMED_OUT: Final = 124
 """Exit code of coreutils' `timeout` when it had to stop what it ran."""
 
@@ -42,6 +46,20 @@ _UNREACHABLE_JOBMANAGER: Final = re.compile(
 )
 """What Flink's client prints when nothing answers at `-m`, or when what is there hangs up, as other ports of
 the JobManager do. The errors of Python have other names."""
+
+_NOT_THE_SCRIPT: Final[Mapping[str, re.Pattern[str]]] = MappingProxyType(
+    {
+        Code.JOBMANAGER_UNREACHABLE: _UNREACHABLE_JOBMANAGER,
+        Code.FLINK_LINES_DIFFER: re.compile(
+            r"InvalidClassException: org\.apache\.flink\."
+            r"|Could not read the user code wrapper: org\.apache\.flink\.api\.java\."
+            r"|jobGraphFileName field must not be omitted"
+        ),
+        ReasonCode.POD_START: re.compile(r"^timeout: failed to run command |Cannot run program \""),
+    }
+)
+"""Lines of a failed submission that name another cause than the script: the JobManager is not reached, or is
+of another line (seen with 1.20 and 2.3); coreutils' `timeout` finds no `flink`; `flink` finds no Python."""
 
 _JAVA_PACKAGE: Final = re.compile(r"\b(?:[a-z]\w*\.)+(?:[A-Z]\w*\$)*(?=[A-Z]\w*Exception\b)")
 """The package of a Java exception, which is left out of messages."""
@@ -102,6 +120,11 @@ def _of_submitter(submitter: Submitter) -> Iterator[tuple[str, str]]:
         yield ReasonCode.SUBMIT_FAILED, message or submitter.ended or "the submitter failed silently"
     if submitter.trouble is not None:
         yield submitter.trouble
+    if submitter.events_unread is not None:
+        yield (
+            Code.CAUSE_UNKNOWN,
+            f"the events that may name the cause could not be read: {submitter.events_unread.error}",
+        )
     if submitter.unread:
         yield Code.CAUSE_UNKNOWN, f"its log could not be read: {submitter.unread}"
     if submitter.phase is JobPhase.COMPLETE and submitter.log is LogState.GONE:
@@ -123,9 +146,11 @@ def _without_id(facts: Facts) -> Iterator[Finding]:
                 for record in (*unconfirmed, *without_id)
                 if record.reason is not None
             ]
-            yield from _by_code("records.no-id", found, "{} without a Flink Job ID that Flink knows")
+            title = "{} without a Flink Job ID that Flink knows"
+            yield from _by_code("records.no-id", found, title, warned=OF_SCRIPTS)
         case Problems(without_id=problems):
-            yield from _by_problem("records.no-id", problems, "without a Flink Job ID that Flink knows")
+            title = "without a Flink Job ID that Flink knows"
+            yield from _by_problem("records.no-id", problems, title, warned=OF_SCRIPTS)
 
 
 def _lost(facts: Facts) -> Iterator[Finding]:
@@ -156,36 +181,53 @@ def _unreadable(facts: Facts) -> Iterator[Finding]:
             yield warn("records.unreadable", Code.UNREADABLE_RECORD, f"{count} of no record: {examples}")
 
 
-def _by_code(check: str, found: Sequence[tuple[str, str, str]], title: str) -> Iterator[Finding]:
-    """One finding per cause, the most frequent first. `found` holds (record, code, message)."""
+def _by_code(
+    check: str,
+    found: Sequence[tuple[str, str, str]],
+    title: str,
+    *,
+    warned: frozenset[str] = frozenset(),
+) -> Iterator[Finding]:
+    """One finding per cause, the most frequent first.
+
+    Args:
+        check: see `Finding`.
+        found: (record, code, message) of each record.
+        title: of the evidence; `{}` stands for the number of records.
+        warned: codes that only warn.
+    """
     groups: dict[str, list[str]] = defaultdict(list)
     for record, code, message in found:
         sharper, telling = _sharper(code, message)
         groups[sharper].append(f"{record}: {telling}")
     for code, messages in sorted(groups.items(), key=lambda group: -len(group[1])):
-        yield fail(check, code, f"{title.format(counted(len(messages), 'job'))}: {first_few(messages)}")
+        evidence = f"{title.format(counted(len(messages), 'job'))}: {first_few(messages)}"
+        yield warn(check, code, evidence) if code in warned else fail(check, code, evidence)
 
 
-def _by_problem(check: str, problems: Sequence[Problem], title: str) -> Iterator[Finding]:
+def _by_problem(
+    check: str, problems: Sequence[Problem], title: str, *, warned: frozenset[str] = frozenset()
+) -> Iterator[Finding]:
     """One finding per cause, in the order of the jobs function; an unknown cause is shown as it is."""
     for problem in problems:
         code = problem.code if problem.code in REMEDIES else Code.CAUSE_UNKNOWN
         cause = "" if code == problem.code else f" ({problem.code})"
         listed = f": {first_few(problem.job_ids)}" if problem.job_ids else ""
         evidence = f"{counted(problem.count, 'job')} {title}{cause}{listed}; `flinkjobs show ID` tells more"
-        yield fail(check, code, evidence)
+        yield warn(check, code, evidence) if code in warned else fail(check, code, evidence)
 
 
 def _sharper(code: str, message: str) -> tuple[str, str]:
     """Code and message in one line.
 
-    A failed submission has a code of its own if Flink's client could not connect or timed out.
+    A failed submission has a code of its own if the script is not what failed.
     """
     lines = message.splitlines()
     if code == ReasonCode.SUBMIT_FAILED:
-        for line in lines:
-            if _UNREACHABLE_JOBMANAGER.search(line):
-                return Code.JOBMANAGER_UNREACHABLE, _JAVA_PACKAGE.sub("", line)
+        for sharper, words in _NOT_THE_SCRIPT.items():
+            for line in lines:
+                if words.search(line):
+                    return sharper, _JAVA_PACKAGE.sub("", line)
         if MESSAGE_OF_EXIT_CODE[TIMED_OUT] in message:
             code = Code.SUBMIT_TIMED_OUT
     return code, " / ".join(lines)

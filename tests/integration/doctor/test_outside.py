@@ -184,7 +184,6 @@ TROUBLES: Final = (
         "CAUSE_UNKNOWN",
         r"^1 job CREATED \(NO_REASON\): etl_1",
     ),
-    (script_raises, "records.no-id", "SUBMIT_FAILED", "^1 job without a Flink Job ID .*: etl_1; "),
     (job_is_lost, "records.lost", "OUTCOME_UNKNOWN", "^1 job of the last 24 h LOST"),
     (jobs_is_away, "function.jobs", "FUNCTION_UNAVAILABLE", "did not answer: .*Connection refused"),
     (
@@ -215,6 +214,14 @@ def test_the_first_failing_line_names_the_cause(
     line = first_failing(result)
     assert (line.check, line.code) == (check, code), result.output
     assert re.search(evidence, line.evidence), result.output
+
+
+def test_a_script_that_raises_is_a_warning(outside: System, doctor: Doctor) -> None:
+    script_raises(outside, outside.environ)
+    result = doctor("--json")
+    warning = findings(result.stdout)["records.no-id"]
+    assert (result.exit_code, warning["verdict"], warning["code"]) == (0, "warn", "SUBMIT_FAILED")
+    assert re.match("1 job without a Flink Job ID .*: etl_1; ", warning["evidence"])
 
 
 def test_nothing_is_claimed_of_a_cluster_after_an_old_pass(

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from typer.testing import Result
@@ -23,6 +23,7 @@ from tests.integration.doctor.conftest import Doctor
 from tests.integration.doctor.system import USER, System, printed, ready
 from tests.support.flink_rest_server import FlinkServer, Job, recorded_answer
 from tests.support.records import termination_message
+from tests.support.roles import rules
 from tests.support.scripted_server import Answer
 from tests.support.waiting import until
 
@@ -215,6 +216,29 @@ def script_submits_nothing(system: System) -> None:
     system.submit_and_end(Outcome(message=termination_message(), log=printed("submits_nothing.detached")))
 
 
+def sync_may_not_list_events(system: System) -> None:
+    """So its passes are incomplete; doctor itself may."""
+    system.kubernetes.control.add(PodFault(effect="quota"))
+    name = system.k8s_job_of(system.submit())
+    until(
+        lambda: "FailedCreate" in system.kubernetes.event_reasons(name),
+        timeout_seconds=SECONDS,
+        what="an event of the Job",
+    )
+    an_hour_passes(system)
+    system.kubernetes.control.grant(USER, "token-of-sync", rules("sync", but=("list", "events")))
+    own, limited = system.environ["KUBECONFIG"], system.scratch / "kubeconfig"
+    system.environ["KUBECONFIG"] = str(system.kubernetes.kubeconfig(limited, token="token-of-sync"))
+    limited_sync = system.functions.sync(system.environ)
+    later = timedelta(minutes=2)  # it asks for events once the Job is a minute old
+    sync.run_pass(replace(limited_sync, clock=lambda: datetime.now(UTC) + later))
+    system.environ["KUBECONFIG"] = own
+
+
+def image_has_another_flink(system: System) -> None:
+    system.environ["FLINK_IMAGE"] = "registry.example/flink:2.3.0-java17"
+
+
 def pods_submit_to_another_cluster(system: System) -> None:
     """Flink answers, and does not know the id that was printed."""
     system.submit_and_end(Outcome(log=f"Job has been submitted with JobID {FLINK_ID}\n"))
@@ -261,15 +285,6 @@ TROUBLES: list[tuple[Trouble, Line]] = [
         ),
     ),
     (quota_is_used_up, Line("records.created", "QUOTA", r"FailedCreate: .*exceeded quota", "ResourceQuota")),
-    (
-        script_raises,
-        Line(
-            "records.no-id",
-            "SUBMIT_FAILED",
-            r"^1 job without a Flink Job ID .*: etl_\d+: ValueError: raised before the submission$",
-            "Correct the script",
-        ),
-    ),
     (
         jobmanager_is_down,
         Line(
@@ -381,12 +396,12 @@ TROUBLES: list[tuple[Trouble, Line]] = [
         ),
     ),
     (
-        script_submits_nothing,
+        sync_may_not_list_events,
         Line(
-            "records.no-id",
-            "NO_JOB_SUBMITTED",
-            "without submitting a Flink job",
-            "Call `execute()`",
+            "sync.errors",
+            "SYNC_DEAF",
+            "KUBERNETES_UNAVAILABLE: .*events is forbidden",
+            "Role and network",
         ),
     ),
     (
@@ -412,11 +427,44 @@ TROUBLES: list[tuple[Trouble, Line]] = [
 """First the ones that users have named, then those beside them."""
 
 
-def first_failing(result: Result) -> Line:
-    """The first line that fails, and the remedy below it."""
+WARNINGS: list[tuple[Trouble, Line]] = [
+    (
+        script_raises,
+        Line(
+            "records.no-id",
+            "SUBMIT_FAILED",
+            r"^1 job without a Flink Job ID .*: etl_\d+: ValueError: raised before the submission$",
+            "Correct the script",
+        ),
+    ),
+    (
+        script_submits_nothing,
+        Line(
+            "records.no-id",
+            "NO_JOB_SUBMITTED",
+            "without submitting a Flink job",
+            "Call `execute()`",
+        ),
+    ),
+    (
+        image_has_another_flink,
+        Line(
+            "flink.default",
+            "FLINK_LINES_DIFFER",
+            r"^Flink 1\.20\.5 at http://\S+, but FLINK_IMAGE shows Flink 2\.3$",
+            "Set FLINK_IMAGE",
+        ),
+    ),
+]
+"""What doctor only warns of."""
+
+
+def first_failing(result: Result, verdict: str = "fail") -> Line:
+    """The first line that fails, or warns, and the remedy below it."""
     lines = result.stdout.splitlines()
-    number = next(number for number, line in enumerate(lines) if line.startswith(("fail", "unknown")))
-    found = re.fullmatch(r"fail +(\S+) +([A-Z_]+): (.+)", lines[number])
+    begins = (verdict, "unknown")
+    number = next(number for number, line in enumerate(lines) if line.startswith(begins))
+    found = re.fullmatch(rf"{verdict} +(\S+) +([A-Z_]+): (.+)", lines[number])
     assert found is not None, lines[number]
     remedy = re.fullmatch(r" +→ (.+)", lines[number + 1])
     assert remedy is not None, lines[number + 1]
@@ -436,3 +484,20 @@ def test_the_first_failing_line_names_the_cause(
     assert expected.remedy in line.remedy
     assert result.stdout.splitlines()[-1].startswith(f"Begin with {expected.check}: {expected.code}")
     assert "s3cret" not in result.output
+
+
+@pytest.mark.parametrize(("trouble", "expected"), WARNINGS, ids=[row[0].__name__ for row in WARNINGS])
+def test_a_warning_fails_only_where_it_is_asked_to(
+    system: System, doctor: Doctor, trouble: Trouble, expected: Line
+) -> None:
+    trouble(system)
+    result = doctor()
+    assert result.exit_code == 0, result.output
+    line = first_failing(result, "warn")
+    assert (line.check, line.code) == (expected.check, expected.code), result.output
+    assert re.search(expected.evidence, line.evidence), result.output
+    assert expected.remedy in line.remedy
+    assert result.stdout.splitlines()[-1] == "No failure, 1 warning."
+    assert json.loads(doctor("--json").stdout)["healthy"] is True
+    strict = doctor("--json", "--strict")
+    assert (strict.exit_code, json.loads(strict.stdout)["healthy"]) == (1, False)

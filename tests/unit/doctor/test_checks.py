@@ -34,7 +34,7 @@ from flinkjobs.doctor.findings import (
 from flinkjobs.doctor.record_checks import cause_of
 from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.observations import FoundId, JobPhase, LogState, NoKubernetesJob, Submitter, Unreachable
-from flinkjobs.domain.permissions import PERMISSIONS, AccessReview
+from flinkjobs.domain.permissions import PERMISSIONS, AccessReview, Function
 from flinkjobs.domain.reasons import ReasonCode
 from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord, Reason, UnreadableRecord
 from flinkjobs.domain.schedule import Schedule, ScheduleState, State
@@ -65,6 +65,29 @@ REFUSED_CONNECTION = (
     "org.apache.flink.shaded.netty4.io.netty.channel.AbstractChannel$AnnotatedConnectException: "
     "Connection refused: localhost/127.0.0.1:1"
 )
+
+OTHER_LINES = [
+    (
+        "java.io.InvalidClassException: org.apache.flink.runtime.jobgraph.JobGraph; local class incompatible",
+        "InvalidClassException: org.apache.flink.",
+    ),
+    (  # from 1.20 to 2.3
+        (
+            "org.apache.flink.runtime.operators.util.CorruptConfigurationException: Could not read the user "
+            "code wrapper: org.apache.flink.api.java.io.CollectionInputFormat"
+        ),
+        "CorruptConfigurationException: Could not read the user code wrapper",
+    ),
+    (  # from 2.3 to 1.20
+        (
+            "org.apache.flink.runtime.rest.util.RestClientException: "
+            "[org.apache.flink.runtime.rest.handler.RestHandlerException: "
+            "The jobGraphFileName field must not be omitted or be null."
+        ),
+        "RestClientException: [RestHandlerException: The jobGraphFileName field must not",
+    ),
+]
+"""What the clients of one line of Flink print about the JobManager of another, and how doctor shows it."""
 
 CLOSED_CONNECTION = "org.apache.flink.runtime.rest.ConnectionClosedException: Channel became inactive."
 
@@ -441,13 +464,6 @@ FAILS: list[tuple[str, Change, str, str, str]] = [
         "etl_1, 60 min old: exceeded quota",
     ),
     (
-        "a script that raises",
-        change(records=Records(without_id=(record(ReasonCode.SUBMIT_FAILED, "KeyError: 'x'"),))),
-        "records.no-id",
-        "SUBMIT_FAILED",
-        "1 job without a Flink Job ID that Flink knows: etl_1: KeyError: 'x'",
-    ),
-    (
         "a pod that reaches no JobManager",
         change(
             records=Records(
@@ -468,6 +484,50 @@ FAILS: list[tuple[str, Change, str, str, str]] = [
         "records.no-id",
         "JOBMANAGER_UNREACHABLE",
         "etl_1: ConnectionClosedException: Channel became inactive.",
+    ),
+    *(
+        (
+            f"a JobManager of another line: {line}",
+            change(
+                records=Records(without_id=(record(ReasonCode.SUBMIT_FAILED, f"TableException: x\n{line}"),))
+            ),
+            "records.no-id",
+            "FLINK_LINES_DIFFER",
+            f"etl_1: {shown}",
+        )
+        for line, shown in OTHER_LINES
+    ),
+    (
+        "an image without Flink",
+        change(
+            records=Records(
+                without_id=(
+                    record(
+                        ReasonCode.SUBMIT_FAILED,
+                        "timeout: failed to run command '/opt/flink/bin/flink': No such file or directory",
+                    ),
+                )
+            )
+        ),
+        "records.no-id",
+        "POD_START",
+        "failed to run command '/opt/flink/bin/flink'",
+    ),
+    (
+        "an image without Python",
+        change(
+            records=Records(
+                without_id=(
+                    record(
+                        ReasonCode.SUBMIT_FAILED,
+                        'java.io.IOException: Cannot run program "python": error=2, No such file',
+                    ),
+                )
+            )
+        ),
+        "records.no-id",
+        "POD_START",
+        'IOException: Cannot run program "python"',
     ),
     (
         "a submitter that was stopped",
@@ -512,7 +572,91 @@ def test_without_a_schedule_the_settings_say_how_often_a_pass_is_due() -> None:
     assert [first_failing(judge(each)) is None for each in (facts, old, rarely)] == [True, False, True]
 
 
+def test_one_function_is_judged_by_the_settings_that_it_needs() -> None:
+    bare = replace(healthy(), settings=read_settings({"MONGODB_URI": "mongodb://x"}), flink={}, history={})
+    told = {
+        function: next(iter(judge(replace(bare, function=function))))
+        for function in (Function.SUBMIT, Function.SYNC, Function.CLEANUP, Function.JOBS)
+    }
+    assert {function: (finding.verdict, finding.evidence) for function, finding in told.items()} == {
+        "submit": ("fail", "submit needs FLINK_REST_URL, which is not set"),
+        "sync": ("fail", "sync needs FLINK_REST_URL, which is not set"),
+        "cleanup": ("ok", "database lemo_recommender, namespace lemo-dev"),
+        "jobs": ("ok", "database lemo_recommender, namespace lemo-dev"),
+    }
+
+
+def test_submit_without_an_image_fails_as_submit() -> None:
+    settings = read_settings({name: ENVIRON[name] for name in ("MONGODB_URI", "FLINK_REST_URL")})
+    [finding] = [
+        each
+        for each in judge(replace(healthy(), settings=settings, function=Function.SUBMIT))
+        if each.verdict is not Verdict.OK
+    ]
+    assert (finding.verdict, finding.code) == ("fail", "SETTING_MISSING")
+    assert finding.evidence == "submit needs FLINK_IMAGE, which is not set"
+
+
+def test_jobs_may_have_a_user_of_mongodb_that_only_reads() -> None:
+    facts = replace(healthy(), function=Function.JOBS, write=Refused("not authorized"))
+    [finding] = [each for each in judge(facts) if each.verdict is not Verdict.OK]
+    assert (finding.check, finding.verdict) == ("mongodb.write", "skipped")
+    assert finding.evidence == "not checked: jobs only reads; a write fails: not authorized"
+
+
+@pytest.mark.parametrize(
+    ("image", "version", "is_named"),
+    [
+        ("flink:1.20", "2.3.0", True),
+        ("flink:2.3", "1.20.5", True),
+        ("flink:1.2", "1.20.5", True),
+        ("flink:1.20.1-scala_2.12", "1.20.5", False),
+        ("flink:latest", "2.3.0", False),
+        ("flink:1.20", "<unknown>", False),
+    ],
+)
+def test_the_flink_of_the_image_is_compared_where_both_show_their_line(
+    image: str, version: str, is_named: bool
+) -> None:
+    facts = replace(
+        healthy(),
+        settings=read_settings({**ENVIRON, "FLINK_IMAGE": image}),
+        flink={"default": FlinkFacts(version=version, taskmanagers=2, slots=8, free_slots=3)},
+    )
+    assert ("FLINK_LINES_DIFFER" in [finding.code for finding in judge(facts)]) is is_named
+
+
+def test_a_pass_that_a_peer_cuts_short_fails_for_the_peer_and_not_for_its_age() -> None:
+    cut = Run(NOW - MINUTE, complete=False, errors=((None, "KUBERNETES_UNAVAILABLE", "GET events: 403"),))
+    for complete in (None, Run(NOW - HOUR, complete=True)):
+        findings = judge(replace(healthy(), sync=Runs(cut, complete)))
+        told = [(each.check, each.verdict) for each in findings if each.verdict is not Verdict.OK]
+        assert told == [("sync.pass", "skipped"), ("sync.errors", "fail")]
+    stopped = replace(cut, started_at=NOW - HOUR)
+    findings = judge(replace(healthy(), sync=Runs(stopped, Run(NOW - 2 * HOUR, complete=True))))
+    first = first_failing(findings)
+    assert first is not None
+    assert first.code == "SYNC_OLD"
+
+
+def test_a_warning_is_no_failure_unless_it_is_asked_to_be() -> None:
+    findings = [Finding("x", Verdict.WARN, "y")]
+    assert is_healthy(findings)
+    assert not is_healthy(findings, strict=True)
+    assert is_healthy([Finding("x", Verdict.OK, "y"), Finding("z", Verdict.SKIPPED, "y")], strict=True)
+
+
 WARNS: list[tuple[Change, str, str]] = [
+    (
+        change(records=Records(without_id=(record(ReasonCode.SUBMIT_FAILED, "KeyError: 'x'"),))),
+        "records.no-id",
+        "SUBMIT_FAILED",
+    ),
+    (
+        change(records=Records(without_id=(record(ReasonCode.NO_JOB_SUBMITTED, "nothing"),))),
+        "records.no-id",
+        "NO_JOB_SUBMITTED",
+    ),
     (
         change(settings=read_settings({name: ENVIRON[name] for name in ("MONGODB_URI", "FLINK_REST_URL")})),
         "settings",
@@ -660,6 +804,12 @@ CAUSES = [
     (record(), Submitter(JobPhase.FAILED, ended="DeadlineExceeded"), "SUBMIT_FAILED", "DeadlineExceeded"),
     (record(), Submitter(JobPhase.FAILED), "SUBMIT_FAILED", "silently"),
     (record(), Submitter(JobPhase.ACTIVE, trouble=(ReasonCode.MOUNT, "no volume")), "MOUNT", "no volume"),
+    (
+        record(),
+        Submitter(JobPhase.ACTIVE, events_unread=Unreachable("403 Forbidden")),
+        "CAUSE_UNKNOWN",
+        "events that may name the cause could not be read: 403 Forbidden",
+    ),
     (
         record(),
         Submitter(JobPhase.COMPLETE, log=LogState.UNREACHABLE, unread="500"),
