@@ -7,7 +7,7 @@ finding that fails names the cause, and a check that could not run because of it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias, TypeVar
@@ -193,6 +193,16 @@ def _access(facts: Facts) -> Iterator[Finding]:
             else:
                 whose = f" (all that {facts.function} uses)" if facts.function else ""
                 yield ok(check, f"allowed: {', '.join(str(each.permission) for each in access)}{whose}")
+
+
+def _sidecars(facts: Facts) -> Iterator[Finding]:
+    """A finding only where there is one: what cannot be read here is a finding of the role."""
+    if isinstance(facts.sidecars, Mapping):
+        for container, jobs in sorted(facts.sidecars.items()):
+            evidence = (
+                f"the container {container} keeps {counted(len(jobs), 'Job')} active: {first_few(jobs)}"
+            )
+            yield warn("kubernetes.sidecars", Code.SIDECAR_RUNS, evidence)
 
 
 def _users(permission: Permission, function: Function | None) -> str:
@@ -484,6 +494,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     _kubernetes,
     _identity,
     _access,
+    _sidecars,
     _flink,
     _history,
     _functions,

@@ -26,6 +26,7 @@ class Code(StrEnum):
     KUBERNETES_UNAUTHORIZED = "KUBERNETES_UNAUTHORIZED"
     KUBERNETES_ANONYMOUS = "KUBERNETES_ANONYMOUS"
     PERMISSION_MISSING = "PERMISSION_MISSING"
+    SIDECAR_RUNS = "SIDECAR_RUNS"
     FLINK_UNAVAILABLE = "FLINK_UNAVAILABLE"
     FLINK_NO_TASKMANAGER = "FLINK_NO_TASKMANAGER"
     FLINK_LINES_DIFFER = "FLINK_LINES_DIFFER"
@@ -130,6 +131,12 @@ CODES: Final[Mapping[Code, CodeInfo]] = MappingProxyType(
             "the Role lacks a verb that a function uses",
             "Bind the function's Role of deploy/kubernetes/rbac.yaml to its identity. `--function` names the "
             "function of an identity that has another name than there: then only its verbs are checked.",
+        ),
+        Code.SIDECAR_RUNS: CodeInfo(
+            "a sidecar keeps a Job active although its submitter has ended",
+            "Keep the injector away from the submitter's pods (`K8S_ALLOW_INJECTION`), or inject an init "
+            "container with `restartPolicy: Always`, which Kubernetes ends. The record is not affected; "
+            "cleanup deletes the Job after the retention.",
         ),
         # Flink
         Code.FLINK_UNAVAILABLE: CodeInfo(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias, TypeVar
@@ -22,6 +22,9 @@ T = TypeVar("T")
 
 CREATED_FOR: Final = timedelta(minutes=5)
 """Time after which a CREATED record becomes a finding; a submission usually takes less than a minute."""
+
+IDLE_POD_AGE: Final = timedelta(minutes=10)
+"""Age from which a pod that only sidecars keep running is a finding; a sidecar may end a little later."""
 
 RECENT: Final = timedelta(hours=24)
 """Period in which failed submissions and lost jobs are findings; older ones are ignored."""
@@ -208,6 +211,7 @@ class Facts:
         identity: our user name there.
         function: the one whose rights and settings are judged; all four are where it is None.
         access: the permissions that it uses, or that all use, each allowed or not.
+        sidecars: by container that keeps Jobs active although their submitters have ended, those Jobs.
         flink: by cluster; `Passed` where only the functions are known.
         history: number of jobs that its History Server knows, by cluster that has one.
         functions: None where its `/ready` says so, by function that has a URL in the settings.
@@ -228,6 +232,7 @@ class Facts:
     identity: ProbeResult[str] = _UNASKED
     function: Function | None = None
     access: ProbeResult[tuple[AccessReview, ...]] = _UNASKED
+    sidecars: ProbeResult[Mapping[str, Sequence[str]]] = _UNASKED
     flink: Mapping[str, ProbeResult[FlinkFacts | Passed]] = field(default_factory=dict)
     history: Mapping[str, ProbeResult[int]] = field(default_factory=dict)
     functions: Mapping[str, ProbeResult[NotReady | None]] = field(default_factory=dict)

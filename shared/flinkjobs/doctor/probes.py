@@ -6,7 +6,8 @@ returns `NotAsked`. The probes change no record: the one write that they try doe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -15,6 +16,7 @@ from typing import Final, TypeVar
 
 from flinkjobs.doctor.facts import (
     CREATED_FOR,
+    IDLE_POD_AGE,
     RECENT,
     Facts,
     FlinkFacts,
@@ -37,6 +39,8 @@ from flinkjobs.domain.errors import (
     FlinkjobsError,
     SettingsError,
 )
+from flinkjobs.domain.kubernetes_objects import Pod
+from flinkjobs.domain.naming import SELECTOR
 from flinkjobs.domain.observations import (
     Missing,
     SubmitterObservation,
@@ -150,6 +154,7 @@ def run_probes(
             identity=kubernetes.identity,
             function=kubernetes.function,
             access=kubernetes.access,
+            sidecars=_sidecars(kubernetes, clock()),
             flink={name: future.result()[0] for name, future in flinks.items()},
             history=_histories(flinks),
             functions={name: future.result() for name, future in functions.items()},
@@ -240,6 +245,23 @@ def _cluster(settings: Settings, probes: Probes, function: Function | None) -> _
             return _Kubernetes(probe, facts, identity, function, access)
     away = NotAsked("Kubernetes does not answer as it should")
     return _Kubernetes(None, facts, away, function, away)
+
+
+def _sidecars(kubernetes: _Kubernetes, now: datetime) -> ProbeResult[Mapping[str, Sequence[str]]]:
+    """The Jobs that each sidecar keeps active; not asked where the function that is judged lists no pods."""
+    probe, function = kubernetes.probe, kubernetes.function
+    if probe is None or not any(str(each) == "list pods" for each in permissions_of(function)):
+        return NotAsked("pods are not listed")
+    return attempt(lambda: _jobs_by_sidecar(probe.running_pods(SELECTOR), now))
+
+
+def _jobs_by_sidecar(pods: Iterable[Pod], now: datetime) -> Mapping[str, Sequence[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for pod in pods:
+        if pod.created_at is not None and now - pod.created_at >= IDLE_POD_AGE:
+            for container in pod.idle_sidecars:
+                found[container].append(pod.job_name)
+    return found
 
 
 # --- Flink, the functions and the scheduler ---------------------------------------------------------

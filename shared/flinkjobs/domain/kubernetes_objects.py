@@ -91,6 +91,14 @@ class Pod(msgspec.Struct, frozen=True):
         return named[0] if named else own[0] if len(own) == 1 else None
 
     @property
+    def idle_sidecars(self) -> tuple[str, ...]:
+        """The containers that keep a pod running although its submit container has ended."""
+        if self.submit is None or not isinstance(self.submit.state, Terminated):
+            return ()
+        others = (each for each in self.containers if not each.is_init and each is not self.submit)
+        return tuple(each.name for each in others if each.state is None)
+
+    @property
     def is_over(self) -> bool:
         """Whether nothing of this pod will run any more."""
         return self.phase in ("Succeeded", "Failed")

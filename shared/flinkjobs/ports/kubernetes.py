@@ -102,6 +102,9 @@ class ClusterProbe(KubernetesClient, Protocol):
     def version(self) -> str:
         """Of the API server."""
 
+    def running_pods(self, selector: str) -> Iterator[Pod]:
+        """Streams the pods that match a label selector and are in phase Running, in pages."""
+
     def who_we_are(self) -> str:
         """The user that the API server takes us for. KubernetesNotFoundError before Kubernetes 1.28."""
 

@@ -116,7 +116,10 @@ def test_a_job_is_followed_to_its_end(api: KubernetesApi, world: KubernetesWorld
     ended_at = world.wait_finished(created.name)["status"]["completionTime"]
     seen = api.job(created.name)
     assert seen == structs.replace(
-        created, phase=JobPhase.COMPLETE, finished_at=datetime.fromisoformat(ended_at).astimezone(UTC)
+        created,
+        phase=JobPhase.COMPLETE,
+        finished_at=datetime.fromisoformat(ended_at).astimezone(UTC),
+        ended_pods=1,
     )
     assert list(api.jobs(SELECTOR)) == [seen]
 
@@ -414,6 +417,14 @@ def test_a_container_that_does_not_exist_is_refused(api: KubernetesApi, world: K
     name = finished(world, log="x\n")
     with pytest.raises(KubernetesRefusedError, match="container nobody is not valid for pod"):
         api.pod_log(pod_of(api, name), "nobody")
+
+
+def test_running_pods_are_listed_without_those_that_ended(api: KubernetesApi, world: KubernetesWorld) -> None:
+    finished(world, name="ended")
+    world.control.set_outcome(Outcome(seconds=600))
+    running = api.create_job(job_manifest(ETL, "etl_1", TARGET))
+    world.wait_running(running.name)
+    assert [pod.job_name for pod in api.running_pods(SELECTOR)] == [running.name]
 
 
 # --- deleting ---------------------------------------------------------------------------------------

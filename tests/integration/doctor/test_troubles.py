@@ -15,8 +15,9 @@ import pytest
 from typer.testing import Result
 
 from doubles.kubernetes.authorization import Rule
-from doubles.kubernetes.faults import Outcome, PodFault
+from doubles.kubernetes.faults import FinishedJobs, Outcome, PodFault
 from doubles.processes import free_port
+from flinkjobs.domain.naming import APP
 from flinkjobs.domain.permissions import PERMISSIONS
 from flinkjobs.sync import service as sync
 from tests.integration.doctor.conftest import Doctor
@@ -235,6 +236,19 @@ def sync_may_not_list_events(system: System) -> None:
     system.environ["KUBECONFIG"] = own
 
 
+def sidecar_keeps_a_job_active(system: System) -> None:
+    """Its submitter ended an hour ago."""
+    labels = {"app": APP, "job-id": "etl_1"}
+    wanted = FinishedJobs(count=1, name="flink-py-etl-1", age_seconds=3600, labels=labels, annotations={})
+    system.kubernetes.control.add_finished_jobs(wanted)
+    pod = system.kubernetes.wait_pod("flink-py-etl-1")
+    ended = {"exitCode": 0, "reason": "Completed", "message": termination_message(FLINK_ID)}
+    states = {"submit": {"terminated": ended}, "istio-proxy": {"running": {}}}
+    containers = [{"name": name, "state": state} for name, state in states.items()]
+    status = {"status": {"phase": "Running", "containerStatuses": containers}}
+    system.kubernetes.patch("pods", f"{pod['metadata']['name']}/status", status)
+
+
 def image_has_another_flink(system: System) -> None:
     system.environ["FLINK_IMAGE"] = "registry.example/flink:2.3.0-java17"
 
@@ -444,6 +458,15 @@ WARNINGS: list[tuple[Trouble, Line]] = [
             "NO_JOB_SUBMITTED",
             "without submitting a Flink job",
             "Call `execute()`",
+        ),
+    ),
+    (
+        sidecar_keeps_a_job_active,
+        Line(
+            "kubernetes.sidecars",
+            "SIDECAR_RUNS",
+            r"^the container istio-proxy keeps 1 Job active: flink-py-etl-1$",
+            "K8S_ALLOW_INJECTION",
         ),
     ),
     (

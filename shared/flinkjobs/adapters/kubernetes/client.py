@@ -147,6 +147,10 @@ class KubernetesApi:
     def pods(self, selector: str) -> Iterator[Pod]:
         return self._list(f"{self._core}/pods", {"labelSelector": selector}, parse_pod)
 
+    def running_pods(self, selector: str) -> Iterator[Pod]:
+        query = {"labelSelector": selector, "fieldSelector": "status.phase=Running"}
+        return self._list(f"{self._core}/pods", query, parse_pod)
+
     def events(self, name: str) -> tuple[Event, ...]:
         return tuple(
             self._list(f"{self._core}/events", {"fieldSelector": f"involvedObject.name={name}"}, parse_event)
