@@ -16,7 +16,7 @@ from flinkjobs.domain.errors import FlinkjobsError
 from flinkjobs.ports.lease import Lease, LeaseStore
 
 TTL_SECONDS: Final = 20.0
-"""How long a lease holds without a heartbeat: after so long a dead holder is taken over."""
+"""Seconds that a lease holds without a heartbeat; then another holder may take it."""
 
 HEARTBEAT_SECONDS: Final = 5.0
 

@@ -50,7 +50,7 @@ class _JsonLines(logging.Formatter):
 def configure(level: str) -> None:
     """Sends this package's events to standard output. A second call only changes the level.
 
-    What libraries warn of becomes such a line too, where nobody else has said where it goes: urllib3, say,
+    What libraries warn of becomes such a line too, where no other handler is configured: urllib3, say,
     warns of a connection that it opens again.
     """
     for logger in (LOGGER, logging.getLogger()):
@@ -63,12 +63,12 @@ def configure(level: str) -> None:
 
 
 def info(event: str, **fields: object) -> None:
-    """Logs that something happened. `event` is a dotted name, everything else is a field."""
+    """Logs an event. `event` is a dotted name, everything else is a field."""
     LOGGER.info(event, extra={"each": (fields,)})
 
 
 def info_each(event: str, each: Sequence[Mapping[str, Any]]) -> None:
-    """Logs that something happened to each of many: a line each, all written at once.
+    """Logs the same event of many objects: a line each, all written at once.
 
     A thousand jobs may move in one pass; to format and to flush each by itself takes ten times as long.
     """
@@ -77,10 +77,10 @@ def info_each(event: str, each: Sequence[Mapping[str, Any]]) -> None:
 
 
 def warning(event: str, **fields: object) -> None:
-    """Logs something that a person may have to look at."""
+    """Logs a warning: a person may have to act."""
     LOGGER.warning(event, extra={"each": (fields,)})
 
 
 def error(event: str, *, exception: BaseException | None = None, **fields: object) -> None:
-    """Logs something that a person has to look at, with the stack of an unexpected exception."""
+    """Logs an error: a person has to act. Includes the stack of an unexpected exception."""
     LOGGER.error(event, exc_info=exception, extra={"each": (fields,)})

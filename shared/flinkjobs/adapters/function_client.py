@@ -33,7 +33,7 @@ READ_TIMEOUT_SECONDS: Final = 180.0
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 _NOT_NOW: Final = frozenset({408, 409, 425, 429, 502, 503, 504})
-"""What somebody in between answers, without problem details, when the same request may succeed later."""
+"""What a proxy in between answers, without problem details, when the same request may succeed later."""
 
 
 class HttpFunction:
@@ -63,7 +63,7 @@ class HttpFunction:
         query: Mapping[str, str],
         headers: Mapping[str, str],
         body: str | None,
-        telling: str,
+        expected_member: str,
     ) -> dict[str, Any]:
         """Sends one request; returns the JSON object of its answer.
 
@@ -73,7 +73,7 @@ class HttpFunction:
             query: parameters by name.
             headers: by name.
             body: JSON; None where there is none.
-            telling: a member that the answer must have: another function, or somebody in between, may
+            expected_member: a member that the answer must have: another function, or a proxy in between, may
                 answer JSON too.
 
         Raises:
@@ -93,20 +93,20 @@ class HttpFunction:
                 method, self._url + path, params=dict(query), headers=sent, content=body
             )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            told = cut(str(error) or type(error).__name__, 200)
-            raise FunctionUnavailableError(f"{self._url} did not answer: {told}") from error
+            cause = cut(str(error) or type(error).__name__, 200)
+            raise FunctionUnavailableError(f"{self._url} did not answer: {cause}") from error
         if not answer.is_success:
             raise self._error(answer)
         try:
             read = json.loads(answer.content)
         except (ValueError, RecursionError) as error:
-            told = f"{_kind(answer)} instead of JSON: {_stranger(answer)}"
-            raise NoFunctionError(f"{self._url} answered {answer.status_code} with {told}") from error
+            content = f"{_kind(answer)} instead of JSON: {_stranger(answer)}"
+            raise NoFunctionError(f"{self._url} answered {answer.status_code} with {content}") from error
         if not isinstance(read, dict):
             raise NoFunctionError(f"{self._url} answered no JSON object: {_stranger(answer)}")
-        if telling not in read:
-            told = f"JSON without {telling!r}: it is another function, or none of these"
-            raise NoFunctionError(f"{self._url} answered {told}")
+        if expected_member not in read:
+            content = f"JSON without {expected_member!r}: it is another function, or none of these"
+            raise NoFunctionError(f"{self._url} answered {content}")
         return read
 
     def close(self) -> None:
@@ -117,12 +117,12 @@ class HttpFunction:
         status, problem = answer.status_code, _problem(answer)
         phrase = HTTPStatus(status).phrase if status in _PHRASES else "no status that HTTP knows"
         detail = cut(str(problem.get("detail") or phrase))
-        told = str(problem.get("code") or status)
-        crashed = status == HTTPStatus.INTERNAL_SERVER_ERROR  # something it did not expect
+        peer_code = str(problem.get("code") or status)
+        crashed = status == HTTPStatus.INTERNAL_SERVER_ERROR  # an error that it did not expect
         if crashed or "retry-after" in answer.headers or (status in _NOT_NOW and not problem):
             code = f" {problem['code']}" if problem.get("code") else ""
-            told = f"{self._url} answered {status}{code}: {detail}"
-            return FunctionUnavailableError(told, is_own=bool(problem))
+            message = f"{self._url} answered {status}{code}: {detail}"
+            return FunctionUnavailableError(message, is_own=bool(problem))
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             return UnauthorizedError(f"{self._url} answered {status}: {detail}")
         if status == HTTPStatus.NOT_FOUND and problem:
@@ -130,7 +130,7 @@ class HttpFunction:
         if not problem:
             what = f"{status}{_elsewhere(answer)}: {_stranger(answer)}"
             return NoFunctionError(f"{self._url} answered {what}")
-        return FunctionRefusedError(detail, _faults(problem), told=told)
+        return FunctionRefusedError(detail, _faults(problem), peer_code=peer_code)
 
 
 _PHRASES: Final = frozenset(HTTPStatus)

@@ -105,7 +105,7 @@ def _run(arguments: list[str]) -> int:
         code = get_command(app).main(arguments, prog_name="flinkjobs", standalone_mode=False)
     except FlinkjobsError as error:
         code = exit_for(error)
-        out.error(str(error), hint_for(error), code=getattr(error, "told", error.code), exit_code=code)
+        out.error(str(error), hint_for(error), code=getattr(error, "peer_code", error.code), exit_code=code)
     except TyperException as error:
         context: typer.Context | None = getattr(error, "ctx", None)
         hint = f"see {context.command_path if context else 'flinkjobs'} --help"
@@ -119,14 +119,14 @@ def _run(arguments: list[str]) -> int:
         code = 128 + stopped.number
         out.error(f"ended by {stopped}", code=str(stopped), exit_code=code)
     except ReaderGone:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads what is left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the rest of the output has no reader
         code = Exit.BROKEN_PIPE
     except Exception as error:  # noqa: BLE001 - the boundary: a person gets one line, whatever went wrong
         if os.environ.get(DEBUG_VARIABLE):
             traceback.print_exc()
         code = Exit.BUG
-        told = f"unexpected {type(error).__name__}: {clean(error)}"
-        out.error(told, "run it with --debug and report the stack", code=Exit.BUG.name, exit_code=code)
+        message = f"unexpected {type(error).__name__}: {clean(error)}"
+        out.error(message, "run it with --debug and report the stack", code=Exit.BUG.name, exit_code=code)
     return int(code or 0)
 
 
@@ -143,7 +143,7 @@ def _stop(number: int, _frame: FrameType | None) -> None:
 
 
 def _wants_json(arguments: list[str]) -> bool:
-    """Whether the result was asked for as JSON, so that an error is told in the same form.
+    """Whether the result was asked for as JSON, so that an error is printed in the same form.
 
     Read off the words themselves: a command line that cannot be understood is one of the errors.
     """
@@ -156,8 +156,8 @@ class _Lines(logging.Formatter):
 
 
 def _line(record: logging.LogRecord, fields: Mapping[str, Any]) -> str:
-    told = " ".join(f"{name}={value}" for name, value in fields.items())
-    text = clean(f"{record.levelname.lower()}: {record.getMessage()} {told}")
+    pairs = " ".join(f"{name}={value}" for name, value in fields.items())
+    text = clean(f"{record.levelname.lower()}: {record.getMessage()} {pairs}")
     if record.exc_info and log.LOGGER.isEnabledFor(logging.DEBUG):
         return f"flinkjobs: {text}\n{_LINES.formatException(record.exc_info)}"
     raised = clean(f"exception={record.exc_info[1]!r}") if record.exc_info else ""
@@ -168,7 +168,7 @@ _LINES: Final = _Lines()
 
 
 def _log_to_standard_error(level: str) -> None:
-    """The functions' events are no result: they go beside it, those that matter only when asked for."""
+    """Events of the functions go to standard error, only warnings and errors unless asked for."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_LINES)
     log.LOGGER.handlers = [handler]

@@ -69,7 +69,7 @@ class Connection:
         return None if self._is_direct else self.client.urls.get(function)
 
     def expect(self, function: str) -> None:
-        """Checks that a function can be reached in one of the two ways, as far as the settings tell.
+        """Checks that a function can be reached in one of the two ways, as far as the settings show.
 
         Raises:
             SettingsError: there is no URL, and what it needs to run here is missing too.
@@ -111,7 +111,7 @@ class Connection:
     def list_jobs(self, query: Mapping[str, str]) -> Document:
         """One page of records, newest first; `query` as in `GET /api/jobs`."""
         if self.url_of("jobs"):
-            return self._http("jobs", "GET", "/api/jobs", telling="next_cursor", query=query)
+            return self._http("jobs", "GET", "/api/jobs", expected_member="next_cursor", query=query)
         return _as_json(jobs.list_jobs(self._read_side, list(query.items())))
 
     def show(self, any_id: str) -> Document:
@@ -121,20 +121,20 @@ class Connection:
             NotFoundError: there is none.
         """
         if self.url_of("jobs"):
-            return self._http("jobs", "GET", f"/api/jobs/{quote(any_id, safe='')}", telling="story")
+            return self._http("jobs", "GET", f"/api/jobs/{quote(any_id, safe='')}", expected_member="story")
         return _as_json(jobs.show(self._read_side, any_id))
 
     def metrics(self) -> Document:
         """The figures, and the troubles that are there now."""
         if self.url_of("jobs"):
-            return self._http("jobs", "GET", "/api/metrics", telling="windows")
+            return self._http("jobs", "GET", "/api/metrics", expected_member="windows")
         return _as_json(jobs.metrics(self._read_side))
 
     def sync_one(self, job_id: str) -> Document | None:
         """Synchronises one record where there is a way to; None where there is none.
 
         The sync function, in whichever place it is, else what the page's own button asks for: that also where
-        sync is closed to whoever is outside its network.
+        sync is closed to callers outside its network.
         """
         if (
             self.url_of("sync")
@@ -149,7 +149,12 @@ class Connection:
         if self.url_of("jobs"):
             path = f"/api/jobs/{quote(job_id, safe='')}/sync"
             return self._http(
-                "jobs", "POST", path, telling=_TELLING["sync"], headers={"X-Flinkjobs": "1"}, body="{}"
+                "jobs",
+                "POST",
+                path,
+                expected_member=_EXPECTED_MEMBER["sync"],
+                headers={"X-Flinkjobs": "1"},
+                body="{}",
             )
         return None
 
@@ -160,7 +165,9 @@ class Connection:
 
     def _post(self, function: str, text: str, *, headers: Mapping[str, str] | None = None) -> Document:
         if self.url_of(function):
-            return self._http(function, "POST", "/", telling=_TELLING[function], headers=headers, body=text)
+            return self._http(
+                function, "POST", "/", expected_member=_EXPECTED_MEMBER[function], headers=headers, body=text
+            )
         sent = {name.lower(): value for name, value in (headers or {}).items()}
         request = Request(headers={"content-type": "application/json", **sent}, query={}, body=text.encode())
         return _as_json(self._handler(function)(request).body)
@@ -171,7 +178,7 @@ class Connection:
         method: str,
         path: str,
         *,
-        telling: str,
+        expected_member: str,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         body: str | None = None,
@@ -182,7 +189,7 @@ class Connection:
         if url not in self._remotes:
             self._remotes[url] = connect_function(url, self.client)
         return self._remotes[url].call(
-            method, path, query=query or {}, headers=headers or {}, body=body, telling=telling
+            method, path, query=query or {}, headers=headers or {}, body=body, expected_member=expected_member
         )
 
     def _handler(self, function: str) -> Callable[[Request], Answer]:
@@ -200,7 +207,7 @@ class Connection:
         """What a function needs to run here.
 
         Raises:
-            SettingsError: something of that is missing; the message names the other way too.
+            SettingsError: a setting is missing; the message names the other way too.
         """
         try:
             return self.settings(*REQUIRED[function])
@@ -212,8 +219,8 @@ class Connection:
             ) from None
 
 
-_TELLING: Final[Mapping[str, str]] = {"submit": "job_id", "sync": "clusters", "cleanup": "dry_run"}
-"""A member by which the answer to a function's work is told from that of another, or of something between."""
+_EXPECTED_MEMBER: Final[Mapping[str, str]] = {"submit": "job_id", "sync": "clusters", "cleanup": "dry_run"}
+"""A member of the answer to a function's work that no other function's answer has, nor a proxy's."""
 
 
 def _build(function: str, settings: Settings) -> Handler:

@@ -62,8 +62,8 @@ def _read(path: Path, what: str) -> dict[str, str]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        told = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise MisuseError(f"{what} file {path} cannot be read: {told}") from error
+        cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise MisuseError(f"{what} file {path} cannot be read: {cause}") from error
     for binding in parse_stream(io.StringIO(text)):
         if binding.error:
             raise MisuseError(f"{what} file {path}: line {binding.original.line} is not NAME=value")

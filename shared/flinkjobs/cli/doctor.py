@@ -70,8 +70,8 @@ def doctor(
     findings = judge(facts)
     healthy = is_healthy(findings, strict=strict)
     if out.is_json:
-        told = [asdict(finding) for finding in findings]
-        out.json({"healthy": healthy, "checked_at": facts.now, "findings": told})
+        shown = [asdict(finding) for finding in findings]
+        out.json({"healthy": healthy, "checked_at": facts.now, "findings": shown})
     else:
         show(out, findings)
     raise typer.Exit(Exit.OK if healthy else Exit.FAILED)

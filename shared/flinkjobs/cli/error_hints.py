@@ -73,7 +73,7 @@ def hint_for(error: FlinkjobsError) -> str:
     """What to do about it; "" where the message says it already."""
     if isinstance(error, BadRequestError) and error.faults:
         return "; ".join(f"{option_of(fault.pointer)} {fault.detail}" for fault in error.faults)
-    told = getattr(error, "told", error.code)
-    if told in _HINTS:
-        return _HINTS[told]
+    code = getattr(error, "peer_code", error.code)
+    if code in _HINTS:
+        return _HINTS[code]
     return f"repeat it; {DOCTOR}" if isinstance(error, TemporaryError) else ""

@@ -36,7 +36,7 @@ class Exit(IntEnum):
     LOST = 8, "The job that was waited for is LOST: Flink does not know it."
     BUG = 70, "An unexpected error of the command itself; --debug shows its stack."
     INTERRUPTED = 130, "Ctrl-C. A submitted job goes on. Ended by another signal: 128 and its number."
-    BROKEN_PIPE = 141, "Whoever read the output went away, as `head` does."
+    BROKEN_PIPE = 141, "The reader of the output is gone, as `head` is after its last line."
 
     def __new__(cls, code: int, meaning: str) -> Self:
         member = int.__new__(cls, code)

@@ -88,12 +88,12 @@ def _finish(out: Output, last: Document) -> None:
 
 def _sentence(job: Document) -> Text:
     """How a job ended, in one line."""
-    told = Text.assemble(clean(job["job_id"]), " is ", status_text(job["status"]))
+    line = Text.assemble(clean(job["job_id"]), " is ", status_text(job["status"]))
     if job["duration"] is not None:
-        told.append(f" after {seconds(job['duration'])}")
+        line.append(f" after {seconds(job['duration'])}")
     if why := reason(job["reason"]):
-        told.append(f". {why}")
-    return told
+        line.append(f". {why}")
+    return line
 
 
 def _looks(
@@ -101,7 +101,7 @@ def _looks(
 ) -> Iterator[Document]:
     """The job as it is now, and after every interval, up to its end or the end of the time."""
     began = time.monotonic()
-    job_id, told, is_known = any_id, "", False
+    job_id, reported, is_known = any_id, "", False
     while True:
         found: Document | None = None
         trouble = ""
@@ -114,8 +114,8 @@ def _looks(
         except TemporaryError as error:
             expect_function(error, is_known=is_known)
             trouble = str(error)
-        if trouble != told:
-            told = trouble
+        if trouble != reported:
+            reported = trouble
             if trouble:
                 out.note(f"{trouble}; going on", style="yellow")
         if found is not None:
@@ -147,7 +147,7 @@ def _is_over(found: Document) -> bool:
 
 
 def _synced(connection: Connection, job_id: str) -> str:
-    """Asks for a pass over one record; returns why there was none, "" where there was, or nobody to ask."""
+    """Asks for a pass over one record; returns why there was none, else an empty text."""
     try:
         report = connection.sync_one(job_id)
     except FlinkjobsError as error:
@@ -194,7 +194,7 @@ def _moving(job: Document) -> Text:
     """A job that is not over, in one line."""
     begin = datetime.fromisoformat(job["start_time"] or job["submitted_at"])
     elapsed = seconds(max(0.0, (datetime.now(UTC) - begin).total_seconds()))
-    told = Text.assemble(clean(job["job_id"]), "  ", status_text(job["status"]), f"  {elapsed}")
+    line = Text.assemble(clean(job["job_id"]), "  ", status_text(job["status"]), f"  {elapsed}")
     if job["flink_job_id"]:
-        told.append(f"  {clean(job['flink_job_id'])}", style="dim")
-    return told
+        line.append(f"  {clean(job['flink_job_id'])}", style="dim")
+    return line

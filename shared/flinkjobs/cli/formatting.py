@@ -55,9 +55,9 @@ def reason(found: Data | None) -> str | None:
 
 def remedy(code: str, job_id: str) -> str | None:
     """What to do about a reason, with the commands to type for this job; None for a code newer than this."""
-    told = REMEDIES.get(code)
-    return told and re.sub(
-        r"`(flinkjobs \w+) ID`", lambda found: f"`{found[1]} {shlex.quote(clean(job_id))}`", told
+    remedy = REMEDIES.get(code)
+    return remedy and re.sub(
+        r"`(flinkjobs \w+) ID`", lambda found: f"`{found[1]} {shlex.quote(clean(job_id))}`", remedy
     )
 
 
@@ -81,12 +81,12 @@ _EVENTS: Final[Mapping[str, Callable[[Data], str]]] = {
 }
 
 
-def event(told: Data) -> str:
-    """One event of a story; one that is newer than this command is told as it came."""
+def event(entry: Data) -> str:
+    """One event of a timeline; one that is newer than this command is shown as it came."""
     try:
-        return clean(_EVENTS[told["event"]](told["data"]))
+        return clean(_EVENTS[entry["event"]](entry["data"]))
     except (KeyError, TypeError):
-        return clean(f"{told.get('event')} {told.get('data')}")
+        return clean(f"{entry.get('event')} {entry.get('data')}")
 
 
 def _by(who: str | None) -> str:

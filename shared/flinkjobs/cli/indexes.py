@@ -16,7 +16,7 @@ from flinkjobs.domain.text import counted
 from flinkjobs.ports.store_admin import StoreAdmin, UnreadableDate
 
 UNREADABLE_SHOWN: Final = 100
-"""Unreadable values told one by one; the count is always whole."""
+"""Maximum number of unreadable values that are listed; the count is always of all."""
 
 
 def register(app: typer.Typer) -> None:
@@ -104,10 +104,10 @@ def _show(out: Output, report: dict[str, Any]) -> None:
     verb = "would be converted" if is_dry else "converted"
     out.line(f"{report['converted']} of {counted(report['records'], 'record')} with dates as text {verb}.")
     if report["conflicts"]:
-        told = f"{counted(report['conflicts'], 'record')} written by somebody else meanwhile; run it again."
-        out.line(told, style="yellow")
+        message = f"{counted(report['conflicts'], 'record')} changed by another writer; run it again."
+        out.line(message, style="yellow")
     if report["unreadable_count"]:
-        told = f"{counted(report['unreadable_count'], 'value')} left as found, being no date:"
-        out.line(told, style="red")
+        message = f"{counted(report['unreadable_count'], 'value')} left as found, being no date:"
+        out.line(message, style="red")
         rows = [(found["job_id"], found["field"], found["text"]) for found in report["unreadable"]]
         out.show(table(("Job", "Field", "Value"), rows))

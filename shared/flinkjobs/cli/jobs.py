@@ -109,7 +109,7 @@ def _show_page(out: Output, page: Document) -> None:
 
 
 def _table(page: Document, *, width: int | None) -> Table:
-    """The list, as wide as it gets or, on a terminal, as wide as that: what tells least is left out first."""
+    """The list; on a terminal, the least important columns are left out until it fits."""
     rows = [_row(job, is_short=width is not None) for job in page["jobs"]]
     if width is None:
         return table(COLUMNS, rows)
@@ -149,11 +149,11 @@ def _row(job: Document, *, is_short: bool) -> tuple[str | Text | None, ...]:
 
 def _counts(page: Document) -> Text:
     """How many jobs of each status the same filters find."""
-    told = Text()
+    counts = Text()
     for status, count in page["counts"].items():
         if count:
-            told.append_text(status_text(status)).append(f" {count}   ")
-    return told or Text("No jobs.")
+            counts.append_text(status_text(status)).append(f" {count}   ")
+    return counts or Text("No jobs.")
 
 
 def _watch(connection: Connection, out: Output, query: Mapping[str, str], interval_seconds: float) -> None:
@@ -248,7 +248,7 @@ def _show_job(out: Output, found: Document) -> None:
     links = [ref["ui_url"] for ref in found["flink_jobs"] if ref["ui_url"]]
     for link in links:
         out.line(f"In Flink: {link}")
-    story = [(moment(told["at"]), event(told)) for told in found["story"]]
+    story = [(moment(entry["at"]), event(entry)) for entry in found["story"]]
     out.show(table(("When (UTC)", "What"), story))
     _show_kubernetes(out, found["kubernetes"])
     tail, unread = found["log_tail"], _why_unread(found)
@@ -262,7 +262,7 @@ def _show_job(out: Output, found: Document) -> None:
 
 
 def _why_unread(found: Document) -> str | None:
-    """Why nobody knows what is in a job's log; None where it was read, or is known to be gone."""
+    """Why a job's log cannot be read; None where it was read, or is known to be gone."""
     tail: Document | None = found["log_tail"]
     error: str | None = found["kubernetes"]["error"] if tail is None else tail["error"]
     return error

@@ -188,8 +188,8 @@ def _show_freshness(out: Output, figures: Document) -> None:
     if sync["last_complete_at"] is None:
         out.line("No complete synchronisation yet.", style="red")
     else:
-        told = f"Last complete synchronisation {seconds(sync['age_seconds'])} ago"
-        out.line(f"{told}{': too long' if sync['stale'] else ''}.", style="red" if sync["stale"] else "")
+        age = f"Last complete synchronisation {seconds(sync['age_seconds'])} ago"
+        out.line(f"{age}{': too long' if sync['stale'] else ''}.", style="red" if sync["stale"] else "")
     if cleaned["last_at"] is None:
         out.line("No cleanup yet.")
     else:

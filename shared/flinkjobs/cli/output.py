@@ -39,7 +39,7 @@ STATUS_STYLES: Final[Mapping[str, str]] = {
 }
 
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Control characters but for tab and line feed, and what turns the direction of the text around it."""
+"""Control characters but for tab and line feed, and those that change the direction of the text."""
 
 
 def clean(text: object) -> str:
@@ -73,7 +73,7 @@ def _cell(value: str | float | None) -> str:
 
 
 class ReaderGone(BaseException):
-    """Whoever read standard output went away. The libraries below would turn a BrokenPipeError into a 1."""
+    """The reader of standard output is gone. The libraries below would turn a BrokenPipeError into a 1."""
 
 
 class Output:
@@ -81,7 +81,7 @@ class Output:
 
     Attributes:
         is_json: the result is wanted as JSON.
-        is_live: both streams are terminals, and something may be drawn that changes.
+        is_live: both streams are terminals, and a display that changes may be drawn.
     """
 
     def __init__(self, *, is_json: bool) -> None:
@@ -124,7 +124,7 @@ class Output:
         self._write(printable if not printable or printable.endswith("\n") else f"{printable}\n")
 
     def note(self, text: str, *, style: str = "dim") -> None:
-        """Says something that is no result, on standard error."""
+        """Prints a message that is not a result, on standard error."""
         self.errors.print(Text(clean(text), style=style), soft_wrap=True)
 
     def error(self, text: str, hint: str = "", *, code: str, exit_code: int) -> None:
@@ -137,8 +137,8 @@ class Output:
             exit_code: with which the command ends.
         """
         if self.is_json:
-            told = {"code": code, "message": clean(text), "hint": clean(hint), "exit_code": int(exit_code)}
-            self.errors.file.write(_escaped(to_json({"error": told})) + "\n")
+            details = {"code": code, "message": clean(text), "hint": clean(hint), "exit_code": int(exit_code)}
+            self.errors.file.write(_escaped(to_json({"error": details})) + "\n")
             return
         said = f"{text}; {hint}" if hint else text
         line = Text("flinkjobs: ", style="bold red").append(clean(said), style="not bold default")

@@ -187,7 +187,7 @@ def _show(out: Output, settings: ScheduleSettings, found: dict[str, ScheduleStat
 
 
 def _table(rows: Sequence[Sequence[str | None]], *, width: int | None) -> Table:
-    """The schedules; on a terminal, what tells least is left out until the rest fits without a break."""
+    """The schedules; on a terminal, the least important columns are left out until it fits."""
     shown = list(COLUMNS)
     for name in LEFT_OUT:
         if width is None or _width(shown, rows) <= width:

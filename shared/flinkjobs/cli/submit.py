@@ -129,7 +129,7 @@ def submit(
     }
     body = {name: value for name, value in fields.items() if not _is_left_out(value)}
     if wait:
-        connection.expect("jobs")  # before anything is sent: it is what tells of the job's end
+        connection.expect("jobs")  # before anything is sent: jobs reports the job's end
     accepted = _send(connection, out, body, key=idempotency_key or str(uuid.uuid4()))
     if not wait:
         _show_accepted(out, accepted)
@@ -194,7 +194,7 @@ def _send(connection: Connection, out: Output, body: Mapping[str, Any], *, key: 
         return connection.submit(body, key=key)
     except (TemporaryError, KeyboardInterrupt) as error:
         out.note(
-            "Nobody knows whether the job was accepted. Repeating the command is safe with "
+            "It is not known whether the job was accepted. Repeating the command is safe with "
             f"--idempotency-key {key}",
             style="yellow",
         )

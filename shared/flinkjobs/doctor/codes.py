@@ -125,7 +125,7 @@ CODES: Final[Mapping[Code, CodeInfo]] = MappingProxyType(
         ),
         Code.KUBERNETES_ANONYMOUS: CodeInfo(
             "the API server got no credentials",
-            "Look at K8S_AUTH and KUBECONFIG: what was sent says nobody's name.",
+            "Look at K8S_AUTH and KUBECONFIG: the request carried no credentials.",
         ),
         Code.PERMISSION_MISSING: CodeInfo(
             "the Role lacks a verb that a function uses",

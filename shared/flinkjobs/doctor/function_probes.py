@@ -44,9 +44,9 @@ def probe_readiness(url: str, connect: Callable[[], RemoteFunction]) -> ProbeRes
     def ask() -> None:
         function = connect()
         try:
-            answer = function.call("GET", "/ready", query={}, headers={}, body=None, telling="status")
+            answer = function.call("GET", "/ready", query={}, headers={}, body=None, expected_member="status")
         except FunctionRefusedError as error:  # authorized, but a dependency refuses the function
-            message = f"{url} is not ready: {error.told}: {error}"
+            message = f"{url} is not ready: {error.peer_code}: {error}"
             raise FunctionUnavailableError(message, is_own=True) from error
         if answer["status"] != "ready":
             raise NoFunctionError(f"{url} answers its /ready as none of these functions does")
@@ -73,7 +73,9 @@ def probe_statistics(url: str, connect: Callable[[], RemoteFunction]) -> ProbeRe
 
     def ask() -> Statistics:
         function = connect()
-        answer = function.call("GET", "/api/metrics", query={}, headers={}, body=None, telling="windows")
+        answer = function.call(
+            "GET", "/api/metrics", query={}, headers={}, body=None, expected_member="windows"
+        )
         try:
             return _read_statistics(answer)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -88,7 +90,7 @@ def _read_statistics(answer: Mapping[str, Any]) -> Statistics:
     """Reads `GET /api/metrics`."""
     sync, last = answer["sync"], _run_from_json(answer["sync"]["last_pass"])
     complete_at = sync["last_complete_at"]
-    old = NotAsked("the last pass is too old to tell") if sync["stale"] else None
+    old = NotAsked("the last pass is too old to judge by") if sync["stale"] else None
     by_kind = {
         kind: tuple(
             Problem(str(found["code"]), int(found["count"]), tuple(map(str, found["job_ids"])))

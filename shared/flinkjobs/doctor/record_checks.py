@@ -198,8 +198,8 @@ def _by_code(
     """
     groups: dict[str, list[str]] = defaultdict(list)
     for record, code, message in found:
-        sharper, telling = _sharper(code, message)
-        groups[sharper].append(f"{record}: {telling}")
+        sharper, shortened = _sharper(code, message)
+        groups[sharper].append(f"{record}: {shortened}")
     for code, messages in sorted(groups.items(), key=lambda group: -len(group[1])):
         evidence = f"{title.format(counted(len(messages), 'job'))}: {first_few(messages)}"
         yield warn(check, code, evidence) if code in warned else fail(check, code, evidence)
@@ -213,7 +213,7 @@ def _by_problem(
         code = problem.code if problem.code in REMEDIES else Code.CAUSE_UNKNOWN
         cause = "" if code == problem.code else f" ({problem.code})"
         listed = f": {first_few(problem.job_ids)}" if problem.job_ids else ""
-        evidence = f"{counted(problem.count, 'job')} {title}{cause}{listed}; `flinkjobs show ID` tells more"
+        evidence = f"{counted(problem.count, 'job')} {title}{cause}{listed}; `flinkjobs show ID` shows more"
         yield warn(check, code, evidence) if code in warned else fail(check, code, evidence)
 
 

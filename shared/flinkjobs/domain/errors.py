@@ -1,7 +1,7 @@
 """Errors that cross a module's border, each with its HTTP status and stable code.
 
 Two kinds matter to a caller: a `TemporaryError` may go away by itself (try again), a
-`PermanentError` will not (change something first). Adapters turn the exceptions of their libraries
+`PermanentError` will not (the cause must be removed first). Adapters turn the exceptions of their libraries
 into one of these, chained with ``from``; nothing above the adapters knows a library's exception.
 """
 
@@ -155,7 +155,7 @@ def json_pointer(location: Iterable[str | int]) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
 
 
-def tell(faults: Iterable[Fault]) -> str:
+def describe_faults(faults: Iterable[Fault]) -> str:
     """All faults in one line."""
     return "; ".join(f"{fault.pointer} {fault.detail}" for fault in faults)
 
@@ -198,7 +198,7 @@ class MethodNotAllowedError(BadRequestError):
 
 
 class UnsupportedMediaTypeError(BadRequestError):
-    """The body is declared as something that the function does not read."""
+    """The body is declared as a type that the function does not read."""
 
     http_status = 415
     code = "UNSUPPORTED_MEDIA_TYPE"
@@ -268,14 +268,14 @@ class FunctionUnavailableError(TemporaryError):
     def __init__(self, message: str, *, is_own: bool = False) -> None:
         """Args:
         message: for people.
-        is_own: the function itself said that it cannot; else nobody knows whether it was reached.
+        is_own: the function itself said that it cannot; else it is not known whether it was reached.
         """
         super().__init__(message)
         self.is_own = is_own
 
 
 class NoFunctionError(FunctionUnavailableError):
-    """Something else answered in the place of a function: a login, a proxy, another service.
+    """Another service answered in the place of a function: a login, a proxy, another service.
 
     It may go away, as a proxy's page does; to send the same again at once is of no use.
     """
@@ -285,15 +285,15 @@ class FunctionRefusedError(BadRequestError):
     """A deployed function, or what stands before it, answered and refused.
 
     Attributes:
-        told: the code of its problem details; the HTTP status where it told none.
+        peer_code: the code of its problem details; the HTTP status where there is none.
     """
 
     http_status = 502
     code = "FUNCTION_REFUSED"
 
-    def __init__(self, message: str, faults: tuple[Fault, ...] = (), *, told: str) -> None:
+    def __init__(self, message: str, faults: tuple[Fault, ...] = (), *, peer_code: str) -> None:
         super().__init__(message, faults)
-        self.told = told
+        self.peer_code = peer_code
 
 
 NAMELESS: Final = '""'

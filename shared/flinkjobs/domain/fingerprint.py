@@ -1,9 +1,9 @@
 """Fingerprints of records: they identify unchanged records without reading them whole.
 
 A fingerprint is `cluster|Flink Job ID|state|start`, with Flink's raw state and its start time in milliseconds
-since 1970, as Flink showed them when the record was last written. A record has one while it is at rest:
-its submitter is done, and its one job is confirmed, open and not missing, without a reason. As long as
-the overview of its cluster shows the same, `decide` would keep the record.
+since 1970, as Flink showed them when the record was last written. A record has one while it waits only for
+its Flink job: its submitter is done, and its one job is confirmed, open and not missing, without a reason. As
+long as the overview of its cluster shows the same, `decide` would keep the record.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 class Changes(msgspec.Struct, frozen=True):
-    """Records at rest, compared with what their clusters show.
+    """Records with a fingerprint, compared with what their clusters show.
 
     Attributes:
         unchanged: how many.
@@ -40,7 +40,7 @@ def fingerprint(cluster: str, flink_job_id: str, state: str, start_ms: int) -> s
 
 
 def fingerprint_of(record: JobRecord, flink: Mapping[str, FlinkObservation]) -> str | None:
-    """The fingerprint to be stored with a record; None while it is not at rest.
+    """The fingerprint to be stored with a record; None while it waits for more than its Flink job.
 
     Args:
         record: as it is after `decide`.
@@ -73,7 +73,7 @@ def detect_changes(
     stored: Mapping[Status, Collection[str]],
     overviews: Mapping[str, Mapping[str, OverviewEntry] | None],
 ) -> Changes:
-    """Which records at rest have to be read whole.
+    """Which records with a fingerprint have to be read whole.
 
     Args:
         stored: the fingerprints of the records, by their status.

@@ -1,7 +1,7 @@
 """Kubernetes objects as small values: only the fields that a decision needs, read from raw JSON.
 
-A field that a server omits has its default here, and a field nobody needs is not read: lists of tens
-of thousands of objects stay small, and an unknown field of a newer API server disturbs nobody.
+A field that a server omits has its default here, and an unused field is not read: lists of tens
+of thousands of objects stay small, and an unknown field of a newer API server does no harm.
 
 API reference: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/
 """
@@ -42,7 +42,7 @@ class Container(msgspec.Struct, frozen=True):
     """Status of one container; `state` is None while it runs.
 
     Attributes:
-        is_sidecar: an init container that runs on beside the others (`restartPolicy: Always`).
+        is_sidecar: an init container that keeps running with the others (`restartPolicy: Always`).
     """
 
     name: str
@@ -146,7 +146,7 @@ class CleanupTarget(msgspec.Struct, frozen=True):
         resource_version: changes with every change of the object.
         job_id: exact job id from the annotation; "" when the object carries none.
         job_name: of the Job that it is, or belongs to.
-        job_uid: of that Job; "" where the object does not tell.
+        job_uid: of that Job; "" where the object does not say.
         has_owner: another object is responsible for it, and takes it along when it goes.
         phase: ACTIVE while a pod may still run; of a ConfigMap always COMPLETE.
         over_since: of a ConfigMap, when it was created.

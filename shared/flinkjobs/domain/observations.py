@@ -185,7 +185,7 @@ class Submitter(msgspec.Struct, frozen=True):
 class NoKubernetesJob(msgspec.Struct, frozen=True):
     """The API server answered that the record's Job does not exist.
 
-    Its pods may be there without it: somebody deleted the Job alone. What they say counts as ever, but not
+    Its pods may be there without it: the Job alone was deleted. What they say counts as ever, but not
     what they do not say: there may have been others.
 
     Attributes:

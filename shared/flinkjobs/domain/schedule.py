@@ -93,7 +93,7 @@ class ScheduleState:
 
 
 def check_schedule(schedule: Schedule) -> None:
-    """Checks what can be told without asking: the name, the method and the cron expression.
+    """Checks what can be checked without a request: the name, the method and the cron expression.
 
     Raises:
         BadRequestError: with a fault for each that is wrong.

@@ -123,15 +123,15 @@ def error_lines(text: str) -> str:
         cause = None  # it only says that a Python worker failed; the error says why
     is_wrapper = error is not None and error.startswith(_PYFLINK_WRAPPERS)
     found = (key, cause, error) if is_wrapper else (error, key, cause)
-    told = [line for block in found if block for line in block.split("\n")]
-    if not told:
+    causes = [line for block in found if block for line in block.split("\n")]
+    if not causes:
         remarks = (_JAVA_FRAME, _CLIENT_REMARKS)
-        told = [line.strip() for line in lines if not any(remark.match(line) for remark in remarks)][-5:]
-    return "\n".join(dict.fromkeys(told))[:MAX_ERROR_CHARACTERS]
+        causes = [line.strip() for line in lines if not any(remark.match(line) for remark in remarks)][-5:]
+    return "\n".join(dict.fromkeys(causes))[:MAX_ERROR_CHARACTERS]
 
 
 def tail(text: str, limit_bytes: int) -> str:
-    """The end of a text, at most so long in UTF-8, beginning with a whole line where it holds one."""
+    """The end of a text, at most `limit` bytes in UTF-8, beginning with a whole line where it holds one."""
     encoded = text.encode(errors="replace")
     if len(encoded) <= limit_bytes:
         return text

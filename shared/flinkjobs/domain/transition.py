@@ -54,8 +54,8 @@ NAMELESS_FOR: Final = timedelta(seconds=120)
 """For how long no job of its name must have been known before a record without an id is LOST."""
 
 CLOCK_SKEW: Final = timedelta(seconds=60)
-"""How far Flink's clock may be behind ours: a job that began so long before its submission counts as begun
-after it."""
+"""How far Flink's clock may be behind ours: a job that began at most this long before its submission counts
+as begun after it."""
 
 
 def decide(record: JobRecord, observation: Observation, now: datetime, policy: Policy) -> Action:
@@ -201,8 +201,8 @@ def _how_it_ended(record: JobRecord, submitter: Submitter | NoKubernetesJob) -> 
         last = f"\nthe last lines of its pods were:\n{submitter.telling}" if submitter.telling else ""
         return f"{missing}: it was deleted before its output was read{last}"
     cause = submitter.trouble[1] if submitter.trouble else ""
-    if told := "\n".join(part for part in (cause, submitter.telling) if part):
-        return told
+    if lines := "\n".join(part for part in (cause, submitter.telling) if part):
+        return lines
     gone = "the submitter's output is gone" if submitter.log is LogState.GONE else ""
     return "\n".join(part for part in (submitter.ended, gone) if part) or "the submitter printed no error"
 
@@ -283,7 +283,7 @@ def _by_flink(record: JobRecord, observation: Observation, now: datetime, policy
     if record.submitter_done and open_refs and all(ref.id in given_up for ref in open_refs):
         return _lost(record, open_refs, now)
     after = _by_states(record, now)
-    if after.status is Status.LOST:  # seen again, but in a state that nobody knows: it goes on being watched
+    if after.status is Status.LOST:  # seen again, but in an unknown state: it continues to be watched
         return replace(after, missing_since=lost_since)
     return after
 

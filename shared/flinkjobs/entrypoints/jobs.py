@@ -97,6 +97,6 @@ def _sync_caller(url: str) -> Callable[[str], Mapping[str, Any]]:
         with function_client.new_client() as client:
             function = function_client.HttpFunction(url, bearer=bearer, client=client)
             body = json.dumps({"job_ids": [job_id]})
-            return function.call("POST", "/", query={}, headers={}, body=body, telling="clusters")
+            return function.call("POST", "/", query={}, headers={}, body=body, expected_member="clusters")
 
     return sync

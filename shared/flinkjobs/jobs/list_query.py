@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
-from flinkjobs.domain.errors import NAMELESS, BadRequestError, Fault, tell
+from flinkjobs.domain.errors import NAMELESS, BadRequestError, Fault, describe_faults
 from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.job_query import BEGINNING, DEFAULT_LIMIT, Filter, Form, Place, Places, Query, Row
 from flinkjobs.domain.text import cut
@@ -56,7 +56,7 @@ def parse_query(pairs: Iterable[tuple[str, str]]) -> Query:
         except ValueError as error:
             faults.append(Fault("query:cursor", str(error)))
     if faults:
-        raise BadRequestError(cut(tell(faults)), tuple(faults))
+        raise BadRequestError(cut(describe_faults(faults)), tuple(faults))
     return Query(wanted, parsed.get("limit", DEFAULT_LIMIT), after)
 
 
@@ -127,7 +127,7 @@ def write_cursor(places: Places, wanted: Filter) -> str | None:
     """The cursor that goes on from these places; None when every stream is at its end.
 
     It carries a digest over itself and the filters: one that was altered, or is used with other filters, is
-    noticed. It holds no secret: whoever forges one gets another place in the same list.
+    noticed. It holds no secret: a forged one leads to another place in the same list.
     """
     if not places:
         return None

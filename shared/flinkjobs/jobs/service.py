@@ -230,7 +230,7 @@ def sync_now(jobs: Jobs, any_id: str) -> dict[str, Any]:
     """
     job_id = _look_up(jobs, any_id).record.job_id
     if jobs.sync is None:
-        raise SyncUnavailableError("SYNC_URL is not set: nobody can be asked to synchronise")
+        raise SyncUnavailableError("SYNC_URL is not set: there is no function to ask for a pass")
     try:
         return dict(jobs.sync(job_id))
     except (TemporaryError, PermanentError) as error:

@@ -1,6 +1,6 @@
 """Statistics of the jobs by time window: status, duration, failure rate; and the age of the last runs. Pure.
 
-Counted by `submitted_at`. A percentile is the nearest rank: the smallest duration that at least so many
+Counted by `submitted_at`. A percentile is the nearest rank: the smallest duration that at least that share
 percent of the durations do not exceed, so always one that occurred.
 https://en.wikipedia.org/wiki/Percentile#The_nearest-rank_method
 """

@@ -192,10 +192,10 @@ def _with_failure(job: FlinkJob, *sources: Callable[[str], str | None]) -> Flink
         return job
     errors = []
     for failure in sources:
-        told = or_unreachable(partial(failure, job.id))
-        if not isinstance(told, Unreachable):
-            return replace(job, failure=told)
-        errors.append(told.error)
+        cause = or_unreachable(partial(failure, job.id))
+        if not isinstance(cause, Unreachable):
+            return replace(job, failure=cause)
+        errors.append(cause.error)
     unread = (
         f"the root exception could not be read ({'; '.join(errors)}): ask Flink's web page for job {job.id}"
     )

@@ -65,7 +65,7 @@ _NOTHING_LISTED: Final = _Listed({}, {})
 def find_job_and_pods(
     kubernetes: KubernetesClient, job_id: str, job_name: str
 ) -> tuple[KubernetesJob | Missing, Sequence[Pod]]:
-    """The Kubernetes Job of a record and all its pods, whoever labelled them.
+    """The Kubernetes Job of a record and all its pods, with or without our labels.
 
     Pods may be left of a Job that does not exist any more: it was deleted with `--cascade=orphan`, or the
     garbage collector has not come to them yet. A Job of this name that belongs to another record counts as
@@ -100,7 +100,7 @@ class SubmitterObserver:
     Attributes:
         kubernetes: connects to Kubernetes, or returns the connection; its error is an observation too.
         events: of the namespace.
-        snapshots: tell whether a Flink job of a record goes on.
+        snapshots: show whether a Flink job of a record goes on.
         threads: for requests that can be made in parallel.
         deadline: records that are not begun by then are passed over.
     """
@@ -112,7 +112,7 @@ class SubmitterObserver:
     deadline: Deadline
 
     def observe(self, records: Iterable[JobRecord], now: datetime) -> SubmitterObservations:
-        """What Kubernetes says of every record whose submitter may still say something.
+        """What Kubernetes says of every record whose submitter may still print an id.
 
         Args:
             records: no two with the same job id.

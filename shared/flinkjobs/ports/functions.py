@@ -17,11 +17,11 @@ class RemoteFunction(Protocol):
         query: Mapping[str, str],
         headers: Mapping[str, str],
         body: str | None,
-        telling: str,
+        expected_member: str,
     ) -> dict[str, Any]:
-        """Sends one request; the JSON object of its answer, which is told from another's by a member.
+        """Sends one request; the JSON object of its answer, which is recognised by a member.
 
-        Raises FunctionUnavailableError (NoFunctionError where something else answered), NotFoundError,
+        Raises FunctionUnavailableError (NoFunctionError where another service answered), NotFoundError,
         UnauthorizedError or FunctionRefusedError.
         """
 

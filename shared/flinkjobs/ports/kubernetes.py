@@ -20,7 +20,7 @@ class Deletion(StrEnum):
     GONE = "GONE"
     """There was nothing to delete any more."""
     BEGUN = "BEGUN"
-    """Accepted; somebody's finalizer still holds the object."""
+    """Accepted; a finalizer still holds the object."""
 
 
 class KubernetesClient(Protocol):
@@ -29,7 +29,7 @@ class KubernetesClient(Protocol):
     def until(self, moment: float) -> KubernetesClient:
         """The same, but a request that is under way at this moment, by `time.monotonic`, is given up then.
 
-        It fails as if nobody had answered.
+        It fails as if the server had not answered.
         """
 
     def create_job(self, manifest: Mapping[str, Any]) -> KubernetesJob:

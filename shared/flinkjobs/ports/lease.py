@@ -24,7 +24,7 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 class LeaseStore(Protocol):
-    """Where leases are kept. Times are told by the store's clock alone."""
+    """Where leases are kept. Times are those of the store's clock alone."""
 
     def take_lease(self, name: str, *, holder: str, ttl_seconds: float) -> Lease | None:
         """Takes a lease that is free or has run out; None while another holds it."""

@@ -19,7 +19,7 @@ class Tally(msgspec.Struct, frozen=True):
         status: as the document holds it, whatever that is.
         template_id: None where the document holds none that is a text.
         age: how long ago they were submitted, in whole hours below a day, in whole days from there on;
-            None where the document does not tell.
+            None where the document does not say.
         unit: what `age` counts.
         has_id: a Flink job of theirs is known.
         count: how many they are.

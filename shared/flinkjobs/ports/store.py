@@ -36,7 +36,7 @@ class Applied(msgspec.Struct, frozen=True):
 
 
 class Submitted(msgspec.Struct, frozen=True):
-    """A submission as its record tells it to a repeated request.
+    """A submission as its record answers a repeated request.
 
     Attributes:
         request_hash: of the request that made it.

@@ -59,7 +59,7 @@ class Converted(msgspec.Struct, frozen=True):
         records: how many were looked at.
         converted: records that were written, or would be.
         values: dates in them.
-        conflicts: records that somebody else wrote meanwhile; they were left alone.
+        conflicts: records that another writer changed; they were left alone.
         unreadable: values that were left as they are.
     """
 

@@ -167,7 +167,7 @@ _OF_FUNCTIONS: Final = (
 
 
 def has_function_settings(environ: Mapping[str, str]) -> bool:
-    """Whether somebody has begun to set what the functions need, so that what is missing is a mistake."""
+    """Whether some of the settings that the functions need are set, so that a missing one is a mistake."""
     return not set_values(environ).keys().isdisjoint(_OF_FUNCTIONS)
 
 

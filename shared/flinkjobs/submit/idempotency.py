@@ -11,7 +11,7 @@ from typing import Any, Final
 from flinkjobs.domain.errors import (
     BadRequestError,
     Fault,
-    tell,
+    describe_faults,
 )
 
 MAX_KEY: Final = 255
@@ -23,7 +23,7 @@ class Key:
 
     Attributes:
         value: the idempotency key.
-        request_hash: tells requests with the same key apart.
+        request_hash: distinguishes requests with the same key.
     """
 
     value: str
@@ -65,4 +65,4 @@ def _checked_key(name: str, value: str) -> str:
 
 def _bad_header(name: str, detail: str) -> BadRequestError:
     fault = Fault(f"header:{name}", detail)
-    return BadRequestError(tell([fault]), (fault,))
+    return BadRequestError(describe_faults([fault]), (fault,))

@@ -41,14 +41,14 @@ FETCH_CONTAINER: Final = "fetch"
 """Name of the init container that fetches a script."""
 
 KILL_AFTER_SECONDS: Final = 30
-"""How long `flink run` may take to end after it was told to, before it is killed."""
+"""How long `flink run` may take to end after SIGTERM, before it is killed."""
 
 DEADLINE_MARGIN_SECONDS: Final = 3600
 """The Job's own deadline deletes the pod and its log, so it is a backstop far behind the submitter's
 timeout; it also bounds how long a pod may wait to be scheduled."""
 
 TTL_SECONDS: Final = 30 * 24 * 3600
-"""Kubernetes removes a finished Job after this by itself, should nobody run the cleanup."""
+"""Kubernetes removes a finished Job after this by itself, where cleanup does not run."""
 
 NO_INJECTION_LABELS: Final = {"sidecar.istio.io/inject": "false"}
 NO_INJECTION_ANNOTATIONS: Final = {

@@ -23,8 +23,8 @@ from flinkjobs.domain.errors import (
     Fault,
     TemplateMissingError,
     TemplateUnusableError,
+    describe_faults,
     json_pointer,
-    tell,
 )
 from flinkjobs.domain.text import cut
 from flinkjobs.settings.functions import DEFAULT_CLUSTER
@@ -39,7 +39,7 @@ MAX_PY_FILES_BYTES: Final = 128 * 1024 - 1
 """Linux passes on no longer argument; `flink run` takes all `py_files` in one."""
 
 MAX_ENTRIES: Final = 200
-"""No object and no array of a request holds more; told before each entry is looked at."""
+"""No object and no array of a request holds more; checked before the entries."""
 
 
 def _no_climbing(path: str) -> str:
@@ -225,7 +225,7 @@ def parse_submission(
         given = {name: value for name, value in body.items() if value is not None}
         parsed = _parsed({**defaults, **given}, limits) if defaults else requested
     except BadRequestError as error:
-        message = f"template {requested.template_id} has faulty values: {tell(error.faults)}"
+        message = f"template {requested.template_id} has faulty values: {describe_faults(error.faults)}"
         raise TemplateUnusableError(message) from error
     _expect_something_to_run(parsed, has_template=template is not None)
     return Submission(
@@ -251,7 +251,7 @@ def parse_submission(
 def template_defaults(document: Mapping[str, Any]) -> dict[str, Any]:
     """The request's fields that a document of `job_templates` supplies, in the old platform's shape.
 
-    `config` holds `script_path`, `entry_point`, `args` and `jar_files`, beside it stands `parallelism`.
+    `config` holds `script_path`, `entry_point`, `args` and `jar_files`, and next to it `parallelism`.
     `entry_point` names the module to run where there is no script.
 
     Raises:
@@ -301,7 +301,9 @@ def _parsed(body: dict[str, Any], limits: Limits) -> _Body:
     if isinstance(url, str) and not any(fault.pointer == "/script/url" for fault in faults):
         faults += _url_faults(url, limits.script_hosts)
     if script is not None and body.get("entry_module") is not None:
-        faults.append(Fault(pointer="/entry_module", detail="stands beside a script; flink runs one of them"))
+        faults.append(
+            Fault(pointer="/entry_module", detail="given together with a script; flink runs one of them")
+        )
     if body.get("allow_non_restored_state") is True and body.get("savepoint_path") is None:
         faults.append(Fault(pointer="/allow_non_restored_state", detail="needs a savepoint_path"))
     if faults or parsed is None:
@@ -363,5 +365,5 @@ def _conf_faults(conf: Iterable[str]) -> Iterable[Fault]:
 
 
 def _field(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """A location as pydantic tells it, without the mark that it is a dictionary's key which is faulty."""
+    """A location as pydantic reports it, without the mark that it is a dictionary's key which is faulty."""
     return location[:2] if location[:1] == ("flink_conf",) else location

@@ -26,7 +26,7 @@ NAT64 = ipaddress.ip_network("64:ff9b::/96")
 """IPv6 addresses of this network stand for the IPv4 address in their last 32 bits (RFC 6052)."""
 
 
-class Refused(Exception):  # noqa: N818 - it is told to a person, and named as they would say it
+class Refused(Exception):  # noqa: N818 - the message is shown to users
     """The script is not fetched; the message says why."""
 
 

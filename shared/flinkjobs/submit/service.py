@@ -10,7 +10,7 @@ Where it can be cut off, and who settles what is left:
 | before the answer | everything is there | a repeated request gets the first answer |
 
 A repetition that comes after sync has given the record up is refused with `OVERTAKEN`: a Job that was created
-now would run beside a record that is final.
+now would run although its record is final.
 
 A repetition is recognised by its idempotency key. It may safely take up what was cut off: the Job's name
 follows from the job id, so that creating it twice meets the first one.
@@ -67,7 +67,7 @@ class SubmissionRefusedError(PermanentError):
 
 
 class SubmissionOvertakenError(PermanentError):
-    """The submission took so long that its record was given up meanwhile; its Job was taken back."""
+    """The submission took too long: its record was given up, and its Job was deleted."""
 
     http_status = 503
     code = "OVERTAKEN"
@@ -142,7 +142,7 @@ def run(submit: Submit, submission: Submission, key: Key | None = None) -> dict[
     Raises:
         InFlightError: another request with the same key came first.
         SubmissionRefusedError: Kubernetes refused the Job or its script; the record is FAILED with the cause.
-        KubernetesUnavailableError: nobody knows whether the Job was created, or Kubernetes refused the
+        KubernetesUnavailableError: it is not known whether the Job was created, or Kubernetes refused the
             credential: a repetition with the same key creates it, else the next synchronisation settles the
             record.
         StoreUnavailableError: no record, and nothing was created.
@@ -246,8 +246,9 @@ def _create_script(
 ) -> None:
     """Creates the script's ConfigMap; a Job that is refused its script is taken back.
 
-    Where nobody knows whether the ConfigMap was created, the Job stays: its pod may have begun, and a second
-    Job would run it again. It stays too where the credential was refused: a repetition creates the ConfigMap.
+    Where it is not known whether the ConfigMap was created, the Job stays: its pod may have begun, and a
+    second Job would run it again. It stays too where the credential was refused: a repetition creates the
+    ConfigMap.
     """
     manifest = config_map_manifest(
         script, record.job_id, namespace=namespace, job_name=job.name, job_uid=job.uid

@@ -44,8 +44,8 @@ class Request:
         """The body as a JSON object; an empty body is an empty object.
 
         Raises:
-            BadRequestError: it is neither, or says the same thing twice: whoever passed the request on may
-                have understood the other one (https://www.rfc-editor.org/rfc/rfc8259#section-4).
+            BadRequestError: it is neither, or says the same thing twice: a proxy that passed it on may have
+                understood the other one (https://www.rfc-editor.org/rfc/rfc8259#section-4).
         """
         if not self.body.strip():
             return {}
@@ -67,7 +67,7 @@ class Request:
         The types that remain are those which a browser sends for any web page, without asking first.
 
         Raises:
-            UnsupportedMediaTypeError: it is declared as something else.
+            UnsupportedMediaTypeError: it is declared as another type.
         """
         declared = self.headers.get("content-type", "application/json")
         kind = declared.partition(";")[0].strip().lower()

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from flinkjobs.domain.errors import NAMELESS, BadRequestError, Fault, ForbiddenError, json_pointer, tell
+from flinkjobs.domain.errors import (
+    NAMELESS,
+    BadRequestError,
+    Fault,
+    ForbiddenError,
+    describe_faults,
+    json_pointer,
+)
 from flinkjobs.domain.text import cut
 from flinkjobs.web import ui
 from flinkjobs.web.messages import Answer, Request
@@ -15,7 +22,7 @@ def job_ids(request: Request) -> list[str] | None:
     """Which records sync is to look at; None means all.
 
     Raises:
-        BadRequestError: the body says something else.
+        BadRequestError: the body says otherwise.
     """
     body = request.json_object()
     _expect_only(body, {"job_ids"})
@@ -31,7 +38,7 @@ def dry_run(request: Request) -> bool:
     """Whether cleanup is only to say what would go: in the query, or in the body.
 
     Raises:
-        BadRequestError: either says something else.
+        BadRequestError: either says otherwise.
     """
     body = request.json_object()
     _expect_only(body, {"dry_run"})
@@ -98,4 +105,4 @@ def _expect_only(body: Mapping[str, Any], known: Collection[str]) -> None:
 
 def _bad(pointer: str, detail: str) -> BadRequestError:
     fault = Fault(pointer=pointer, detail=detail)
-    return BadRequestError(tell([fault]), (fault,))
+    return BadRequestError(describe_faults([fault]), (fault,))

@@ -34,7 +34,9 @@ def client() -> Iterator[httpx.Client]:
 
 def call(server: ScriptedServer, client: httpx.Client, *, token: str | None = None) -> Any:
     function = HttpFunction(server.url, bearer=None if token is None else lambda: token, client=client)
-    return function.call("POST", "/x", query={"a": "b c"}, headers={"X-Y": "z"}, body="{}", telling="a")
+    return function.call(
+        "POST", "/x", query={"a": "b c"}, headers={"X-Y": "z"}, body="{}", expected_member="a"
+    )
 
 
 def problem(status: int, headers: Mapping[str, str] | None = None, **members: Any) -> Answer:
@@ -109,7 +111,7 @@ def test_faults_and_the_code_are_passed_on(client: httpx.Client) -> None:
     answer = problem(400, detail="no", code="BAD_REQUEST", errors=FAULTS)
     with ScriptedServer(lambda _asked: answer) as server, pytest.raises(FunctionRefusedError) as raised:
         call(server, client)
-    assert raised.value.told == "BAD_REQUEST"
+    assert raised.value.peer_code == "BAD_REQUEST"
     assert [(fault.pointer, fault.detail) for fault in raised.value.faults] == [
         ("/args", "too many"),
         ("7", ""),

@@ -185,7 +185,7 @@ USERS_REFUSED = {
     "exec": ({"exec": {"command": "gke-gcloud-auth-plugin"}}, "gets its token from an exec plugin"),
     "exec beside a token": ({"exec": {"command": "x"}, "token": "t"}, "gets its token from an exec plugin"),
     "auth-provider": ({"auth-provider": {"name": "gcp"}}, "gets its token from an auth-provider"),
-    "impersonation": ({"as": "root", "token": "t"}, "impersonates somebody"),
+    "impersonation": ({"as": "root", "token": "t"}, "impersonates another user"),
     "nobody": ({}, "has neither a token nor a client certificate"),
     "an empty token": ({"token": ""}, "has neither a token nor a client certificate"),
     "half a password": ({"username": "ann"}, "has neither a token nor a client certificate"),

@@ -196,7 +196,7 @@ def _conversion(count: int) -> dict[str, Any]:
             lambda out, count: indexes._show(out, _conversion(count)),
             [
                 "{1 of 1 record|2 of 2 records} with dates as text converted.",
-                "{1 record|2 records} written by somebody else meanwhile; run it again.",
+                "{1 record|2 records} changed by another writer; run it again.",
                 "{1 value|2 values} left as found, being no date:",
             ],
         ),

@@ -51,7 +51,7 @@ LOOKUP_SECONDS: Final = 10.0
 _REFUSED_USERS: Final = {
     "exec": "gets its token from an exec plugin, which is not there where a function runs",
     "auth-provider": "gets its token from an auth-provider, which clients no longer have",
-    "as": "impersonates somebody, which this client would not do",
+    "as": "impersonates another user, which this client would not do",
 }
 """Fields of a kubeconfig's user that the official client ignores, or turns into anonymous requests."""
 _UNREADABLE_CONFIG: Final = (TypeError, ValueError, AttributeError, KeyError, IndexError)

@@ -21,7 +21,7 @@ RUNS_KEPT: Final = timedelta(days=14)
 """`sync_runs` and `cleanup_runs` hold the runs of this long."""
 
 UNIQUE_SUFFIX: Final = "_unique"
-"""Ends the name of a unique index that had to be made beside one that is not unique."""
+"""Ends the name of a unique index that had to be made in addition to one that is not unique."""
 
 BY_TIME: Final = (
     ("submitted_at", DESCENDING),
@@ -83,7 +83,7 @@ def ensure_indexes(database: MongoDatabase) -> None:
 
     An index of the same fields that the collection has already, under any name and with any options, serves
     as well. Only uniqueness is insisted on: where the old platform made a `job_id` index that is not unique,
-    a unique one is made beside it (MongoDB 5.0 or newer).
+    a unique one is made in addition (MongoDB 5.0 or newer).
 
     Raises:
         StoreRefusedError: a unique index cannot be made, as a rule because a value occurs twice. All other

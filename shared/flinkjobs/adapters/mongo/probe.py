@@ -21,7 +21,7 @@ from flinkjobs.domain.reasons import ENDED_WITHOUT_ID, ReasonCode
 from flinkjobs.domain.records import JobRecord, UnreadableRecord
 
 LEASE: Final = "doctor"
-"""A lease that nobody else uses: taking it is a write that no function minds."""
+"""A lease that no function uses: taking it is a write without effect."""
 
 
 class MongoProbe(MongoReadStore):
@@ -73,7 +73,7 @@ class MongoProbe(MongoReadStore):
         return self._readable({"status": Status.LOST.value, "reason.since": {"$gte": since}})
 
     def _readable(self, condition: Mapping[str, Any]) -> list[JobRecord]:
-        """A record that cannot be read is told of by every pass."""
+        """Every pass reports a record that cannot be read."""
         return [record for record in self._records(condition) if isinstance(record, JobRecord)]
 
     def _records(self, condition: Mapping[str, Any]) -> Iterator[JobRecord | UnreadableRecord]:

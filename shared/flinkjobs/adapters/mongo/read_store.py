@@ -39,7 +39,7 @@ SHOWN_FIELDS: Final = LISTED_FIELDS | dict.fromkeys(("spec", "submitter_log"), 1
 
 NEWEST_FIRST: Final = {"submitted_at": DESCENDING, "_id": DESCENDING}
 MAX_ALIKE: Final = 20
-"""Of so many records that share an id, the newest is looked for."""
+"""Maximum number of records with the same id among which the newest is searched."""
 MAX_BY_PREFIX: Final = 200
 """Records looked for by the beginning of a Flink Job ID."""
 ERRORS_KEPT: Final = 20
@@ -58,7 +58,7 @@ DAY: Final = timedelta(days=1)
 _HOUR_MS: Final = 3_600_000
 _DAY_MS: Final = 24 * _HOUR_MS
 _DAYS_APART: Final = 30
-"""Ages of more than so many days are told in steps of so many days."""
+"""Days: greater ages are rounded down to a multiple of it."""
 
 
 class MongoReadStore:
@@ -385,7 +385,7 @@ def _text_or_null(field: str) -> _Document:
 def _tally_stages(now: datetime) -> list[_Document]:
     days = {"$floor": {"$divide": ["$age", _DAY_MS]}}
     coarse = {"$multiply": [_DAYS_APART, {"$floor": {"$divide": [days, _DAYS_APART]}}]}
-    told = {
+    age = {
         "$switch": {
             "branches": [
                 {"case": {"$not": [_has("$age")]}, "then": None},
@@ -399,7 +399,7 @@ def _tally_stages(now: datetime) -> list[_Document]:
             "default": coarse,
         }
     }
-    is_told = {"$and": [{"$eq": ["$status", Status.FINISHED.value]}, {"$isNumber": "$duration"}]}
+    is_measured = {"$and": [{"$eq": ["$status", Status.FINISHED.value]}, {"$isNumber": "$duration"}]}
     number = {"$convert": {"input": "$duration", "to": "double", "onError": None}}
     return [
         {"$match": {}},
@@ -409,7 +409,7 @@ def _tally_stages(now: datetime) -> list[_Document]:
                 "status": _text_or_null("$status"),
                 "template_id": _text_or_null("$template_id"),
                 "has_id": _has("$flink_job_id"),
-                "duration": {"$cond": [is_told, number, "$$REMOVE"]},
+                "duration": {"$cond": [is_measured, number, "$$REMOVE"]},
                 "age": {"$subtract": [now, _SUBMITTED]},
             }
         },
@@ -419,7 +419,7 @@ def _tally_stages(now: datetime) -> list[_Document]:
                     "status": "$status",
                     "template_id": "$template_id",
                     "has_id": "$has_id",
-                    "age": told,
+                    "age": age,
                     "unit": {"$cond": [{"$lt": ["$age", _DAY_MS]}, "hours", "days"]},
                 },
                 "count": {"$sum": 1},

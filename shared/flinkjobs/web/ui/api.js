@@ -5,7 +5,7 @@ const TIMEOUT_MS = 20_000;
 const SYNC_TIMEOUT_MS = 190_000;
 
 /**
- * Why there is no data: `offline`, `timeout`, `login` (something before the function wants to know who asks),
+ * Why there is no data: `offline`, `timeout`, `login` (a proxy before the function asks for a sign-in),
  * `not_json`, `problem` (the function's own words), `status`.
  */
 export class ApiError extends Error {
@@ -35,7 +35,7 @@ async function request(address, { signal = null, timeoutMs = TIMEOUT_MS, ...opti
     answer = await fetch(address, {
       ...options,
       cache: "no-store",
-      redirect: "manual", // the function sends nobody elsewhere: it would be a login's address
+      redirect: "manual", // the function itself never redirects: it would be a login's address
       signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
     });
     text = await answer.text();

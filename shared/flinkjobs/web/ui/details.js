@@ -43,7 +43,7 @@ export function createDetails(dialog, actions) {
     actions.close();
   };
   dialog.onclick = (event) => {
-    if (event.target === dialog) dialog.close(); // beside the panel
+    if (event.target === dialog) dialog.close(); // outside the panel
   };
   dialog.replaceChildren(
     h(
@@ -154,7 +154,7 @@ function verdict(job) {
   ];
 }
 
-/** A job that failed, nobody knows after how long: in Flink, before it, or is not even that known? */
+/** A job that failed after an unknown time: in Flink, before it, or is not even that known? */
 function failedHow({ flink_job_id: id, reason: cause }) {
   if (id) return "verdict.FAILED.unknown";
   return NEVER_RAN.has(cause?.code) ? "verdict.FAILED.before" : "verdict.FAILED.unclear";
@@ -217,7 +217,7 @@ function storyItem({ at, event, data = {} }, earlier) {
     { "data-event": event, "data-status": data.status ?? null },
     h("p", { class: "what" }, label),
     h("p", { class: "facts" }, ...storyFacts(event, data)),
-    at || event === "ended" ? h("p", { class: "when" }, ...when.filter(Boolean)) : null, // nobody notes when an id is found
+    at || event === "ended" ? h("p", { class: "when" }, ...when.filter(Boolean)) : null, // no record says when an id is found
   );
 }
 

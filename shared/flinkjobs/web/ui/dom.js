@@ -19,7 +19,7 @@ export function h(tag, properties = {}, ...children) {
   return element;
 }
 
-/** Sets or removes an attribute, and touches the document only where something changes. */
+/** Sets or removes an attribute, and touches the document only where it changes. */
 export function setAttribute(element, name, value) {
   if (value === null || value === undefined || value === false) element.removeAttribute(name);
   else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value === true ? "" : value);
@@ -132,7 +132,7 @@ function copiedBySelection(text) {
   return done;
 }
 
-/** Says something to a screen reader, without showing it. */
+/** Announces a text to a screen reader, without showing it. */
 export function announce(text) {
   setText(document.getElementById("announce"), text);
 }

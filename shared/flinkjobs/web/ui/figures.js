@@ -304,9 +304,9 @@ function templateTable(templates, window, actions) {
     ...[t("figures.rate"), t("figures.honest"), t("figures.average"), t("figures.median"), t("figures.p95")],
   ];
   const count = ({ template_id, by_status: by }, status) => {
-    const told = number(by[status] ?? 0);
-    const label = `${template_id}, ${t(`status.${status}`)}: ${told}`;
-    return by[status] && template_id ? link(told, { template_id, status: [status] }, label) : told;
+    const shown = number(by[status] ?? 0);
+    const label = `${template_id}, ${t(`status.${status}`)}: ${shown}`;
+    return by[status] && template_id ? link(shown, { template_id, status: [status] }, label) : shown;
   };
   const rows = templates.map((each) => [
     each.template_id ? link(each.template_id, { template_id: each.template_id }) : t("figures.no_template"),

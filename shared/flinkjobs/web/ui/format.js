@@ -112,7 +112,7 @@ export function zone() {
   return `UTC${minutes < 0 ? "-" : "+"}${hours}${rest ? `:${two(rest)}` : ""}`;
 }
 
-/** The last line that says something: of a stack trace, the error itself. */
+/** The last line with content: of a stack trace, the error itself. */
 export const lastLine = (text) => text.split("\n").filter((line) => line.trim()).at(-1)?.trim() ?? "";
 
 /** A file's or log's JSON, indented. */

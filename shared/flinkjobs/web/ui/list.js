@@ -26,7 +26,7 @@ export function createList(root, actions) {
   const empty = h("p", { class: "empty" }, t("list.loading"));
   const pages = createPages(actions);
   body.addEventListener("click", (event) => {
-    const isText = !getSelection().isCollapsed; // somebody selects an id to copy it
+    const isText = !getSelection().isCollapsed; // an id is selected to be copied
     const row = event.target.closest("tr");
     if (row && !isText && !event.target.closest("a, button")) actions.open(row.dataset.key);
   });
@@ -154,7 +154,7 @@ function updateReason(element, job) {
   );
 }
 
-/** What fails ends with its error; what waits or finished is told in our words: an error begins with names. */
+/** What fails ends with its error; what waits or has finished is shown in our words: an error begins with names. */
 function inOneLine({ status, reason }, message) {
   const title = (FINAL.has(status) && status !== "FINISHED") || !reason ? "" : tOr(`reason.${reason.code}.title`, "");
   return title ? `${title} · ${lastLine(message)}` : lastLine(message);

@@ -1,4 +1,4 @@
-// Data that refreshes itself: one request at a time, none while nobody looks.
+// Data that refreshes itself: one request at a time, none while the page is hidden.
 
 /** The server's clock: its `now` against ours when the answer came. */
 export const clock = {

@@ -1,4 +1,4 @@
-// What is shown stands in the address: a link shows the same to somebody else, and Back goes back.
+// What is shown stands in the address: a link shows the same to another user, and Back goes back.
 
 export const STATUSES = ["CREATED", "RUNNING", "SUSPENDED", "FINISHED", "FAILED", "CANCELLED", "LOST"];
 export const FINAL = new Set(["FINISHED", "FAILED", "CANCELLED", "LOST"]);
