@@ -116,7 +116,7 @@ def _of_submitter(submitter: Submitter) -> Iterator[tuple[str, str]]:
         yield Code.NOT_SYNCHRONISED, f"its submitter has printed the Flink Job ID {submitter.ids[0].id}"
     if submitter.phase is JobPhase.FAILED:
         cause = submitter.trouble[1] if submitter.trouble else ""
-        message = "; ".join(part for part in (cause, submitter.telling) if part)
+        message = "; ".join(part for part in (cause, submitter.error_lines) if part)
         yield ReasonCode.SUBMIT_FAILED, message or submitter.ended or "the submitter failed silently"
     if submitter.trouble is not None:
         yield submitter.trouble
@@ -131,7 +131,7 @@ def _of_submitter(submitter: Submitter) -> Iterator[tuple[str, str]]:
         yield ReasonCode.LOG_UNAVAILABLE, "its submitter has ended, and its log is gone"
     if submitter.phase is JobPhase.COMPLETE:
         yield ReasonCode.NO_JOB_SUBMITTED, "its submitter has ended well, and printed no Flink Job ID"
-    last = f": {submitter.telling}" if submitter.telling else ", and has printed nothing"
+    last = f": {submitter.error_lines}" if submitter.error_lines else ", and has printed nothing"
     yield Code.STILL_SUBMITTING, f"its submitter is still at it{last}"
 
 

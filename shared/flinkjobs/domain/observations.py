@@ -158,7 +158,7 @@ class Submitter(msgspec.Struct, frozen=True):
         ended: the Job's own words when it failed, e.g. `DeadlineExceeded: …`; else None.
         ids: in the order printed, pods in the order of their creation, without repeats.
         log: what of the output could be read.
-        telling: the lines that name the cause of a failed submission, cut; "" when there are none.
+        error_lines: the lines that name the cause of a failed submission, cut; "" when there are none.
         proves_nothing_submitted: no id was printed, and the output shows that no job was submitted.
         is_whole: it ended without an error, and its termination messages hold every id that it printed.
         exit_code: of the newest submit container that has ended; None where none has.
@@ -173,7 +173,7 @@ class Submitter(msgspec.Struct, frozen=True):
     ended: str | None = None
     ids: tuple[FoundId, ...] = ()
     log: LogState = LogState.READ
-    telling: str = ""
+    error_lines: str = ""
     proves_nothing_submitted: bool = False
     is_whole: bool = False
     exit_code: int | None = None
@@ -189,13 +189,13 @@ class NoKubernetesJob(msgspec.Struct, frozen=True):
     what they do not say: there may have been others.
 
     Attributes:
-        ids, telling, unread: as in `Submitter`.
+        ids, error_lines, unread: as in `Submitter`.
         log: GONE also where no pod is left.
     """
 
     ids: tuple[FoundId, ...] = ()
     log: LogState = LogState.GONE
-    telling: str = ""
+    error_lines: str = ""
     unread: str = ""
 
 

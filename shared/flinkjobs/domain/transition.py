@@ -178,7 +178,7 @@ def _proof_of_failure(
 ) -> tuple[ReasonCode, str] | None:
     """Why it is certain that no job was submitted; None where it is not."""
     if isinstance(submitter, NoKubernetesJob):
-        if record.in_flight_until is None or submitter.log is not LogState.GONE or submitter.telling:
+        if record.in_flight_until is None or submitter.log is not LogState.GONE or submitter.error_lines:
             return None  # its Job was there once
         return ReasonCode.K8S_JOB_MISSING, (
             f"the Kubernetes Job {record.k8s_job_name or '(no name on the record)'} was never created, and "
@@ -190,7 +190,7 @@ def _proof_of_failure(
         return ReasonCode.SUBMIT_FAILED, _how_it_ended(record, submitter)
     return ReasonCode.NO_JOB_SUBMITTED, (
         "the script ended without an error, and without submitting a Flink job"
-        + (f"\nits last lines were:\n{submitter.telling}" if submitter.telling else "")
+        + (f"\nits last lines were:\n{submitter.error_lines}" if submitter.error_lines else "")
     )
 
 
@@ -198,10 +198,10 @@ def _how_it_ended(record: JobRecord, submitter: Submitter | NoKubernetesJob) -> 
     """The cause that a person needs, first."""
     if isinstance(submitter, NoKubernetesJob):
         missing = f"the Kubernetes Job {record.k8s_job_name or '(no name on the record)'} does not exist"
-        last = f"\nthe last lines of its pods were:\n{submitter.telling}" if submitter.telling else ""
+        last = f"\nthe last lines of its pods were:\n{submitter.error_lines}" if submitter.error_lines else ""
         return f"{missing}: it was deleted before its output was read{last}"
     cause = submitter.trouble[1] if submitter.trouble else ""
-    if lines := "\n".join(part for part in (cause, submitter.telling) if part):
+    if lines := "\n".join(part for part in (cause, submitter.error_lines) if part):
         return lines
     gone = "the submitter's output is gone" if submitter.log is LogState.GONE else ""
     return "\n".join(part for part in (submitter.ended, gone) if part) or "the submitter printed no error"
@@ -393,7 +393,7 @@ def _with_incomplete_submission(
     """
     if not isinstance(submitter, Submitter) or submitter.phase is not JobPhase.FAILED:
         return record
-    has_own_error = bool(submitter.telling) and submitter.exit_code not in STOPPED_EXIT_CODES
+    has_own_error = bool(submitter.error_lines) and submitter.exit_code not in STOPPED_EXIT_CODES
     job_ended_badly = any(ref.state in ("FAILED", "CANCELED") for ref in record.flink_jobs)
     is_explained = record.reason is not None and record.reason.code is not ReasonCode.ID_UNCONFIRMED
     if not has_own_error or job_ended_badly or record.status is Status.LOST or is_explained:

@@ -34,6 +34,7 @@ from flinkjobs.domain.submission_proof import (
     is_whole_log,
     proves_nothing_submitted,
 )
+from flinkjobs.domain.text import cut
 from flinkjobs.ports.kubernetes import KubernetesClient
 
 CUT_LOG_BYTES: Final = 2 * 1024 * 1024
@@ -54,7 +55,7 @@ class Output(msgspec.Struct, frozen=True):
     """
 
     ids: tuple[FoundId, ...] = ()
-    telling: str = ""
+    error_lines: str = ""
     state: LogState = LogState.READ
     proves_nothing_submitted: bool = False
     is_whole: bool = False
@@ -104,7 +105,7 @@ def observe_submitter(
         ended=job.ended,
         ids=ids,
         log=_worst([output.state for output in outputs]),
-        telling=_telling_of(outputs),
+        error_lines=_error_lines_of(outputs),
         proves_nothing_submitted=has_all_pods and all(output.proves_nothing_submitted for output in outputs),
         is_whole=has_all_pods and all(output.is_whole for output in outputs),
         exit_code=_exit_code(pods),
@@ -126,7 +127,7 @@ def observe_orphans(pods: Sequence[Pod], cluster: KubernetesClient, *, is_follow
     return NoKubernetesJob(
         ids=_ids_of(outputs),
         log=_worst([output.state for output in outputs]) if outputs else LogState.GONE,
-        telling=_telling_of(outputs),
+        error_lines=_error_lines_of(outputs),
         unread=_unread_of(outputs),
     )
 
@@ -138,10 +139,11 @@ def _ids_of(outputs: Sequence[Output]) -> tuple[FoundId, ...]:
     return tuple(FoundId(id=flink_job_id, source=sources[flink_job_id]) for flink_job_id in ids)
 
 
-def _telling_of(outputs: Sequence[Output]) -> str:
-    return "\n".join(output.telling for output in outputs if output.telling)[
-        -submitter_log.MAX_ERROR_CHARACTERS :
-    ]
+def _error_lines_of(outputs: Sequence[Output]) -> str:
+    """The error lines of all pods, equal ones once, each cut at its end so that every first line is kept."""
+    blocks = dict.fromkeys(output.error_lines for output in outputs if output.error_lines)
+    share = (submitter_log.MAX_ERROR_CHARACTERS + 1) // max(len(blocks), 1)
+    return "\n".join(cut(block, share - 1) for block in blocks)
 
 
 def _unread_of(outputs: Sequence[Output]) -> str:
@@ -199,7 +201,7 @@ def _exit_codes_of_init(pod: Pod) -> list[int]:
 def _read_log(pod: Pod, cluster: KubernetesClient, state: Terminated | None) -> Output:
     """What the log holds, and the termination message of a container that has ended."""
     message = state.message if state else ""
-    told = _found(submitter_log.job_ids(message), IdSource.TERMINATION_MESSAGE)
+    message_ids = _found(submitter_log.job_ids(message), IdSource.TERMINATION_MESSAGE)
     container = pod.submit.name if pod.submit else SUBMIT_CONTAINER
     is_whole = True
     try:
@@ -209,16 +211,17 @@ def _read_log(pod: Pod, cluster: KubernetesClient, state: Terminated | None) -> 
             text += "\n" + (end if isinstance(end, str) else "")
             is_whole = False
     except (KubernetesUnavailableError, KubernetesRefusedError) as error:
-        return Output(ids=told, state=LogState.UNREACHABLE, unread=str(error))
+        return Output(ids=message_ids, state=LogState.UNREACHABLE, unread=str(error))
     if isinstance(text, Missing):
         # A failed container's message holds the end of its log, unless it holds ids.
+        is_log_end = not message_ids and state is not None and state.exit_code != 0
         return Output(
-            ids=told,
-            telling="" if told or not state or state.exit_code == 0 else submitter_log.error_lines(message),
+            ids=message_ids,
+            error_lines=submitter_log.error_lines(message) if is_log_end else "",
             state=LogState.GONE,
-            proves_nothing_submitted=not told and is_whole_log(message) and _proves(message, state),
+            proves_nothing_submitted=is_log_end and is_whole_log(message) and _proves(message, state),
         )
-    ids = _merged(_found(submitter_log.job_ids(text), IdSource.LOG), told)
+    ids = _merged(_found(submitter_log.job_ids(text), IdSource.LOG), message_ids)
     is_failed = state is not None and state.exit_code != 0
     if not pod.is_over and state is None:
         log = LogState.RUNNING
@@ -226,7 +229,7 @@ def _read_log(pod: Pod, cluster: KubernetesClient, state: Terminated | None) -> 
         log = LogState.READ if ids or is_whole else LogState.GONE
     return Output(
         ids=ids,
-        telling=submitter_log.error_lines(text) if is_failed or not ids else "",
+        error_lines=submitter_log.error_lines(text) if is_failed or not ids else "",
         state=log,
         proves_nothing_submitted=not ids and is_whole and _proves(text, state),
     )
@@ -261,7 +264,7 @@ def _is_stuck(job: KubernetesJob, pods: Sequence[Pod], created_before: datetime)
 
 
 def has_not_started(pods: Sequence[Pod]) -> bool:
-    """Whether no submitter of these pods has run yet. Once one has, old events tell of what was overcome."""
+    """Whether no submitter of these pods has run yet. Once one has, older events name what was overcome."""
     return all(
         not pod.is_over and (pod.submit is None or isinstance(pod.submit.state, Waiting)) for pod in pods
     )

@@ -795,10 +795,10 @@ CAUSES = [
         "NOT_SYNCHRONISED",
         f"has printed the Flink Job ID {FLINK_ID}",
     ),
-    (record(), Submitter(JobPhase.FAILED, telling="KeyError: 1"), "SUBMIT_FAILED", "KeyError: 1"),
+    (record(), Submitter(JobPhase.FAILED, error_lines="KeyError: 1"), "SUBMIT_FAILED", "KeyError: 1"),
     (
         record(),
-        Submitter(JobPhase.FAILED, telling="last", trouble=(ReasonCode.OOM, "OOMKilled")),
+        Submitter(JobPhase.FAILED, error_lines="last", trouble=(ReasonCode.OOM, "OOMKilled")),
         "SUBMIT_FAILED",
         "OOMKilled; last",
     ),
@@ -820,7 +820,7 @@ CAUSES = [
     (record(), Submitter(JobPhase.COMPLETE, log=LogState.GONE), "LOG_UNAVAILABLE", "its log is gone"),
     (record(), Submitter(JobPhase.COMPLETE), "NO_JOB_SUBMITTED", "printed no Flink Job ID"),
     (record(), Submitter(JobPhase.ACTIVE, log=LogState.RUNNING), "STILL_SUBMITTING", "has printed nothing"),
-    (record(), Submitter(JobPhase.ACTIVE, telling="loading"), "STILL_SUBMITTING", "still at it: loading"),
+    (record(), Submitter(JobPhase.ACTIVE, error_lines="loading"), "STILL_SUBMITTING", "still at it: loading"),
 ]
 
 

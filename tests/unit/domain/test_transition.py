@@ -134,7 +134,7 @@ def submitter_of(told: Any) -> SubmitterObservation | None:
         return NoKubernetesJob(
             ids=ids_of(told),
             log=LogState(told.get("log", "GONE")),
-            telling=told.get("telling", ""),
+            error_lines=told.get("error_lines", ""),
         )
     trouble = told.get("trouble")
     return Submitter(
@@ -142,7 +142,7 @@ def submitter_of(told: Any) -> SubmitterObservation | None:
         ended=told.get("ended"),
         ids=ids_of(told),
         log=LogState(told.get("log", "READ")),
-        telling=told.get("telling", ""),
+        error_lines=told.get("error_lines", ""),
         proves_nothing_submitted=told.get("proof", False),
         exit_code=told.get("exit_code"),
         trouble=None if trouble is None else (ReasonCode(trouble[0]), trouble[1]),

@@ -163,13 +163,13 @@ def test_a_failed_pod_is_read_like_any_other(phase: str) -> None:
     cluster = ClusterDouble({"pod-1": cli_log("2.3", "submit_then_raise.attached")})
     output = read_output(pod(phase, container(ended(31))), cluster)
     assert output.ids == found(IdSource.LOG, "8cf847b1e19eb3d6cc7279b24c037f16")
-    assert output.telling == "ValueError: raised after the submission"
+    assert output.error_lines == "ValueError: raised after the submission"
 
 
 def test_a_submission_that_failed_tells_why() -> None:
     cluster = ClusterDouble({"pod-1": cli_log("1.20", "raise_before_submit.attached")})
     output = read_output(failed(), cluster)
-    assert (output.ids, output.telling) == ((), "ValueError: raised before the submission")
+    assert (output.ids, output.error_lines) == ((), "ValueError: raised before the submission")
 
 
 def test_a_pod_that_runs_is_read_as_far_as_it_got() -> None:
@@ -221,14 +221,14 @@ def test_an_evicted_pod_without_container_statuses_is_asked_for_its_log() -> Non
 )
 def test_a_log_that_cannot_be_read_is_no_empty_log(answer: Log, state: LogState) -> None:
     output = read_output(succeeded(), ClusterDouble({"pod-1": answer}))
-    assert (output.ids, output.telling, output.state) == ((), "", state)
+    assert (output.ids, output.error_lines, output.state) == ((), "", state)
 
 
 def test_a_failed_containers_message_stands_in_for_a_log_that_is_gone() -> None:
     """`FallbackToLogsOnError` fills it with the log's end."""
     cluster = ClusterDouble({"pod-1": Missing()})
     output = read_output(failed(message="ValueError: no such table"), cluster)
-    assert (output.telling, output.state) == ("ValueError: no such table", LogState.GONE)
+    assert (output.error_lines, output.state) == ("ValueError: no such table", LogState.GONE)
     assert output.proves_nothing_submitted
 
 
@@ -240,7 +240,7 @@ def test_a_failed_containers_message_stands_in_for_a_log_that_is_gone() -> None:
 def test_an_end_as_long_as_kubernetes_keeps_it_is_not_the_whole_log(message: str) -> None:
     """An id may have stood before it."""
     output = read_output(failed(message=message), ClusterDouble({"pod-1": Missing()}))
-    assert output.telling.endswith("last words")
+    assert output.error_lines.endswith("last words")
     assert output.state is LogState.GONE
     assert not output.proves_nothing_submitted
 
@@ -351,12 +351,23 @@ def test_the_outcome_of_the_job_is_passed_on() -> None:
     assert (seen.phase, seen.ended) == (JobPhase.FAILED, failed_job.ended)
 
 
-def test_the_error_lines_of_all_pods_are_cut_to_their_end() -> None:
-    pods = [failed(name=str(number)) for number in range(3)]
-    cluster = ClusterDouble({str(n): f"Caused by: a.b.XError: {n}{'x' * 900}end {n}\n" for n in range(3)})
-    telling = observe(pods, cluster, of=job(JobPhase.FAILED)).telling
-    assert len(telling) == 1500
-    assert telling.endswith("end 2")
+@pytest.mark.parametrize(("pods", "each"), [(1, 1500), (2, 749), (3, 499)])
+def test_error_lines_of_several_pods_keep_the_beginning_of_each(pods: int, each: int) -> None:
+    """The first line of a pod's error lines is its cause. Together they are at most 1500 characters."""
+    logs = {
+        str(number): f"Traceback (most recent call last):\nValueError: pod {number}{'x' * 2000}\n"
+        for number in range(pods)
+    }
+    seen = observe([failed(name=name) for name in logs], ClusterDouble(logs), of=job(JobPhase.FAILED))
+    blocks = seen.error_lines.split("\n")
+    assert [block[:17] for block in blocks] == [f"ValueError: pod {n}" for n in range(pods)]
+    assert [len(block) for block in blocks] == [each] * pods
+
+
+def test_error_lines_that_several_pods_have_in_common_come_once() -> None:
+    logs = dict.fromkeys(("1", "2"), "Traceback (most recent call last):\nKeyError: 'day'\n")
+    seen = observe([failed(name=name) for name in logs], ClusterDouble(logs), of=job(JobPhase.FAILED))
+    assert seen.error_lines == "KeyError: 'day'"
 
 
 # --- why it does not start --------------------------------------------------------------------------
