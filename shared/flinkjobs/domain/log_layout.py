@@ -26,9 +26,9 @@ _LOGGER: Final = (
     rf"(?::[\w.]+:|:?\s{{0,2}}(?:\d+ --- )?{_IN_BRACKETS}{_NO_LOGGER}[\w.$/-]+(?::\d+)?\s*{_IN_BRACKETS}"
     r"(?:-|\||:)(?: |$)| ?[-:|]? ?)"
 )
-_PREFIX: Final = re.compile(
-    rf"^(?:{_CLOCK}\s{{1,2}}{_IN_BRACKETS}(?:(?:- )?(?:[\w.]+ - )?{_LEVEL}{_LOGGER})?|{_LEVEL}{_LOGGER})"
-)
+_TIME_FIRST: Final = rf"{_CLOCK}\s{{1,2}}{_IN_BRACKETS}(?:(?:- )?(?:[\w.]+ - )?{_LEVEL}{_LOGGER})?"
+_LEVEL_FIRST: Final = rf"{_LEVEL}\s{{0,2}}(?:[-|:] ?)?{_IN_BRACKETS}{_CLOCK}\s{{1,2}}(?:[-|] )?{_LOGGER}"
+_PREFIX: Final = re.compile(rf"^(?:{_TIME_FIRST}|{_LEVEL_FIRST}|{_LEVEL}{_LOGGER})")
 """Time, thread, level and logger, in the usual orders of log4j, logback, Spring and Python's logging."""
 
 _LINE_END: Final = re.compile(r"\r?\n")

@@ -28,8 +28,12 @@ MAX_FALLBACK_BYTES: Final = 2048
 https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/
 """
 
+ARGUMENTS_REFUSED: Final = "Use the help option (-h or --help) to get help on the command."
+"""What `flink` prints after it has refused its own arguments, a jar that does not exist for instance."""
+
 _ERROR: Final = re.compile(
-    rf"{re.escape(QUOTED_TRACEBACK)}|^[A-Za-z_][\w.]*[a-z](?:Error|Exception): |^[\w./-]+: error: "
+    rf"{re.escape(QUOTED_TRACEBACK)}|^{re.escape(ARGUMENTS_REFUSED)}"
+    r"|^[A-Za-z_][\w.]*[a-z](?:Error|Exception): |^[\w./-]+: error: "
     r"|(?:[\w$]+\.)+[\w$]*(?:Error|Exception|Throwable)\b",
     re.MULTILINE,
 )

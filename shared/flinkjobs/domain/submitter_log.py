@@ -28,6 +28,9 @@ MAX_ERROR_CHARACTERS: Final = 1500
 MAX_DETAIL_LINES: Final = 12
 """Maximum number of lines kept of a message after its first."""
 
+MAX_LAST_LINES: Final = 5
+"""Maximum number of lines shown of a log without an error."""
+
 UNREADABLE_LOG_PREFIXES: Final = (
     b"unable to retrieve container logs for ",
     b"failed to try resolving symlinks",
@@ -50,6 +53,8 @@ _WRAPPERS: Final = re.compile(
     r"|org\.apache\.flink\.client\.program\.ProgramAbortException): )+(?=(?:[\w$]+\.)+[\w$]+)"
 )
 _JAVA_FRAME: Final = re.compile(r"^\s+(?:at |\.\.\. \d+ (?:more|common))")
+_SCRIPT_START: Final = "Starting Python process with environment variables"
+"""The client logs this line, with every variable and its value, before the script's output."""
 _PROCESS_EXIT: Final = "Python process exits with code"
 QUOTED_TRACEBACK: Final = "Traceback (most recent call last):"
 _PY4J_WRAPPER: Final = "Py4JJavaError: An error occurred while calling"
@@ -123,11 +128,17 @@ def error_lines(text: str) -> str:
         cause = None  # it only says that a Python worker failed; the error says why
     is_wrapper = error is not None and error.startswith(_PYFLINK_WRAPPERS)
     found = (key, cause, error) if is_wrapper else (error, key, cause)
-    causes = [line for block in found if block for line in block.split("\n")]
-    if not causes:
-        remarks = (_JAVA_FRAME, _CLIENT_REMARKS)
-        causes = [line.strip() for line in lines if not any(remark.match(line) for remark in remarks)][-5:]
+    causes = [line for block in found if block for line in block.split("\n")] or _last_lines(lines)
     return "\n".join(dict.fromkeys(causes))[:MAX_ERROR_CHARACTERS]
+
+
+def _last_lines(lines: Sequence[str]) -> list[str]:
+    """The last lines but for those of the client: its start, which lists the environment, and its remarks."""
+    starts = [index for index, line in enumerate(lines) if line.startswith(_SCRIPT_START)]
+    of_script = lines[starts[-1] + 1 :] if starts else lines
+    remarks = (_JAVA_FRAME, _CLIENT_REMARKS)
+    kept = [line.strip() for line in of_script if not any(remark.match(line) for remark in remarks)]
+    return list(dict.fromkeys(kept))[-MAX_LAST_LINES:]
 
 
 def tail(text: str, limit_bytes: int) -> str:

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -374,7 +375,7 @@ def test_root_cause_is_that_of_the_last_stack_trace() -> None:
     assert submitter_log.root_cause(lines) == "org.apache.flink.util.FlinkException: cannot plan the job"
 
 
-LAYOUTS = FOLDER / "1.20" / "cli" / "layouts"
+LAYOUTS = [path for version in VERSIONS for path in sorted((FOLDER / version / "cli" / "layouts").iterdir())]
 NO_FACTORY = (
     "org.apache.flink.table.api.ValidationException: Could not find any factory for identifier 'kafka' that "
     "implements 'org.apache.flink.table.factories.DynamicTableFactory' in the classpath."
@@ -395,20 +396,37 @@ FIRST_LINES = {
         "specified via command line argument '--jarfile' or the config option 'pipeline.jars'"
     ),
     "missing_connector": NO_FACTORY,
+    "missing_jar": (
+        "Could not get job jar and dependencies from JAR file: JAR file does not exist: /nowhere/a.jar"
+    ),
+    "missing_module": (
+        "/opt/flink/venv/bin/python: Error while finding module specification for 'etl.daily' "
+        "(ModuleNotFoundError: No module named 'etl')"
+    ),
+    "refused": (
+        "org.apache.flink.runtime.client.DuplicateApplicationSubmissionException: "
+        "Application has already been submitted."
+    ),
     "syntax_error": "SyntaxError: invalid syntax",
+    "unreachable": (
+        "org.apache.flink.shaded.netty4.io.netty.channel.AbstractChannel$AnnotatedConnectException: "
+        "Connection refused: localhost/127.0.0.1:1"
+    ),
 }
 """The first error line of each way to fail, whatever the layout of the log."""
 
 
-@pytest.mark.parametrize("recording", sorted(path.name for path in LAYOUTS.iterdir()))
-def test_error_lines_of_a_recorded_failure_begin_with_the_cause_in_every_layout(recording: str) -> None:
-    told = submitter_log.error_lines((LAYOUTS / recording).read_text("utf-8"))
-    assert told.splitlines()[0] == FIRST_LINES[recording.partition(".")[0]]
+@pytest.mark.parametrize("recording", LAYOUTS, ids=lambda path: f"{path.parts[-4]} {path.stem}")
+def test_error_lines_of_a_recorded_failure_begin_with_the_cause_in_every_layout(recording: Path) -> None:
+    shown = submitter_log.error_lines(recording.read_text("utf-8"))
+    assert shown.splitlines()[0] == FIRST_LINES[recording.name.partition(".")[0]]
 
 
 @pytest.mark.parametrize("layout", ["shipped", "console", "json"])
 def test_error_lines_of_a_missing_connector_list_those_that_exist_once(layout: str) -> None:
-    told = submitter_log.error_lines((LAYOUTS / f"missing_connector.{layout}.log").read_text("utf-8"))
+    told = submitter_log.error_lines(
+        (FOLDER / f"1.20/cli/layouts/missing_connector.{layout}.log").read_text("utf-8")
+    )
     factories = ["blackhole", "datagen", "filesystem", "print", "python-input-format"]
     assert told.splitlines() == [NO_FACTORY, "Available factory identifiers are:", *factories]
 
@@ -504,6 +522,18 @@ def test_error_lines_cut_a_long_message_at_its_stated_number_of_lines() -> None:
 )
 def test_error_lines_before_the_clients_own_trace_name_why_python_ended(text: str, expected: str) -> None:
     assert submitter_log.error_lines(text + PYTHON_ENDED) == expected
+
+
+def test_error_lines_without_an_error_omit_what_the_client_logged_before_the_script() -> None:
+    """The client logs the environment, which may hold a password."""
+    prefix = "2026-11-01 12:00:00,123 INFO  org.apache.flink.client.python.X [] - "
+    text = (
+        f"{prefix}Loading configuration property: rest.port, 8081\n"
+        f"{prefix}Starting Python process with environment variables: {{PASSWORD=x}}, command: python a.py\n"
+        f"{prefix}no day given\n"
+        "no day given\n"
+    )
+    assert submitter_log.error_lines(text + PYTHON_ENDED) == "no day given"
 
 
 def test_no_stack_trace_has_no_root_cause() -> None:

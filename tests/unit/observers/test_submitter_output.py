@@ -27,7 +27,7 @@ from flinkjobs.observers.submitter_output import observe_submitter, read_output
 from flinkjobs.ports.kubernetes import KubernetesClient
 from tests.support.kubernetes_in_memory import ClusterDouble, Log
 from tests.support.kubernetes_objects import NOON, container, ended, job, pod
-from tests.support.recordings import cli_log
+from tests.support.recordings import VERSIONS, cli_log
 
 A, B, C = "a" * 32, "b" * 32, "c" * 32
 UNAVAILABLE = KubernetesUnavailableError("timed out")
@@ -121,6 +121,13 @@ def test_a_whole_message_without_an_id_proves_that_nothing_was_submitted() -> No
 def test_a_log_without_an_id_or_an_error_proves_nothing(text: str) -> None:
     """It may be Kubernetes' own words, or the end of a log that was rotated."""
     assert not read_output(succeeded(), ClusterDouble({"pod-1": text})).proves_nothing_submitted
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_arguments_that_flink_refuses_prove_that_nothing_was_submitted(version: str) -> None:
+    log = cli_log(version, "layouts/missing_jar.shipped")
+    refused = pod("Failed", container(ended(1)))
+    assert read_output(refused, ClusterDouble({"pod-1": log})).proves_nothing_submitted
 
 
 def test_a_submitter_whose_container_ended_beside_a_sidecar_has_ended() -> None:
