@@ -22,6 +22,7 @@ from local.flink import FlinkError
 from local.functions import ROOT
 from local.mongodb import MongoError
 from local.stack import DATABASE, Interrupted, Stack, interruptible
+from local.user_settings import SettingsMissingError
 
 SPEED = 36.0
 """The schedules of the demo run so many times faster: every three minutes is every five seconds."""
@@ -85,7 +86,7 @@ def main() -> int:
     except Interrupted as interrupted:
         console.print(f"\n{interrupted}: everything the demo started was stopped.")
         return interrupted.exit_code
-    except (ProcessError, FlinkError, MongoError) as error:
+    except (ProcessError, FlinkError, MongoError, SettingsMissingError) as error:
         console.print(f"[bold red]The stack did not start.[/] {error}")
         return 1
 

@@ -1,7 +1,8 @@
 """The whole stack on one machine: MongoDB, Flink, Kubernetes, the functions and their schedules.
 
 Everything is real but Kubernetes and Cloud Scheduler, which have doubles here. What the user names in the
-environment is used instead of ours: MONGODB_URI, FLINK_REST_URL, KUBECONFIG.
+environment is used instead of ours: MONGODB_URI, FLINK_REST_URL, KUBECONFIG. What else must be set then is
+checked before anything starts.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ from doubles.scheduler.dispatcher import DeadlineClock
 from doubles.scheduler.process import SchedulerDouble
 from flinkjobs.adapters.cloud_scheduler import CloudSchedules
 from flinkjobs.domain.schedule import Schedule
-from local.flink import FlinkAddress, FlinkCluster, flink
+from local.flink import FlinkAddress, FlinkCluster, ask, flink, installed_version
 from local.functions import FunctionServer
 from local.mongodb import mongodb
+from local.user_settings import SettingsMissingError, missing_settings
 
 NAMESPACE = "lemo-dev"
 DATABASE = "lemo_recommender"
@@ -90,7 +92,7 @@ class Stack:
             speed: how many times faster than the wall clock the schedules run.
             max_running_pods: how many submitters run at once.
             history_server: run Flink's History Server too.
-            say: told in one line when a part is ready.
+            say: called with one line when a part is ready.
         """
         self._environ = os.environ if environ is None else environ
         self._settings = dict(settings or {})
@@ -99,7 +101,8 @@ class Stack:
         self._history_server = history_server
         self._say = say
         self._parts = contextlib.ExitStack()
-        self._flink_cluster: FlinkCluster | None = None
+        self.own_flink: FlinkCluster | None = None
+        """None where the user's Flink is used."""
         self.functions: dict[str, FunctionServer] = {}
 
     def __enter__(self) -> Self:
@@ -116,6 +119,7 @@ class Stack:
         self._parts.close()
 
     def _start(self) -> None:
+        self._check_settings()
         parts = self._parts
         self.scratch = parts.enter_context(Scratch("flinkjobs"))
         self.flink = self._flink()
@@ -135,18 +139,29 @@ class Stack:
             CloudSchedules(project=PROJECT, location=LOCATION, endpoint=self.scheduler.url)
         )
 
+    def _check_settings(self) -> None:
+        rest_url = self._environ.get("FLINK_REST_URL", "").rstrip("/")
+        overview = (ask(f"{rest_url}/overview") if rest_url else None) or {}
+        missing = missing_settings(
+            {**self._environ, **self._settings},
+            local_version=installed_version(),
+            remote_version=overview.get("flink-version"),
+        )
+        if lines := list(missing):
+            raise SettingsMissingError("\n".join(["These settings are missing:", *lines]))
+
     def _flink(self) -> FlinkAddress:
         if self._environ.get("FLINK_REST_URL"):
             return self._parts.enter_context(flink(self._environ, scratch=self.scratch))
         cluster = FlinkCluster(scratch=self.scratch, history_server=self._history_server)
-        self._flink_cluster = self._parts.enter_context(cluster)
+        self.own_flink = self._parts.enter_context(cluster)
         return cluster.address()
 
     @property
     def flink_cluster(self) -> FlinkCluster:
         """Our own Flink; there is none where the user's is used."""
-        assert self._flink_cluster is not None  # noqa: S101 a caller's mistake
-        return self._flink_cluster
+        assert self.own_flink is not None  # noqa: S101 a caller's mistake
+        return self.own_flink
 
     @property
     def function_settings(self) -> dict[str, str]:

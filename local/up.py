@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import Any
+from datetime import UTC, datetime
 
-from pymongo import MongoClient
 from rich.console import Console
 
 from doubles.processes import ProcessError
 from local.flink import FlinkError
 from local.mongodb import MongoError
-from local.stack import DATABASE, Interrupted, Stack, interruptible
+from local.stack import Interrupted, Stack, interruptible
+from local.user_settings import SettingsMissingError
+from local.watch import Watch
 
 POLL_SECONDS = 1.0
 DOCTORS = (
@@ -32,14 +33,15 @@ def main() -> int:
     except Interrupted as interrupted:
         console.print(f"\n{interrupted}: everything was stopped.")
         return 0
-    except (ProcessError, FlinkError, MongoError) as error:
-        console.print(f"[bold red]The stack did not start.[/] {error}")
+    except (ProcessError, FlinkError, MongoError, SettingsMissingError) as error:
+        console.print("[bold red]The stack did not start.[/]", end=" ")
+        console.print(str(error), soft_wrap=True, markup=False, highlight=False)
         return 1
     return 0
 
 
 def keep_up(console: Console) -> None:
-    """Starts the stack, tells how to use it, and prints every pass until interrupted."""
+    """Starts the stack, prints how to use it, and then what happens to it, until interrupted."""
     began = time.monotonic()
 
     def say(line: str) -> None:
@@ -95,21 +97,17 @@ def directions(stack: Stack) -> list[str]:
 
 
 def watch(console: Console, stack: Stack) -> None:
-    """Prints one line per synchronisation pass."""
-    client: MongoClient[dict[str, Any]] = MongoClient(stack.mongodb_uri, tz_aware=True)
-    last = ""
-    with client:
-        runs = client[stack.function_settings.get("MONGODB_DATABASE", DATABASE)].sync_runs
+    """Prints what happens to the stack, one line each."""
+    watched = Watch(
+        mongodb_uri=stack.mongodb_uri,
+        database=stack.function_settings["MONGODB_DATABASE"],
+        rest_url=stack.flink.rest_url,
+        cluster=stack.own_flink,
+    )
+    with watched:
         while True:
-            run = runs.find_one(sort=[("started_at", -1)])
-            if run and run["run_id"] != last:
-                last = run["run_id"]
-                changed = (
-                    ", ".join(f"{count} {status}" for status, count in run["changed"].items()) or "nothing"
-                )
-                errors = f", {len(run['errors'])} errors" if run["errors"] else ""
-                looked = f"sync looked at {run['scanned']}, wrote {changed}{errors}"
-                console.print(f"{run['started_at']:%H:%M:%S} UTC  {looked}")
+            for line in watched.news():
+                console.print(f"{datetime.now(UTC):%H:%M:%S} UTC  {line}", soft_wrap=True)
             time.sleep(POLL_SECONDS)
 
 

@@ -1,5 +1,23 @@
 """The Flink of the local stack: a real session cluster, from packages, in an environment of its own."""
 
-from local.flink.cluster import FlinkAddress, FlinkCluster, FlinkError, FlinkImage, flink
+from local.flink.cluster import (
+    FlinkAddress,
+    FlinkCluster,
+    FlinkError,
+    FlinkImage,
+    ask,
+    flink,
+    installed_version,
+    names_other_client,
+)
 
-__all__ = ["FlinkAddress", "FlinkCluster", "FlinkError", "FlinkImage", "flink"]
+__all__ = [
+    "FlinkAddress",
+    "FlinkCluster",
+    "FlinkError",
+    "FlinkImage",
+    "ask",
+    "flink",
+    "installed_version",
+    "names_other_client",
+]

@@ -96,8 +96,8 @@ class FlinkImage:
         Raises:
             FlinkError: the environment is missing or not whole.
         """
-        packages = next(environment.glob("lib/python3.*/site-packages"), None)
-        if packages is None or not (environment / MARKER).exists():
+        packages = _packages(environment)
+        if packages is None:
             raise FlinkError(
                 "Flink is not installed here: run `make env-flink`, or set FLINK_REST_URL to use your own"
             )
@@ -118,15 +118,24 @@ class FlinkImage:
         java.write_text(f'#!/bin/sh\nexec {shlex.join([str(real), *flags])} "$@"\n')
         java.chmod(0o755)
 
-    def configure(self, name: str, settings: Mapping[str, str | int]) -> Path:
-        """Write a Flink configuration directory called `name`; return its path."""
+    def configure(
+        self, name: str, settings: Mapping[str, str | int], *, other_python: str | None = None
+    ) -> Path:
+        """Write a Flink configuration directory called `name`; return its path.
+
+        Args:
+            name: of the directory.
+            settings: over ours.
+            other_python: runs the scripts, where their `flink` is not this one; the workers' Python is then
+                left to the cluster.
+        """
+        ours = {"python.executable": str(self.python), "python.client.executable": str(self.python)}
         directory = self.directory / name
         directory.mkdir(exist_ok=True)
         for file in (self.home / "conf").glob("log*"):
             shutil.copyfile(file, directory / file.name)
         complete = {
-            "python.executable": str(self.python),
-            "python.client.executable": str(self.python),
+            **({"python.client.executable": other_python} if other_python else ours),
             "io.tmp.dirs": str(self.temporary),
             **settings,
         }
@@ -190,7 +199,8 @@ class FlinkCluster:
         self._rpc_port = free_port()
         self._blob_port = free_port()
         self._history_port = free_port() if history_server else None
-        self._servers: dict[str, Process] = {}
+        self.servers: dict[str, Process] = {}
+        """Those that were started, by the names of their scripts."""
         self._image: FlinkImage | None = None
         self._variables: dict[str, str] = {}
         self._client_configuration = Path()
@@ -262,8 +272,8 @@ class FlinkCluster:
 
     def close(self) -> None:
         """Stop everything and let its files go. Harmless when repeated."""
-        stop_all(self._servers.values())
-        self._servers.clear()
+        stop_all(self.servers.values())
+        self.servers.clear()
         if self._own_scratch is not None:
             self._own_scratch.close()
             self._own_scratch = None
@@ -278,7 +288,7 @@ class FlinkCluster:
 
     def kill_jobmanager(self) -> None:
         """End the JobManager as a crash would."""
-        if server := self._servers.pop("jobmanager", None):
+        if server := self.servers.pop("jobmanager", None):
             server.kill()
 
     def restart_jobmanager(self) -> None:
@@ -286,7 +296,7 @@ class FlinkCluster:
 
         The TaskManager is started anew too: it would notice only after the heartbeat's timeout.
         """
-        stop_all([self._servers.pop(name) for name in SERVERS if name in self._servers])
+        stop_all([self.servers.pop(name) for name in SERVERS if name in self.servers])
         for name in SERVERS:
             self._start(name)
         self.wait_ready()
@@ -299,13 +309,24 @@ class FlinkCluster:
         """Stop the TaskManager in order: its jobs fail."""
         self._stop("taskmanager")
 
+    def restart_ended(self) -> list[tuple[str, int]]:
+        """Start the servers anew that have ended by themselves; return the name and exit code of each."""
+        ended = [
+            (name, exit_code)
+            for name, server in self.servers.items()
+            if (exit_code := server.exit_code) is not None
+        ]
+        for name, _ in ended:
+            self._start(name)
+        return ended
+
     def wait_ready(self, *, timeout_seconds: float = START_SECONDS) -> None:
         """Wait until every slot is free and, with a History Server, until that answers.
 
         Raises:
             FlinkError: a server has ended, or the time ran out; with its last lines and its causes.
         """
-        for name, server in self._servers.items():
+        for name, server in self.servers.items():
             self._wait_for(name, server, timeout_seconds)
 
     def _wait_for(self, name: str, server: Process, timeout_seconds: float) -> None:
@@ -375,9 +396,9 @@ class FlinkCluster:
         return scratch
 
     def _start(self, name: str) -> None:
-        running = self._servers.get(name)
+        running = self.servers.get(name)
         if running is None or running.exit_code is not None:
-            self._servers[name] = Process(
+            self.servers[name] = Process(
                 [self.image.home / "bin" / f"{name}.sh", "start-foreground"],
                 name=f"Flink's {name}",
                 env=self._variables,
@@ -388,7 +409,7 @@ class FlinkCluster:
             )
 
     def _stop(self, name: str) -> None:
-        if server := self._servers.pop(name, None):
+        if server := self.servers.pop(name, None):
             server.stop()
 
     def _cluster_ready(self) -> bool:
@@ -406,7 +427,8 @@ def flink(
     """The Flink to use: that of FLINK_REST_URL in the environment, else a cluster of our own.
 
     With a Flink of the user's, FLINK_JOBMANAGER and FLINK_HISTORY_URL count as well, and the locally
-    installed Flink, if there is one, serves as the submitter's image.
+    installed Flink, if there is one, serves as the submitter's image. Another
+    `flink`, named by FLINK_BIN, runs the `python` of the user's PATH.
 
     Raises:
         FlinkError: FLINK_REST_URL is not set and no cluster can be started here.
@@ -425,7 +447,11 @@ def flink(
         with contextlib.suppress(FlinkError):
             image = FlinkImage(scratch.path / "flink-client")
             rest: dict[str, str | int] = {"rest.address": parts.hostname or "", "rest.port": port}
-            paths, env = image.paths(), image.env(image.configure("client-conf", rest))
+            other_python = "python" if names_other_client(environment) else None
+            configuration = image.configure("client-conf", rest, other_python=other_python)
+            paths, env = image.paths(), image.env(configuration)
+            if other_python:
+                env["PATH"] = environment.get("PATH", os.defpath)
         yield FlinkAddress(
             rest_url=rest_url,
             jobmanager=environment.get("FLINK_JOBMANAGER") or f"{parts.hostname}:{port}",
@@ -435,10 +461,28 @@ def flink(
         )
 
 
-def ask(url: str) -> dict[str, Any] | None:
+def names_other_client(environment: Mapping[str, str]) -> bool:
+    """Whether FLINK_BIN names a `flink` other than that of the image, which is the one installed here."""
+    return not environment.get("FLINK_BIN", IMAGE_HOME).startswith(IMAGE_HOME)
+
+
+def installed_version(environment: Path = FLINK_ENVIRONMENT) -> str | None:
+    """The version of the Flink installed here, e.g. `1.20.5`; None where none is."""
+    packages = _packages(environment)
+    jar = packages and next(packages.glob("pyflink/lib/flink-dist-*.jar"), None)
+    return jar.stem.removeprefix("flink-dist-") if jar else None
+
+
+def _packages(environment: Path) -> Path | None:
+    """The packages of an environment; None where it is missing or not whole."""
+    is_whole = (environment / MARKER).exists()
+    return next(environment.glob("lib/python3.*/site-packages"), None) if is_whole else None
+
+
+def ask(url: str, *, timeout_seconds: float = REQUEST_SECONDS) -> dict[str, Any] | None:
     """A JSON object from Flink; None while it does not answer with one."""
     try:
-        answer = httpx.get(url, timeout=REQUEST_SECONDS, trust_env=False)
+        answer = httpx.get(url, timeout=timeout_seconds, trust_env=False)
         content = answer.raise_for_status().json()
     except (httpx.HTTPError, ValueError):
         return None

@@ -150,3 +150,14 @@ def test_the_flink_of_the_user_wins(
     with flink(environment) as address:
         assert (address.rest_url, address.jobmanager, address.history_url) == expected
         assert address.image_paths["/opt/flink"].is_dir()
+
+
+def test_another_flink_of_the_user_runs_the_python_of_the_users_path() -> None:
+    """PyFlink of another line than `flink` does not find its Java classes."""
+    environment = {"FLINK_REST_URL": "http://flink.example:8081", "FLINK_BIN": "/flink-2/bin/flink"}
+    with flink(environment | {"PATH": "/venv/bin:/bin"}) as address:
+        configuration = Path(address.image_env["FLINK_CONF_DIR"], "config.yaml").read_text("utf-8")
+        assert address.image_env["PATH"] == "/venv/bin:/bin"
+    assert [line for line in configuration.splitlines() if line.startswith("python.")] == [
+        'python.client.executable: "python"'
+    ]
