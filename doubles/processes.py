@@ -45,7 +45,7 @@ class ProcessError(RuntimeError):
 
 
 class Process:
-    """A command under `local.tether`: when this object's process goes, so does everything it started.
+    """A command under `doubles.supervisor`: when this object's process goes, so does everything it started.
 
     The command runs in a session of its own. Its standard output and error are read by a thread, which keeps
     the last lines. Leaving the ``with`` block stops it. The object belongs to the thread that made it.

@@ -1,6 +1,6 @@
 """Run a command that cannot outlive the process which started it.
 
-    python -m local.tether [--remove DIR]... [--grace SECONDS] [--pid-fd FD] -- COMMAND ARG...
+    python -m doubles.supervisor [--remove DIR]... [--grace SECONDS] [--pid-fd FD] -- COMMAND ARG...
 
 The owner starts the tether with a pipe as its standard input and keeps the other end open. However the
 owner ends, ``kill -9`` included, the kernel closes that end, the tether reads end-of-file, and stops the

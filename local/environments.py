@@ -1,4 +1,4 @@
-"""Make the environments which the project needs: ``python3 -m local.prepare env|flink|checkov``.
+"""Make the environments which the project needs: ``python3 -m local.environments env|flink|checkov``.
 
 ``env``
     ``.venv``: the pinned development requirements, and the project itself, editable.

@@ -22,11 +22,6 @@ TETHER_GRACE_SECONDS = 1.0
 """From SIGTERM to SIGKILL for what a container leaves behind, and for all of it when the double is killed."""
 MESSAGE_BYTES = 4096
 """The kubelet keeps the end of a longer termination message."""
-START_FAILED = (
-    "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create "
-    "failed: unable to start container process: error during container init"
-)
-"""How containerd words what it could not start; the cause follows."""
 FALLBACK_LINES, FALLBACK_BYTES = 80, 2048
 START_FAILED = (
     "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create "

@@ -1,4 +1,4 @@
-"""Writes docs/api.md out of docs/openapi.yaml: ``python -m tests.docs.api_page``.
+"""Writes docs/api.md out of docs/openapi.yaml: ``python -m tests.integration.docs.api_page``.
 
 The description is the one truth about the functions' HTTP interface; this page is its reading copy.
 """

@@ -1,6 +1,6 @@
 """Records what doctor says of a real system: the transcripts of docs/operations.md, and the README's picture.
 
-    python -m pytest tests/doctor/test_operations.py --record-docs
+    python -m pytest tests/integration/doctor/test_operations.py --record-docs
 
 writes them anew; without `--record-docs` the same tests hold what is written to what doctor says.
 """
