@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 from pymongo import MongoClient
+from rich import box
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -25,12 +26,12 @@ from local.stack import DATABASE, Interrupted, Stack, interruptible
 from local.user_settings import SettingsMissingError
 
 SPEED = 36.0
-"""The schedules of the demo run so many times faster: every three minutes is every five seconds."""
+"""How many times faster the schedules of the demo run: every three minutes is every five seconds."""
 RETENTION_SECONDS = 8
 OUTCOME_SECONDS = 240.0
 REFRESH_SECONDS = 0.5
 REQUEST_SECONDS = 60.0
-LOG_WIDTH = 160
+LOG_WIDTH = 100
 """Columns where the output goes to a file."""
 
 
@@ -56,7 +57,7 @@ STORIES = (
         "FINISHED",
     ),
     Story(
-        "a streaming SQL job",
+        "a streaming SQL job, which has no end",
         {"template_id": "streaming_sql", "script": inline("streaming_sql.py")},
         "RUNNING",
     ),
@@ -110,12 +111,12 @@ def play(console: Console) -> int:
         job_ids = [submit(console, stack, story) for story in STORIES]
         console.print(f"     the page that shows them: [b]{stack.functions['jobs'].url}[/]")
         console.rule("Following them")
-        is_told = follow(console, stack, job_ids)
-        if is_told:
+        is_over = follow(console, stack, job_ids)
+        if is_over:
             show_cleanup(console, stack)
             show_further(console)
     console.print(f"[dim]Stopped everything. The demo took {time.monotonic() - began:.0f} s.[/]")
-    return 0 if is_told else 1
+    return 0 if is_over else 1
 
 
 def submit(console: Console, stack: Stack, story: Story) -> str:
@@ -147,48 +148,49 @@ def follow(console: Console, stack: Stack, job_ids: list[str]) -> bool:
             in_order = [records[job_id] for job_id in job_ids]
             run = database.sync_runs.find_one(sort=[("started_at", -1)])
             ticks = len([attempt for attempt in stack.scheduler.attempts("sync") if attempt["status"]])
-            is_told = all(has_ended(story, record) for story, record in zip(STORIES, in_order, strict=True))
+            is_over = all(has_ended(story, record) for story, record in zip(STORIES, in_order, strict=True))
             live.update(Group(jobs_table(in_order), tick_line(ticks, run)), refresh=True)
             state = ", ".join(f"{record['template_id']} {record['status']}" for record in in_order)
             if not console.is_terminal and state != shown:
                 console.print(f"after {ticks} passes: {state}")
                 shown = state
-            if is_told or time.monotonic() > deadline:
+            if is_over or time.monotonic() > deadline:
                 break
             time.sleep(REFRESH_SECONDS)
     if not console.is_terminal:
         console.print()
-    if not is_told:
+    if not is_over:
         console.print(f"[bold red]After {OUTCOME_SECONDS:.0f} s not every job has come to its end.[/]")
-    return is_told
+    return is_over
 
 
 def has_ended(story: Story, record: Mapping[str, Any]) -> bool:
-    """Whether a record tells its story's true end."""
+    """Whether a record has reached its story's true end."""
     reason = record["reason"] or {}
     is_known = record["flink_job_id"] is not None or story.reason_code == "SUBMIT_FAILED"
     return record["status"] == story.outcome and reason.get("code") == story.reason_code and is_known
 
 
-def jobs_table(records: list[dict[str, Any]]) -> Table:
-    """The records, a row each."""
-    table = Table(expand=True)
-    for heading, ratio in (("Job", 4), ("Kubernetes Job", 5), ("Flink Job ID", 5)):
-        table.add_column(heading, ratio=ratio, overflow="fold")
+def jobs_table(records: list[dict[str, Any]]) -> Group:
+    """The records, a row each, and their reasons below; no id is broken at 100 columns."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    table.add_column("Job, and its Kubernetes Job", no_wrap=True)
+    table.add_column("Flink Job ID", no_wrap=True, min_width=32)
     table.add_column("Status", no_wrap=True, min_width=8)
-    table.add_column("Duration", no_wrap=True, min_width=8)
-    table.add_column("Reason", ratio=6, overflow="fold")
+    table.add_column("Duration", no_wrap=True, justify="right", min_width=8)
+    reasons = []
     for record in records:
         reason = record["reason"]
         table.add_row(
-            record["job_id"],
-            record["k8s_job_name"],
+            Text.assemble(record["job_id"], "\n", (record["k8s_job_name"], "dim")),
             record["flink_job_id"] or "-",
             Text(record["status"], style=STATUS_STYLES.get(record["status"], "")),
             "-" if record["duration"] is None else f"{record['duration']:.3f} s",
-            Text(f"{reason['code']}: {reason['message']}" if reason else ""),
         )
-    return table
+        if reason:
+            cause = f": {reason['code']}: {reason['message']}"
+            reasons.append(Text.assemble((record["template_id"], "bold"), cause))
+    return Group(table, Text(), *reasons)
 
 
 def tick_line(ticks: int, run: Mapping[str, Any] | None) -> Text:
