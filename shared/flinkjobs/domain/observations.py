@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final, Protocol, TypeAlias
@@ -209,11 +209,17 @@ def found_ids(submitter: SubmitterObservation | None) -> tuple[str, ...]:
     return tuple(found.id for found in submitter.ids)
 
 
-def may_lack_ids(submitter: SubmitterObservation) -> bool:
-    """Whether a submitter has ended, and may have submitted a job without an id in its output."""
+def may_lack_ids(submitter: SubmitterObservation, dropped_ids: Collection[str]) -> bool:
+    """Whether a submitter has ended, and may have submitted a job without an id in its output.
+
+    Args:
+        submitter: as it was observed.
+        dropped_ids: ids in its output that belong to other jobs.
+    """
     if isinstance(submitter, Submitter):
         has_ended = submitter.phase in (JobPhase.COMPLETE, JobPhase.FAILED)
-        return has_ended and not (submitter.ids and submitter.is_whole)
+        has_own_id = any(found.id not in dropped_ids for found in submitter.ids)
+        return has_ended and not (has_own_id and submitter.is_whole)
     return isinstance(submitter, NoKubernetesJob)
 
 

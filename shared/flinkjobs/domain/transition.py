@@ -76,6 +76,10 @@ def decide(record: JobRecord, observation: Observation, now: datetime, policy: P
     if after.flink_jobs:
         after = _by_flink(after, observation, now, policy)
         after = _with_incomplete_submission(after, observation.submitter, now)
+    elif (
+        after.dropped_ids != record.dropped_ids
+    ):  # from the next pass on, all is searched for a job of its name
+        after = replace(after, submitter_done=False)
     elif observation.submitter is not None:
         after = _by_submitter(after, observation.submitter, observation.named, now, policy)
     elif record.k8s_job_name is None and record.status is not Status.LOST:
@@ -96,7 +100,9 @@ def _with_found_ids(record: JobRecord, observation: Observation) -> JobRecord:
     found: tuple[FoundId, ...] = ()
     if isinstance(submitter, Submitter | NoKubernetesJob):
         found = submitter.ids
-        is_searched = not (may_lack_ids(submitter) and isinstance(observation.named, Unreachable))
+        is_searched = not (
+            may_lack_ids(submitter, record.dropped_ids) and isinstance(observation.named, Unreachable)
+        )
         is_done = _is_done(submitter) and is_searched
         record = replace(record, submitter_done=record.submitter_done or is_done)
     named = observation.named if isinstance(observation.named, tuple) else ()

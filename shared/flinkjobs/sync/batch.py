@@ -112,7 +112,11 @@ def _named_jobs(
     current: Pass, records: Sequence[JobRecord], submitters: Mapping[str, SubmitterObservation]
 ) -> Mapping[str, NamedJobs]:
     """The Flink jobs that are named like the records that have no id, or may lack one."""
-    ended = {job_id for job_id, submitter in submitters.items() if may_lack_ids(submitter)}
+    ended = {
+        record.job_id
+        for record in records
+        if record.job_id in submitters and may_lack_ids(submitters[record.job_id], record.dropped_ids)
+    }
     wanted = [
         record
         for record in records

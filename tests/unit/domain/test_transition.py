@@ -90,6 +90,7 @@ def record_of(told: dict[str, Any]) -> JobRecord:
         missing_since=at(told.get("missing_since")),
         in_flight_until=at(told.get("in_flight_until")),
         missing_passes=told.get("missing_passes", 0),
+        dropped_ids=tuple(IDS[letter] for letter in told.get("dropped", [])),
         revision=3,
     )
 
@@ -203,6 +204,8 @@ def test_a_record_moves_by_the_rule(row: dict[str, Any]) -> None:
     assert isinstance(action, Update)
     assert action.before == before
     assert seen(action.after) == expected(before, row["then"])
+    if "submitter_done" in row["then"]:
+        assert action.after.submitter_done is row["then"]["submitter_done"]
     if "dropped" in row["then"]:
         assert action.after.dropped_ids == tuple(IDS[letter] for letter in row["then"]["dropped"])
     if "ids" in row["then"]:
