@@ -1,1 +1,1 @@
-"""How long a pass takes, beside the way it replaces and beside the least that any program could do."""
+"""How long a pass takes, compared with the way it replaces and with the least that any program could do."""

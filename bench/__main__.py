@@ -95,7 +95,7 @@ class Measured:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measures and prints; returns 1 when a bound is missed."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure a pass beside its peers.")
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure a pass and its peers.")
     parser.add_argument("--quick", action="store_true", help="a few worlds, three runs each, no cold starts")
     parser.add_argument(
         "--only",

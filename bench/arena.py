@@ -150,7 +150,7 @@ class Peer:
 
 @contextlib.contextmanager
 def dead_host() -> Iterator[str]:
-    """URL of a server that lets every connection wait: its queue is full and nobody accepts."""
+    """URL of a server that lets every connection wait: its queue is full and it accepts none."""
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(socket.socket())
         server.bind(("127.0.0.1", 0))

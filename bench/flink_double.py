@@ -2,7 +2,7 @@
 
 Each cluster has a port of its own. `PUT /overview` replaces what a cluster knows; `GET /jobs/overview` is
 those bytes, `GET /jobs/{id}` an answer as long as a real one, `GET /jobs/{id}/exceptions` a short one.
-Nothing is computed while somebody waits, so that what is measured is the one who asks.
+Nothing is computed while a client waits, so that the time measured is the client's.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ async def serve(count: int) -> None:
         cluster = Cluster()
         server = await loop.create_server(lambda cluster=cluster: _Connection(cluster), HOST, 0)  # type: ignore[misc]
         ports.append(server.sockets[0].getsockname()[1])
-    print("ports", *ports, flush=True)  # noqa: T201 read by whoever started this process
+    print("ports", *ports, flush=True)  # noqa: T201 read by the parent process
     await stopping.wait()
 
 

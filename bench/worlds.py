@@ -31,7 +31,7 @@ class World:
 
     Attributes:
         records: open records with a Flink Job ID.
-        changed_percent: of how many of them Flink says something new.
+        changed_percent: share of them whose state in Flink has changed.
         failed: how many of the changed ones have failed.
         without_id: open records whose submitter has ended and whose id is still to be read.
         clusters: over which the records are spread evenly.
@@ -50,15 +50,15 @@ class World:
     @property
     def name(self) -> str:
         """What the world is called in the results."""
-        told = f"{self.records:,} open, {self.changed_percent} % changed"
-        told += f", {self.failed} of them failed" if self.failed else ""
-        told += f", {self.without_id} without an id" if self.without_id else ""
-        told += f", {self.finished_jobs:,} finished Jobs" if self.finished_jobs else ""
-        told += f", {self.clusters} clusters" if self.clusters > 1 else ""
-        return told + (", one dead" if self.is_one_dead else "")
+        name = f"{self.records:,} open, {self.changed_percent} % changed"
+        name += f", {self.failed} of them failed" if self.failed else ""
+        name += f", {self.without_id} without an id" if self.without_id else ""
+        name += f", {self.finished_jobs:,} finished Jobs" if self.finished_jobs else ""
+        name += f", {self.clusters} clusters" if self.clusters > 1 else ""
+        return name + (", one dead" if self.is_one_dead else "")
 
     def is_changed(self, number: int) -> bool:
-        """Whether Flink says something new of this record."""
+        """Whether the state of this record's job in Flink has changed."""
         return number * self.changed_percent % 100 < self.changed_percent
 
     def state(self, number: int) -> str:

@@ -113,7 +113,7 @@ class Line:
 
 
 def of_runs(runs: float, seconds: float) -> float:
-    """What so many runs of so many seconds cost, in dollars."""
+    """The cost in dollars of `runs` runs of `seconds` seconds each."""
     billed = math.ceil(round(seconds / BILLED_IN_SECONDS, 6)) * BILLED_IN_SECONDS
     return runs * (billed * (VCPU * VCPU_SECOND + GIB * GIB_SECOND) + REQUEST)
 

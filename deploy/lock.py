@@ -1,7 +1,7 @@
 """The pinned requirements: compiled from `pyproject.toml`, with hashes, for every platform.
 
     python -m deploy.lock            compile all files again; what is pinned stays where it still fits
-    python -m deploy.lock --check    compile beside them, and fail where a pin differs
+    python -m deploy.lock --check    compile in a temporary directory, and fail where a pin differs
 
 The check compares names, versions and markers, not hashes: a release may get another file after it was pinned
 (a wheel for a new Python), which makes nothing of what is pinned wrong.

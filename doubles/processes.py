@@ -30,7 +30,7 @@ STOP_MARGIN_SECONDS = 15.0
 """What a tether may need beyond the grace until its last process is gone."""
 
 KEPT_SIGNS = 100
-"""So many ports are held for this process; an older one has found its server long since."""
+"""Maximum number of ports held for this process; an older one has found its server long since."""
 
 _ports_given_out: set[int] = set()
 _signs: collections.deque[int] = collections.deque()
@@ -145,7 +145,7 @@ class Process:
             return self._lines_seen
 
     def output_after(self, lines_printed: int) -> list[str]:
-        """The lines that came after so many, as far as they are kept."""
+        """The lines after the first `lines_printed`, as far as they are kept."""
         with self._changed:
             fresh = self._lines_seen - lines_printed
             return list(self._lines)[-fresh:] if fresh > 0 else []

@@ -25,7 +25,7 @@ become its children, so "no child left" means that nothing is left. The command 
 if the tether itself is killed. On other systems descendants are found through ps(1).
 
 Only the standard library, and no module of this project: the file can be started by its path with
-``python -I -S``, which takes a third of the time, because one tether runs beside each process of the stack.
+``python -I -S``, which takes a third of the time, because each process of the stack has its own tether.
 """
 
 import argparse
@@ -246,7 +246,7 @@ def hold(directory: str) -> int | None:
 
 
 def remove_directories(holds: Mapping[str, int | None]) -> None:
-    """Let go of directories, and delete those which nobody else holds.
+    """Let go of directories, and delete those which no other process holds.
 
     Of several that let go at the same time, one always succeeds.
     """

@@ -45,7 +45,7 @@ def polling(request: flask.Request) -> flask.typing.ResponseReturnValue:
     job_ids = [document["job_id"] for document in JOBS.find(wanted, {"_id": 0, "job_id": 1})]
     for job_id in job_ids:
         document = JOBS.find_one({"job_id": job_id}, {"flink_job_id": 1})
-        assert document is not None  # noqa: S101 nothing is deleted meanwhile
+        assert document is not None  # noqa: S101 nothing is deleted during a run
         seen = DECODER.decode(HTTP.get(f"{URL}/jobs/{document['flink_job_id']}").content)
         fields: dict[str, Any] = {
             "status": STATUS.get(seen.state, "RUNNING"),

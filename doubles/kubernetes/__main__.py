@@ -127,7 +127,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 picks a free one (default)")
     parser.add_argument("--token", required=True, help="the admin's bearer token")
-    parser.add_argument("--namespace", default="lemo-dev", help="exists beside default and kube-system")
+    parser.add_argument(
+        "--namespace", default="lemo-dev", help="exists in addition to default and kube-system"
+    )
     parser.add_argument(
         "--image-path",
         metavar="PATH=DIR",

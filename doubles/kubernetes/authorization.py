@@ -45,7 +45,7 @@ class Attributes:
 
 
 class Authorizer(Protocol):
-    """Decides whether a user may do something."""
+    """Decides whether a user may make a request."""
 
     def allows(self, attributes: Attributes) -> bool:
         """True when it may be done."""

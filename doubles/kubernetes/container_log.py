@@ -81,7 +81,7 @@ class ContainerLog:
         self._lines.close()
 
     def tail(self, *, lines: int, limit_bytes: int) -> bytes:
-        """The last lines, and of them at most so many bytes from the end."""
+        """The last lines, and of them at most `limit_bytes` from the end."""
         start = self._offset(max(0, self._line_count - lines))
         start = max(start, self._size - limit_bytes)
         return self._read(start, self._size)

@@ -142,7 +142,7 @@ class ProcessRun:
 
 @dataclass(slots=True)
 class InstantRun:
-    """A container that is not run: it ends as it was told to."""
+    """A container that is not run: it ends with the given outcome."""
 
     started: datetime
     _outcome: Outcome

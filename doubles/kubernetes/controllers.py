@@ -1,6 +1,6 @@
 """The controllers of the cluster: Jobs, owners and their dependents, finished Jobs with a time to live.
 
-Each is a function of the store's present state, called again whenever something it depends on has changed;
+Each is a function of the store's present state, called again whenever an object it depends on has changed;
 `Controllers` is the only part that knows about time passing. Sources:
 https://kubernetes.io/docs/concepts/workloads/controllers/job/ and
 https://kubernetes.io/docs/concepts/architecture/garbage-collection/
@@ -39,7 +39,7 @@ from doubles.kubernetes.store import Change, Store
 POD_NAME_PREFIX_LENGTH = 57
 """A pod's name is its Job's, cut here, a dash and five characters: 63 at most."""
 SYNCS_PER_TURN = 50
-"""How many objects are brought up to date before others get their turn on the event loop."""
+"""Number of objects that are brought up to date before the loop yields to other tasks."""
 EXPIRY_PERIOD_SECONDS = 60.0
 
 
@@ -53,7 +53,7 @@ class Backoff:
     """Kubernetes: 10 minutes for a Job's pods, 5 for a container."""
 
     def delay(self, failures: int) -> float:
-        """Seconds to wait after so many failures in a row."""
+        """Seconds to wait after `failures` failures in a row."""
         return min(self.base_seconds * 2.0 ** max(failures - 1, 0), self.max_seconds)
 
 
@@ -454,7 +454,7 @@ class GarbageCollector:
 
 
 class Controllers:
-    """Calls the controllers when something changed or when a time has come."""
+    """Calls the controllers when an object changed or when a time has come."""
 
     def __init__(
         self, store: Store, jobs: JobController, collector: GarbageCollector, events: EventRecorder
@@ -528,7 +528,7 @@ class Controllers:
                     heapq.heappush(self._later, (now() + max(wait, 0.0), key))
 
     def _release_stray_pod(self, resource: Resource, key: Key) -> None:
-        """A pod whose Job is gone, or which has none any more, is counted by nobody: nothing may hold it."""
+        """Frees a pod without a Job, which no controller counts: nothing may hold it."""
         pod = self._store.get(resource, key)
         if resource is not PODS or pod is None or not _tracked(pod):
             return
@@ -546,7 +546,7 @@ class Controllers:
 
 
 def new_pod_status(spec: Obj) -> Obj:
-    """The status of a pod nobody has looked at yet."""
+    """The status of a pod that no kubelet has observed yet."""
     return {"phase": "Pending", "qosClass": quality_of_service(spec)}
 
 

@@ -35,7 +35,7 @@ def delete(
         grace_seconds: for pods only; the pod's own period when None.
 
     Returns:
-        The object while something holds it, None when it is gone.
+        The object while a finalizer or a grace period holds it, None when it is gone.
     """
     key = key_of(obj)
     grace = _grace(resource, obj, grace_seconds)

@@ -32,13 +32,13 @@ class EventRecorder:
         self._by_age: deque[tuple[float, tuple[str, str, str, str], Key]] = deque()
 
     def normal(self, resource: Resource, obj: Obj, reason: str, message: str, *, container: str = "") -> None:
-        """Something that is as it should be."""
+        """Records a normal event."""
         self._record(resource, obj, "Normal", reason, message, container)
 
     def warning(
         self, resource: Resource, obj: Obj, reason: str, message: str, *, container: str = ""
     ) -> None:
-        """Something that is not."""
+        """Records a warning."""
         self._record(resource, obj, "Warning", reason, message, container)
 
     def expire(self) -> None:

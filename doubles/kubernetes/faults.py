@@ -49,7 +49,7 @@ class RequestFault(
     """For `status`: 401, 403, 409, 410, 429, 500 or 503; others are sent just so. A 410 hits continued lists
     only."""
     retry_after: int | None = None
-    """Seconds in a Retry-After header beside the status."""
+    """Seconds in the Retry-After header that is sent with the status."""
     seconds: float = 0.0
     """For `delay`."""
     method: str | None = None
@@ -63,9 +63,9 @@ class RequestFault(
     """Only lists that carry a continue token (True), or only requests that carry none (False)."""
     probability: float = 1.0
     skip: int = 0
-    """How many matching requests are spared first."""
+    """Number of matching requests that pass before the first hit."""
     times: int | None = None
-    """After so many hits the fault is over; never when None."""
+    """Number of hits after which the fault is over; None: never."""
 
 
 class PodFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="pod"):

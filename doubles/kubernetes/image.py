@@ -24,7 +24,7 @@ _IMAGE_NAME = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What the double was told about the image every container uses."""
+    """What the double knows of the image every container uses."""
 
     paths: Mapping[str, Path] = field(default_factory=dict)
     """Where a path of the image lies on this machine."""
@@ -63,7 +63,7 @@ class PathMap:
 
 
 class MissingReferenceError(Exception):
-    """A container's environment refers to something that does not exist."""
+    """A container's environment refers to an object or a key that does not exist."""
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:

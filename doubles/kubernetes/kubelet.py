@@ -367,7 +367,7 @@ class _Worker:
         self._runs[name] = await container_run.ProcessRun.start(command, log, message)
 
     async def _environment(self, container: Obj) -> dict[str, str]:
-        """The container's variables; waits as long as something they refer to is missing."""
+        """The container's variables; waits while an object they refer to is missing."""
         delay = RETRY_SECONDS
         while True:
             try:

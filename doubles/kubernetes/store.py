@@ -1,7 +1,7 @@
 """The objects of the cluster in memory: versions, pages, watches, owners.
 
 Nothing here waits or does I/O. A stored object is never changed in place: every write stores a new
-dictionary, so whoever holds an object read earlier holds that very version. Callers must not change what
+dictionary, so a reference to an object read earlier keeps that very version. Callers must not change what
 they read; `modify` gives them a copy to change.
 
 Each write moves one counter, the resource version, as etcd's revision does. The last writes are
@@ -195,7 +195,7 @@ class Store:
         return self.replace(resource, new)
 
     def remove(self, resource: Resource, key: Key, *, last: Obj | None = None) -> None:
-        """Take an object out, whatever holds it; `last` is the state watchers are told."""
+        """Take an object out, whatever holds it; `last` is the state that watchers receive."""
         old = self._objects[resource].pop(key, None)
         if old is None:
             return

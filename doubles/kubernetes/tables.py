@@ -28,7 +28,7 @@ _STEPS = (
     (2 * _YEAR, _DAY, "d", 0, ""),
     (8 * _YEAR, _YEAR, "y", _DAY, "d"),
 )
-"""Below so many seconds a duration is written in this unit, with its letter, and a smaller one."""
+"""Seconds below which a duration is written in this unit, with its letter, and a smaller one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def table(
         objects: one row each.
         now: what ages are counted to.
         metadata: the list's own metadata.
-        full: put whole objects beside the cells (`includeObject=Object`) instead of their metadata.
+        full: put whole objects next to the cells (`includeObject=Object`) instead of their metadata.
     """
     layout = _LAYOUTS[resource]
     return {

@@ -1,4 +1,4 @@
-"""One port for plain HTTP and for TLS: the first byte of a connection tells which it is.
+"""One port for plain HTTP and for TLS: the first byte of a connection shows which it is.
 
 kubectl and client-go send a token over TLS only, so `kubectl --token` needs the latter; every other client
 may save itself the certificate. The certificate is made at each start and signs itself, so it serves as the
@@ -123,7 +123,7 @@ class Listener:
         """Bind the port; 0 picks a free one.
 
         Raises:
-            PortTakenError: something else listens there.
+            PortTakenError: another process listens there.
         """
         self._protocol = protocol
         self._context = context

@@ -105,7 +105,7 @@ async def json_body(request: web.Request) -> Mapping[str, object]:
     """Returns a request's JSON object, empty for an empty body.
 
     Raises:
-        ApiError: INVALID_ARGUMENT, the body is something else.
+        ApiError: INVALID_ARGUMENT, the body is not a JSON object.
     """
     try:
         body = json.loads(await request.read() or b"{}")

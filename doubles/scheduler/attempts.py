@@ -27,7 +27,7 @@ class Attempt:
     Attributes:
         number: of all attempts of this process, from 1, in the order of sending.
         job: the job's full name.
-        schedule_time: as its header tells.
+        schedule_time: from the attempt's header.
         sent_at: scheduler time.
         attempt: of its execution: 1, and more for repetitions.
         copy: 1, and more for the duplicates of one attempt.
@@ -118,7 +118,7 @@ class AttemptLog:
     async def wait_for(
         self, *, job: str, after: int, started: int, finished: int, timeout_seconds: float
     ) -> bool:
-        """Waits until so many selected attempts have started and finished; False when the time is over."""
+        """Waits until this many selected attempts have started and finished; False after the timeout."""
 
         def enough() -> bool:
             selected = self.select(job=job, after=after)
@@ -133,6 +133,6 @@ class AttemptLog:
         return True
 
     def _notify(self) -> None:
-        """Wakes whoever waits. They look when the caller has gone on to its next pause, never in between."""
+        """Wakes the waiting tasks. They run when the caller reaches its next await, never in between."""
         self._changed.set()
         self._changed = asyncio.Event()

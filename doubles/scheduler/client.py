@@ -33,7 +33,7 @@ class ControlClient:
         after: int = 0,
         timeout_seconds: float = 30.0,
     ) -> list[dict[str, Any]]:
-        """Returns the attempts as soon as so many of them have started and finished.
+        """Returns the attempts as soon as this many of them have started and finished.
 
         Raises:
             TimeoutError: they did not within `timeout_seconds`.

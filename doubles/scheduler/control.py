@@ -1,7 +1,7 @@
 """The double's own endpoint, ``/_control/…``: no part of the API, for tests and for the demo's live view.
 
 GET  /_control/attempts?job=&after=          what was sent: {"attempts": [...]}, see attempts.Attempt
-     …&started=N&finished=N&timeout_seconds=T   waits for so many of them first; 504 when they do not come
+     …&started=N&finished=N&timeout_seconds=T   waits for that many of them first; 504 when they do not come
 POST /_control/duplicates {"job", "attempts", "copies", "delay_seconds"}
 GET  /_control/clock                         {"now", "speed", "running", "next_due"}
 POST /_control/clock/stop, …/start           the same answer

@@ -1,9 +1,9 @@
 """Starts executions when they are due, sends their attempts, repeats and duplicates them.
 
 One follower per job waits for the job's next time and then sees one execution through, so a late execution
-delays the next one and scheduled executions of one job never overlap. Executions started by hand run beside
-them. Of the times that pass while an execution runs, one is made up for: the first missed one starts as soon
-as the execution has ended, the others are dropped.
+delays the next one and scheduled executions of one job never overlap. Executions started by hand run in
+parallel. Of the times that pass while an execution runs, one is made up for: the first missed one starts as
+soon as the execution has ended, the others are dropped.
 """
 
 import asyncio
@@ -100,7 +100,7 @@ class Dispatcher:
         await self._session.close()
 
     def job_changed(self, name: str) -> None:
-        """A job was created, changed, paused, resumed or deleted: whoever waits for it looks again."""
+        """A job was created, changed, paused, resumed or deleted: its follower reads it again."""
         self._wakes.pop(name, asyncio.Event()).set()
         if name not in self._followers and self._store.find(name) is not None:
             self._followers.add(name)

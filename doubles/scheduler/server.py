@@ -1,4 +1,4 @@
-"""Puts the parts of the double together and serves them until told to stop."""
+"""Puts the parts of the double together and serves them until it is stopped."""
 
 import asyncio
 import signal

@@ -1,6 +1,6 @@
 """All jobs of the double with their state: what create, patch, pause, resume and delete do to them.
 
-Pure: time comes in as a parameter, nothing is sent and nobody waits here.
+Pure: time comes in as a parameter, nothing is sent and nothing waits here.
 """
 
 import secrets
@@ -137,7 +137,7 @@ class JobStore:
         return self._put(replace(entry, state=State.PAUSED, due=None, retry_at=None, era=object()))
 
     def resume(self, name: str, now: datetime) -> Entry:
-        """Starts a paused job again; times that passed meanwhile are not made up for."""
+        """Starts a paused job again; times that passed during the pause are not made up for."""
         entry = self.get(name)
         if entry.state is not State.PAUSED:
             raise ApiError(Code.FAILED_PRECONDITION, f"Job must be PAUSED to be resumed: {name}")

@@ -1,4 +1,4 @@
-"""A small real HTTP server that scheduled requests are sent to: it records, holds and answers as told."""
+"""A small real HTTP server that scheduled requests are sent to: it records, holds and answers as set up."""
 
 import contextlib
 import threading
@@ -50,7 +50,7 @@ class Target:
         self._gate.set()
 
     def wait_for(self, count: int) -> list[Received]:
-        """Returns the requests as soon as there are so many."""
+        """Returns the requests as soon as `count` have come."""
         with self._changed:
             if not self._changed.wait_for(lambda: len(self.received) >= count, timeout=WAIT_SECONDS):
                 raise TimeoutError(f"{len(self.received)} of {count} requests came")

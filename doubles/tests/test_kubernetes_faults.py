@@ -101,7 +101,9 @@ def test_a_slow_answer(cluster: Cluster) -> None:
     cluster.control.add(RequestFault(effect="delay", seconds=30, verb="create"))
     with pytest.raises(httpx.ReadTimeout):
         cluster.http.post(cluster.maps, json=config_map("late"), timeout=0.1)
-    assert cluster.http.get(f"{cluster.maps}/late").status_code == 200, "done, although nobody heard of it"
+    assert cluster.http.get(f"{cluster.maps}/late").status_code == 200, (
+        "created, although the client got no answer"
+    )
 
 
 def test_a_dropped_connection_carries_nothing_out(cluster: Cluster) -> None:
@@ -276,7 +278,7 @@ def test_a_program_that_is_started_twice(cluster: Cluster) -> None:
     assert [cluster.log(pod["metadata"]["name"]).content for pod in pods] == [b"ran\n", b"ran\n"]
 
 
-def test_a_fault_for_one_pod_spares_the_next(cluster: Cluster) -> None:
+def test_a_fault_for_one_pod_does_not_hit_the_next(cluster: Cluster) -> None:
     cluster.control.add(PodFault(effect="oom", job="once", times=1))
     cluster.submit("once", "sleep", "0.1", backoffLimit=3)
     job = cluster.finished("once")
@@ -399,7 +401,7 @@ def test_an_access_review_needs_to_say_what_is_asked(cluster: Cluster) -> None:
     assert cluster.http.get(path).status_code == 405
 
 
-def test_a_user_is_told_who_they_are(cluster: Cluster) -> None:
+def test_a_self_subject_review_names_the_user(cluster: Cluster) -> None:
     path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
     cluster.control.grant("reader", "reader-token", [READER])

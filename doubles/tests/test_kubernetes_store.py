@@ -224,7 +224,7 @@ def test_a_token_whose_state_is_forgotten_is_410() -> None:
     assert (caught.value.code, caught.value.reason) == (410, "Expired")
 
 
-def test_a_watch_from_a_forgotten_version_is_told_so() -> None:
+def test_a_watch_from_a_forgotten_version_is_refused() -> None:
     small = Store(lambda: NOW, history_length=5)
     for number in range(20):
         make(small, f"o{number}")

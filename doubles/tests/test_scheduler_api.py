@@ -57,7 +57,7 @@ def parent() -> str:
 def refused(
     error: type[exceptions.GoogleAPICallError], status: str, match: str | None = None
 ) -> Iterator[None]:
-    """Over REST the client's exception only tells the HTTP status; the code's name is in the answer."""
+    """Over REST the client's exception only has the HTTP status; the code's name is in the answer."""
     with pytest.raises(error, match=match) as caught:
         yield
     assert caught.value.response.json()["error"]["status"] == status

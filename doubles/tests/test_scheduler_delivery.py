@@ -335,7 +335,7 @@ def test_the_next_scheduled_time_ends_the_retries(
     ]
 
 
-def test_an_earlier_schedule_given_meanwhile_ends_the_retries(
+def test_an_earlier_schedule_given_between_retries_ends_the_retries(
     double: ControlClient, schedules: Schedules, target: Target
 ) -> None:
     target.answer_with(500)
@@ -368,7 +368,7 @@ def test_pausing_gives_up_the_retries(double: ControlClient, schedules: Schedule
 
 
 def test_a_paused_job_does_not_ring(double: ControlClient, schedules: Schedules, target: Target) -> None:
-    """Another job shows that the clock ticks meanwhile."""
+    """Another job shows that the clock ticks during the pause."""
     paused = schedules.create("paused", target.url)
     schedules.create("other", target.url)
     schedules.client.pause_job(name=paused)
@@ -424,7 +424,7 @@ def test_a_job_deleted_and_created_again_rings_once_a_minute(
 def test_a_late_execution_delays_the_next_one(
     double: ControlClient, schedules: Schedules, target: Target
 ) -> None:
-    """Of the times missed meanwhile the first one is made up for, late; the others are dropped."""
+    """Of the times missed during an execution the first one is made up for, late; the others are dropped."""
     target.hold()
     schedules.create("slow", target.url, attempt_deadline=timedelta(minutes=30))
     double.forward_to_next()

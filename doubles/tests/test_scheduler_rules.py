@@ -131,7 +131,7 @@ def test_waiting_ends_when_the_clock_is_moved_there() -> None:
     assert asyncio.run(scenario()) is True
 
 
-def test_waiting_ends_with_no_when_something_else_happens() -> None:
+def test_waiting_ends_with_no_when_another_event_happens() -> None:
     async def scenario() -> bool:
         clock, other = Clock(start=NOON, running=False, wall=Wall()), asyncio.Event()
         waiting = asyncio.create_task(clock.reach(NOON + seconds(60), unless=other))

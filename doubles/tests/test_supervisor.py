@@ -21,7 +21,7 @@ STUBBORN = "trap '' TERM; echo ready; while :; do sleep 1; done"
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
-    """Await a condition of the machine that nobody announces."""
+    """Await a condition of the machine that no event announces."""
     deadline = time.monotonic() + SECONDS
     while not condition():
         assert time.monotonic() < deadline, what
