@@ -90,7 +90,7 @@ run "defaults" {
         grant.role == "roles/run.invoker" && grant.member == google_service_account.invoker.member
       )])
     )
-    error_message = "Nobody but Cloud Scheduler may call anything."
+    error_message = "Only Cloud Scheduler may call by default."
   }
 
   assert {
@@ -282,7 +282,7 @@ run "an_uneven_schedule" {
       && strcontains(google_monitoring_alert_policy.this["no_complete_pass"].conditions[0].condition_prometheus_query_language[0].query, "[220800s]")
       && google_cloudfunctions2_function.this["jobs"].service_config[0].environment_variables["SYNC_PERIOD_SECONDS"] == "74400"
     )
-    error_message = "Nobody is alarmed while the schedule rests."
+    error_message = "There is no alert while the schedule is paused."
   }
 }
 

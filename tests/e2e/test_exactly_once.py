@@ -46,7 +46,7 @@ def test_a_pod_that_is_run_twice_by_force_makes_one_flink_job(quiet_stack: Stack
         phases = [pod["status"].get("phase") for pod in pods]
         return pods if sorted(phases) == ["Failed", "Succeeded"] else None
 
-    pods = until(both_ended, timeout_seconds=SUBMIT_SECONDS, what="both pods have ended, one of them in vain")
+    pods = until(both_ended, timeout_seconds=SUBMIT_SECONDS, what="both pods have ended, one of them failed")
     job_id = accepted["job_id"]
     fixed = sha256(job_id.encode()).hexdigest()[:32]
     overview = httpx.get(f"{quiet_stack.flink.rest_url}/jobs/overview", trust_env=False).json()["jobs"]

@@ -86,14 +86,14 @@ def test_a_streaming_job_runs(stack: Stack, records: dict[str, Document]) -> Non
     assert record["duration"] is None
 
 
-def test_a_job_that_failed_in_flink_tells_the_root_exception(records: dict[str, Document]) -> None:
+def test_a_job_that_failed_in_flink_shows_the_root_exception(records: dict[str, Document]) -> None:
     reason = records["fails_at_run_time"]["reason"]
     assert reason["code"] == "JOB_FAILED"
     assert reason["message"] == "ValueError: amount -3 is negative"
     assert records["fails_at_run_time"]["end_time"] is not None
 
 
-def test_a_script_that_raised_before_submitting_tells_its_error(records: dict[str, Document]) -> None:
+def test_a_script_that_raised_before_submitting_shows_its_error(records: dict[str, Document]) -> None:
     record = records["raises"]
     assert record["reason"]["code"] == "SUBMIT_FAILED"
     assert record["reason"]["message"] == "KeyError: '2025-11-02'"

@@ -84,7 +84,7 @@ def test_doctor_names_a_jobmanager_that_is_down(doctor: Doctor) -> None:
 
 def test_doctor_names_a_wrong_jobmanager_address(doctor: Doctor, database: Database[Document]) -> None:
     """Nothing listens at one of them; at the other it is the JobManager, but not its REST API."""
-    ports = {"nobody": free_port(), "rpc": doctor.stack.flink_cluster.rpc_port}
+    ports = {"closed": free_port(), "rpc": doctor.stack.flink_cluster.rpc_port}
     with ExitStack() as functions:
         for template_id, port in ports.items():
             wrong = {"FLINK_JOBMANAGER": f"localhost:{port}"}
@@ -107,8 +107,8 @@ def test_doctor_names_a_wrong_jobmanager_address(doctor: Doctor, database: Datab
     database.flink_jobs.update_many(ours, {"$set": {"status": "FAILED", "submitted_at": long_ago}})
     assert (check, code) == ("records.no-id", "JOBMANAGER_UNREACHABLE")
     assert "1 job" in evidence
-    assert re.search(r"nobody_\d+: .*: Connection refused: localhost/127", evidence)
+    assert re.search(r"closed_\d+: .*: Connection refused: localhost/127", evidence)
     assert cut_off is not None
-    # Whoever closed the connection may have taken the job first.
+    # The server that closed the connection may have taken the job first.
     assert (cut_off["status"], cut_off["reason"]["code"]) == ("CREATED", "OUTCOME_UNKNOWN")
     assert "ConnectionClosedException: " in cut_off["reason"]["message"]

@@ -139,7 +139,7 @@ def test_an_attached_job_has_its_id_within_a_pass_of_its_being_printed(
 def test_an_attached_script_shows_its_second_job_while_it_still_runs(
     quiet_stack: Stack, records: Any
 ) -> None:
-    """The first job is over, so only the log of the running pod can tell that there is another one."""
+    """The first job is over, so only the log of the running pod can show that there is another one."""
     body = """
 tables.execute_sql("INSERT INTO sink SELECT n FROM more_rows").wait()
 tables.execute_sql("INSERT INTO sink SELECT n FROM endless").wait()
@@ -162,7 +162,7 @@ tables.execute_sql("INSERT INTO sink SELECT n FROM endless").wait()
 
 @pytest.fixture
 def world(quiet_stack: Stack, records: Any) -> list[Document]:
-    """Copies of a running record, so that a pass has something to do, and all but one of them wrong."""
+    """Copies of a running record, so that a pass has work to do, and all but one of them wrong."""
     sync(quiet_stack)
     model = records.find_one({"status": "RUNNING", "template_id": "raises_after"})
     assert model is not None
@@ -181,7 +181,7 @@ def test_a_sync_killed_at_any_moment_leaves_every_record_right(
 ) -> None:
     source = random.Random(1)  # noqa: S311 moments, no secrets
     leases = records.database.leases
-    dead: set[str | None] = {None}  # who has held the lease; None is nobody
+    dead: set[str | None] = {None}  # the earlier holders of the lease; None: no holder
 
     def has_begun(asking: threading.Thread) -> bool:
         return leases.find_one({"_id": "sync"})["holder"] not in dead or not asking.is_alive()

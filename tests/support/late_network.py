@@ -72,7 +72,7 @@ class LateNetwork:
 
 
 def _pump(source: socket.socket, target: socket.socket) -> None:
-    """Carries what comes until the source ends, then tells the target so."""
+    """Carries what comes until the source ends, then ends the target's stream."""
     with contextlib.suppress(OSError):
         while chunk := source.recv(CHUNK_BYTES):
             target.sendall(chunk)

@@ -21,7 +21,7 @@ class Answer:
 
     Attributes:
         delay_seconds: silence before the answer.
-        cut_after: send so many bytes of the body, then close the connection.
+        cut_after: number of bytes of the body to send before the connection is closed.
         drip_seconds: silence before each byte of the body.
     """
 

@@ -12,7 +12,7 @@ POLL_SECONDS = 0.1
 
 
 def until(look: Callable[[], T | None], *, timeout_seconds: float, what: str) -> T:
-    """Looks again and again until something true is seen; returns it.
+    """Calls `look` again and again until it returns a true value; returns that.
 
     Raises:
         AssertionError: it was not seen in time.

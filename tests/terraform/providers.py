@@ -160,7 +160,7 @@ def _planned(schema: Schema, proposed: Object, *, is_new: bool) -> Object:
 
 
 def _made(value: Any, name: str, numbers: Iterator[int]) -> Any:
-    """A planned value, with something in the place of what was left open."""
+    """A planned value, its unknown parts replaced by generated values."""
     if isinstance(value, msgspec.msgpack.Ext):
         return f"{name}-{next(numbers)}"
     if isinstance(value, dict):

@@ -1,6 +1,6 @@
 """The order of changes to a deployment, from Terraform's own plans: what goes before what comes.
 
-Each test applies the module to doubles of the providers, changes something, and reads the plan and its graph.
+Each test applies the module to doubles of the providers, changes one value, and reads the plan and its graph.
 """
 
 from __future__ import annotations

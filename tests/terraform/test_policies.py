@@ -348,11 +348,11 @@ INVOKERS_BY_DEFAULT = """${merge({for function in keys(local.schedules) : "${fun
 
 
 @mirrors(
-    "Nobody but Cloud Scheduler may call anything.",
+    "Only Cloud Scheduler may call by default.",
     "Exactly who is named may call.",
     "jobs may call sync, through the network.",
 )
-def test_nobody_may_call_who_is_not_named(module: Module, functions: dict[str, Block]) -> None:
+def test_only_named_members_may_call(module: Module, functions: dict[str, Block]) -> None:
     assert default(module, "submit_invokers") == []
     assert default(module, "jobs_invokers") == []
     assert default(module, "sync_now") is False
@@ -483,7 +483,7 @@ def test_there_are_six_alerts_that_say_what_to_do(module: Module) -> None:
 
 @mirrors(
     "One period in the query and two in the duration are three.",
-    "Nobody is alarmed while the schedule rests.",
+    "There is no alert while the schedule is paused.",
 )
 def test_three_periods_without_a_complete_pass(module: Module, functions: dict[str, Block]) -> None:
     """The window of the query and the duration of the condition together are the time that may pass."""

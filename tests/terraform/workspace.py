@@ -16,7 +16,7 @@ from tests.terraform import providers
 from tests.terraform.module import ROOT
 
 COPIED: Final = ("deploy/kubernetes", "functions", "terraform")
-"""What the module and its tests read; Terraform leaves its own files beside it, so it works on a copy."""
+"""What the module and its tests read; Terraform writes files of its own there, so it works on a copy."""
 NOT_COPIED: Final = shutil.ignore_patterns("__pycache__", ".terraform*", "*.tfstate*", "*.tfvars")
 STEP_SECONDS: Final = 300
 
@@ -49,7 +49,7 @@ class Workspace:
 
 @contextmanager
 def workspace(found: Mapping[str, Mapping[str, Any]] = providers.FOUND) -> Iterator[Workspace]:
-    """A copy as of somebody who has just begun: the example's own values, and a main.py for each function.
+    """A copy as of a new user: the example's own values, and a main.py for each function.
 
     Args:
         found: attributes of what the data sources find, by type.

@@ -83,7 +83,7 @@ def test_half_a_surrogate_pair_does_not_lose_the_line(capsys: pytest.CaptureFixt
     assert line["value"] == "\ud83d!"
 
 
-def test_a_time_is_told_in_iso_8601(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_time_is_written_in_iso_8601(capsys: pytest.CaptureFixture[str]) -> None:
     log.configure("INFO")
     moment = datetime(2025, 11, 1, 12, 0, 0, 123456, tzinfo=UTC)
     log.info("event", moment=moment, odd=object)

@@ -141,9 +141,9 @@ def test_a_cluster_that_is_electing_a_leader_is_unavailable_not_empty(
 )
 def test_the_slots_of_a_cluster(version: str, name: str, server: FlinkServer, flink: HttpFlink) -> None:
     path = server.play(version, name)
-    told = recording(version, name)["body"]
-    slots = (told["taskmanagers"], told["slots-total"], told["slots-available"])
-    assert flink.cluster_overview() == (told["flink-version"], *slots)
+    overview = recording(version, name)["body"]
+    slots = (overview["taskmanagers"], overview["slots-total"], overview["slots-available"])
+    assert flink.cluster_overview() == (overview["flink-version"], *slots)
     assert server.paths == [path]
 
 
@@ -216,7 +216,7 @@ FAILURES = {
     "running-with-earlier-failures": DIVISION,
     "running-with-many-failures": DIVISION,
 }
-"""A part of what a person is told, by situation. Of the others Flink names no exception."""
+"""A part of the cause that is shown, by situation. Of the others Flink names no exception."""
 FAILING = {"1.20": DIVISION, "2.3": None}
 """While a job is FAILING, 1.20 names the exception and 2.3 does not yet."""
 WITH_WHOLE_TRACE = ("failed", "failed-datastream-python", "failed-not-enough-slots", "failed-python-udf")
@@ -243,14 +243,14 @@ def test_the_root_exception_of_a_situation(
     path = server.play(version, name)
     id_ = path.split("/")[2]
     server.answers[f"/jobs/{id_}/exceptions"] = server.answers[path]
-    told = flink.failure(id_)
+    cause = flink.failure(id_)
     situation = name.rpartition("exceptions--")[2]
     expected = FAILING[version] if situation == "failing" else FAILURES.get(situation)
     if expected is None:
-        assert told is None
+        assert cause is None
     else:
-        assert told is not None
-        assert expected in told
+        assert cause is not None
+        assert expected in cause
 
 
 @pytest.mark.parametrize(("version", "name"), recordings("job_exceptions--unknown"))
@@ -280,7 +280,7 @@ def test_the_history_holds_the_jobs_that_are_over(
     ("situation", "expected"), [("failed", DIVISION), ("canceled", None), ("finished", None)]
 )
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_history_tells_the_root_exception(
+def test_the_history_has_the_root_exception(
     version: str, situation: str, expected: str | None, server: FlinkServer, history: HttpFlink
 ) -> None:
     path = server.play(version, f"historyserver--job_exceptions--{situation}")
@@ -365,8 +365,8 @@ def test_an_answer_that_ends_in_the_middle_is_unavailable(server: FlinkServer, f
 
 
 def test_a_connection_that_is_refused_is_unavailable(client: httpx.Client) -> None:
-    nobody = flink_at(f"http://127.0.0.1:{free_port()}", client)
-    for message in ask_everything(nobody):
+    nowhere = flink_at(f"http://127.0.0.1:{free_port()}", client)
+    for message in ask_everything(nowhere):
         assert "ConnectError: [Errno 111] Connection refused" in message
 
 
@@ -426,7 +426,7 @@ def test_duplicate_entries_are_logged_once_per_pass(
     assert [record.getMessage() for record in caplog.records] == ["flink.duplicate_jobs"] * 2
 
 
-def test_a_word_that_nobody_knows_is_passed_on_as_it_is(server: FlinkServer, flink: HttpFlink) -> None:
+def test_an_unknown_state_is_passed_on_as_it_is(server: FlinkServer, flink: HttpFlink) -> None:
     server.jobs.append(Job(id=ID, state="MEDITATING"))
     assert flink.overview()[ID].state == "MEDITATING"
     job = flink.job(ID)
@@ -503,7 +503,7 @@ PLAIN = cluster_at("http://flink:8081")
 
 @pytest.fixture
 def encrypted() -> Iterator[TlsServer]:
-    """A cluster, or a History Server, behind TLS; nobody trusts its certificate yet."""
+    """A cluster, or a History Server, behind TLS; its certificate is not trusted yet."""
     pages = {"/jobs/overview": Page(b'{"jobs":[]}')}
     with Scratch("flinkjobs-tls") as scratch, TlsServer("localhost", pages, scratch.path) as server:
         yield server
@@ -521,7 +521,7 @@ def test_a_cluster_behind_tls_is_asked_if_its_certificate_is_trusted(
         assert (flink.history() if role == "History Server" else flink.overview()) == {}
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(encrypted: TlsServer) -> None:
+def test_a_certificate_of_an_unknown_authority_is_refused(encrypted: TlsServer) -> None:
     its = cluster_at(f"https://localhost:{encrypted.port}")
     with new_client([its]) as client, pytest.raises(FlinkUnavailableError, match="CERTIFICATE_VERIFY_FAILED"):
         HttpFlink(its, client).overview()

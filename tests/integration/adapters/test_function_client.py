@@ -54,7 +54,7 @@ def test_a_request_arrives_as_it_was_meant(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "kind", "told"),
+    ("answer", "kind", "message"),
     [
         (problem(400, detail="no", code="BAD_REQUEST", errors=FAULTS), FunctionRefusedError, "no"),
         (problem(404, detail="no such job", code="NOT_FOUND"), NotFoundError, "no such job"),
@@ -98,12 +98,12 @@ def test_a_request_arrives_as_it_was_meant(client: httpx.Client) -> None:
     ],
 )
 def test_every_other_answer_becomes_an_error_of_ours(
-    client: httpx.Client, answer: Answer, kind: type[FlinkjobsError], told: str
+    client: httpx.Client, answer: Answer, kind: type[FlinkjobsError], message: str
 ) -> None:
     with ScriptedServer(lambda _asked: answer) as server, pytest.raises(FlinkjobsError) as raised:
         call(server, client)
     assert type(raised.value) is kind
-    assert told in str(raised.value)
+    assert message in str(raised.value)
     assert "s3cret" not in str(raised.value)
 
 

@@ -288,7 +288,7 @@ def test_the_events_of_an_object_are_found(api: KubernetesApi, world: Kubernetes
         event = until(
             lambda: next((event for event in api.events(job.name) if event.reason == "FailedCreate"), None),
             timeout_seconds=SECONDS,
-            what="an event that tells of the quota",
+            what="an event about the quota",
         )
     assert (event.about_kind, event.about_name) == ("Job", job.name)
     assert "exceeded quota" in event.message
@@ -320,8 +320,8 @@ def test_of_a_long_log_the_head_and_the_tail_are_read(api: KubernetesApi, world:
 def test_bytes_that_are_no_utf8_are_replaced(tmp_path: Path) -> None:
     raw = b"caf\xe9 \xff\xfe\nJob has been submitted with JobID x\n"
     with ScriptedServer(lambda _: Answer(body=raw, headers={"Content-Type": "text/plain"})) as server:
-        told = connect(kubeconfig_for(server.url, tmp_path)).pod_log("pod", "submit")
-    assert told == "caf\ufffd \ufffd\ufffd\nJob has been submitted with JobID x\n"
+        log = connect(kubeconfig_for(server.url, tmp_path)).pod_log("pod", "submit")
+    assert log == "caf\ufffd \ufffd\ufffd\nJob has been submitted with JobID x\n"
 
 
 @pytest.mark.parametrize("tail", [False, True])
@@ -415,8 +415,8 @@ def test_a_log_is_asked_for_by_its_container(tmp_path: Path) -> None:
 
 def test_a_container_that_does_not_exist_is_refused(api: KubernetesApi, world: KubernetesWorld) -> None:
     name = finished(world, log="x\n")
-    with pytest.raises(KubernetesRefusedError, match="container nobody is not valid for pod"):
-        api.pod_log(pod_of(api, name), "nobody")
+    with pytest.raises(KubernetesRefusedError, match="container unknown is not valid for pod"):
+        api.pod_log(pod_of(api, name), "unknown")
 
 
 def test_running_pods_are_listed_without_those_that_ended(api: KubernetesApi, world: KubernetesWorld) -> None:
@@ -441,7 +441,7 @@ def test_a_deleted_job_takes_its_pods_along(api: KubernetesApi, world: Kubernete
     assert [pod.job_name for pod in api.pods(SELECTOR)] == ["stays"]
 
 
-def test_a_job_that_is_gone_already_is_told(api: KubernetesApi) -> None:
+def test_deleting_a_job_that_is_gone_already_returns_false(api: KubernetesApi) -> None:
     assert api.delete_job("no-such-job", "11111111-2222-3333-4444-555555555555") is False
 
 
@@ -501,15 +501,15 @@ def test_an_object_that_a_finalizer_holds_is_not_gone_yet(api: KubernetesApi, wo
 def test_the_time_is_that_of_the_api_server(seconds: int, api: KubernetesApi, world: KubernetesWorld) -> None:
     world.control.set_clock_offset(seconds)
     try:
-        told = api.time()
+        server_time = api.time()
     finally:
         world.control.set_clock_offset(0)
-    assert told.utcoffset() == timedelta(0)
-    assert abs(told - datetime.now(UTC) - timedelta(seconds=seconds)) < timedelta(seconds=30)
+    assert server_time.utcoffset() == timedelta(0)
+    assert abs(server_time - datetime.now(UTC) - timedelta(seconds=seconds)) < timedelta(seconds=30)
 
 
 @pytest.mark.parametrize("date", ["", "yesterday"])
-def test_an_answer_without_a_date_tells_no_time(date: str, tmp_path: Path) -> None:
+def test_an_answer_without_a_date_is_an_error(date: str, tmp_path: Path) -> None:
     def answer(_: Asked) -> Answer:
         return Answer(body=b"{}", headers={"Content-Type": "application/json", "Date": date})
 
@@ -523,7 +523,7 @@ def test_an_answer_without_a_date_tells_no_time(date: str, tmp_path: Path) -> No
     ("status", "retry_after", "expected"),
     [(429, None, None), (429, 7, 7.0), (503, 30, 30.0)],
 )
-def test_a_pause_that_is_asked_for_is_told(
+def test_a_requested_pause_is_part_of_the_error(
     status: int, retry_after: int | None, expected: float | None, api: KubernetesApi, world: KubernetesWorld
 ) -> None:
     fault = RequestFault(effect="status", status=status, retry_after=retry_after)
@@ -687,9 +687,9 @@ def test_json_that_is_no_object_of_the_api_is_unavailable(name: str, body: objec
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
 def test_a_server_that_is_not_there_is_unavailable(call: Call, tmp_path: Path) -> None:
-    nobody = connect(kubeconfig_for(f"http://127.0.0.1:{free_port()}", tmp_path))
+    nowhere = connect(kubeconfig_for(f"http://127.0.0.1:{free_port()}", tmp_path))
     with pytest.raises(KubernetesUnavailableError, match="Connection refused"):
-        call(nobody)
+        call(nowhere)
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())

@@ -116,14 +116,14 @@ def test_a_pod_without_a_service_account_is_a_wrong_setting(
 
 @pytest.fixture
 def kubeconfig(server: ScriptedServer, authority: Path, tmp_path: Path) -> Path:
-    """Of a user `u` who is not described yet, beside one whom nobody uses."""
+    """Of a user `u` who is not described yet, and of one who is not used."""
     config = {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [
             {"name": "c", "cluster": {"server": server.url, "certificate-authority": str(authority)}}
         ],
-        "users": [{"name": "somebody-else", "user": {"exec": {"command": "aws"}}}],
+        "users": [{"name": "another-user", "user": {"exec": {"command": "aws"}}}],
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
         "current-context": "x",
     }
@@ -183,14 +183,14 @@ def test_a_client_certificate_needs_no_header(
 
 USERS_REFUSED = {
     "exec": ({"exec": {"command": "gke-gcloud-auth-plugin"}}, "gets its token from an exec plugin"),
-    "exec beside a token": ({"exec": {"command": "x"}, "token": "t"}, "gets its token from an exec plugin"),
+    "exec and a token": ({"exec": {"command": "x"}, "token": "t"}, "gets its token from an exec plugin"),
     "auth-provider": ({"auth-provider": {"name": "gcp"}}, "gets its token from an auth-provider"),
     "impersonation": ({"as": "root", "token": "t"}, "impersonates another user"),
-    "nobody": ({}, "has neither a token nor a client certificate"),
+    "no credentials": ({}, "has neither a token nor a client certificate"),
     "an empty token": ({"token": ""}, "has neither a token nor a client certificate"),
     "half a password": ({"username": "ann"}, "has neither a token nor a client certificate"),
 }
-"""Users for whom the official client would send anonymous requests, or those of somebody else."""
+"""Users for whom the official client would send anonymous requests, or those of another user."""
 
 
 @pytest.mark.parametrize(("user", "why"), USERS_REFUSED.values(), ids=USERS_REFUSED.keys())
@@ -380,7 +380,7 @@ def test_gke_trusts_the_clusters_own_authority_only(google: Google, server: Scri
     assert server.asked == []
 
 
-def test_gke_tells_what_is_wrong_with_a_cluster(google: Google, server: ScriptedServer) -> None:
+def test_gke_says_what_is_wrong_with_a_cluster(google: Google, server: ScriptedServer) -> None:
     forbidden = {"error": {"code": 403, "message": "Required container.clusters.get permission"}}
     google.clusters |= {
         "/v1/forbidden": Answer(status=403, body=json.dumps(forbidden).encode()),
@@ -474,7 +474,7 @@ def test_every_other_way_does_without_google_auth(kubeconfig: Path, server: Scri
 def test_auto_takes_the_named_gke_cluster_before_the_pod_and_the_pod_before_a_kubeconfig(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Told by the credentials that each way misses."""
+    """Seen by the credentials that each way misses."""
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "nowhere.json"))

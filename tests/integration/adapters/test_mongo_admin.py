@@ -1,4 +1,4 @@
-"""Converting the old platform's dates while somebody else writes; the tests of `indexes` show the rest."""
+"""Converting the old platform's dates while another client writes; the tests of `indexes` show the rest."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def admin(mongo_server: MongoServer, mongo_database: Database[dict[str, Any]]) -
         yield admin
 
 
-def test_a_record_that_was_written_meanwhile_is_left_alone(
+def test_a_record_that_was_written_during_the_conversion_is_left_alone(
     admin: MongoAdmin, mongo_database: Database[dict[str, Any]]
 ) -> None:
     """It is written after it was read and before it is converted; the next batch converts what is left."""

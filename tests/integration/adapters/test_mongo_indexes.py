@@ -1,4 +1,4 @@
-"""The indexes, on the real server: new, beside those of the old platform, and where a value occurs twice."""
+"""The indexes, on the real server: new, with those of the old platform, and where a value occurs twice."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_indexes_exist_and_making_them_again_changes_nothing(jobs: Collectio
             assert runs["started_at_-1"]["expireAfterSeconds"] == 14 * 24 * 3600
 
 
-def test_beside_an_old_index_of_job_id_a_unique_one_is_made(jobs: Collection[Document]) -> None:
+def test_a_unique_index_is_made_in_addition_to_an_old_one_of_job_id(jobs: Collection[Document]) -> None:
     jobs.insert_one({"job_id": "etl_1"})
     jobs.create_index("job_id")
     for _ in range(2):
@@ -90,7 +90,7 @@ def test_old_indexes_of_the_same_fields_serve_as_they_are(jobs: Collection[Docum
     }
 
 
-def test_a_job_id_that_occurs_twice_is_told_and_hinders_nothing_else(jobs: Collection[Document]) -> None:
+def test_a_job_id_that_occurs_twice_is_reported_and_hinders_nothing_else(jobs: Collection[Document]) -> None:
     jobs.insert_many([{"job_id": "etl_1"}, {"job_id": "etl_1"}])
     jobs.create_index("job_id")
     with pytest.raises(StoreRefusedError, match=r"duplicate key error.*etl_1"):

@@ -234,7 +234,7 @@ SHAPES = {
         flink_jobs=(ref(source=IdSource.RECORD, missing_since=LATER, missing_passes=3),),
         submitter_done=True,
         missing_since=LATER,
-        reason=Reason(code=ReasonCode.OUTCOME_UNKNOWN, message="nobody knows", since=LATER),
+        reason=Reason(code=ReasonCode.OUTCOME_UNKNOWN, message="it is not known", since=LATER),
     ),
     "with milliseconds": record(
         submitted_at=NOON.replace(microsecond=123_000),
@@ -842,9 +842,9 @@ SETTLED: Mapping[str, tuple[Document, Status | None, bool]] = {
     ),
     "lost, all ids read": ({"status": "LOST", "submitter_done": True}, Status.LOST, True),
     "old, with an id": ({}, Status.RUNNING, True),
-    "old, with something that is no id": ({"flink_job_id": "pending"}, Status.RUNNING, False),
+    "old, with a text that is no id": ({"flink_job_id": "pending"}, Status.RUNNING, False),
     "with a number for an id": ({"flink_job_id": 7, "submitter_done": True}, Status.RUNNING, False),
-    "a status nobody knows": ({"status": "SLEEPING"}, None, False),
+    "an unknown status": ({"status": "SLEEPING"}, None, False),
     "no status": ({"status": None}, None, False),
 }
 
@@ -883,7 +883,7 @@ def test_the_end_of_a_submitter_is_settled_only_where_a_pass_saw_it(
     assert (found.is_settled, found.submitter_ended) == (True, expected)
 
 
-def test_of_a_job_id_that_several_documents_have_all_are_told(
+def test_of_a_job_id_that_several_documents_have_all_are_reported(
     store: MongoJobStore, jobs: Collection[Document]
 ) -> None:
     twins = [{"job_id": "twin", "status": status} for status in ("FINISHED", "CREATED")]
@@ -895,13 +895,13 @@ def test_of_a_job_id_that_several_documents_have_all_are_told(
     }
 
 
-def test_the_end_of_a_log_is_kept_on_its_record_and_disturbs_nobody(
+def test_the_end_of_a_log_is_kept_on_its_record_and_hinders_no_update(
     store: MongoJobStore, jobs: Collection[Document]
 ) -> None:
     store.insert(record(), {})
     before = only(store)
-    told = SubmitterLog(text="the ünd\n", truncated=True, pod="etl-1-x7k2p", saved_at=LATER)
-    assert store.save_submitter_log("etl_1", before.k8s_job_name or "", told)
+    end = SubmitterLog(text="the ünd\n", truncated=True, pod="etl-1-x7k2p", saved_at=LATER)
+    assert store.save_submitter_log("etl_1", before.k8s_job_name or "", end)
     [document] = jobs.find()
     expected = {"text": "the ünd\n", "truncated": True, "pod": "etl-1-x7k2p", "saved_at": LATER}
     assert document["submitter_log"] == expected
@@ -960,9 +960,9 @@ CALLS: Mapping[str, Call] = {
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
 def test_a_server_that_is_not_there_is_unavailable(call: Call, connect: Connect) -> None:
     uri = f"mongodb://ann:s3cret@127.0.0.1:{free_port()}/"
-    nobody = connect(uri, "db", timeout_ms=200, server_selection_timeout_ms=100)
+    nowhere = connect(uri, "db", timeout_ms=200, server_selection_timeout_ms=100)
     with pytest.raises(StoreUnavailableError, match="MongoDB did not answer") as caught:
-        call(nobody)
+        call(nowhere)
     assert "s3cret" not in str(caught.value)
     assert len(str(caught.value)) < 400
 
@@ -970,9 +970,9 @@ def test_a_server_that_is_not_there_is_unavailable(call: Call, connect: Connect)
 def test_an_error_names_each_server_with_its_cause_and_nothing_else(connect: Connect) -> None:
     ports = free_port(), free_port()
     servers = ",".join(f"127.0.0.1:{port}" for port in ports)
-    nobody = connect(f"mongodb://{servers}/?replicaSet=rs", "db", server_selection_timeout_ms=500)
+    nowhere = connect(f"mongodb://{servers}/?replicaSet=rs", "db", server_selection_timeout_ms=500)
     with pytest.raises(StoreUnavailableError) as caught:
-        nobody.ping()
+        nowhere.ping()
     beginning, *causes = re.split("[:,] ?(?=127)", str(caught.value))
     assert beginning == "MongoDB did not answer"
     assert sorted(causes) == sorted(f"127.0.0.1:{port}: [Errno 111] Connection refused" for port in ports)

@@ -89,7 +89,7 @@ def test_a_write_leaves_no_trace_but_a_lease_that_is_free(
     assert mongo_database.list_collection_names() == ["leases"]
 
 
-def test_a_write_to_nobody_is_unavailable(mongo_database: Database[Document]) -> None:
+def test_a_server_that_is_not_there_is_unavailable(mongo_database: Database[Document]) -> None:
     uri = f"mongodb://127.0.0.1:{free_port()}"
     probe = MongoProbe(mongo.connect(uri, mongo_database.name, server_selection_timeout_ms=200))
     for ask in (probe.try_write, probe.version, probe.user, probe.missing_indexes):
@@ -99,7 +99,7 @@ def test_a_write_to_nobody_is_unavailable(mongo_database: Database[Document]) ->
 
 
 def test_a_write_that_is_refused(mongo_server: MongoServer, mongo_client: MongoClient[Document]) -> None:
-    """Nobody may write to this database: its collection is a view."""
+    """No user may write to this database: its collection is a view."""
     name = "doctor_refused"
     mongo_client[name].create_collection("flink_jobs", viewOn="other", pipeline=[])
     probe = MongoProbe(mongo.connect(mongo_server.uri, name))

@@ -513,13 +513,13 @@ def test_the_end_of_the_log_that_the_record_keeps_is_shown(
 # --- figures ----------------------------------------------------------------------------------------
 
 
-def same_by_the_users_aggregations(records: Collection[Document], told: Mapping[str, Any]) -> None:
-    """The three that the platform's users run by hand, and the figures of all times beside them."""
+def same_by_the_users_aggregations(records: Collection[Document], window: Mapping[str, Any]) -> None:
+    """The three that the platform's users run by hand, and the figures of all times."""
     by_status = {
         group["_id"]: group["count"]
         for group in records.aggregate([{"$group": {"_id": "$status", "count": {"$sum": 1}}}])
     }
-    assert {name: count for name, count in told["by_status"].items() if count} == by_status
+    assert {name: count for name, count in window["by_status"].items() if count} == by_status
     [durations] = records.aggregate(
         [
             {"$match": {"status": "FINISHED", "duration": {"$ne": None}}},
@@ -535,8 +535,8 @@ def same_by_the_users_aggregations(records: Collection[Document], told: Mapping[
         ]
     )
     for name in ("min", "max", "count"):
-        assert told["durations"][name] == durations[name]
-    assert told["durations"]["average"] == pytest.approx(durations["average"], rel=1e-12)
+        assert window["durations"][name] == durations[name]
+    assert window["durations"]["average"] == pytest.approx(durations["average"], rel=1e-12)
     [rate] = records.aggregate(
         [
             {
@@ -549,7 +549,7 @@ def same_by_the_users_aggregations(records: Collection[Document], told: Mapping[
             {"$project": {"rate": {"$multiply": [{"$divide": ["$failed", "$total"]}, 100]}}},
         ]
     )
-    assert told["failure_rate_percent"] == pytest.approx(rate["rate"], rel=1e-12)
+    assert window["failure_rate_percent"] == pytest.approx(rate["rate"], rel=1e-12)
 
 
 def test_the_figures_are_those_of_the_users_own_aggregations(
@@ -562,16 +562,18 @@ def test_the_figures_are_those_of_the_users_own_aggregations(
     for one in made[::9]:
         del one["duration"]
     records.insert_many(made)
-    told = jobs.metrics(found)["windows"]
-    same_by_the_users_aggregations(records, told["all"])
+    windows = jobs.metrics(found)["windows"]
+    same_by_the_users_aggregations(records, windows["all"])
     day = [one for one in made if time_of(one) > NOW - 24 * HOUR]
-    assert told["24h"]["jobs"] == told["7d"]["jobs"] == len(day) == 80
+    assert windows["24h"]["jobs"] == windows["7d"]["jobs"] == len(day) == 80
     finished = sorted(
         one["duration"] for one in made if one["status"] == "FINISHED" and one.get("duration") is not None
     )
-    assert told["all"]["durations"]["p50"] == finished[-(-len(finished) // 2) - 1]
+    assert windows["all"]["durations"]["p50"] == finished[-(-len(finished) // 2) - 1]
     hours = Counter(int((NOW - time_of(one)) / HOUR) for one in made)
-    assert [bucket["jobs"] for bucket in told["24h"]["over_time"]] == [hours[23 - hour] for hour in range(24)]
+    assert [bucket["jobs"] for bucket in windows["24h"]["over_time"]] == [
+        hours[23 - hour] for hour in range(24)
+    ]
 
 
 AGES = [
@@ -596,9 +598,9 @@ def test_a_window_ends_at_its_millisecond(found: jobs.Jobs, records: Collection[
         ):
             records.delete_many({})
             records.insert_one(one)
-            told = jobs.metrics(found)["windows"]
-            assert tuple(told[name]["jobs"] for name in ("24h", "7d", "30d")) == expected, one
-            assert told["all"]["jobs"] == 1
+            windows = jobs.metrics(found)["windows"]
+            assert tuple(windows[name]["jobs"] for name in ("24h", "7d", "30d")) == expected, one
+            assert windows["all"]["jobs"] == 1
 
 
 def test_values_of_any_type_disturb_no_figure(found: jobs.Jobs, records: Collection[Document]) -> None:
@@ -614,12 +616,12 @@ def test_values_of_any_type_disturb_no_figure(found: jobs.Jobs, records: Collect
         [{"job_id": f"s_{number}", "status": "FINISHED", **one} for number, one in enumerate(strange)]
     )
     records.insert_one(document("etl_1", duration=2))
-    told = jobs.metrics(found)["windows"]["all"]
-    assert (told["jobs"], told["by_status"]["FINISHED"], told["other"]) == (7, 6, 1)
-    assert told["durations"] == {"count": 1, "average": 2, "min": 2, "max": 2, "p50": 2, "p95": 2}
+    window = jobs.metrics(found)["windows"]["all"]
+    assert (window["jobs"], window["by_status"]["FINISHED"], window["other"]) == (7, 6, 1)
+    assert window["durations"] == {"count": 1, "average": 2, "min": 2, "max": 2, "p50": 2, "p95": 2}
 
 
-def test_what_flink_never_got_is_told_apart(found: jobs.Jobs, records: Collection[Document]) -> None:
+def test_what_flink_never_got_is_counted_separately(found: jobs.Jobs, records: Collection[Document]) -> None:
     records.insert_many(
         [
             document("a", status="FAILED"),
@@ -629,9 +631,9 @@ def test_what_flink_never_got_is_told_apart(found: jobs.Jobs, records: Collectio
             old_document("e"),
         ]
     )
-    told = jobs.metrics(found)["windows"]["all"]
-    assert (told["failed_in_flink"], told["never_submitted"]) == (2, 2)
-    assert (told["failure_rate_percent"], told["honest_failure_rate_percent"]) == (
+    window = jobs.metrics(found)["windows"]["all"]
+    assert (window["failed_in_flink"], window["never_submitted"]) == (2, 2)
+    assert (window["failure_rate_percent"], window["honest_failure_rate_percent"]) == (
         80.0,
         pytest.approx(200 / 3),
     )
@@ -660,12 +662,12 @@ def test_what_stands_still_is_counted_by_its_cause(found: jobs.Jobs, records: Co
             document("runs", status="RUNNING"),
         ]
     )
-    told = {entry["code"]: entry for entry in jobs.metrics(found)["troubles"]}
-    counts = {code: entry["count"] for code, entry in told.items()}
+    problems = {entry["code"]: entry for entry in jobs.metrics(found)["troubles"]}
+    counts = {code: entry["count"] for code, entry in problems.items()}
     assert counts == {"NEVER_SYNCED": 1, "IMAGE_PULL": 7, "NO_REASON": 2, "SUBMIT_FAILED": 2}
-    assert told["IMAGE_PULL"]["job_ids"] == ["pull_6", "pull_5", "pull_4", "pull_3", "pull_2"]
-    assert sorted(told["NO_REASON"]["job_ids"]) == ["waits_6_minutes", "waits_for_days"]
-    assert sorted(told["SUBMIT_FAILED"]["job_ids"]) == ["fresh", "fresh_too"]
+    assert problems["IMAGE_PULL"]["job_ids"] == ["pull_6", "pull_5", "pull_4", "pull_3", "pull_2"]
+    assert sorted(problems["NO_REASON"]["job_ids"]) == ["waits_6_minutes", "waits_for_days"]
+    assert sorted(problems["SUBMIT_FAILED"]["job_ids"]) == ["fresh", "fresh_too"]
 
 
 def test_only_whole_passes_and_real_cleanups_count(
@@ -687,12 +689,12 @@ def test_only_whole_passes_and_real_cleanups_count(
             {"started_at": at["one job"], "dry_run": True, "deleted": 9},
         ]
     )
-    told = jobs.metrics(found)
-    assert told["sync"]["last_complete_at"] == at["complete"]
-    assert told["sync"]["last_pass"]["started_at"] == at["cut"]
-    assert len(told["sync"]["last_pass"]["errors"]) == 20
-    assert told["cleanup"]["last_at"] == at["complete"]
-    assert told["cleanup"]["last_run"]["deleted"] == 3
+    metrics = jobs.metrics(found)
+    assert metrics["sync"]["last_complete_at"] == at["complete"]
+    assert metrics["sync"]["last_pass"]["started_at"] == at["cut"]
+    assert len(metrics["sync"]["last_pass"]["errors"]) == 20
+    assert metrics["cleanup"]["last_at"] == at["complete"]
+    assert metrics["cleanup"]["last_run"]["deleted"] == 3
 
 
 # --- rights and outages -----------------------------------------------------------------------------
@@ -710,7 +712,7 @@ def everything(side: jobs.Jobs) -> tuple[Any, ...]:
 
 
 def test_a_user_who_may_only_read_sees_everything_and_nothing_is_tried() -> None:
-    """Without the indexes, which somebody else has to make, and with them."""
+    """Without the indexes, which an administrator has to make, and with them."""
     spy = Spy()
     made = [*shop(), old_document("old_1")]
     with MongoServer(auth=True) as server:
@@ -829,11 +831,11 @@ def stages(plan: Any) -> Iterator[str]:
 def costs(command: Document, database: Database[Document]) -> tuple[set[str], int]:
     """The stages of the plan that wins, and how many documents it reads."""
     asked = {name: value for name, value in command.items() if name not in ("lsid", "$db", "$clusterTime")}
-    told: Document = database.command(
+    explained: Document = database.command(
         {"explain": asked, "verbosity": "executionStats"},
         codec_options=CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO),
     )
-    cursor = told["stages"][0]["$cursor"] if "stages" in told else told
+    cursor = explained["stages"][0]["$cursor"] if "stages" in explained else explained
     read: int = cursor["executionStats"]["totalDocsExamined"]
     return set(stages(cursor["queryPlanner"]["winningPlan"])), read
 
@@ -914,9 +916,9 @@ def test_each_id_of_a_hundred_thousand_is_found_by_reading_one_record(
         spy.commands.clear()
         assert jobs.show(side, any_id)["job"]["job_id"] == one["job_id"]
         sent = list(spy.commands)
-        told = [costs(command, records.database) for command in sent]
-        assert not [plan for plan, _ in told if "COLLSCAN" in plan]
-        assert sum(read for _, read in told) == 1
+        plans = [costs(command, records.database) for command in sent]
+        assert not [plan for plan, _ in plans if "COLLSCAN" in plan]
+        assert sum(read for _, read in plans) == 1
 
 
 def test_the_figures_of_a_hundred_thousand_read_no_record(
@@ -924,7 +926,7 @@ def test_the_figures_of_a_hundred_thousand_read_no_record(
 ) -> None:
     side, spy, records = crowd
     spy.commands.clear()
-    told = jobs.metrics(side)["windows"]
+    windows = jobs.metrics(side)["windows"]
     may_read = {
         "flink_jobs": 5,  # the examples that are named with a trouble
         "sync_runs": jobs.RUNS_LOOKED_AT,
@@ -939,9 +941,9 @@ def test_the_figures_of_a_hundred_thousand_read_no_record(
         assert read <= may_read[collection], command
     assert asked["aggregate flink_jobs"] >= 2
     assert (asked["find sync_runs"], asked["find cleanup_runs"]) == (2, 1)
-    same_by_the_users_aggregations(records, told["all"])
-    assert told["all"]["jobs"] == MANY
-    assert (told["24h"]["jobs"], told["7d"]["jobs"], told["30d"]["jobs"]) == (1_440, 10_080, 43_200)
+    same_by_the_users_aggregations(records, windows["all"])
+    assert windows["all"]["jobs"] == MANY
+    assert (windows["24h"]["jobs"], windows["7d"]["jobs"], windows["30d"]["jobs"]) == (1_440, 10_080, 43_200)
 
 
 def test_a_plan_without_an_index_would_be_seen(crowd: tuple[jobs.Jobs, Spy, Collection[Document]]) -> None:

@@ -12,7 +12,7 @@ from bench.checks import Check
 from bench.worlds import World
 
 MARKS = ("_id", "updated_at", "synced_by")
-"""What tells one write from another, whoever made it."""
+"""The fields that differ from one writer to another."""
 
 
 @pytest.fixture(scope="module")

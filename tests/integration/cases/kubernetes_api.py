@@ -125,5 +125,5 @@ def _json(status: int, body: Mapping[str, Any]) -> Answer:
 
 
 def _status(code: int, reason: str, message: str) -> Answer:
-    told = {"kind": "Status", "status": "Failure", "reason": reason, "code": code, "message": message}
-    return _json(code, told)
+    body = {"kind": "Status", "status": "Failure", "reason": reason, "code": code, "message": message}
+    return _json(code, body)

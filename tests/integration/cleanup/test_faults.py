@@ -213,9 +213,9 @@ def list_expired(stage: Stage) -> Iterator[None]:
 
 @contextmanager
 def api_away(stage: Stage) -> Iterator[None]:
-    nobody = f"http://127.0.0.1:{free_port()}"
+    nowhere = f"http://127.0.0.1:{free_port()}"
     directory = stage.kubernetes.double.state_dir
-    config = stage.kubernetes.kubeconfig(directory / "nobody", server=nobody)
+    config = stage.kubernetes.kubeconfig(directory / "nowhere", server=nowhere)
     cluster = kubernetes_client.connect(
         "lemo-dev", auth="kubeconfig", kubeconfig=str(config), in_cluster=False
     )
@@ -341,7 +341,7 @@ SCENARIOS: Mapping[str, Scenario] = {
 # --- what is checked --------------------------------------------------------------------------------
 
 
-def told(code: int, body: Document) -> str:
+def answer_in_words(code: int, body: Document) -> str:
     """The answer in the words of the table."""
     if code != httpx.codes.OK:
         return f"{code} {body['code']}"
@@ -393,7 +393,9 @@ def test_a_fault_does_what_its_row_says_and_the_next_run_finishes(name: str, sta
         code, body = stage.run()
     after = stage.kubernetes.names("jobs")
     row = ROWS[name]
-    seen = {"answer": told(code, body)} | {kind: fate(jobs, body, after) for kind, jobs in GO.items()}
+    seen = {"answer": answer_in_words(code, body)} | {
+        kind: fate(jobs, body, after) for kind, jobs in GO.items()
+    }
     assert seen == {column: row.cells[column] for column in seen}, body
     assert row.cells["it says"] in json.dumps(body, ensure_ascii=False)
     if code == httpx.codes.OK:

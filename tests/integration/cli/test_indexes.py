@@ -118,7 +118,7 @@ def test_a_dry_run_changes_nothing(
     assert set(old.flink_jobs.index_information()) == {"_id_", "status_1"}
 
 
-def test_a_value_that_is_no_date_is_told_and_left(
+def test_a_value_that_is_no_date_is_reported_and_left(
     run: Run, environ: Mapping[str, str], old: Database[dict[str, Any]]
 ) -> None:
     old.flink_jobs.insert_many([dict(document) for document in NO_DATES])

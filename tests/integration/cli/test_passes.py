@@ -65,7 +65,7 @@ def test_a_cluster_that_does_not_answer_is_a_finding(run: Run, urls: Mapping[str
     ]
 
 
-def test_a_pass_that_nobody_can_run_is_unavailable(run: Run, nowhere: str) -> None:
+def test_a_pass_without_a_function_is_unavailable(run: Run, nowhere: str) -> None:
     ran = run("sync", environ={"SYNC_URL": nowhere})
     assert (ran.code, ran.out) == (5, "")
     assert nowhere in one_line(ran.err)

@@ -16,7 +16,7 @@ from tests.integration.cli.conftest import Run, one_line
 from tests.support.scripted_server import Answer, ScriptedServer
 
 NOON = datetime(2026, 1, 5, 12, 0, 30, tzinfo=UTC)
-FOREIGN = Schedule(name="somebody-elses", cron="1 1 * * *", uri="https://else.example/")
+FOREIGN = Schedule(name="another-project", cron="1 1 * * *", uri="https://else.example/")
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +185,7 @@ def test_pausing_resuming_and_running_by_hand_are_seen_in_the_table(
 # --- what goes wrong --------------------------------------------------------------------------------
 
 
-def test_a_schedule_that_is_not_there_is_told_as_missing(run: Run, environ: Mapping[str, str]) -> None:
+def test_a_schedule_that_is_not_there_is_shown_as_missing(run: Run, environ: Mapping[str, str]) -> None:
     assert listed(run, environ) == {
         "sync": {"name": "flinkjobs-sync", "state": "MISSING"},
         "cleanup": {"name": "flinkjobs-cleanup", "state": "MISSING"},

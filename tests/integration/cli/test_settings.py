@@ -73,11 +73,11 @@ def test_dot_env_fills_in_what_the_environment_does_not_set(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("content", "told"), [(b"A=1\nnot a setting at all\n", "line 2"), (b"A=\xff\n", "not UTF-8")]
+    ("content", "message"), [(b"A=1\nnot a setting at all\n", "line 2"), (b"A=\xff\n", "not UTF-8")]
 )
-def test_a_file_that_cannot_be_understood_is_named(tmp_path: Path, content: bytes, told: str) -> None:
+def test_a_file_that_cannot_be_understood_is_named(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / ".env").write_bytes(content)
-    with pytest.raises(MisuseError, match=told):
+    with pytest.raises(MisuseError, match=message):
         environment({}, profile=None, env_file=None, directory=tmp_path)
 
 
@@ -134,7 +134,7 @@ def test_a_token_is_required_where_it_is_asked_for() -> None:
         ("SYNC_SCHEDULE", "a b"),
         ("SYNC_SCHEDULE", "flinkjobs-cleanup"),
         ("SCHEDULER_TIME_ZONE", "Middle Earth"),
-        ("SCHEDULER_SERVICE_ACCOUNT", "somebody"),
+        ("SCHEDULER_SERVICE_ACCOUNT", "not-an-address"),
         ("SYNC_ATTEMPT_DEADLINE_SECONDS", "5"),
         ("CLEANUP_ATTEMPT_DEADLINE_SECONDS", "1801"),
     ],
@@ -181,7 +181,7 @@ def test_a_token_never_travels_in_the_clear(run: Run) -> None:
     assert "secret-token" not in ran.err
 
 
-def test_who_is_not_let_in_is_told_what_to_check(run: Run) -> None:
+def test_an_unauthorized_caller_reads_what_to_check(run: Run) -> None:
     answer = Answer(status=401, body=b"<html>no", headers={"Content-Type": "text/html"})
     with read_side(answer) as server:
         ran = run("jobs", environ={"JOBS_URL": server.url})
@@ -223,12 +223,12 @@ def test_a_signal_ends_it_in_one_line(tmp_path: Path) -> None:
         )
         until(lambda: server.asked, timeout_seconds=30, what="a request")
         process.send_signal(signal.SIGTERM)
-        _, told = process.communicate(timeout=30)
+        _, message = process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGTERM
-    assert one_line(told) == "ended by SIGTERM"
+    assert one_line(message) == "ended by SIGTERM"
 
 
-def test_nobody_reading_is_no_error(tmp_path: Path) -> None:
+def test_output_without_a_reader_is_no_error(tmp_path: Path) -> None:
     """The pipe is closed before anything is written to it."""
     with read_side() as server:
         process = subprocess.Popen(
@@ -241,10 +241,10 @@ def test_nobody_reading_is_no_error(tmp_path: Path) -> None:
         assert process.stdout is not None
         process.stdout.close()
         assert process.stderr is not None
-        told = process.stderr.read()
+        message = process.stderr.read()
         process.stderr.close()
         assert process.wait(60) == 141
-    assert told == ""
+    assert message == ""
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])

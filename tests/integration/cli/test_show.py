@@ -27,7 +27,7 @@ HOSTILE = "\x1b[2J\x1b]0;gotcha\x07[bold red]not markup[/]\x9b31m\u202eevil"
 
 @pytest.fixture
 def three_jobs(world: World) -> str:
-    """One runs, one failed, of one the submitter has printed something; the name of its Kubernetes Job."""
+    """One runs, one failed, of one the submitter has printed a log; the name of its Kubernetes Job."""
     world.add_record("runs_1", submitted_at=NOON.replace(hour=9), **followed(RUNNING_ID))
     world.add_record(
         "fails_1",
@@ -135,13 +135,13 @@ def test_a_story_says_who_submitted_what_holds_a_job_up_and_what_only_sync_notic
     at = NOON.replace(hour=11)
     reason = {"code": "QUOTA", "message": "no pods left", "since": NOON}
     world.add_record("waits_2", submitted_at=at, submitted_by="ann", reason=reason)
-    told = run("show", "waits_2", environ=urls).out
-    assert re.search(r"^2026-11-01 11:00:00 +submitted by ann", told, re.MULTILINE)
-    assert re.search(r"^2026-11-01 12:00:00 +held up by QUOTA: no pods left$", told, re.MULTILINE)
+    out = run("show", "waits_2", environ=urls).out
+    assert re.search(r"^2026-11-01 11:00:00 +submitted by ann", out, re.MULTILINE)
+    assert re.search(r"^2026-11-01 12:00:00 +held up by QUOTA: no pods left$", out, re.MULTILINE)
     raised = {"code": "SUBMIT_FAILED", "message": "KeyError", "since": NOON}
     world.add_record("fails_2", submitted_at=at, status="FAILED", reason=raised)
-    told = run("show", "fails_2", environ=urls).out
-    assert "ended FAILED, as sync noticed, SUBMIT_FAILED: KeyError" in told
+    out = run("show", "fails_2", environ=urls).out
+    assert "ended FAILED, as sync noticed, SUBMIT_FAILED: KeyError" in out
 
 
 @pytest.mark.usefixtures("three_jobs")
@@ -195,37 +195,37 @@ def test_a_pod_that_has_printed_nothing_is_not_called_gone(
     world.add_record("pulls_1", submitted_at=NOON, k8s_job_name=name)
     ran, shown = run("logs", name, environ=urls), run("show", name, environ=urls)
     assert (ran.code, ran.out) == (4, "")
-    told = f"pod {pod} is Pending, and has printed nothing"
-    assert f"pulls_1 has no log: {told}; see flinkjobs show pulls_1" in one_line(ran.err)
-    assert f"No log: {told}." in shown.out
+    cause = f"pod {pod} is Pending, and has printed nothing"
+    assert f"pulls_1 has no log: {cause}; see flinkjobs show pulls_1" in one_line(ran.err)
+    assert f"No log: {cause}." in shown.out
 
 
 @pytest.mark.usefixtures("world")
 def test_an_unknown_id_is_not_found(run: Run, environ: Mapping[str, str]) -> None:
-    ran = run("show", "nobody_1", environ=environ)
+    ran = run("show", "unknown_1", environ=environ)
     assert (ran.code, ran.out) == (4, "")
-    assert "nobody_1" in one_line(ran.err)
+    assert "unknown_1" in one_line(ran.err)
 
 
 @pytest.mark.usefixtures("world")
 def test_an_error_is_json_where_the_result_would_be(
     run: Run, environ: Mapping[str, str], nowhere: str
 ) -> None:
-    unknown = run("show", "nobody_\x1b[2J1", "--json", environ=environ)
+    unknown = run("show", "unknown_\x1b[2J1", "--json", environ=environ)
     assert (unknown.code, unknown.out) == (4, "")
     assert json.loads(unknown.err)["error"] == {
         "code": "NOT_FOUND" if "JOBS_URL" in environ else "JOB_NOT_FOUND",
-        "message": "no record has the id nobody_1",
+        "message": "no record has the id unknown_1",
         "hint": "",
         "exit_code": 4,
     }
     misused = run("jobs", "--json", "--limit", "many", environ=environ)
-    told = json.loads(misused.err)["error"]
-    assert (misused.code, told["code"], told["exit_code"]) == (2, "USAGE", 2)
-    assert told["hint"] == "see flinkjobs jobs --help"
+    error = json.loads(misused.err)["error"]
+    assert (misused.code, error["code"], error["exit_code"]) == (2, "USAGE", 2)
+    assert error["hint"] == "see flinkjobs jobs --help"
     away = run("metrics", "--json", environ={"JOBS_URL": nowhere})
-    told = json.loads(away.err)["error"]
-    assert (away.code, told["code"], told["exit_code"]) == (5, "FUNCTION_UNAVAILABLE", 5)
+    error = json.loads(away.err)["error"]
+    assert (away.code, error["code"], error["exit_code"]) == (5, "FUNCTION_UNAVAILABLE", 5)
 
 
 # --- metrics ----------------------------------------------------------------------------------------
@@ -281,6 +281,6 @@ def test_watching_without_a_terminal_prints_one_json_line_per_change(
     ) as terminal:
         terminal.wait_for("}")
         world.jobs.update_one({"job_id": "runs_1"}, {"$set": {"status": "FINISHED"}})
-        assert terminal.wait() == 0, "the second line found nobody to read it, and that ended the command"
+        assert terminal.wait() == 0, "the second line had no reader, and that ended the command"
         [line] = terminal.text.split("\r\n")[:-1]
     assert json.loads(line)["counts"]["RUNNING"] == 1

@@ -48,7 +48,7 @@ def script(tmp_path: Path) -> Path:
 
 
 def problem(status: int, code: str, **members: Any) -> Answer:
-    body = {"type": "about:blank", "title": "", "status": status, "detail": f"told {code}", "code": code}
+    body = {"type": "about:blank", "title": "", "status": status, "detail": f"refused: {code}", "code": code}
     headers = {"Content-Type": "application/problem+json"} | members.pop("headers", {})
     return Answer(status=status, body=json.dumps(body | members).encode(), headers=headers)
 
@@ -151,7 +151,7 @@ def test_a_signed_request_is_accepted_by_the_function_itself(
 # --- what goes wrong --------------------------------------------------------------------------------
 
 
-def test_what_is_wrong_is_told_by_its_option_in_one_line(
+def test_each_fault_is_named_by_its_option_in_one_line(
     run: Run, urls: Mapping[str, str], world: World
 ) -> None:
     ran = run(
@@ -167,7 +167,7 @@ def test_what_is_wrong_is_told_by_its_option_in_one_line(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "message"),
     [
         (["--template-id", "unknown"], 4, "there is no template unknown"),
         (["missing.py"], 2, "missing.py cannot be read"),
@@ -177,12 +177,12 @@ def test_what_is_wrong_is_told_by_its_option_in_one_line(
     ids=lambda value: value if isinstance(value, str) else None,
 )
 def test_each_mistake_has_its_exit_code(
-    run: Run, urls: Mapping[str, str], tmp_path: Path, arguments: list[str], code: int, told: str
+    run: Run, urls: Mapping[str, str], tmp_path: Path, arguments: list[str], code: int, message: str
 ) -> None:
     (tmp_path / "latin1.py").write_bytes(b"print('\xfc')\n")
     ran = run("submit", *arguments, environ=urls)
     assert (ran.code, ran.out) == (code, "")
-    assert told in one_line(ran.err)
+    assert message in one_line(ran.err)
 
 
 def test_what_needs_no_answer_is_refused_before_anything_is_sent() -> None:
@@ -208,9 +208,9 @@ def test_a_repeated_command_submits_nothing_twice(
     assert world.jobs.count_documents({}) == 1
     other = run(*arguments, "--parallelism", "3", environ=urls)
     assert other.code == 3
-    told = json.loads(other.err)["error"]
-    assert told["code"] == "IDEMPOTENCY_KEY_REUSED"
-    assert "--idempotency-key" in told["hint"]
+    error = json.loads(other.err)["error"]
+    assert error["code"] == "IDEMPOTENCY_KEY_REUSED"
+    assert "--idempotency-key" in error["hint"]
 
 
 def test_what_may_succeed_later_is_sent_again_with_the_same_key(run: Run) -> None:
@@ -256,7 +256,7 @@ def arrange(world: World, state: str, **job: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environ", "state", "code", "told"),
+    ("environ", "state", "code", "outcome"),
     [
         ("http", "FINISHED", 0, "is FINISHED after 17.4 s"),
         ("direct", "FAILED", 1, "is FAILED after 17.4 s. JOB_FAILED: ValueError: no"),
@@ -265,14 +265,14 @@ def arrange(world: World, state: str, **job: Any) -> None:
     indirect=["environ"],
 )
 def test_waiting_ends_with_the_job_and_exits_by_its_outcome(
-    run: Run, environ: Mapping[str, str], world: World, script: Path, state: str, code: int, told: str
+    run: Run, environ: Mapping[str, str], world: World, script: Path, state: str, code: int, outcome: str
 ) -> None:
     arrange(world, state, root_exception="ValueError: no" if state == "FAILED" else None)
     ran = run("submit", script, "--wait", "--interval", "0.3", environ=environ)
     assert ran.code == code
     accepted, ended = ran.out.splitlines()
     assert accepted.startswith("Accepted daily_report_")
-    assert told in ended
+    assert outcome in ended
     said = ran.err.splitlines()
     if state == "FAILED":
         assert said.pop() == f"→ {REMEDIES['JOB_FAILED']}"
@@ -301,7 +301,7 @@ def test_a_finished_job_whose_script_failed_after_it_ends_as_a_failed_one(
     )
 
 
-def test_a_lost_job_is_told_as_lost(run: Run, urls: Mapping[str, str], world: World) -> None:
+def test_a_lost_job_is_reported_as_lost(run: Run, urls: Mapping[str, str], world: World) -> None:
     world.add_record("old_1", **followed(FLINK_ID) | {"status": "LOST"})
     ran = run("wait", FLINK_ID, environ=urls)
     assert (ran.code, ran.out) == (8, "old_1 is LOST\n")

@@ -1,4 +1,4 @@
-"""Something else at a function's address: every command says so, in one line, and claims nothing."""
+"""Another server at a function's address: every command says so, in one line, and claims nothing."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def urls(stranger: ScriptedServer) -> Mapping[str, str]:
 
 @pytest.fixture
 def here(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    """Runs the command in this process, its errors told as `main` tells them: a process each takes long."""
+    """Runs the command in this process, with the error output of `main`: a process each takes long."""
     logger = log.LOGGER
     before = list(logger.handlers), logger.propagate, logger.level
 
@@ -81,13 +81,13 @@ def here(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Run]:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-@pytest.mark.parametrize(("answer", "told"), STRANGERS.values(), ids=STRANGERS)
+@pytest.mark.parametrize(("answer", "expected"), STRANGERS.values(), ids=STRANGERS)
 def test_a_stranger_is_no_function(
     here: Run,
     urls: Mapping[str, str],
     stranger: ScriptedServer,
     answer: Answer,
-    told: str,
+    expected: str,
     command: tuple[str, ...],
 ) -> None:
     stranger.answer = lambda _: answer
@@ -95,11 +95,11 @@ def test_a_stranger_is_no_function(
     assert (plain.code, plain.out) == (5, "")
     assert (as_json.code, as_json.out) == (5, "")
     *notes, line = plain.err.splitlines()
-    assert line.startswith(f"flinkjobs: {stranger.url} {told}")
+    assert line.startswith(f"flinkjobs: {stranger.url} {expected}")
     assert "; check its URL in the settings" in line
     error = json.loads(as_json.err.splitlines()[-1])["error"]
     assert (error["code"], error["exit_code"]) == ("FUNCTION_UNAVAILABLE", 5)
-    assert error["message"].startswith(f"{stranger.url} {told}")
+    assert error["message"].startswith(f"{stranger.url} {expected}")
     if command[0] == "submit":
         assert "Repeating the command is safe with --idempotency-key " in notes[-1]
     else:
@@ -107,7 +107,7 @@ def test_a_stranger_is_no_function(
 
 
 @pytest.mark.parametrize("command", [("wait", "etl_1"), ("jobs", "--watch")], ids=" ".join)
-def test_nobody_waits_for_a_stranger(
+def test_no_command_waits_for_a_stranger(
     here: Run, urls: Mapping[str, str], stranger: ScriptedServer, command: tuple[str, ...]
 ) -> None:
     stranger.answer = lambda _: html(200)
@@ -125,9 +125,9 @@ def test_a_submission_is_not_sent_to_a_stranger_again(
     assert len(stranger.asked) == before + 1
 
 
-@pytest.mark.parametrize(("answer", "told"), STRANGERS.values(), ids=STRANGERS)
+@pytest.mark.parametrize(("answer", "expected"), STRANGERS.values(), ids=STRANGERS)
 def test_doctor_takes_no_stranger_for_a_ready_function(
-    here: Run, urls: Mapping[str, str], stranger: ScriptedServer, answer: Answer, told: str
+    here: Run, urls: Mapping[str, str], stranger: ScriptedServer, answer: Answer, expected: str
 ) -> None:
     stranger.answer = lambda _: answer
     ran = here("doctor", "--json", environ={**urls, **INSIDE})
@@ -136,7 +136,7 @@ def test_doctor_takes_no_stranger_for_a_ready_function(
     for name in ("submit", "sync", "cleanup", "jobs"):
         finding = found[f"function.{name}"]
         assert (finding["verdict"], finding["code"]) == ("fail", "FUNCTION_UNAVAILABLE")
-        assert finding["evidence"].startswith(f"{stranger.url} {told}")
+        assert finding["evidence"].startswith(f"{stranger.url} {expected}")
 
 
 def test_doctor_takes_another_health_page_for_no_ready_function(
@@ -150,7 +150,7 @@ def test_doctor_takes_another_health_page_for_no_ready_function(
     )
 
 
-def test_a_cleanup_in_the_place_of_sync_is_told(
+def test_a_cleanup_in_the_place_of_sync_is_an_error(
     here: Run, urls: Mapping[str, str], stranger: ScriptedServer
 ) -> None:
     report = {"skipped": False, "dry_run": False, "scanned": 0, "deleted": 0, "names": [], "errors": []}
@@ -160,7 +160,7 @@ def test_a_cleanup_in_the_place_of_sync_is_told(
     assert "answered JSON without 'clusters': it is another function" in ran.err
 
 
-def test_the_page_s_way_to_synchronise_is_told_from_a_stranger(here: Run, stranger: ScriptedServer) -> None:
+def test_a_stranger_in_the_place_of_jobs_has_not_synchronised(here: Run, stranger: ScriptedServer) -> None:
     """`wait` asks through the jobs function where it has no other way."""
     job = {"job_id": "etl_1", "status": "RUNNING", "flink_job_id": None, "reason": None}
     shown = {"job": job, "story": [], "now": "2026-11-01T12:00:00Z"}

@@ -327,9 +327,9 @@ def test_the_alerts_count_a_run_that_fails(
     url = f"http://127.0.0.1:{free_port()}"
     with Scratch("flinkjobs-without-mongodb") as scratch:
         log = scratch.path / "cleanup.log"
-        nobody = f"mongodb://127.0.0.1:{free_port()}/?serverSelectionTimeoutMS=200"
+        no_server = f"mongodb://127.0.0.1:{free_port()}/?serverSelectionTimeoutMS=200"
         here = {
-            "MONGODB_URI": nobody,
+            "MONGODB_URI": no_server,
             "K8S_AUTH": "kubeconfig",
             "KUBECONFIG": str(kubernetes_double.kubeconfig),
             "PATH": os.environ["PATH"],

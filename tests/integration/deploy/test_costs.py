@@ -63,7 +63,7 @@ def test_a_new_table_takes_the_place_of_the_old_one_and_of_nothing_else(readme: 
     )
 
 
-def test_a_readme_without_its_table_is_told() -> None:
+def test_a_readme_without_its_table_is_refused() -> None:
     with pytest.raises(ValueError, match="0 tables of costs"):
         costs.written("# flinkjobs\n", "| a |")
 

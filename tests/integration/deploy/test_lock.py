@@ -1,4 +1,4 @@
-"""The pinned requirements: what `pyproject.toml` asks for, pinned with hashes, and how a drift is told."""
+"""The pinned requirements: what `pyproject.toml` asks for, pinned with hashes; a drift is reported."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def pinned(name: str) -> dict[str, str]:
     """Version by package, of one function."""
     text = (ROOT / "functions" / name / "requirements.txt").read_text(encoding="utf-8")
     found = re.findall(r"^([a-z0-9-]+)==(\S+)", text, re.MULTILINE)
-    assert len(found) == len(re.findall(r"^\S", text, re.MULTILINE)), "something is not pinned"
+    assert len(found) == len(re.findall(r"^\S", text, re.MULTILINE)), "a package is not pinned"
     return dict(found)
 
 

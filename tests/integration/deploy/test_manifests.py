@@ -1,4 +1,4 @@
-"""The set for a cluster without Google: every name in it leads to something, its values are the code's."""
+"""The set for a cluster without Google: every name in it leads to an object, its values are the code's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Roles: the whole line works with just these verbs; without any one of them something visible breaks.
+"""The Roles: the whole line works with just these verbs; without any one of them an operation visibly fails.
 
 The double enforces each function's Role. The functions are those that are deployed, with the clock of sync
 ten minutes ahead, so that it does not wait for submissions that were cut off.
@@ -102,8 +102,8 @@ class Line:
                 answer = server.serve_routes(flask.request, routes, ready=function.ready, headers=extra)
             else:
                 answer = server.serve(flask.request, post=function.post, ready=function.ready)
-        told: Document = answer.get_json()
-        return answer.status_code, told
+        returned: Document = answer.get_json()
+        return answer.status_code, returned
 
     def add_record(self, job_id: str, **fields: Any) -> None:
         """A document as submit leaves it behind an hour ago, but for the given fields."""
@@ -168,7 +168,7 @@ def functions(
     cleanup = CleanupFunction(settings("cleanup"))
     jobs = JobsFunction(settings("jobs"))
     described = settings("sync").flink_clusters["default"]
-    with new_client([described]) as client:  # in the place of their own, which nobody closes
+    with new_client([described]) as client:  # in the place of their own, which stays open
         flinks = {"default": HttpFlink(described, client)}
         passes = replace(sync._sync, flinks=flinks, clock=lambda: datetime.now(UTC) + LATER)
         sync._sync = passes
@@ -245,7 +245,7 @@ def events(line: Line) -> str:
 
 
 def cleanup_line(line: Line) -> Document:
-    """A run over a settled Job, one whose log nobody has read, and what a third one left behind."""
+    """A run over a settled Job, one whose log no pass has read, and what a third one left behind."""
     line.flink.jobs.append(Job(LATE_ID, "FINISHED", end=1_795_335_838_523))
     line.add_finished_job("etl-1", log="")
     line.add_record("etl-1", status="FINISHED", submitter_done=True)
@@ -373,7 +373,7 @@ BREAKS: Mapping[tuple[str, str, str], set[str]] = {
 
 
 @pytest.mark.parametrize(("function", "verb", "resource"), VERBS)
-def test_without_one_verb_something_breaks(function: str, verb: str, resource: str, line: Line) -> None:
+def test_without_one_verb_an_operation_fails(function: str, verb: str, resource: str, line: Line) -> None:
     line.allow(function, but=(verb, resource))
     run, expected = LINES[function]
     seen = run(line)

@@ -13,8 +13,8 @@ from flinkjobs.cli.app import app
 from flinkjobs.cli.exit_codes import Exit
 
 PAGE: Final = Path(__file__).resolve().parents[3] / "docs" / "cli.md"
-NOT_TOLD: Final = frozenset({"help", "install_completion", "show_completion"})
-"""Parameters that every command line has; the page tells of them in words."""
+NOT_LISTED: Final = frozenset({"help", "install_completion", "show_completion"})
+"""Parameters that every command line has; the page describes them in its text."""
 
 
 def render(page: str) -> str:
@@ -47,7 +47,7 @@ def commands() -> Iterator[str]:
 
 def _section(path: str, command: Any) -> Iterator[str]:
     children = getattr(command, "commands", {})
-    given = [param for param in command.params if not param.hidden and param.name not in NOT_TOLD]
+    given = [param for param in command.params if not param.hidden and param.name not in NOT_LISTED]
     arguments = [param for param in given if param.param_type_name == "argument"]
     options = [param for param in given if param.param_type_name == "option"]
     words = "".join(f" {_argument(param)}" for param in arguments)
@@ -79,12 +79,12 @@ def _spelling(param: Any) -> str:
 
 
 def _meaning(param: Any) -> str:
-    told = " ".join(param.help.split())
+    meaning = " ".join(param.help.split())
     if param.default is not None and not param.is_bool_flag and not callable(param.default):
-        told += f" Default: {param.default}." if param.default != [] else ""
+        meaning += f" Default: {param.default}." if param.default != [] else ""
     if param.envvar:
-        told += f" Also `{param.envvar}`."
-    return told.replace("|", "\\|")
+        meaning += f" Also `{param.envvar}`."
+    return meaning.replace("|", "\\|")
 
 
 if __name__ == "__main__":

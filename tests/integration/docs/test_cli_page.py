@@ -32,14 +32,14 @@ def settings_of_the_code() -> set[str]:
     return found
 
 
-def test_the_page_tells_every_command_option_and_exit_code() -> None:
+def test_the_page_lists_every_command_option_and_exit_code() -> None:
     page = cli_page.PAGE.read_text(encoding="utf-8")
     assert page == cli_page.render(page), "run: python -m tests.integration.docs.cli_page"
     assert "`--idempotency-key IDEMPOTENCY_KEY`" in page
     assert "### `flinkjobs schedules set WHICH CRON`" in page
 
 
-def test_the_page_tells_every_setting_of_the_command_and_no_other() -> None:
+def test_the_page_lists_every_setting_of_the_command_and_no_other() -> None:
     [table] = re.findall(
         r"\| name \| default \| meaning \|\n\|---.*?\n\n", cli_page.PAGE.read_text(), re.DOTALL
     )

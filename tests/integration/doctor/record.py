@@ -35,8 +35,8 @@ def draw(result: Result) -> Console:
         record=True, force_terminal=True, width=COLUMNS, file=io.StringIO(), highlight=False, markup=False
     )
     findings = [
-        Finding(**{**told, "verdict": Verdict(told["verdict"])})
-        for told in json.loads(result.stdout)["findings"]
+        Finding(**{**entry, "verdict": Verdict(entry["verdict"])})
+        for entry in json.loads(result.stdout)["findings"]
     ]
     out.console.print("$ flinkjobs doctor", style="bold")
     command.show(out, findings)

@@ -59,11 +59,11 @@ def test_all_is_well(doctor: Doctor) -> None:
 
 def test_json_for_a_monitor(system: System, doctor: Doctor) -> None:
     before = datetime.now(UTC)
-    told = json.loads(doctor("--json").stdout)
-    assert set(told) == {"healthy", "checked_at", "findings"}
-    assert told["healthy"] is True
-    assert before <= datetime.fromisoformat(told["checked_at"]) <= datetime.now(UTC)
-    assert told["findings"][1] == {
+    report = json.loads(doctor("--json").stdout)
+    assert set(report) == {"healthy", "checked_at", "findings"}
+    assert report["healthy"] is True
+    assert before <= datetime.fromisoformat(report["checked_at"]) <= datetime.now(UTC)
+    assert report["findings"][1] == {
         "check": "mongodb",
         "verdict": "ok",
         "evidence": f"MongoDB 6.0.5 at 127.0.0.1:{system.mongo.port}",
@@ -149,21 +149,21 @@ def test_without_the_settings_of_the_functions_their_outside_is_checked_all_the_
     del system.environ["MONGODB_URI"]
     with system.schedules() as schedules:
         schedules.pause("flinkjobs-sync")
-    told = findings(doctor("--json").stdout)
-    assert next(iter(told)) == "settings"
-    assert told["mongodb"]["verdict"] == "skipped"
-    assert (told["function.sync"]["verdict"], told["function.cleanup"]["verdict"]) == ("ok", "ok")
-    assert told["schedule.sync"]["code"] == "SCHEDULE_PAUSED"
-    assert told["schedule.cleanup"]["verdict"] == "ok"
+    report = findings(doctor("--json").stdout)
+    assert next(iter(report)) == "settings"
+    assert report["mongodb"]["verdict"] == "skipped"
+    assert (report["function.sync"]["verdict"], report["function.cleanup"]["verdict"]) == ("ok", "ok")
+    assert report["schedule.sync"]["code"] == "SCHEDULE_PAUSED"
+    assert report["schedule.cleanup"]["verdict"] == "ok"
 
 
 def test_one_of_two_clusters_is_down(system: System, doctor: Doctor) -> None:
     with FlinkServer() as gone:
         url = gone.url
     system.environ["FLINK_CLUSTERS"] = json.dumps({"batch": {"rest_url": url}})
-    told = findings(doctor("--json").stdout)
-    assert (told["flink.default"]["verdict"], told["flink.batch"]["verdict"]) == ("ok", "fail")
-    assert "history.batch" not in told
+    report = findings(doctor("--json").stdout)
+    assert (report["flink.default"]["verdict"], report["flink.batch"]["verdict"]) == ("ok", "fail")
+    assert "history.batch" not in report
 
 
 def test_of_a_job_that_waits_nothing_is_claimed_while_kubernetes_is_away(
@@ -173,10 +173,10 @@ def test_of_a_job_that_waits_nothing_is_claimed_while_kubernetes_is_away(
     system.submit()
     kubeconfig = system.kubernetes.kubeconfig(tmp_path / "away", server="http://127.0.0.1:1")
     system.environ["KUBECONFIG"] = str(kubeconfig)
-    told = findings(doctor("--json").stdout)
-    assert told["kubernetes"]["code"] == "KUBERNETES_UNAVAILABLE"
-    assert told["records.created"]["code"] == "CAUSE_UNKNOWN"
-    assert "Kubernetes does not answer" in told["records.created"]["evidence"]
+    report = findings(doctor("--json").stdout)
+    assert report["kubernetes"]["code"] == "KUBERNETES_UNAVAILABLE"
+    assert report["records.created"]["code"] == "CAUSE_UNKNOWN"
+    assert "Kubernetes does not answer" in report["records.created"]["evidence"]
 
 
 def test_the_oldest_of_many_that_wait_are_looked_at(system: System, doctor: Doctor) -> None:
@@ -211,11 +211,11 @@ def test_records_of_the_old_platform_and_documents_that_are_none(system: System,
             {"job_id": "broken_1", "status": "CREATED", "submitted_at": "yesterday"},
         ]
     )
-    told = findings(doctor("--json").stdout)
-    assert told["records.created"]["code"] == "K8S_JOB_UNKNOWN"
-    assert "old_1, " in told["records.created"]["evidence"]
-    assert told["records.unreadable"]["verdict"] == "warn"
-    assert "broken_1: ValueError" in told["records.unreadable"]["evidence"]
+    report = findings(doctor("--json").stdout)
+    assert report["records.created"]["code"] == "K8S_JOB_UNKNOWN"
+    assert "old_1, " in report["records.created"]["evidence"]
+    assert report["records.unreadable"]["verdict"] == "warn"
+    assert "broken_1: ValueError" in report["records.unreadable"]["evidence"]
 
 
 def test_what_a_script_has_printed_cannot_play_with_the_terminal(system: System, doctor: Doctor) -> None:

@@ -50,17 +50,17 @@ def outside(system: System, served: dict[str, FunctionServer]) -> System:
 def test_what_can_be_asked_through_the_functions_is(outside: System, doctor: Doctor) -> None:
     assert outside.environ
     result = doctor("--json")
-    told = findings(result.stdout)
+    reported = findings(result.stdout)
     assert result.exit_code == 0, result.output
-    assert told["settings"]["verdict"] == "warn"
-    assert told["settings"]["evidence"] == "only the functions are reachable from here"
-    assert [name for name, found in told.items() if found["verdict"] == "skipped"] == UNASKED
-    assert [name for name, found in told.items() if found["verdict"] == "ok"] == [
+    assert reported["settings"]["verdict"] == "warn"
+    assert reported["settings"]["evidence"] == "only the functions are reachable from here"
+    assert [name for name, found in reported.items() if found["verdict"] == "skipped"] == UNASKED
+    assert [name for name, found in reported.items() if found["verdict"] == "ok"] == [
         *("flink.default", "function.sync", "function.cleanup", "function.jobs"),
         *("schedule.sync", "schedule.cleanup", "sync.pass", "sync.errors", "cleanup.run"),
         *("records.created", "records.no-id", "records.lost"),
     ]
-    assert re.fullmatch(r"the last pass, \d+ s ago, reached it", told["flink.default"]["evidence"])
+    assert re.fullmatch(r"the last pass, \d+ s ago, reached it", reported["flink.default"]["evidence"])
 
 
 def test_without_a_scheduler_the_schedules_are_not_checked(outside: System, doctor: Doctor) -> None:
@@ -73,11 +73,11 @@ def test_functions_that_are_closed_to_the_outside_are_no_cause(outside: System, 
     """As Cloud Run answers where its ingress is internal."""
     outside.function.answer = lambda _: html(404)
     result = doctor("--json")
-    told = findings(result.stdout)
+    reported = findings(result.stdout)
     assert result.exit_code == 0, result.output
     for name in ("function.sync", "function.cleanup"):
-        assert (told[name]["verdict"], told[name]["code"]) == ("warn", "FUNCTIONS_ONLY")
-        assert "answered 404: it is none of these functions" in told[name]["evidence"]
+        assert (reported[name]["verdict"], reported[name]["code"]) == ("warn", "FUNCTIONS_ONLY")
+        assert "answered 404: it is none of these functions" in reported[name]["evidence"]
 
 
 def test_some_settings_of_the_functions_are_a_mistake(outside: System, doctor: Doctor) -> None:
@@ -95,7 +95,7 @@ def flink_is_away(system: System, own: dict[str, str]) -> None:
     through(system, own, system.sync)
 
 
-def nobody_calls_sync(system: System, own: dict[str, str]) -> None:
+def sync_is_not_called(system: System, own: dict[str, str]) -> None:
     assert own
     earlier = {"$subtract": ["$started_at", 3_600_000]}
     system.database["sync_runs"].update_many({}, [{"$set": {"started_at": earlier}}])
@@ -108,7 +108,7 @@ def cleanup_is_late(system: System, own: dict[str, str]) -> None:
 
 
 def schedule_is_paused(system: System, own: dict[str, str]) -> None:
-    nobody_calls_sync(system, own)
+    sync_is_not_called(system, own)
     with system.schedules() as schedules:
         schedules.pause("flinkjobs-sync")
 
@@ -124,7 +124,7 @@ def image_cannot_be_pulled(system: System, own: dict[str, str]) -> None:
     add_job(system, own, "CREATED", "IMAGE_PULL")
 
 
-def nobody_knows_why_a_job_waits(system: System, own: dict[str, str]) -> None:
+def job_waits_without_a_known_cause(system: System, own: dict[str, str]) -> None:
     add_job(system, own, "CREATED", None)
 
 
@@ -173,13 +173,13 @@ def through(system: System, own: dict[str, str], do: Callable[[], Any]) -> None:
 
 TROUBLES: Final = (
     (flink_is_away, "flink.default", "FLINK_UNAVAILABLE", r"^the last pass, \d+ s ago, met this: .*ConnectE"),
-    (nobody_calls_sync, "sync.pass", "SYNC_OLD", r"began 60 min ago, and should have begun within 9 min"),
+    (sync_is_not_called, "sync.pass", "SYNC_OLD", r"began 60 min ago, and should have begun within 9 min"),
     (cleanup_is_late, "cleanup.run", "CLEANUP_OLD", "began 30 h ago"),
     (schedule_is_paused, "schedule.sync", "SCHEDULE_PAUSED", "flinkjobs-sync is PAUSED"),
     (sync_is_not_ready, "function.sync", "FUNCTION_UNAVAILABLE", "503 STORE_UNAVAILABLE: MongoDB did not"),
     (image_cannot_be_pulled, "records.created", "IMAGE_PULL", "^1 job CREATED: etl_1; `flinkjobs show ID`"),
     (
-        nobody_knows_why_a_job_waits,
+        job_waits_without_a_known_cause,
         "records.created",
         "CAUSE_UNKNOWN",
         r"^1 job CREATED \(NO_REASON\): etl_1",
@@ -230,7 +230,7 @@ def test_nothing_is_claimed_of_a_cluster_after_an_old_pass(
     own = dict(system.environ)
     outside: System = request.getfixturevalue("outside")
     flink_is_away(outside, own)
-    nobody_calls_sync(outside, own)
-    told = findings(doctor("--json").stdout)
-    assert told["flink.default"]["evidence"] == "not checked: the last pass is too old to tell"
-    assert told["sync.pass"]["code"] == "SYNC_OLD"
+    sync_is_not_called(outside, own)
+    reported = findings(doctor("--json").stdout)
+    assert reported["flink.default"]["evidence"] == "not checked: the last pass is too old to judge by"
+    assert reported["sync.pass"]["code"] == "SYNC_OLD"

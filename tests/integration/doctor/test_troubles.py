@@ -127,7 +127,7 @@ def index_is_missing(system: System) -> None:
     system.database["flink_jobs"].drop_index("status_1")
 
 
-# --- and those beside them ----------------------------------------------------------------------------
+# --- and further ones -------------------------------------------------------------------------------
 
 
 def setting_is_wrong(system: System) -> None:
@@ -176,26 +176,26 @@ def function_has_a_wrong_token(system: System) -> None:
     system.function.answer = lambda _: Answer(502, json.dumps(problem).encode(), headers)
 
 
-def nobody_calls_sync(system: System) -> None:
+def sync_is_not_called(system: System) -> None:
     system.environ.pop("SCHEDULER_PARENT")
     an_hour_passes(system)
 
 
 def a_hand_made_pass_over_one_job_is_no_pass(system: System) -> None:
     """It says nothing of the other records."""
-    nobody_calls_sync(system)
+    sync_is_not_called(system)
     by_hand = {"_id": 1, "whole": False, "started_at": datetime.now(UTC)}
     runs = system.database["sync_runs"]
     runs.insert_one({**(runs.find_one() or {}), **by_hand})
 
 
-def id_was_printed_and_nobody_read_it(system: System) -> None:
+def id_was_printed_and_not_read(system: System) -> None:
     system.kubernetes.control.set_outcome(Outcome(log=f"Job has been submitted with JobID {FLINK_ID}\n"))
     system.kubernetes.wait_finished(system.k8s_job_of(system.submit()))
 
 
 def submitter_hangs_that_had_to_wait_for_a_node(system: System) -> None:
-    """The event that tells of the node stays for an hour."""
+    """The event about the node stays for an hour."""
     system.kubernetes.control.set_outcome(Outcome(seconds=600, log="reading the orders\n"))
     fault = system.kubernetes.control.add(PodFault(effect="unschedulable"))
     name = system.k8s_job_of(system.submit())
@@ -259,7 +259,7 @@ def pods_submit_to_another_cluster(system: System) -> None:
 
 
 def id_stays_unconfirmed(system: System) -> None:
-    """A pass over this record alone has told it; the last one over all came before."""
+    """A pass over this record alone has found it; the last one over all came before."""
     system.kubernetes.control.set_outcome(Outcome(log=f"Job has been submitted with JobID {FLINK_ID}\n"))
     job_id = system.submit()
     system.kubernetes.wait_finished(system.k8s_job_of(job_id))
@@ -386,13 +386,13 @@ TROUBLES: list[tuple[Trouble, Line]] = [
             "lacks what it says here",
         ),
     ),
-    (nobody_calls_sync, Line("sync.pass", "SYNC_OLD", "began 60 min ago", "flinkjobs sync")),
+    (sync_is_not_called, Line("sync.pass", "SYNC_OLD", "began 60 min ago", "flinkjobs sync")),
     (
         a_hand_made_pass_over_one_job_is_no_pass,
         Line("sync.pass", "SYNC_OLD", "began 60 min ago", "flinkjobs sync"),
     ),
     (
-        id_was_printed_and_nobody_read_it,
+        id_was_printed_and_not_read,
         Line(
             "records.created",
             "NOT_SYNCHRONISED",
@@ -438,7 +438,7 @@ TROUBLES: list[tuple[Trouble, Line]] = [
         Line("records.lost", "OUTCOME_UNKNOWN", f"{FLINK_ID}: Flink does not know it", "History Server"),
     ),
 ]
-"""First the ones that users have named, then those beside them."""
+"""First the ones that users have named, then the further ones."""
 
 
 WARNINGS: list[tuple[Trouble, Line]] = [

@@ -62,20 +62,20 @@ class Passed:
     body: Document
 
     @property
-    def told(self) -> list[str]:
+    def reported(self) -> list[str]:
         """The report in the words of the tables, sorted: status, errors, clusters, what it left out."""
         if self.status != httpx.codes.OK:
             return [f"{self.status} {self.body['code']}"]
         counted = Counter((error["code"], error["job_id"] is not None) for error in self.body["errors"])
-        told = [
+        reported = [
             f"{code} ×{count}" if is_of_records else code for (code, is_of_records), count in counted.items()
         ]
-        told += [
+        reported += [
             f"{name} unreachable" for name, seen in self.body["clusters"].items() if not seen["reachable"]
         ]
-        told += ["skipped"] * self.body["skipped"]
-        told += ["incomplete"] * (not self.body["complete"] and not self.body["skipped"])
-        return ["200", *sorted(told)]
+        reported += ["skipped"] * self.body["skipped"]
+        reported += ["incomplete"] * (not self.body["complete"] and not self.body["skipped"])
+        return ["200", *sorted(reported)]
 
     @property
     def text(self) -> str:
@@ -90,7 +90,7 @@ class Stage:
     Attributes:
         version: whose recordings Flink plays.
         database: holds the records, past the function.
-        sync: what the next pass works with; a scenario may put something else in its place.
+        sync: what the next pass works with; a scenario may put another one in its place.
         scratch: an empty directory.
     """
 
@@ -142,9 +142,9 @@ class Stage:
 
         def answer(asked: Asked) -> Answer:
             headers = {"Authorization": asked.headers["authorization"], "Accept": asked.headers["accept"]}
-            told = client.request(asked.method, asked.path, headers=headers)
-            content_type = {"Content-Type": told.headers["Content-Type"]}
-            return change(asked, Answer(told.status_code, told.content, content_type))
+            received = client.request(asked.method, asked.path, headers=headers)
+            content_type = {"Content-Type": received.headers["Content-Type"]}
+            return change(asked, Answer(received.status_code, received.content, content_type))
 
         with (
             httpx.Client(base_url=self.kubernetes.double.url, trust_env=False) as client,
@@ -155,7 +155,7 @@ class Stage:
 
     @contextmanager
     def once_the_records_are_read(self, deed: Callable[[], None]) -> Iterator[None]:
-        """Does something in mid-pass: between the reading of the records and the writing."""
+        """Calls `deed` in mid-pass: between the reading of the records and the writing."""
         done: list[bool] = []
 
         def change(_: Asked, answer: Answer) -> Answer:

@@ -72,7 +72,7 @@ def k8s_job_of(kind: str) -> str:
 
 
 def add_submitters(world: KubernetesWorld) -> None:
-    """The Kubernetes Jobs of the records whose submitter still has something to say."""
+    """The Kubernetes Jobs of the records whose submitter is not done."""
     logs = {
         "complete": f"{SUBMITTED}{IDS['complete']}\n",
         "failed": TRACEBACK,
@@ -180,7 +180,7 @@ def record(kind: str, **fields: Any) -> Document:
 def followed(
     kind: str, *, ref: Document | None = None, first: Document | None = None, **fields: Any
 ) -> Document:
-    """A document with a Flink Job ID; RUNNING and confirmed unless told otherwise."""
+    """A document with a Flink Job ID; RUNNING and confirmed by default."""
     refs = [entry for entry in (first, ref or _ref(kind)) if entry]
     known: Document = {
         "status": "RUNNING",

@@ -110,7 +110,7 @@ def logs_are_a_page(stage: Stage) -> Iterator[None]:
 
 @contextmanager
 def log_gone_but_named(stage: Stage) -> Iterator[None]:
-    """The record's Flink job can still be told by its name."""
+    """The record's Flink job can still be found by its name."""
     stage.flink.jobs[:] = [
         replace(job, name=records.job_id_of("complete")) if job.id == IDS["complete"] else job
         for job in stage.flink.jobs
@@ -120,7 +120,7 @@ def log_gone_but_named(stage: Stage) -> Iterator[None]:
 
 
 def deleted(*, with_pods: bool) -> Scenario:
-    """Somebody has deleted the Kubernetes Job before its id was read, with its pods or alone."""
+    """The Kubernetes Job was deleted before its id was read, with its pods or alone."""
 
     @contextmanager
     def scenario(stage: Stage) -> Iterator[None]:
@@ -128,8 +128,8 @@ def deleted(*, with_pods: bool) -> Scenario:
 
         def change(asked: Asked, answer: Answer) -> Answer:
             if asked.path.endswith(f"/jobs/{name}"):
-                told = {"kind": "Status", "reason": "NotFound", "message": f'jobs.batch "{name}" not found'}
-                return replace(answer, status=404, body=json.dumps(told).encode())
+                body = {"kind": "Status", "reason": "NotFound", "message": f'jobs.batch "{name}" not found'}
+                return replace(answer, status=404, body=json.dumps(body).encode())
             if with_pods and asked.path.partition("?")[0].endswith("/pods"):
                 return without(answer, name, by=lambda pod: pod["metadata"]["labels"]["job-name"])
             return without(answer, name)
@@ -257,7 +257,7 @@ def together(*scenarios: Scenario) -> Scenario:
 
 @contextmanager
 def another_cluster_away(stage: Stage) -> Iterator[None]:
-    """A second cluster is configured, and nobody answers there."""
+    """A second cluster is configured, and does not answer."""
     with (
         flinks_at(f"http://127.0.0.1:{free_port()}", name="batch") as batch,
         stage.instead(flinks={**stage.sync.flinks, **batch}),
@@ -451,7 +451,7 @@ def stopped(_: Stage, server: MongoServer) -> Iterator[None]:
 
 
 def in_mid_pass(deed: Callable[[MongoServer], None], heal: Callable[[MongoServer], None]) -> MongoScenario:
-    """Something happens to MongoDB after the records were read, before anything is written."""
+    """MongoDB changes its state after the records were read, before anything is written."""
 
     @contextmanager
     def scenario(stage: Stage, server: MongoServer) -> Iterator[None]:
@@ -463,7 +463,7 @@ def in_mid_pass(deed: Callable[[MongoServer], None], heal: Callable[[MongoServer
 
 
 def step_down(seconds: int, *, patience_ms: int) -> MongoScenario:
-    """The primary gives up in mid-pass; nobody is primary for so long, and the store waits for so long."""
+    """The primary steps down in mid-pass for `seconds`; the store waits for `patience_ms`."""
 
     @contextmanager
     def scenario(stage: Stage, replica_set: MongoServer) -> Iterator[None]:

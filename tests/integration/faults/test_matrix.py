@@ -69,10 +69,10 @@ def check(row: Row, before: dict[str, Document], after: dict[str, Document], pas
         kind: expected(row, kind) for kind in kinds
     }
     assert {kind: after[kind] for kind in records.FINAL} == {kind: before[kind] for kind in records.FINAL}
-    assert passed.told == sorted_report(row.cells["report"])
+    assert passed.reported == sorted_report(row.cells["report"])
     reasons = [document["reason"] for document in after.values() if document.get("reason")]
-    told = "\n".join([passed.text, *(reason["message"] for reason in reasons)])
-    assert row.cells["it says"] in told
+    text = "\n".join([passed.text, *(reason["message"] for reason in reasons)])
+    assert row.cells["it says"] in text
 
 
 def sorted_report(cell: str) -> list[str]:
@@ -85,7 +85,7 @@ def check_healed(row: Row, stage: Stage, broken: dict[str, Document]) -> None:
     heals = row.cells["heals"]
     if heals == LEASE:
         if stage.has_lease():
-            assert stage.run_pass().told == ["200", "skipped"]
+            assert stage.run_pass().reported == ["200", "skipped"]
         stage.let_the_lease_run_out()
     passed = stage.run_pass()
     assert passed.status == 200, passed.text
@@ -98,7 +98,7 @@ def check_healed(row: Row, stage: Stage, broken: dict[str, Document]) -> None:
     assert {kind: state(healed, kind) for kind in true} == true
     assert {kind: healed[kind] for kind in records.FINAL} == {kind: broken[kind] for kind in records.FINAL}
     again = stage.run_pass()
-    assert seen(stage) == healed, "nothing new, and yet something was written"
+    assert seen(stage) == healed, "a record was written without a change"
     assert (again.body["complete"], again.body["changed"], again.body["conflicts"]) == (True, {}, 0)
 
 
@@ -127,7 +127,7 @@ def test_without_a_fault_every_record_reaches_its_true_status(
         kind: KINDS[kind].cells["without a fault"] for kind in records.KINDS
     }
     assert {kind: after[kind] for kind in records.FINAL} == {kind: before[kind] for kind in records.FINAL}
-    assert passed.told == ["200", "JOBS_MISSING"]
+    assert passed.reported == ["200", "JOBS_MISSING"]
 
 
 @pytest.mark.parametrize(

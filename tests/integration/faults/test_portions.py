@@ -69,7 +69,7 @@ def test_a_pass_that_is_out_of_time_says_so_and_the_next_goes_on_from_there(
         with stage.kubernetes.control.fault(slow), stage.instead(cluster=patient):
             with stage.instead(budget_seconds=BUDGET_SECONDS):
                 first = stage.run_pass()
-            assert first.told == ["200", "incomplete"]
+            assert first.reported == ["200", "incomplete"]
             assert figures(first) == (False, half, half)
             assert running(stage) == NAMES[:half]
             [lease] = stage.database["leases"].find()
@@ -93,7 +93,7 @@ def test_who_does_not_answer_in_time_is_not_waited_for_longer_than_the_pass_has(
     try:
         with stage.kubernetes.control.fault(late), stage.instead(cluster=patient, budget_seconds=0.5):
             passed = stage.run_pass()
-        assert passed.told == ["200", "KUBERNETES_UNAVAILABLE", "incomplete"]
+        assert passed.reported == ["200", "KUBERNETES_UNAVAILABLE", "incomplete"]
         assert running(stage) == []
         assert figures(stage.run_pass()) == (True, 2 * JOB_IDS_PER_SELECTOR, 2 * JOB_IDS_PER_SELECTOR)
     finally:
@@ -103,7 +103,7 @@ def test_who_does_not_answer_in_time_is_not_waited_for_longer_than_the_pass_has(
 def test_what_kubernetes_said_before_it_went_away_is_written(
     open_stage: Open, mongo_server: MongoServer, tmp_path: Path
 ) -> None:
-    """Flink is away as well: still, the pass has done something, and says so."""
+    """Flink is away as well: still, the pass has done a part of its work, and says so."""
     stage = open_stage(mongo_server, version=VERSIONS[0], scratch=tmp_path)
     fill(stage)
     gone = RequestFault(effect="status", status=503, verb="list", skip=2)
@@ -111,7 +111,7 @@ def test_what_kubernetes_said_before_it_went_away_is_written(
     try:
         with stage.kubernetes.control.fault(gone), stage.flink_at(f"http://127.0.0.1:{free_port()}"):
             passed = stage.run_pass()
-        assert passed.told == ["200", "KUBERNETES_UNAVAILABLE", "default unreachable"]
+        assert passed.reported == ["200", "KUBERNETES_UNAVAILABLE", "default unreachable"]
         assert figures(passed) == (True, 2 * half, half)
         with_ids = [one["job_id"] for one in stage.documents().values() if one["flink_job_id"] is not None]
         assert sorted(with_ids) == NAMES[:half]

@@ -142,7 +142,7 @@ class World:
         self.jobs.insert_one(new_record(job_id, hour_ago, **fields))
 
     def create_job(self, job_id: str, *, sidecars: Sequence[Document] = (), **spec: Any) -> str:
-        """A Kubernetes Job as submit makes it, and containers beside its own; returns its name."""
+        """A Kubernetes Job as submit makes it, with further containers; returns its name."""
         target = Target(
             namespace="lemo-dev",
             image="flink:1.20",
@@ -185,7 +185,7 @@ def world(
 def events_after(
     server: FunctionServer, lines_printed: int, *, last: str, count: int = 1
 ) -> list[dict[str, Any]]:
-    """The events that a function has logged after so many lines, once `count` of the kind `last` are there.
+    """The events that a function has logged after its first lines, once `count` of the kind `last` are there.
 
     What it answers may be here before the lines that it printed first.
     """

@@ -225,9 +225,9 @@ def test_a_bad_request_is_refused_and_leaves_nothing(
     assert answer.status == bad.status, answer.body
     if not bad.by_server:
         assert answer.content_type == "application/problem+json"
-        told: Document = json.loads(answer.body)
-        assert (told["status"], told["code"]) == (bad.status, bad.code)
-        assert sorted(fault["pointer"] for fault in told.get("errors", [])) == sorted(bad.at)
+        body: Document = json.loads(answer.body)
+        assert (body["status"], body["code"]) == (bad.status, bad.code)
+        assert sorted(fault["pointer"] for fault in body.get("errors", [])) == sorted(bad.at)
     assert contents(stocked) == before
     assert stocked.kubernetes.requests() == {}
 
@@ -319,7 +319,7 @@ SECRET = "whsec_" + base64.b64encode(b"a secret that is long enough to be one").
 def test_a_signed_request_cannot_be_run_again_by_adding_another_key(
     settings: Mapping[str, str], world: World
 ) -> None:
-    """The signature covers `webhook-id`; whoever has seen the request could add an `Idempotency-Key`."""
+    """The signature covers `webhook-id`; a third party could add an `Idempotency-Key`."""
     body = json.dumps(LEAST)
     now = datetime.now(UTC)
     signed = {

@@ -212,7 +212,7 @@ def test_a_deletion_that_fails_is_not_counted(cleanup: FunctionServer, world: Wo
     assert run_cleanup(cleanup)["names"] == ["old-finished"]
 
 
-def test_a_job_replaced_meanwhile_is_left_alone(cleanup: FunctionServer, world: World) -> None:
+def test_a_job_replaced_during_a_run_is_left_alone(cleanup: FunctionServer, world: World) -> None:
     fill(world)
     fault = RequestFault(effect="status", status=409, verb="delete", path="/old-finished")
     with world.kubernetes.control.fault(fault):
@@ -383,7 +383,7 @@ def test_without_a_list_nothing_is_deleted(
     assert world.kubernetes.names("jobs") == jobs
 
 
-def test_the_log_tells_the_run(cleanup: FunctionServer, world: World) -> None:
+def test_the_log_has_an_event_of_the_run(cleanup: FunctionServer, world: World) -> None:
     fill(world)
     before = cleanup.process.lines_printed
     report = run_cleanup(cleanup)
@@ -415,9 +415,7 @@ def add_harvestable(world: World, name: str, *, hours: float = 48, **fields: Any
     world.add_record(name, k8s_job_name=name)
 
 
-def test_an_id_that_nobody_has_read_is_read_and_then_the_job_goes(
-    cleanup: FunctionServer, world: World
-) -> None:
+def test_an_id_that_was_not_read_is_read_and_then_the_job_goes(cleanup: FunctionServer, world: World) -> None:
     add_harvestable(world, "old")
     report = run_cleanup(cleanup)
     assert (report["names"], report["harvested"], report["kept"]) == (["old"], 1, {})
@@ -489,7 +487,7 @@ def test_without_flink_the_id_is_stored_and_the_status_stays(
     ],
     ids=["submitted nothing", "failed"],
 )
-def test_a_failure_that_nobody_has_recorded_is_recorded_and_then_the_job_goes(
+def test_a_failure_that_was_not_recorded_is_recorded_and_then_the_job_goes(
     fields: Document, status: str, code: str, cleanup: FunctionServer, world: World
 ) -> None:
     add_harvestable(world, "old", **fields)
@@ -627,15 +625,15 @@ def test_a_wrong_clock_deletes_nothing(
     with clock_ahead(world, seconds):
         answer = call(cleanup, json={"dry_run": dry_run})
     assert answer.status_code == 503
-    told = problem(answer)
-    assert told["code"] == "CLOCK_SKEW"
-    assert "clock_skew" in told["detail"]
-    assert where in told["detail"]
+    fault = problem(answer)
+    assert fault["code"] == "CLOCK_SKEW"
+    assert "clock_skew" in fault["detail"]
+    assert where in fault["detail"]
     assert world.kubernetes.names("jobs") == jobs
     assert run_cleanup(cleanup)["deleted"] == 5
 
 
-def test_ages_are_told_by_the_clock_of_the_api_server(cleanup: FunctionServer, world: World) -> None:
+def test_ages_are_measured_by_the_clock_of_the_api_server(cleanup: FunctionServer, world: World) -> None:
     add_finished(world, "almost", hours=24 - 3 / 60)
     world.add_record("almost", status="FINISHED")
     assert run_cleanup(cleanup)["kept"] == {"young": 1}
@@ -709,7 +707,7 @@ def brisk(settings: Mapping[str, str]) -> Iterator[FunctionServer]:
 
 
 def make_orphans(world: World, job_id: str) -> str:
-    """A submission whose Job somebody deleted with `--cascade=orphan`; returns the Job's name."""
+    """A submission whose Job was deleted with `--cascade=orphan`; returns the Job's name."""
     name = world.create_job(job_id)
     job = world.kubernetes.get("jobs", name)
     assert job is not None
@@ -758,7 +756,7 @@ def test_an_orphan_that_runs_stays_and_so_does_its_script(brisk: FunctionServer,
         objects = [*world.kubernetes.items("pods"), *world.kubernetes.items("configmaps")]
         return not any(item["metadata"].get("ownerReferences") for item in objects)
 
-    until(orphaned, timeout_seconds=10, what="nobody owns them")
+    until(orphaned, timeout_seconds=10, what="they have no owner")
     report = run_cleanup(brisk)
     assert report["orphans"] == {**NO_ORPHANS, "found": 2, "kept": {"active": 2}}
 

@@ -42,8 +42,8 @@ def get(jobs: FunctionServer, path: str, **request: Any) -> Document:
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["cache-control"] == "no-store"
-    told: Document = answer.json()
-    return told
+    body: Document = answer.json()
+    return body
 
 
 def iso(time: datetime) -> str:
@@ -137,10 +137,10 @@ def test_the_probes_answer(jobs: FunctionServer) -> None:
 
 def test_the_list_of_nothing(jobs: FunctionServer, world: World) -> None:
     assert world.kubernetes.is_empty()
-    told = get(jobs, "/api/jobs")
-    assert (told["jobs"], told["next_cursor"]) == ([], None)
-    assert set(told["counts"].values()) == {0}
-    assert datetime.fromisoformat(told["now"]).tzinfo == UTC
+    body = get(jobs, "/api/jobs")
+    assert (body["jobs"], body["next_cursor"]) == ([], None)
+    assert set(body["counts"].values()) == {0}
+    assert datetime.fromisoformat(body["now"]).tzinfo == UTC
 
 
 def test_a_record_in_the_list(jobs: FunctionServer, world: World) -> None:
@@ -163,8 +163,8 @@ def test_a_record_in_the_list(jobs: FunctionServer, world: World) -> None:
         reason={"code": "JOB_FAILED", "message": EVIL, "since": since},
         idempotency_key=SECRET,
     )
-    told = get(jobs, "/api/jobs?q=ETL&status=FAILED,LOST&limit=1")
-    assert told["jobs"] == [
+    body = get(jobs, "/api/jobs?q=ETL&status=FAILED,LOST&limit=1")
+    assert body["jobs"] == [
         {
             "job_id": "etl_1",
             "template_id": "etl",
@@ -184,7 +184,7 @@ def test_a_record_in_the_list(jobs: FunctionServer, world: World) -> None:
             "reason": {"code": "JOB_FAILED", "message": EVIL, "since": iso(since)},
         }
     ]
-    assert told["counts"]["FAILED"] == 1
+    assert body["counts"]["FAILED"] == 1
 
 
 def test_pages_follow_each_other_over_http(jobs: FunctionServer, world: World) -> None:
@@ -195,9 +195,9 @@ def test_pages_follow_each_other_over_http(jobs: FunctionServer, world: World) -
     listed, cursor = [], None
     for _ in range(3):
         query = {"limit": 2} | ({"cursor": cursor} if cursor else {})
-        told = get(jobs, "/api/jobs", params=query)
-        listed += [job["job_id"] for job in told["jobs"]]
-        cursor = told["next_cursor"]
+        body = get(jobs, "/api/jobs", params=query)
+        listed += [job["job_id"] for job in body["jobs"]]
+        cursor = body["next_cursor"]
     assert (listed, cursor) == (["etl_4", "etl_3", "etl_2", "etl_1", "etl_0"], None)
 
 
@@ -235,9 +235,9 @@ def test_a_faulty_parameter_is_refused_by_its_name(
 ) -> None:
     answer = call(jobs, "GET", f"/api/jobs?{query}")
     assert answer.status_code == 400
-    told = problem(answer)
-    assert told["code"] == "BAD_REQUEST"
-    assert [fault["pointer"] for fault in told["errors"]] == [f"query:{name}" for name in names]
+    body = problem(answer)
+    assert body["code"] == "BAD_REQUEST"
+    assert [fault["pointer"] for fault in body["errors"]] == [f"query:{name}" for name in names]
 
 
 @pytest.mark.parametrize("path", ["/api/jobs/etl_1", "/api/metrics", "/metrics"])
@@ -264,7 +264,7 @@ def test_a_cursor_that_was_altered_is_refused(jobs: FunctionServer, world: World
 # --- one record -------------------------------------------------------------------------------------
 
 
-def test_one_record_tells_its_whole_story(jobs: FunctionServer, world: World) -> None:
+def test_one_record_is_shown_with_its_whole_timeline(jobs: FunctionServer, world: World) -> None:
     end = START + timedelta(seconds=17)
     world.kubernetes.control.set_outcome(Outcome(log=f"\x1b[1mnoise\x1b[0m {EVIL}\n"))
     name = world.create_job("etl_1")
@@ -287,40 +287,40 @@ def test_one_record_tells_its_whole_story(jobs: FunctionServer, world: World) ->
             "script": {"url": f"https://ann:{SECRET}@scripts.example/a.py"},
         },
     )
-    told = get(jobs, f"/api/jobs/{name}")
-    assert told["job"]["job_id"] == "etl_1"
-    assert told["spec"] == {
+    body = get(jobs, f"/api/jobs/{name}")
+    assert body["job"]["job_id"] == "etl_1"
+    assert body["spec"] == {
         "args": ["--date", "2025-11-01", "--db-password", "******", "--token=******"],
         "flink_conf": {"s3.secret-key": "******", "state.backend": "rocksdb"},
         "script": {"url": "https://******@scripts.example/a.py"},
     }
-    [flink_job] = told["flink_jobs"]
+    [flink_job] = body["flink_jobs"]
     assert flink_job["ui_url"] == f"https://flink.example/ui/#/job/completed/{A}/overview"
     assert flink_job["history_url"] is None
-    assert [event["event"] for event in told["story"]] == ["submitted", "pod", "id_found", "started", "ended"]
-    assert told["story"][0]["data"]["by"] == "ann"
-    assert told["story"][1]["data"] == {"pod": pod["metadata"]["name"], "phase": "Succeeded"}
-    assert told["story"][2] == {
+    assert [event["event"] for event in body["story"]] == ["submitted", "pod", "id_found", "started", "ended"]
+    assert body["story"][0]["data"]["by"] == "ann"
+    assert body["story"][1]["data"] == {"pod": pod["metadata"]["name"], "phase": "Succeeded"}
+    assert body["story"][2] == {
         "at": None,
         "event": "id_found",
         "data": {"flink_job_id": A, "source": "LOG", "confirmed": True},
     }
-    kubernetes = told["kubernetes"]
+    kubernetes = body["kubernetes"]
     assert (kubernetes["namespace"], kubernetes["job_name"]) == ("lemo-dev", name)
     assert (kubernetes["found"], kubernetes["error"], kubernetes["phase"]) == (True, None, "COMPLETE")
     [shown] = kubernetes["pods"]
     assert (shown["name"], shown["phase"]) == (pod["metadata"]["name"], "Succeeded")
     assert datetime.fromisoformat(shown["started_at"]) == datetime.fromisoformat(pod["status"]["startTime"])
     assert "kubectl get job,pods -n lemo-dev -l app=flink-python-job,job-id=etl_1" in kubernetes["kubectl"]
-    assert told["log_tail"] == {
+    assert body["log_tail"] == {
         "text": f"noise {EVIL}\n",
         "truncated": False,
         "pod": pod["metadata"]["name"],
         "source": "pod",
         "error": None,
     }
-    assert told["sync_now"] is True
-    assert SECRET not in json.dumps(told)
+    assert body["sync_now"] is True
+    assert SECRET not in json.dumps(body)
 
 
 def test_what_a_cluster_may_have_forgotten_is_linked_to_its_history_server(
@@ -354,9 +354,9 @@ def test_a_job_that_is_gone_is_not_found_and_its_kept_log_is_shown(
 ) -> None:
     kept = {"text": "the last words", "truncated": False, "pod": "p-1", "saved_at": START}
     world.add_record("etl_1", k8s_job_name="flink-py-etl-gone", submitter_log=kept)
-    told = get(jobs, "/api/jobs/etl_1")
-    assert (told["kubernetes"]["found"], told["kubernetes"]["error"]) == (False, None)
-    assert (told["log_tail"]["text"], told["log_tail"]["source"]) == ("the last words", "record")
+    body = get(jobs, "/api/jobs/etl_1")
+    assert (body["kubernetes"]["found"], body["kubernetes"]["error"]) == (False, None)
+    assert (body["log_tail"]["text"], body["log_tail"]["source"]) == ("the last words", "record")
 
 
 def test_the_job_of_another_record_is_not_this_ones(jobs: FunctionServer, world: World) -> None:
@@ -371,11 +371,11 @@ def test_that_kubernetes_does_not_answer_is_said_and_is_not_not_found(
     kept = {"text": "kept", "truncated": False, "pod": None}
     world.add_record("etl_1", k8s_job_name="flink-py-etl-1", submitter_log=kept)
     with world.kubernetes.control.fault(RequestFault(effect="status", status=503)):
-        told = get(jobs, "/api/jobs/etl_1")
-    assert told["kubernetes"]["found"] is None
-    assert "503" in told["kubernetes"]["error"]
-    assert told["kubernetes"]["kubectl"]
-    assert told["log_tail"]["text"] == "kept"
+        body = get(jobs, "/api/jobs/etl_1")
+    assert body["kubernetes"]["found"] is None
+    assert "503" in body["kubernetes"]["error"]
+    assert body["kubernetes"]["kubectl"]
+    assert body["log_tail"]["text"] == "kept"
 
 
 def test_a_pod_whose_log_cannot_be_read_says_so(jobs: FunctionServer, world: World) -> None:
@@ -384,10 +384,10 @@ def test_a_pod_whose_log_cannot_be_read_says_so(jobs: FunctionServer, world: Wor
     world.kubernetes.wait_finished(name)
     world.add_record("etl_1", k8s_job_name=name)
     with world.kubernetes.control.fault(RequestFault(effect="status", status=500, path=".*/log")):
-        told = get(jobs, "/api/jobs/etl_1")
-    assert told["kubernetes"]["found"] is True
-    assert told["log_tail"]["text"] == ""
-    assert "500" in told["log_tail"]["error"]
+        body = get(jobs, "/api/jobs/etl_1")
+    assert body["kubernetes"]["found"] is True
+    assert body["log_tail"]["text"] == ""
+    assert "500" in body["log_tail"]["error"]
 
 
 @pytest.mark.parametrize("any_id", ["nothing", "%00", "%F0%9F%8E%89", "a%2Fb", "x" * 4_000, "$ne"])
@@ -470,10 +470,10 @@ def alone(settings: Mapping[str, str]) -> Iterator[FunctionServer]:
 
 def test_without_kubernetes_and_flink_the_records_are_shown(alone: FunctionServer, world: World) -> None:
     world.add_record("etl_1", k8s_job_name="flink-py-etl-1", flink_job_id=A, flink_jobs=[ref(A, "RUNNING")])
-    told = get(alone, "/api/jobs/etl_1")
-    assert told["flink_jobs"][0]["ui_url"] is None
-    assert told["kubernetes"]["found"] is None
-    assert told["kubernetes"]["error"].startswith("K8S_AUTH")
+    body = get(alone, "/api/jobs/etl_1")
+    assert body["flink_jobs"][0]["ui_url"] is None
+    assert body["kubernetes"]["found"] is None
+    assert body["kubernetes"]["error"].startswith("K8S_AUTH")
     assert get(alone, "/ready") == {"status": "ready"}
 
 
@@ -483,7 +483,9 @@ def test_a_sync_function_that_is_away_is_unavailable(alone: FunctionServer, worl
     assert (answer.status_code, problem(answer)["code"]) == (503, "SYNC_UNAVAILABLE")
 
 
-def test_without_its_address_nobody_can_be_asked(settings: Mapping[str, str], world: World) -> None:
+def test_without_the_address_of_sync_no_pass_can_be_requested(
+    settings: Mapping[str, str], world: World
+) -> None:
     """And while MongoDB is away, the page is there and says so."""
     world.add_record("etl_1")
     with FunctionServer("jobs", settings) as server:
@@ -558,13 +560,13 @@ def test_the_figures_as_json_and_for_prometheus_are_the_same(jobs: FunctionServe
             "clusters": {'a"b\\c': {"reachable": False, "error": EVIL, "jobs": None}},
         }
     )
-    told = get(jobs, "/api/metrics")
-    day, ever = told["windows"]["24h"], told["windows"]["all"]
+    body = get(jobs, "/api/metrics")
+    day, ever = body["windows"]["24h"], body["windows"]["all"]
     assert (day["jobs"], ever["jobs"], ever["by_status"]["FINISHED"]) == (5, 6, 3)
     assert day["durations"] == {"count": 3, "average": 5.5, "min": 2.5, "max": 10.0, "p50": 4.0, "p95": 10.0}
     assert (day["failure_rate_percent"], day["honest_failure_rate_percent"]) == (40.0, 25.0)
-    assert 60 <= told["sync"]["age_seconds"] < 180
-    assert [entry["code"] for entry in told["troubles"]] == ["CLUSTER_UNREACHABLE", "SUBMIT_FAILED"]
+    assert 60 <= body["sync"]["age_seconds"] < 180
+    assert [entry["code"] for entry in body["troubles"]] == ["CLUSTER_UNREACHABLE", "SUBMIT_FAILED"]
 
     answer = call(jobs, "GET", "/metrics")
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
@@ -580,7 +582,7 @@ def test_the_figures_as_json_and_for_prometheus_are_the_same(jobs: FunctionServe
 
     for status, count in ever["by_status"].items():
         assert value("flinkjobs_jobs", status=status) == count
-    for name, window in told["windows"].items():
+    for name, window in body["windows"].items():
         for status, count in window["by_status"].items():
             assert value("flinkjobs_jobs_submitted", window=name, status=status) == count
         assert value("flinkjobs_job_duration_seconds", window=name, quantile="0.95") == 10.0
@@ -591,7 +593,7 @@ def test_the_figures_as_json_and_for_prometheus_are_the_same(jobs: FunctionServe
         assert value("flinkjobs_jobs_never_submitted", window=name) == 1
     assert value("flinkjobs_failure_ratio", window="24h") == 0.4
     assert value("flinkjobs_failure_ratio", window="all") == pytest.approx(1 / 3)
-    assert value("flinkjobs_last_complete_sync_age_seconds") >= told["sync"]["age_seconds"]
+    assert value("flinkjobs_last_complete_sync_age_seconds") >= body["sync"]["age_seconds"]
     assert value("flinkjobs_sync_stale") == 0
     assert value("flinkjobs_cluster_reachable", cluster='a"b\\c') == 0
     assert value("flinkjobs_troubles", trouble="NO_FLINK_JOB_ID", code="SUBMIT_FAILED") == 1
@@ -599,11 +601,11 @@ def test_the_figures_as_json_and_for_prometheus_are_the_same(jobs: FunctionServe
     assert families["flinkjobs_last_cleanup_age_seconds"].samples == []
 
 
-def test_what_nobody_knows_has_no_sample(jobs: FunctionServer, world: World) -> None:
+def test_an_unknown_value_has_no_sample(jobs: FunctionServer, world: World) -> None:
     assert world.jobs.count_documents({}) == 0
-    told = get(jobs, "/api/metrics")
-    assert told["windows"]["all"]["durations"]["average"] is None
-    assert [entry["code"] for entry in told["troubles"]] == ["NEVER_SYNCED"]
+    body = get(jobs, "/api/metrics")
+    assert body["windows"]["all"]["durations"]["average"] is None
+    assert [entry["code"] for entry in body["troubles"]] == ["NEVER_SYNCED"]
     families = {
         family.name: family.samples
         for family in text_string_to_metric_families(call(jobs, "GET", "/metrics").text)

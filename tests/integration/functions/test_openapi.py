@@ -39,8 +39,8 @@ READS = {
     "GET /jobs/api/metrics": {200},
     "GET /jobs/metrics": {200},
 }
-"""Statuses that a request may get which is as described: 400 where `from` is not before `to`, 404 for a name
-that nobody has."""
+"""Statuses that a request may get which is as described: 400 where `from` is not before `to`, 404 for an
+unknown name."""
 HOST = "scripts.example.org"
 
 load_all_checks()
@@ -115,7 +115,7 @@ def send(case: Case[Any], url: str, session: requests.Session) -> schemathesis.R
 def ask(
     label: str, mode: GenerationMode, servers: Mapping[str, str], *, count: int, allowed: Collection[int]
 ) -> dict[int, int]:
-    """Sends so many generated requests; returns how many got which of the allowed statuses."""
+    """Sends `count` generated requests; returns how many got which of the allowed statuses."""
     url = servers[label.split("/")[1]]
     statuses: dict[int, int] = {}
 
@@ -252,7 +252,9 @@ def constraints(schema: Any, root: Document) -> Any:
 def test_the_described_limits_of_every_field_are_those_of_the_code() -> None:
     described = constraints(WHOLE["components"]["schemas"]["Submission"], WHOLE)
     code = _Body.model_json_schema()
-    assert described["properties"]["jars"].pop("maxItems") == 1  # the code has a reason to tell, so no number
+    assert (
+        described["properties"]["jars"].pop("maxItems") == 1
+    )  # the code answers with a reason, so has no number
     assert described == constraints(code, code)
 
 
@@ -265,7 +267,7 @@ def test_the_described_options_that_are_refused_are_those_of_the_code() -> None:
 
 
 def walk(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any, Any]]:
-    """Every example beside a schema: where it stands, the schema, and the example."""
+    """Every example next to a schema: where it stands, the schema, and the example."""
     if isinstance(node, dict):
         if "schema" in node and "example" in node:
             yield "/".join(path), node["schema"], node["example"]

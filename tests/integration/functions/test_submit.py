@@ -130,7 +130,7 @@ def test_a_submitted_job_is_resolved_by_the_next_pass(
     assert (record["status"], record["reason"]["code"]) == ("FAILED", "NO_JOB_SUBMITTED")
 
 
-def test_the_log_tells_of_the_submission(submit: FunctionServer, world: World) -> None:
+def test_the_log_has_an_event_of_the_submission(submit: FunctionServer, world: World) -> None:
     before = submit.process.lines_printed
     body = accepted(call(submit, json=PATH))
     events = events_after(submit, before, last="job.submitted")
@@ -220,7 +220,7 @@ def test_a_refusal_fails_the_record_with_its_cause_and_leaves_no_job(
         {"effect": "malformed"},
     ],
 )
-def test_when_nobody_knows_whether_the_job_was_created_the_record_stays_open(
+def test_when_it_is_unknown_whether_the_job_was_created_the_record_stays_open(
     fault: Any, submit: FunctionServer, world: World
 ) -> None:
     with world.kubernetes.control.fault(RequestFault(**fault, **CREATE_JOB)):
@@ -246,7 +246,7 @@ def test_a_job_that_was_created_although_the_answer_was_lost_is_found_by_the_nex
     assert world.record(record["job_id"])["reason"]["code"] == "NO_JOB_SUBMITTED"
 
 
-def test_when_nobody_knows_whether_the_script_was_stored_the_record_stays_open(
+def test_when_it_is_unknown_whether_the_script_was_stored_the_record_stays_open(
     submit: FunctionServer, world: World
 ) -> None:
     with world.kubernetes.control.fault(RequestFault(effect="status", status=500, **CREATE_CONFIG_MAP)):

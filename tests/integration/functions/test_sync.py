@@ -199,7 +199,7 @@ def test_job_ids_that_are_none_are_refused(sync: FunctionServer, job_ids: Any) -
     assert problem(answer)["errors"] == [{"pointer": "/job_ids", "detail": "must be an array of strings"}]
 
 
-def test_the_log_tells_each_move_and_the_whole_pass(sync: FunctionServer, world: World) -> None:
+def test_the_log_has_an_event_of_each_move_and_of_the_whole_pass(sync: FunctionServer, world: World) -> None:
     fill(world)
     before = sync.process.lines_printed
     report = run_pass(sync)
@@ -239,7 +239,7 @@ def create_old_job(
 
 
 @pytest.mark.parametrize("labelled", ["neither", "only the Job"])
-def test_the_pods_of_a_job_are_read_whoever_made_it(
+def test_the_pods_of_a_job_are_read_with_or_without_our_labels(
     labelled: str, sync: FunctionServer, world: World
 ) -> None:
     """Of the platform before this one only the label `app` is known; `job-name` is Kubernetes' own."""
@@ -376,14 +376,16 @@ def test_two_documents_of_one_job_id_are_each_written_by_their_own_submitter(
 
 @pytest.fixture
 def no_failure(world: World) -> Iterator[None]:
-    """A rule of the collection, as somebody may have made it: no record may become FAILED."""
+    """A rule of the collection, as an administrator may have made it: no record may become FAILED."""
     world.database.command("collMod", "flink_jobs", validator={"status": {"$ne": "FAILED"}})
     yield
     world.database.command("collMod", "flink_jobs", validator={})
 
 
 @pytest.mark.usefixtures("no_failure")
-def test_a_record_that_the_database_refuses_costs_only_itself(sync: FunctionServer, world: World) -> None:
+def test_a_record_that_the_database_refuses_does_not_stop_the_others(
+    sync: FunctionServer, world: World
+) -> None:
     fill(world)
     report = run_pass(sync)
     assert report["changed"] == {"CANCELLED": 1, "FINISHED": 1, "RUNNING": 2, "SUSPENDED": 1}
@@ -399,7 +401,7 @@ def test_a_record_that_the_database_refuses_costs_only_itself(sync: FunctionServ
 
 @contextmanager
 def commands(world: World) -> Iterator[Counter[tuple[str, str]]]:
-    """What the MongoDB server itself did meanwhile: (operation, collection) and how often."""
+    """What the MongoDB server itself did inside the block: (operation, collection) and how often."""
     seen: Counter[tuple[str, str]] = Counter()
     world.database.drop_collection("system.profile")
     world.database.command("profile", 2)
@@ -512,7 +514,7 @@ def test_without_kubernetes_the_records_with_ids_are_still_followed(
     assert run_pass(sync)["changed"]["FAILED"] == 2
 
 
-def test_a_pass_that_could_ask_nobody_is_a_503(settings: Mapping[str, str], world: World) -> None:
+def test_a_pass_that_no_peer_answers_is_a_503(settings: Mapping[str, str], world: World) -> None:
     world.add_record("waits_1", k8s_job_name="flink-py-etl-00000000")
     lonely = {**settings, "FLINK_REST_URL": f"http://127.0.0.1:{free_port()}", "FLINK_CLUSTERS": ""}
     down = RequestFault(effect="status", status=503)

@@ -107,7 +107,7 @@ def test_everything_it_writes_is_in_its_directory(cluster: FlinkCluster, scratch
         assert Path(cluster.image_env()[variable]).is_relative_to(scratch.path)
 
 
-def test_a_port_taken_since_is_named_though_the_last_lines_are_of_something_else() -> None:
+def test_a_port_taken_since_is_named_though_the_last_lines_are_about_another_matter() -> None:
     """The last lines of this end are a dump of threads and classes that a closing loader does not find."""
     with socket.create_server(("127.0.0.1", free_port())) as server:
         port: int = server.getsockname()[1]
@@ -118,7 +118,7 @@ def test_a_port_taken_since_is_named_though_the_last_lines_are_of_something_else
     assert reason in str(raised.value)
 
 
-def test_a_missing_installation_is_told_what_to_do(tmp_path: Path) -> None:
+def test_the_error_of_a_missing_installation_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(FlinkError) as raised:
         FlinkImage(tmp_path / "image", environment=tmp_path / "nothing")
     assert str(raised.value) == (

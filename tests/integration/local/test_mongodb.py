@@ -90,7 +90,7 @@ def test_without_one_a_server_is_started() -> None:
         assert client.admin.command("ping") == {"ok": 1.0}
 
 
-def test_a_platform_without_the_package_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_on_a_platform_without_the_package_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WHEEL", "no_such_package")
     with pytest.raises(MongoError) as raised, MongoServer():
         pass

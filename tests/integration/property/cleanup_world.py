@@ -56,11 +56,11 @@ class Known(StrEnum):
     NAMELESS = "nameless"
     """Nothing: the record does not even say which Job is its own."""
     GARBLED = "garbled"
-    """The record's status is a word that nobody knows."""
+    """The record's status is an unknown word."""
     OTHER_JOB = "other Job"
     """The record follows a Job of another name."""
     NOTHING = "nothing"
-    """There is no record."""
+    """No record exists."""
 
 
 WITHOUT_RECORD = (Known.NOTHING, Known.OTHER_JOB)
@@ -69,11 +69,11 @@ HOPELESS = (Known.LOG_GONE, Known.NAMELESS, Known.GARBLED)
 
 @dataclass(slots=True)
 class TrueObject:
-    """A Job with its pod, or something that a Job has left behind.
+    """A Job with its pod, or an object that a Job has left behind.
 
     Attributes:
         has_job: the Job is there that it belongs to, which only shows when that is asked for.
-        is_refused: the API refuses to delete it, whoever asks and however often.
+        is_refused: the API refuses every request to delete it.
     """
 
     name: str
@@ -140,9 +140,9 @@ class CleanupWorld:
 
     Attributes:
         records: looks a record up, past the adapter.
-        breaks_after: the list of Jobs breaks off after so many.
+        breaks_after: number of Jobs after which their list breaks off.
         deletions: what becomes of the next ones: done, lost (carried out without an answer), 500, 403, 429.
-        recreated: Jobs that somebody deletes and creates again, one before each deletion.
+        recreated: Jobs that another client deletes and creates again, one before each deletion.
         wrongs: what was wrong with a deletion.
     """
 
@@ -208,7 +208,7 @@ class CleanupWorld:
             return Deletion.DONE
 
     def _recreate(self, name: str) -> None:
-        """Somebody deletes a Job and creates it again, and it is over at once, as long ago as the first."""
+        """Deletes a Job and creates it again, over at once, as long ago as the first."""
         if (there := self.objects.get((Kind.JOB, name))) is not None:
             there.uid = f"{there.uid}, again"
 
@@ -229,7 +229,7 @@ class CleanupWorld:
         elif going.known in (Known.NAMELESS, Known.GARBLED) and kept_log != going.log:
             self.wrongs.append(f"{going} went with its log: {record}")
 
-    # --- what a look asks -------------------------------------------------------------------------------
+    # --- what an observation asks -----------------------------------------------------------------------
 
     def _selected(self, selector: str) -> list[TrueObject]:
         named = re.fullmatch(r"(?:job-name=|app=flink-python-job,job-id(?:=| in \())([^)]*)\)?", selector)

@@ -170,7 +170,7 @@ IN_A_THREAD = (Point.LOOK, Point.ASK)
 
 @dataclass(slots=True)
 class Missed:
-    """The passes that were told of a job that nobody knows it, by their number, and the first's time."""
+    """The passes for which a job was missing, by their number, and the first's time."""
 
     since: datetime
     passes: set[int] = field(default_factory=set)
@@ -386,7 +386,7 @@ class StatusMachine(RuleBasedStateMachine):
 
     def _some(self, which: Collection[int]) -> list[str]:
         job_ids = [submission.job_id for submission in self.world.submissions]
-        return sorted({job_ids[number % len(job_ids)] for number in which} if job_ids else {"nobody"})
+        return sorted({job_ids[number % len(job_ids)] for number in which} if job_ids else {"unknown"})
 
     def _let_lease_run_out(self) -> None:
         self.bench.leases.update_many({}, {"$set": {"expires_at": datetime(2020, 1, 1, tzinfo=UTC)}})
@@ -413,10 +413,10 @@ class StatusMachine(RuleBasedStateMachine):
             self._let_lease_run_out()
             self._pass()
         else:
-            self._pass(is_beside_another=is_whole)
+            self._pass(is_during_another=is_whole)
 
     def _write_otherwise(self) -> None:
-        """A refused submission, and somebody else's writes to the records that are open."""
+        """A refused submission, and another writer's changes of the records that are open."""
         for submission in self.world.submissions:
             if submission.shape.creation == "never" and decoded(self.seen[submission.job_id])["k8s_job_name"]:
                 submission.refused |= self.bench.store.fail_submission(
@@ -442,7 +442,7 @@ class StatusMachine(RuleBasedStateMachine):
         job_ids: list[str] | None = None,
         accident: Accident | None = None,
         budget_seconds: float = BUDGET_SECONDS,
-        is_beside_another: bool = False,
+        is_during_another: bool = False,
     ) -> Scene:
         """One pass, and whatever can be said of it when it is over."""
         self._accept_created()
@@ -459,7 +459,7 @@ class StatusMachine(RuleBasedStateMachine):
         scene.names_are_looked_up = self._look_for_names
         self.under_way.append((number, scene))
         version, writes = self.world.version, self.bench.writes.count
-        is_skipped = job_ids is None and (self.lease_is_held or is_beside_another)
+        is_skipped = job_ids is None and (self.lease_is_held or is_during_another)
         before = dict(self.seen)
         report = self._run(scene, job_ids, budget_seconds)
         self.under_way.pop()
@@ -488,7 +488,7 @@ class StatusMachine(RuleBasedStateMachine):
     def _run(
         self, scene: Scene, job_ids: list[str] | None, budget_seconds: float
     ) -> Mapping[str, Any] | None:
-        """The report of the pass; None when it ended by an accident, or could ask nobody.
+        """The report of the pass; None when it ended by an accident, or no peer answered.
 
         The lease of a process that died is frozen until a rule lets it run out: how long a step really takes
         is no matter.
@@ -514,7 +514,7 @@ class StatusMachine(RuleBasedStateMachine):
             assert scene.accident.happened
         except NothingReachableError:
             is_deaf = self.world.kubernetes != "up" or scene.accident is not None
-            assert is_deaf, "nobody was asked, though Kubernetes answers"
+            assert is_deaf, "the pass failed, though Kubernetes answers"
             assert not scene.store.written
         if scene.fault is not None:
             raise scene.fault
@@ -573,7 +573,7 @@ class StatusMachine(RuleBasedStateMachine):
         assert before.keys() <= self.seen.keys()
 
     def _check_found(self, scene: Scene) -> None:
-        """What somebody knew is not missing."""
+        """A job that a peer knew is not missing."""
         for record in scene.store.read:
             cluster = self.world.clusters[record.cluster]
             for ref in decoded(self.seen[record.job_id])["flink_jobs"]:
@@ -603,7 +603,7 @@ class StatusMachine(RuleBasedStateMachine):
             different = {name: (old.get(name), new[name]) for name in new if old.get(name) != new[name]}
             raise AssertionError(f"{job_id} was written, though nothing had changed: {different}")
         if not changed:
-            assert self.bench.writes.count == writes, "something was written, though nothing had changed"
+            assert self.bench.writes.count == writes, "a record was written, though nothing had changed"
 
     # --- invariants
 
@@ -630,7 +630,7 @@ class StatusMachine(RuleBasedStateMachine):
         number: int,
         scene: Scene | None,
     ) -> None:
-        assert job_id != "junk", "a document that is no record was changed"
+        assert job_id != "junk", "an unreadable document was changed"
         assert before["status"] not in oracle.FINAL, f"{job_id} was {before['status']} and has changed"
         self.bench.tally[f"{before['status']} > {after['status']}"] += 1
         submission = self._submission(job_id)
@@ -668,7 +668,7 @@ class StatusMachine(RuleBasedStateMachine):
                 self._check_given_up(job_id, id_, after["updated_at"], number)
 
     def _is_foreign(self, after: Mapping[str, Any], flink_job_id: str, submission: TrueSubmission) -> bool:
-        """Whether an id that a record drops is that of another job, as far as anybody can tell."""
+        """Whether an id that a record drops is that of another job, as far as can be known."""
         job_id = submission.job_id
         if oracle.is_job_of(submission, flink_job_id) and flink_job_id in self.names_seen[job_id]:
             return False

@@ -6,15 +6,15 @@ A contradiction is one line of text; None means that the record may say so.
 What really happens and leaves no evidence is excused, and only this:
 
 - an id whose every trace (log, termination message, pod, Job) went before a pass read it: the record may
-  not know of that job, if its name does not tell either;
-- a job of the record's name beside one whose id is known, where an overview has left it out: the cluster is
-  searched once, when the submitter has ended;
+  not know of that job, if its name does not show it either;
+- a second job of the record's name, where one id is known and an overview has left the second one out: the
+  cluster is searched once, when the submitter has ended;
 - a job that has named itself, of a container that could not write its termination message and whose log was
-  rotated: nothing tells its failing script from one that failed before it submitted;
-- an id that no pass ever found at Flink is not told from a forged one: beside a confirmed id it is dropped
-  after the grace, and then its job counts no more;
+  rotated: its failing script looks like one that failed before it submitted;
+- an id that no pass ever found at Flink looks like a forged one: where another id is confirmed it is
+  dropped after the grace, and then its job counts no more;
 - an id that the script printed and that no other record has: whether its job is the script's own cannot be
-  told. The record that has it first keeps it.
+  known. The record that has it first keeps it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ Document = Mapping[str, Any]
 
 
 def findable_by_name(world: World, submission: TrueSubmission) -> frozenset[str] | None:
-    """The ids of the Flink jobs named like the record; None: nobody can look."""
+    """The ids of the Flink jobs named like the record; None: they cannot be listed."""
     cluster = world.clusters[submission.cluster]
     if not cluster.is_reachable or (cluster.has_history and not cluster.history_is_up):
         return None
@@ -241,11 +241,11 @@ def _of_failed_submission(  # noqa: PLR0911 - one line for each thing that can b
     code: str | None, submission: TrueSubmission, world: World, named: frozenset[str] | None
 ) -> str | None:
     if code == "K8S_REFUSED":
-        return None if submission.refused else "nobody refused it"
+        return None if submission.refused else "it was not refused"
     if submission.readable_ids():
         return f"{code}, but it printed {submission.readable_ids()}"
     if named is None:
-        return f"{code}, though nobody could look for its name"
+        return f"{code}, though its name could not be searched"
     if named:
         return f"{code}, though {named} have its name"
     if code == "K8S_JOB_MISSING":
@@ -281,13 +281,13 @@ def _proves(pod: TruePod) -> bool | None:
         return pod.message == f"{MARK}\nend 0"
     if SUBMITTED in pod.message:
         return False
-    is_told = len(pod.message.splitlines()) < FALLBACK_LINES and pod.lines[-1] in pod.message
+    is_in_message = len(pod.message.splitlines()) < FALLBACK_LINES and pod.lines[-1] in pod.message
     if pod.log == "kubelet":
-        return None if is_told and pod.failure == "own" else False
+        return None if is_in_message and pod.failure == "own" else False
     if pod.log == "there":
         visible = pod.lines[pod.rotated :]
         return pod.failure == "own" and bool(visible) and SUBMITTED not in "".join(visible)
-    return pod.failure == "own" and is_told
+    return pod.failure == "own" and is_in_message
 
 
 # --- a calm world -----------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """The world's Kubernetes and Flink as a pass meets them, and the store with the accidents of a pass.
 
-One set of doubles serves one pass and notes what it was told. `Accident` says at which point of the pass
-something comes in between: what the overview of a cluster answers is fixed when the pass begins, because
+One set of doubles serves one pass and records its answers. `Accident` says at which point of the pass
+the world changes: what the overview of a cluster answers is fixed when the pass begins, because
 the request is sent then; everything else is answered as the world is when it is asked for.
 """
 
@@ -79,7 +79,7 @@ class Accident:
 
 @dataclass(slots=True)
 class Evidence:
-    """What one pass was told about Flink jobs, by cluster and id.
+    """The answers to one pass about Flink jobs, by cluster and id.
 
     Attributes:
         overview: the snapshot each cluster answered; none where it was unreachable.
@@ -367,7 +367,7 @@ class AccidentalStore(MongoJobStore):
         return iter(found)
 
     def apply(self, updates: Sequence[Update], *, now: datetime, run_id: str) -> Applied:
-        """As the real one, in two halves where something comes in between them."""
+        """As the real one, in two halves where an accident comes in between them."""
         self._come_to(Point.APPLY)
         self.updates += updates
         accident = self._scene.accident

@@ -23,7 +23,7 @@ JOB_STORE_KEEPS = timedelta(hours=1)
 CREATED_WITHIN = timedelta(seconds=300)
 """A Kubernetes Job that comes after its record comes within this time, far below the grace of a pass."""
 FALLBACK_LINES = 80
-"""Kubernetes keeps so many lines of a failed container's log where its termination message is empty."""
+"""Lines that Kubernetes keeps of a failed container's log where its termination message is empty."""
 SUBMITTED = "Job has been submitted with JobID "
 MARK = "flinkjobs/1"
 """First line of the termination message of our submitter."""
@@ -84,8 +84,8 @@ class Shape:
             without the mark: an earlier version of it), fallback (it cannot write: the end of the log stands
             there where it fails), none (the old platform, which has failed pods replaced, too).
         creation: whether its Kubernetes Job comes with the record, later, or never.
-        sidecar: what runs beside it: nothing, or a container that ends after it, that stays, or that is
-            native (an init container that is stopped after it).
+        sidecar: what runs in its pod as well: nothing, or a container that ends after it, that stays, or that
+            is native (an init container that is stopped after it).
         exactly_once: its only job has a fixed id.
     """
 
@@ -108,7 +108,7 @@ class TrueJob:
 
     Attributes:
         start: as Flink names it now; it is a later one after a failover.
-        vanished: its JobManager went, and it with it: nobody will ever know its end.
+        vanished: its JobManager went, and it with it: its end will stay unknown.
         was_hidden: an overview of its cluster left it out while it was there.
         before: how it looked before its last change, for answers out of a cache.
     """
@@ -268,7 +268,7 @@ class TrueSubmission:
         return "\n".join(pod.log_text.splitlines()[-FALLBACK_LINES:])
 
     def readable_ids(self, *, of_running: bool = True) -> list[str]:
-        """Every id that its output still shows to whoever looks carefully.
+        """Every id that its output still shows.
 
         Args:
             of_running: whether pods count that have not ended.
@@ -297,7 +297,7 @@ class TrueSubmission:
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """Something that happens: what, to which (an index into what there is), and how (an index, too)."""
+    """An event: what happens, to which (an index into what there is), and how (an index, too)."""
 
     what: str
     which: int = 0

@@ -41,14 +41,14 @@ def main() -> int:
             while time.monotonic() - began < given.seconds:
                 _round(bench, number + bench.tally["rounds"])
                 bench.tally["rounds"] += 1
-                _tell(bench.tally, time.monotonic() - began)
+                _print_counts(bench.tally, time.monotonic() - began)
         except Exception:  # noqa: BLE001 - whatever it is, it is what was searched for
             traceback.print_exc()
-            _tell(bench.tally, time.monotonic() - began, whole=True)
+            _print_counts(bench.tally, time.monotonic() - began, whole=True)
             return 1
         finally:
             bench.close()
-    _tell(bench.tally, time.monotonic() - began, whole=True)
+    _print_counts(bench.tally, time.monotonic() - began, whole=True)
     return 0
 
 
@@ -65,7 +65,7 @@ def _round(bench: Bench, number: int) -> None:
     )
 
 
-def _tell(tally: Counter[str], seconds: float, *, whole: bool = False) -> None:
+def _print_counts(tally: Counter[str], seconds: float, *, whole: bool = False) -> None:
     """The counts so far; in the end also how records moved."""
     totals = ("examples", "steps", "passes", "quiet passes")
     _say(f"{seconds:.0f} s: " + ", ".join(f"{tally[name]} {name}" for name in totals))

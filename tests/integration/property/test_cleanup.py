@@ -208,10 +208,8 @@ IN_VAIN = {
 
 @pytest.mark.parametrize("young", [Known.FINAL, Known.NAMELESS, Known.ID_IN_LOG])
 @pytest.mark.parametrize("old", IN_VAIN.values(), ids=IN_VAIN.keys())
-def test_what_cannot_go_keeps_nothing_younger_from_its_turn(
-    old: Document, young: Known, bench: Bench
-) -> None:
-    """More of them than a run takes up, older than all others, and each of them tried in vain."""
+def test_what_cannot_go_does_not_hold_up_anything_younger(old: Document, young: Known, bench: Bench) -> None:
+    """More of them than a run takes up, older than all others, and none of them can be deleted."""
     wanted: Document = {"name": "", "phase": JobPhase.COMPLETE}
     drawn = [TrueObject(over_since=BEGIN - timedelta(hours=400 - n), **wanted, **old) for n in range(9)]
     drawn += [TrueObject(over_since=BEGIN - timedelta(hours=200), known=young, **wanted)]

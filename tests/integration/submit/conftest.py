@@ -99,7 +99,7 @@ class Traces:
             self.jobs.update_one({"job_id": record["job_id"]}, {"$set": older})
 
     def miss_for(self, period: timedelta) -> None:
-        """Makes each record wait for so long for a Flink job of its name."""
+        """Makes each record have waited for `period` for a Flink job of its name."""
         is_waiting = {"missing_since": {"$ne": None}}
         self.jobs.update_many(is_waiting, {"$set": {"missing_since": datetime.now(UTC) - period}})
 

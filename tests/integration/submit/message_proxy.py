@@ -40,7 +40,7 @@ class Fate(Enum):
     LOST = "never arrives"
     LATE = "arrives after its sender has died"
     OVERTAKEN = "arrives after the request was repeated"
-    UNANSWERED = "arrives, and nobody hears the answer"
+    UNANSWERED = "arrives, and its answer is lost"
 
 
 ARRIVED: Final = frozenset({Fate.LATE, Fate.UNANSWERED})
@@ -77,7 +77,7 @@ class Gate:
         self.repeated.set()
 
     def pass_on(self, message: str, send: Callable[[], T]) -> T | None:
-        """Sends a message when it may arrive; returns the answer, or None where nobody is to hear it."""
+        """Sends a message when it may arrive; returns the answer, or None where the answer is to be lost."""
         with self._lock:
             is_held = len(self.passed) == self._number
             self.passed.append(message)

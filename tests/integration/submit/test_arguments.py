@@ -28,11 +28,11 @@ from tests.support.kubernetes_world import KubernetesWorld
 from tests.support.waiting import until
 
 LIMITS = Limits(clusters=["default"])
-NOBODY = "127.0.0.1:9"
+NO_JOBMANAGER = "127.0.0.1:9"
 """A JobManager that is not there: nothing here is submitted to it."""
 FLINK_SECONDS = 90.0
 
-TELL_ARGUMENTS = f"""\
+WRITE_ARGUMENTS = f"""\
 #!{sys.executable} -IS
 import json, os, sys
 name = next(word for word in sys.argv if word.startswith("-Dpipeline.name="))
@@ -42,12 +42,12 @@ with open(path, "x") as file:
 """
 """Stands for `flink`: notes its arguments in a file called like the job. A second run of it would fail."""
 
-TELL_SCRIPT = """
+PRINT_ARGUMENTS = """
 import json, sys
 import pyflink.datastream  # a script that is over at once counts for Flink as one that did not start
 print("ARGUMENTS " + json.dumps(sys.argv[1:]))
 """
-TELL_CONFIGURATION = """
+PRINT_CONFIGURATION = """
 from pyflink.datastream import StreamExecutionEnvironment
 environment = StreamExecutionEnvironment.get_execution_environment()
 known = environment._j_stream_execution_environment.getConfiguration().toMap()
@@ -72,7 +72,7 @@ class Cluster:
             namespace="lemo-dev",
             image="flink:1.20",
             flink_bin="/opt/flink/bin/flink",
-            jobmanager=NOBODY,
+            jobmanager=NO_JOBMANAGER,
             timeout_seconds=600,
         )
         job = self.api.create_job(job_manifest(submission, job_id, target))
@@ -101,8 +101,8 @@ def cluster_of(double: KubernetesDouble) -> Cluster:
 
 
 @dataclass(frozen=True, slots=True)
-class Teller:
-    """A cluster whose `flink` tells its arguments."""
+class Recorder:
+    """A cluster whose `flink` writes down its arguments."""
 
     cluster: Cluster
     directory: Path
@@ -111,21 +111,21 @@ class Teller:
         """What `flink` is started with for a request."""
         job_id, job = self.cluster.run(body)
         assert job["status"].get("succeeded") == 1, job["status"]
-        told = self.directory / "bin" / f"-Dpipeline.name={job_id}"
-        return [bytes.fromhex(word) for word in json.loads(told.read_text())]
+        file = self.directory / "bin" / f"-Dpipeline.name={job_id}"
+        return [bytes.fromhex(word) for word in json.loads(file.read_text())]
 
 
 @pytest.fixture(scope="module")
-def teller() -> Iterator[Teller]:
+def recorder() -> Iterator[Recorder]:
     with Scratch("flinkjobs-arguments") as scratch:
         program = scratch.path / "bin" / "flink"
         program.parent.mkdir()
-        program.write_text(TELL_ARGUMENTS)
+        program.write_text(WRITE_ARGUMENTS)
         program.chmod(0o755)
         with KubernetesDouble(image_paths={"/opt/flink": scratch.path}) as double:
             cluster = cluster_of(double)
             with cluster.world:
-                yield Teller(cluster, scratch.path)
+                yield Recorder(cluster, scratch.path)
 
 
 def pointers(body: dict[str, Any]) -> list[str]:
@@ -204,7 +204,7 @@ ARGUMENTS = st.lists(
 @example(["x" * 8192, "中" * 8192])
 @example(["\x00"])
 def test_the_process_receives_exactly_the_arguments_of_the_request(
-    teller: Teller, arguments: list[str]
+    recorder: Recorder, arguments: list[str]
 ) -> None:
     """A request is refused for a NUL, which no process can receive, and for nothing else."""
     body = {"script": {"path": "/jobs/etl.py"}, "args": arguments}
@@ -212,7 +212,7 @@ def test_the_process_receives_exactly_the_arguments_of_the_request(
     assert pointers({"template_id": "etl", **body}) == with_nul
     if with_nul:
         return
-    received = teller.received(body)
+    received = recorder.received(body)
     script = received.index(b"/jobs/etl.py")
     behind = [b"--", b"--", *(argument.encode() for argument in arguments)] if arguments else []
     assert received[script + 1 :] == behind
@@ -227,7 +227,7 @@ LINES = st.one_of(
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.dictionaries(st.from_regex(r"[a-z][a-z.-]{0,20}", fullmatch=True).map("t.".__add__), LINES), LINES)
 def test_the_process_receives_options_and_paths_as_they_are_or_they_are_refused(
-    teller: Teller, conf: dict[str, str], path: str
+    recorder: Recorder, conf: dict[str, str], path: str
 ) -> None:
     """A path is one argument of its own, so it may look neither like an option nor like several paths."""
     body: dict[str, Any] = {"script": {"path": "/jobs/etl.py"}, "flink_conf": conf}
@@ -236,7 +236,7 @@ def test_the_process_receives_options_and_paths_as_they_are_or_they_are_refused(
         assert set(refused) <= {"/savepoint_path", "/jars/0", "/py_files/0"}
         assert path.startswith(("-", '"')) or "," in path or ".." in path
         fields = {}
-    received = teller.received({**body, **fields})
+    received = recorder.received({**body, **fields})
     begin = next(at for at, word in enumerate(received) if word.startswith(b"-Dpipeline.name=")) + 1
     expected = [f"-D{name}={value}" for name, value in sorted(conf.items())]
     if fields:
@@ -259,7 +259,7 @@ def flink_client() -> Iterator[tuple[Cluster, Path]]:
                 yield cluster, scratch.path
 
 
-def told(log: str, word: str) -> Any:
+def printed(log: str, word: str) -> Any:
     found = [line for line in log.splitlines() if line.startswith(f"{word} ")]
     assert len(found) == 1, log
     return json.loads(found[0].removeprefix(f"{word} "))
@@ -274,11 +274,11 @@ def test_a_real_script_receives_every_argument_whatever_the_first_one_looks_like
     """`flink run` parses its command line twice, and both times stops at the first word it does not know."""
     cluster, directory = flink_client
     script = directory / "arguments.py"
-    script.write_text(TELL_SCRIPT)
+    script.write_text(PRINT_ARGUMENTS)
     arguments = [first, *NASTY]
     _, job = cluster.run({"script": {"path": str(script)}, "args": arguments})
     log = cluster.log(job)
-    assert told(log, "ARGUMENTS") == arguments
+    assert printed(log, "ARGUMENTS") == arguments
     assert job["status"].get("succeeded") == 1, log
 
 
@@ -295,7 +295,7 @@ def test_real_flink_takes_options_paths_and_the_name_as_they_are(
 ) -> None:
     cluster, directory = flink_client
     script, jar = directory / "conf.py", directory / "a jar'é.jar"
-    script.write_text(TELL_SCRIPT + TELL_CONFIGURATION)
+    script.write_text(PRINT_ARGUMENTS + PRINT_CONFIGURATION)
     [library] = (FlinkImage(directory).home / "lib").glob("flink-json-*.jar")
     jar.symlink_to(library)
     savepoint, module = 's3://bucket/a "b" é %20', directory / "mod ule'é.py"
@@ -314,7 +314,7 @@ def test_real_flink_takes_options_paths_and_the_name_as_they_are(
     )
     log = cluster.log(job)
     assert job["status"].get("succeeded") == 1, log
-    known = told(log, "CONFIGURATION")
+    known = printed(log, "CONFIGURATION")
     assert {name: value for name, value in known.items() if name.startswith("t.")} == CONFIGURATION
     assert known["execution.state-recovery.path"] == savepoint
     assert known["execution.state-recovery.ignore-unclaimed-state"] == "true"
@@ -322,7 +322,7 @@ def test_real_flink_takes_options_paths_and_the_name_as_they_are(
     assert known["parallelism.default"] == "3"
     assert known["pipeline.name"] == job_id
     assert unquote(yaml.safe_load(known["pipeline.jars"])[0]) == f"file:{jar}"
-    assert told(log, "ARGUMENTS") == []
+    assert printed(log, "ARGUMENTS") == []
 
 
 @pytest.mark.parametrize(

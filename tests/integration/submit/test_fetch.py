@@ -32,8 +32,8 @@ PROCESS_SECONDS = 30
 
 def answer(status: int = 200, body: bytes = b"", **headers: str) -> bytes:
     """What a server sends: a response with a Content-Length, unless another one is given."""
-    told = {"Content-Length": str(len(body)), **{name.replace("_", "-"): headers[name] for name in headers}}
-    lines = [f"HTTP/1.1 {status} X", *(f"{name}: {value}" for name, value in told.items() if value), "", ""]
+    sent = {"Content-Length": str(len(body)), **{name.replace("_", "-"): headers[name] for name in headers}}
+    lines = [f"HTTP/1.1 {status} X", *(f"{name}: {value}" for name, value in sent.items() if value), "", ""]
     return "\r\n".join(lines).encode() + body
 
 
@@ -162,7 +162,7 @@ def test_a_loop_of_redirects_ends() -> None:
 
 
 @pytest.mark.parametrize("broken", [f"https://{HOST}:port/", "https://[::1/"])
-def test_a_redirect_to_no_url_is_an_error_that_is_told(broken: str) -> None:
+def test_a_redirect_to_no_url_is_an_error_that_names_the_fault(broken: str) -> None:
     with pytest.raises(ValueError, match=r"(?i)port|IPv6"):
         Internet({f"{HOST}/": redirect(broken)}).fetch(f"https://{HOST}/")
 
@@ -353,7 +353,7 @@ def test_the_process_says_in_one_line_why_it_writes_nothing(path: str, why: str,
     assert not file.exists()
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(web: Web) -> None:
+def test_a_certificate_of_an_unknown_authority_is_refused(web: Web) -> None:
     ended, file = web.run(f"https://{HOST}/etl.py", trusted=False)
     assert ended.returncode == 1
     assert "CERTIFICATE_VERIFY_FAILED" in ended.stderr

@@ -45,7 +45,7 @@ MESSAGES = [
 ]
 """Of one submission with an idempotency key and a script, in their order."""
 LEAVE = ["insert flink_jobs", "POST jobs", "POST configmaps", "update flink_jobs"]
-"""Those that leave something behind."""
+"""Those that leave an object behind."""
 
 
 # --- one key, many requests -------------------------------------------------------------------------
@@ -316,7 +316,7 @@ def has_arrived(number: int, fate: Fate) -> list[str]:
     return [message for message in LEAVE if message in arrived]
 
 
-def test_a_repetition_that_comes_after_the_record_was_given_up_is_told_so(
+def test_a_repetition_that_comes_after_the_record_was_given_up_is_refused(
     submit: FunctionServer, sync: FunctionServer, traces: Traces
 ) -> None:
     """It is not answered as if the job had been accepted, and nothing is created any more."""

@@ -90,15 +90,15 @@ def test_a_refusal_is_final_and_leaves_nothing_in_kubernetes(
     assert traces.kubernetes.names("jobs") == traces.kubernetes.names("configmaps") == set()
 
 
-# --- nobody knows -----------------------------------------------------------------------------------
+# --- an unknown outcome -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("resource", [JOB, CONFIG_MAP])
 @pytest.mark.parametrize("what", UNKNOWN.values(), ids=UNKNOWN)
-def test_where_nobody_knows_a_repetition_makes_exactly_one_job(
+def test_after_an_unknown_outcome_a_repetition_makes_exactly_one_job(
     what: Document, resource: str, submit: FunctionServer, traces: Traces
 ) -> None:
-    """Even if the pod of the first try has run meanwhile: no second Job ever exists."""
+    """Even if the pod of the first try has run by then: no second Job ever exists."""
     with traces.kubernetes.control.fault(fault(resource, **what)):
         first = post(submit, INLINE, KEY)
         assert (first.status_code, first.json()["code"]) == (503, "KUBERNETES_UNAVAILABLE")
@@ -123,7 +123,7 @@ def test_where_nobody_knows_a_repetition_makes_exactly_one_job(
 
 @pytest.mark.parametrize("resource", [JOB, CONFIG_MAP])
 @pytest.mark.parametrize("name", ["500", "dropped", "carried out, and cut"])
-def test_where_nobody_knows_and_nobody_repeats_sync_settles_the_record(
+def test_after_an_unknown_outcome_without_a_repetition_sync_settles_the_record(
     name: str, resource: str, submit: FunctionServer, sync: FunctionServer, traces: Traces
 ) -> None:
     what = UNKNOWN[name]
@@ -309,7 +309,7 @@ def test_a_creation_that_is_answered_too_late_is_met_by_the_repetition(
 
 
 class _Between:
-    """A cluster on the way to which something happens before each Job is created."""
+    """A cluster that calls `happens` before each Job is created."""
 
     def __init__(self, cluster: KubernetesClient, happens: Any) -> None:
         self._cluster = cluster
@@ -324,7 +324,7 @@ class _Between:
 
 
 @pytest.mark.parametrize("repeated", [False, True], ids=["the first request", "a repetition"])
-def test_a_job_whose_record_was_given_up_meanwhile_is_taken_back(
+def test_a_job_whose_record_was_given_up_before_it_was_created_is_taken_back(
     repeated: bool, desk: Desk, sync: FunctionServer, traces: Traces
 ) -> None:
     """The request was held up between record and Job for longer than sync waits."""
@@ -358,11 +358,11 @@ def test_a_job_whose_record_was_given_up_meanwhile_is_taken_back(
     assert traces.kubernetes.names("jobs") == set()
 
 
-def test_a_job_of_that_name_that_is_somebody_elses_is_left_alone(desk: Desk, traces: Traces) -> None:
+def test_a_foreign_job_of_that_name_is_left_alone(desk: Desk, traces: Traces) -> None:
     """The name follows from the job id, and so would have to be guessed."""
     foreign: list[Document] = []
 
-    def somebody_is_faster() -> None:
+    def another_client_is_faster() -> None:
         name = traces.record()["k8s_job_name"]
         manifest: Document = {
             "apiVersion": "batch/v1",
@@ -376,7 +376,7 @@ def test_a_job_of_that_name_that_is_somebody_elses_is_left_alone(desk: Desk, tra
         }
         foreign.append(traces.kubernetes.create("jobs", manifest))
 
-    held_up: Any = _Between(desk.submit.kubernetes, somebody_is_faster)
+    held_up: Any = _Between(desk.submit.kubernetes, another_client_is_faster)
     submit = Submit(
         store=desk.submit.store, kubernetes=held_up, target_of=desk.submit.target_of, clock=desk.submit.clock
     )
@@ -391,7 +391,7 @@ def test_a_job_of_that_name_that_is_somebody_elses_is_left_alone(desk: Desk, tra
 def test_an_attached_job_whose_script_never_came_is_taken_back_by_sync(
     submit: FunctionServer, desk: Desk, traces: Traces
 ) -> None:
-    """Its pod has no deadline and would wait for ever: the submission was cut off, and nobody repeated it."""
+    """Its pod has no deadline and would wait for ever: the submission was cut off and not repeated."""
     with traces.kubernetes.control.fault(fault(CONFIG_MAP, effect="drop")):
         assert post(submit, {**INLINE, "attached": True}, KEY).status_code == 503
     [job] = traces.kubernetes.items("jobs")

@@ -194,7 +194,7 @@ def test_what_is_not_flinks_says_nothing_of_the_cluster(status: int, body: bytes
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(
-    ("recording", "told"),
+    ("recording", "message"),
     [
         ("ha--jobs_overview--standby-500", "RecipientUnreachableException"),
         ("ha--jobs_overview--standby-503", "ongoing leader election"),
@@ -202,9 +202,9 @@ def test_what_is_not_flinks_says_nothing_of_the_cluster(status: int, body: bytes
     ],
 )
 def test_a_cluster_without_a_leader_is_unavailable_and_says_why(
-    version: str, recording: str, told: str
+    version: str, recording: str, message: str
 ) -> None:
-    with pytest.raises(FlinkUnavailableError, match=told):
+    with pytest.raises(FlinkUnavailableError, match=message):
         rest_api.parse_overview(*rest(version, recording))
 
 
@@ -262,7 +262,7 @@ def test_of_an_unreadable_entry_the_name_is_kept_where_it_can_be_read() -> None:
     assert rest_api.parse_overview(200, body).unreadable == ["etl_1", None, None]
 
 
-def test_fields_of_a_newer_flink_disturb_nobody() -> None:
+def test_fields_of_a_newer_flink_are_ignored() -> None:
     body = b'{"new":{"a":[1]},"jobs":[' + ENTRY.replace(b"{", b'{"pending-operators":0,"x":{},', 1) + b"]}"
     assert list(rest_api.parse_overview(200, body)) == [ID]
 
@@ -380,21 +380,21 @@ def test_the_root_exception_is_the_same_in_both_versions(version: str, recording
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_what_a_python_function_raised_is_named(version: str) -> None:
-    told = rest_api.parse_exceptions(*rest(version, "job_exceptions--failed-python-udf--whole-trace"))
-    assert told is not None
-    assert told.startswith("RuntimeError: the UDF does not like ")
+    cause = rest_api.parse_exceptions(*rest(version, "job_exceptions--failed-python-udf--whole-trace"))
+    assert cause is not None
+    assert cause.startswith("RuntimeError: the UDF does not like ")
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_lost_task_manager_is_named(version: str) -> None:
-    told = rest_api.parse_exceptions(*rest(version, "job_exceptions--failed-taskmanager-lost--whole-trace"))
-    assert told is not None
-    assert told.endswith("is no longer reachable.")
+    cause = rest_api.parse_exceptions(*rest(version, "job_exceptions--failed-taskmanager-lost--whole-trace"))
+    assert cause is not None
+    assert cause.endswith("is no longer reachable.")
 
 
 def test_while_failing_only_1_20_names_an_exception() -> None:
-    told = {v: rest_api.parse_exceptions(*rest(v, "job_exceptions--failing")) for v in VERSIONS}
-    assert told == {"1.20": "java.lang.ArithmeticException: / by zero", "2.3": None}
+    cause = {v: rest_api.parse_exceptions(*rest(v, "job_exceptions--failing")) for v in VERSIONS}
+    assert cause == {"1.20": "java.lang.ArithmeticException: / by zero", "2.3": None}
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -410,7 +410,7 @@ def test_exceptions_of_an_unknown_job_are_no_answer(version: str, name: str) -> 
         rest_api.parse_exceptions(*rest(version, name))
 
 
-def test_the_newest_entry_of_the_history_is_told() -> None:
+def test_the_newest_entry_of_the_history_is_given() -> None:
     body = b'{"exceptionHistory":{"entries":[{"stacktrace":"a.NewError: 2"},{"stacktrace":"a.OldError: 1"}]}}'
     assert rest_api.parse_exceptions(200, body) == "a.NewError: 2"
 

@@ -227,7 +227,7 @@ def test_init_containers_come_first_and_are_marked() -> None:
         (["a", "b"], None),
         ([], None),
     ],
-    ids=["its name", "beside a sidecar", "the only one", "neither of two", "none yet"],
+    ids=["its name", "with a sidecar", "the only one", "neither of two", "none yet"],
 )
 def test_the_submitting_container(names: list[str], expected: str | None) -> None:
     statuses = [{"name": name, "state": {"running": {}}} for name in names]

@@ -44,7 +44,7 @@ def test_control_characters_are_taken_out(raw: str, printed: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "expected"),
     [
         (None, "-"),
         (0, "0.0 s"),
@@ -58,18 +58,18 @@ def test_control_characters_are_taken_out(raw: str, printed: str) -> None:
         (273_600, "3 d 4 h"),
     ],
 )
-def test_durations_are_told_in_two_units(value: float | None, told: str) -> None:
-    assert seconds(value) == told
+def test_durations_are_shown_in_two_units(value: float | None, expected: str) -> None:
+    assert seconds(value) == expected
 
 
-def test_times_are_told_to_the_second() -> None:
+def test_times_are_shown_to_the_second() -> None:
     assert moment("2026-11-23T05:24:14.678Z") == "2026-11-23 05:24:14"
     assert clock("2026-11-23T05:24:14.678Z") == "05:24:14"
     assert (moment(None), moment("yester\x1bday")) == ("-", "yesterday")
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "told"),
+    ("name", "data", "expected"),
     [
         (
             "submitted",
@@ -101,8 +101,8 @@ def test_times_are_told_to_the_second() -> None:
         ("pod", {}, "pod {}"),
     ],
 )
-def test_events_are_told_in_words(name: str, data: dict[str, object], told: str) -> None:
-    assert event({"at": None, "event": name, "data": data}) == told
+def test_events_are_shown_in_words(name: str, data: dict[str, object], expected: str) -> None:
+    assert event({"at": None, "event": name, "data": data}) == expected
 
 
 def test_reasons_and_troubles_are_one_line() -> None:
@@ -204,13 +204,13 @@ def _conversion(count: int) -> dict[str, Any]:
     ids=["sync", "cleanup", "indexes"],
 )
 @pytest.mark.parametrize("count", [1, 2])
-def test_one_is_told_as_one_and_many_as_many(
+def test_counts_are_shown_in_singular_and_plural(
     show: Callable[[Output, int], None], lines: list[str], count: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     show(Output(is_json=False), count)
-    told = capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr().out.splitlines()
     for line in lines:
-        assert re.sub(r"{(.*?)\|(.*?)}", lambda found: found[count], line) in told
+        assert re.sub(r"{(.*?)\|(.*?)}", lambda found: found[count], line) in printed
 
 
 def test_schedules_fit_a_narrow_terminal() -> None:
@@ -226,9 +226,9 @@ def test_schedules_fit_a_narrow_terminal() -> None:
 
 
 def test_a_remedy_names_the_job() -> None:
-    told = remedy("NO_JOB_SUBMITTED", "etl 1")
-    assert told is not None
-    assert "`flinkjobs logs 'etl 1'`" in told
+    text = remedy("NO_JOB_SUBMITTED", "etl 1")
+    assert text is not None
+    assert "`flinkjobs logs 'etl 1'`" in text
     assert remedy("A_NEWER_CODE", "etl_1") is None
 
 
@@ -242,7 +242,7 @@ def logger() -> Iterator[logging.Logger]:
 
 
 @pytest.mark.usefixtures("logger")
-def test_events_of_the_functions_are_lines_beside_the_result(capsys: pytest.CaptureFixture[str]) -> None:
+def test_events_of_the_functions_are_lines_apart_from_the_result(capsys: pytest.CaptureFixture[str]) -> None:
     error = ValueError("boom")
     _log_to_standard_error("WARNING")
     log.info("sync.pass", scanned=3)

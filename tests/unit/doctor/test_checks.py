@@ -383,7 +383,7 @@ FAILS: list[tuple[str, Change, str, str, str]] = [
         "it called http://sync.example/ and failed with PERMISSION_DENIED (403 Forbidden)",
     ),
     (
-        "a code that nobody knows",
+        "an unknown code",
         sync_is(schedule(last_status_code=99)),
         "schedule.sync",
         "SCHEDULE_FAILING",
@@ -457,7 +457,7 @@ FAILS: list[tuple[str, Change, str, str, str]] = [
         "1 job CREATED for longer than 5 min: etl_1, 60 min old: pod p: ErrImagePull: x",
     ),
     (
-        "a quota, which no pass has told yet",
+        "a quota, which no pass has found yet",
         waits(record(), submitter=Submitter(JobPhase.ACTIVE, trouble=(ReasonCode.QUOTA, "exceeded quota"))),
         "records.created",
         "QUOTA",
@@ -574,11 +574,11 @@ def test_without_a_schedule_the_settings_say_how_often_a_pass_is_due() -> None:
 
 def test_one_function_is_judged_by_the_settings_that_it_needs() -> None:
     bare = replace(healthy(), settings=read_settings({"MONGODB_URI": "mongodb://x"}), flink={}, history={})
-    told = {
+    findings = {
         function: next(iter(judge(replace(bare, function=function))))
         for function in (Function.SUBMIT, Function.SYNC, Function.CLEANUP, Function.JOBS)
     }
-    assert {function: (finding.verdict, finding.evidence) for function, finding in told.items()} == {
+    assert {function: (finding.verdict, finding.evidence) for function, finding in findings.items()} == {
         "submit": ("fail", "submit needs FLINK_REST_URL, which is not set"),
         "sync": ("fail", "sync needs FLINK_REST_URL, which is not set"),
         "cleanup": ("ok", "database lemo_recommender, namespace lemo-dev"),
@@ -630,8 +630,8 @@ def test_a_pass_that_a_peer_cuts_short_fails_for_the_peer_and_not_for_its_age() 
     cut = Run(NOW - MINUTE, complete=False, errors=((None, "KUBERNETES_UNAVAILABLE", "GET events: 403"),))
     for complete in (None, Run(NOW - HOUR, complete=True)):
         findings = judge(replace(healthy(), sync=Runs(cut, complete)))
-        told = [(each.check, each.verdict) for each in findings if each.verdict is not Verdict.OK]
-        assert told == [("sync.pass", "skipped"), ("sync.errors", "fail")]
+        verdicts = [(each.check, each.verdict) for each in findings if each.verdict is not Verdict.OK]
+        assert verdicts == [("sync.pass", "skipped"), ("sync.errors", "fail")]
     stopped = replace(cut, started_at=NOW - HOUR)
     findings = judge(replace(healthy(), sync=Runs(stopped, Run(NOW - 2 * HOUR, complete=True))))
     first = first_failing(findings)
@@ -724,11 +724,11 @@ def test_what_follows_from_a_failure_is_not_checked() -> None:
         store=Unreachable("no server"),
         **dict.fromkeys(("write", "indexes", "sync", "cleanup", "records"), away),  # type: ignore[arg-type]
     )
-    told = {finding.check: (finding.verdict, finding.evidence) for finding in judge(facts)}
-    assert told["mongodb"] == ("fail", "no server")
+    judged = {finding.check: (finding.verdict, finding.evidence) for finding in judge(facts)}
+    assert judged["mongodb"] == ("fail", "no server")
     for check in ("mongodb.write", "mongodb.indexes", "sync.pass", "cleanup.run", "records.created"):
-        assert told[check] == ("skipped", "not checked: MongoDB does not answer as it should")
-    assert "records.lost" not in told
+        assert judged[check] == ("skipped", "not checked: MongoDB does not answer as it should")
+    assert "records.lost" not in judged
 
 
 def test_wrong_settings_leave_nothing_else_to_be_checked() -> None:
@@ -839,7 +839,7 @@ def test_every_code_and_every_reason_has_its_remedy() -> None:
     assert all(remedy.endswith(".") for _, remedy in ATTEMPTS.values())
 
 
-def test_every_check_says_something_of_a_healthy_system_but_two_that_only_name_objects() -> None:
+def test_every_check_has_a_finding_on_a_healthy_system_but_two_that_only_name_objects() -> None:
     silent = [check.__name__ for check in CHECKS if not list(check(healthy()))]
     assert silent == ["_sidecars", "_unreadable"]
 

@@ -1,4 +1,4 @@
-"""Fingerprints: an unchanged record is told by one string."""
+"""Fingerprints: an unchanged record is recognised by one string."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

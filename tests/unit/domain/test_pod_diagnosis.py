@@ -297,8 +297,8 @@ def test_what_only_an_event_shows(reason: str, code: ReasonCode) -> None:
 )
 def test_a_refused_pod_is_named_by_what_refused_it(message: str, code: ReasonCode) -> None:
     message = f"(combined from similar events): Error creating: {message}"
-    told = event("FailedCreate", message=message)
-    assert diagnose(ACTIVE, [], [told]) == (code, f"Job {ACTIVE.name}: FailedCreate: {message}")
+    refused = event("FailedCreate", message=message)
+    assert diagnose(ACTIVE, [], [refused]) == (code, f"Job {ACTIVE.name}: FailedCreate: {message}")
 
 
 QUOTA_EVENT = "Error creating: exceeded quota: pods"
@@ -342,7 +342,7 @@ def test_a_failure_is_over_once_the_object_gets_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pods", "told"),
+    ("pods", "one"),
     [
         ([CREATING], event("FailedCreate", seconds=9)),
         ([CREATING], event("FailedMount", about=replace(CREATING, name="pod-0"), seconds=9)),
@@ -353,8 +353,8 @@ def test_a_failure_is_over_once_the_object_gets_on() -> None:
     ],
     ids=["the Job", "another pod", "a namesake of the pod", "a namesake", "a pod that is gone", "no cause"],
 )
-def test_an_event_about_anything_but_the_newest_attempt_says_nothing(pods: list[Pod], told: Event) -> None:
-    assert diagnose(ACTIVE, pods, [told]) is None
+def test_an_event_about_anything_but_the_newest_attempt_says_nothing(pods: list[Pod], one: Event) -> None:
+    assert diagnose(ACTIVE, pods, [one]) is None
 
 
 def test_a_field_of_the_pod_says_more_than_an_event() -> None:

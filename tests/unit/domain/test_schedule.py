@@ -73,10 +73,10 @@ WRONG = {
 
 @pytest.mark.parametrize(("expression", "fault"), WRONG.items())
 def test_a_wrong_expression_is_quoted_with_its_fault(expression: str, fault: str) -> None:
-    told = cron_fault(expression)
-    assert told is not None
-    assert told.startswith(repr(expression))
-    assert fault in told
+    message = cron_fault(expression)
+    assert message is not None
+    assert message.startswith(repr(expression))
+    assert fault in message
 
 
 @pytest.mark.parametrize(

@@ -296,20 +296,22 @@ def test_the_error_lines_of_a_failed_submission_are_its_root_cause(
         ),
     ],
 )
-def test_a_refusal_that_the_server_explains_is_told_in_the_servers_words(version: str, expected: str) -> None:
+def test_a_refusal_that_the_server_explains_is_given_in_the_servers_words(
+    version: str, expected: str
+) -> None:
     for recording in ("ds_finish--fixed-job-id-2nd", "sql_insert_forever--fixed-job-id-after-end"):
-        told = submitter_log.error_lines(cli_log(version, f"{recording}.attached"))
-        assert told.splitlines()[0] == expected
+        error_lines = submitter_log.error_lines(cli_log(version, f"{recording}.attached"))
+        assert error_lines.splitlines()[0] == expected
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_script_that_is_not_there_is_named(version: str) -> None:
-    told = submitter_log.error_lines(cli_log(version, "no_such_script.attached"))
-    assert told.startswith("java.nio.file.NoSuchFileException: ")
-    assert told.endswith("/no_such_script.py")
+    error_lines = submitter_log.error_lines(cli_log(version, "no_such_script.attached"))
+    assert error_lines.startswith("java.nio.file.NoSuchFileException: ")
+    assert error_lines.endswith("/no_such_script.py")
 
 
-def test_without_an_exception_the_last_lines_are_told() -> None:
+def test_without_an_exception_the_last_lines_are_given() -> None:
     text = "".join(f"line {number}\n\n" for number in range(9)) + "\tat some.java.Frame(Frame.java:1)\n"
     assert submitter_log.error_lines(text) == "line 4\nline 5\nline 6\nline 7\nline 8"
 
@@ -357,10 +359,10 @@ def test_a_cause_that_only_repeats_the_one_above_it_is_passed_over() -> None:
 def test_root_cause_keeps_the_type_of_a_cause_whose_message_repeats(
     above: str, cause: str, expected: str
 ) -> None:
-    told = submitter_log.root_cause([above, "\tat a.B.c(B.java:1)", f"Caused by: {cause}"])
-    assert told is not None
-    assert told.splitlines()[0] == expected
-    assert set(told.splitlines()) == {above, cause}
+    found = submitter_log.root_cause([above, "\tat a.B.c(B.java:1)", f"Caused by: {cause}"])
+    assert found is not None
+    assert found.splitlines()[0] == expected
+    assert set(found.splitlines()) == {above, cause}
 
 
 def test_root_cause_is_that_of_the_last_stack_trace() -> None:
@@ -424,11 +426,11 @@ def test_error_lines_of_a_recorded_failure_begin_with_the_cause_in_every_layout(
 
 @pytest.mark.parametrize("layout", ["shipped", "console", "json"])
 def test_error_lines_of_a_missing_connector_list_those_that_exist_once(layout: str) -> None:
-    told = submitter_log.error_lines(
+    shown = submitter_log.error_lines(
         (FOLDER / f"1.20/cli/layouts/missing_connector.{layout}.log").read_text("utf-8")
     )
     factories = ["blackhole", "datagen", "filesystem", "print", "python-input-format"]
-    assert told.splitlines() == [NO_FACTORY, "Available factory identifiers are:", *factories]
+    assert shown.splitlines() == [NO_FACTORY, "Available factory identifiers are:", *factories]
 
 
 PYTHON_ENDED = (
@@ -468,8 +470,10 @@ def test_error_lines_keep_a_message_of_several_lines(message: str) -> None:
 
 def test_error_lines_cut_a_long_message_at_its_stated_number_of_lines() -> None:
     message = "".join(f"- column {number}\n" for number in range(99))
-    told = submitter_log.error_lines(f"Traceback (most recent call last):\nValueError: wrong:\n{message}")
-    assert len(told.splitlines()) == 1 + submitter_log.MAX_DETAIL_LINES
+    error_lines = submitter_log.error_lines(
+        f"Traceback (most recent call last):\nValueError: wrong:\n{message}"
+    )
+    assert len(error_lines.splitlines()) == 1 + submitter_log.MAX_DETAIL_LINES
 
 
 @pytest.mark.parametrize(
@@ -541,8 +545,8 @@ def test_no_stack_trace_has_no_root_cause() -> None:
 
 
 def test_error_lines_are_cut_to_their_stated_length() -> None:
-    told = submitter_log.error_lines(f"Caused by: java.io.IOException: {'x' * 5000}\n")
-    assert len(told) == submitter_log.MAX_ERROR_CHARACTERS == 1500
+    error_lines = submitter_log.error_lines(f"Caused by: java.io.IOException: {'x' * 5000}\n")
+    assert len(error_lines) == submitter_log.MAX_ERROR_CHARACTERS == 1500
 
 
 def test_error_lines_of_nothing_are_nothing() -> None:

@@ -52,109 +52,109 @@ def named_ids(text: str) -> str:
     return text
 
 
-def reason(told: list[Any] | None) -> Reason | None:
-    if told is None:
+def reason(given: list[Any] | None) -> Reason | None:
+    if given is None:
         return None
-    return Reason(code=ReasonCode(told[0]), message=named_ids(told[1]), since=exactly_at(told[2]))
+    return Reason(code=ReasonCode(given[0]), message=named_ids(given[1]), since=exactly_at(given[2]))
 
 
-def ref(letter: str, told: Any) -> FlinkJobRef:
-    if not isinstance(told, dict):
-        told = {"state": told, "confirmed": told is not None}
+def ref(letter: str, given: Any) -> FlinkJobRef:
+    if not isinstance(given, dict):
+        given = {"state": given, "confirmed": given is not None}
     return FlinkJobRef(
         id=IDS[letter],
         source=IdSource.LOG,
-        confirmed=told.get("confirmed", False),
-        state=told.get("state"),
-        start_time=at(told.get("start")),
-        end_time=at(told.get("end")),
-        failure=told.get("failure"),
-        missing_since=at(told.get("missing_since")),
-        missing_passes=told.get("passes", 0),
+        confirmed=given.get("confirmed", False),
+        state=given.get("state"),
+        start_time=at(given.get("start")),
+        end_time=at(given.get("end")),
+        failure=given.get("failure"),
+        missing_since=at(given.get("missing_since")),
+        missing_passes=given.get("passes", 0),
     )
 
 
-def record_of(told: dict[str, Any]) -> JobRecord:
+def record_of(given: dict[str, Any]) -> JobRecord:
     return JobRecord(
         job_id="job_1",
-        status=Status(told.get("status", "CREATED")),
+        status=Status(given.get("status", "CREATED")),
         submitted_at=SUBMITTED_AT,
-        k8s_job_name=told.get("k8s_job_name", "flink-py-job"),
-        flink_jobs=tuple(ref(letter, job) for letter, job in told.get("jobs", {}).items()),
-        flink_state=told.get("flink_state"),
-        submitter_done=told.get("submitter_done", False),
-        start_time=at(told.get("start")),
-        end_time=at(told.get("end")),
-        duration=told.get("duration"),
-        reason=reason(told.get("reason")),
-        missing_since=at(told.get("missing_since")),
-        in_flight_until=at(told.get("in_flight_until")),
-        missing_passes=told.get("missing_passes", 0),
-        dropped_ids=tuple(IDS[letter] for letter in told.get("dropped", [])),
+        k8s_job_name=given.get("k8s_job_name", "flink-py-job"),
+        flink_jobs=tuple(ref(letter, job) for letter, job in given.get("jobs", {}).items()),
+        flink_state=given.get("flink_state"),
+        submitter_done=given.get("submitter_done", False),
+        start_time=at(given.get("start")),
+        end_time=at(given.get("end")),
+        duration=given.get("duration"),
+        reason=reason(given.get("reason")),
+        missing_since=at(given.get("missing_since")),
+        in_flight_until=at(given.get("in_flight_until")),
+        missing_passes=given.get("missing_passes", 0),
+        dropped_ids=tuple(IDS[letter] for letter in given.get("dropped", [])),
         revision=3,
     )
 
 
-def flink_of(letter: str, told: Any) -> FlinkObservation:
-    if told == "missing":
+def flink_of(letter: str, given: Any) -> FlinkObservation:
+    if given == "missing":
         return Missing()
-    if told == "unreachable":
+    if given == "unreachable":
         return Unreachable("connection refused")
-    if not isinstance(told, dict):
-        told = {"state": told}
+    if not isinstance(given, dict):
+        given = {"state": given}
     return FlinkJob(
         id=IDS[letter],
-        name=told.get("name", "job_1"),
-        state=told["state"],
-        start_time=at(told.get("start")),
-        end_time=at(told.get("end")),
-        failure=told.get("failure"),
+        name=given.get("name", "job_1"),
+        state=given["state"],
+        start_time=at(given.get("start")),
+        end_time=at(given.get("end")),
+        failure=given.get("failure"),
     )
 
 
-def named_of(told: Any) -> NamedJobs | None:
-    if told is None:
+def named_of(given: Any) -> NamedJobs | None:
+    if given is None:
         return None
-    if told == "unreachable":
+    if given == "unreachable":
         return Unreachable("connection refused")
-    jobs = [flink_of(job["id"], job) for job in told]
+    jobs = [flink_of(job["id"], job) for job in given]
     return tuple(job for job in jobs if isinstance(job, FlinkJob))
 
 
-def ids_of(told: dict[str, Any]) -> tuple[FoundId, ...]:
-    return tuple(FoundId(id=IDS[letter], source=IdSource.LOG) for letter in told.get("ids", []))
+def ids_of(given: dict[str, Any]) -> tuple[FoundId, ...]:
+    return tuple(FoundId(id=IDS[letter], source=IdSource.LOG) for letter in given.get("ids", []))
 
 
-def submitter_of(told: Any) -> SubmitterObservation | None:
-    if told is None:
+def submitter_of(given: Any) -> SubmitterObservation | None:
+    if given is None:
         return None
-    if told == "unreachable":
+    if given == "unreachable":
         return Unreachable("connection refused")
-    if told == "missing" or "missing" in told:
-        told = {} if told == "missing" else told
+    if given == "missing" or "missing" in given:
+        given = {} if given == "missing" else given
         return NoKubernetesJob(
-            ids=ids_of(told),
-            log=LogState(told.get("log", "GONE")),
-            error_lines=told.get("error_lines", ""),
+            ids=ids_of(given),
+            log=LogState(given.get("log", "GONE")),
+            error_lines=given.get("error_lines", ""),
         )
-    trouble = told.get("trouble")
+    trouble = given.get("trouble")
     return Submitter(
-        phase=JobPhase(told["phase"]),
-        ended=told.get("ended"),
-        ids=ids_of(told),
-        log=LogState(told.get("log", "READ")),
-        error_lines=told.get("error_lines", ""),
-        proves_nothing_submitted=told.get("proof", False),
-        exit_code=told.get("exit_code"),
+        phase=JobPhase(given["phase"]),
+        ended=given.get("ended"),
+        ids=ids_of(given),
+        log=LogState(given.get("log", "READ")),
+        error_lines=given.get("error_lines", ""),
+        proves_nothing_submitted=given.get("proof", False),
+        exit_code=given.get("exit_code"),
         trouble=None if trouble is None else (ReasonCode(trouble[0]), trouble[1]),
-        events_unread=Unreachable("500 InternalError") if told.get("events") == "unreachable" else None,
+        events_unread=Unreachable("500 InternalError") if given.get("events") == "unreachable" else None,
     )
 
 
 def observation_of(row: dict[str, Any]) -> Observation:
     return Observation(
         submitter=submitter_of(row.get("submitter")),
-        flink={IDS[letter]: flink_of(letter, told) for letter, told in row.get("flink", {}).items()},
+        flink={IDS[letter]: flink_of(letter, given) for letter, given in row.get("flink", {}).items()},
         named=named_of(row.get("named")),
         foreign_ids=frozenset(IDS[letter] for letter in row.get("foreign", [])),
     )

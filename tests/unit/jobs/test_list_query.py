@@ -46,7 +46,7 @@ def test_parameters_are_read(pairs: Sequence[tuple[str, str]], expected: Query) 
     assert parse_query(pairs) == expected
 
 
-def test_every_fault_is_told_at_once() -> None:
+def test_every_fault_is_reported_at_once() -> None:
     pairs = [("status", "done"), ("limit", "0"), ("limit", "5"), ("sort", "asc"), ("from", "now")]
     with pytest.raises(BadRequestError) as caught:
         parse_query(pairs)
@@ -56,7 +56,7 @@ def test_every_fault_is_told_at_once() -> None:
 
 
 @pytest.mark.parametrize("text", ["a\x00b", "\n", "\x7f", "\x85", "\ud800"])
-def test_text_that_nobody_types_is_refused(text: str) -> None:
+def test_text_with_control_characters_is_refused(text: str) -> None:
     for name in ("q", "template_id"):
         with pytest.raises(BadRequestError, match=f"query:{name} must not hold control characters"):
             parse_query([(name, text)])
@@ -160,7 +160,7 @@ def test_a_stream_of_which_nothing_was_shown_goes_on_where_it_was() -> None:
     assert merged(streams, 1, before) == (["a"], {Form.DATE: "a", Form.TEXT: "y"})
 
 
-def test_a_time_that_cannot_be_read_holds_nobody_up() -> None:
+def test_a_time_that_cannot_be_read_holds_up_no_other_record() -> None:
     streams = {Form.DATE: [row("a", 1)], Form.TEXT: [row("b"), row("c", 0)], Form.OTHER: [row("z"), row("y")]}
     assert merged(streams, 9) == (["b", "c", "a", "z", "y"], {})
 
@@ -182,6 +182,6 @@ def test_pages_show_everything_once_and_in_order(shown: list[tuple[Form, int]], 
         rows, after = merge(streams, Query(limit=limit, after=after))
         listed += [one.place.id for one in rows]
     assert sorted(listed) == sorted(one.place.id for rows in whole.values() for one in rows)
-    told = [int(name.partition("-")[0]) for name in listed[:-1]]
-    assert told == sorted(told)
+    numbers = [int(name.partition("-")[0]) for name in listed[:-1]]
+    assert numbers == sorted(numbers)
     assert listed[-1] == "last"

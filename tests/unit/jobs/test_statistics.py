@@ -20,8 +20,8 @@ def tally(status: str | None, count: int = 1, **fields: Any) -> Tally:
 
 
 def window(name: str, *tallies: Tally) -> dict[str, Any]:
-    told: dict[str, Any] = statistics.windows(tallies, NOW)[name]
-    return told
+    found: dict[str, Any] = statistics.windows(tallies, NOW)[name]
+    return found
 
 
 # --- percentiles ------------------------------------------------------------------------------------
@@ -51,7 +51,7 @@ def test_a_percentile_is_the_nearest_rank(values: list[float], percent: int, exp
 
 
 def test_the_figures_of_a_window() -> None:
-    told = window(
+    found = window(
         "all",
         tally("FINISHED", 3, durations=[2.0, 4.0]),
         tally("FINISHED", 1, durations=[6.0], template_id="report"),
@@ -62,8 +62,8 @@ def test_the_figures_of_a_window() -> None:
         tally("LOST", 1),
         tally("PAUSED", 1),
     )
-    assert told["jobs"] == 16
-    assert told["by_status"] == {
+    assert found["jobs"] == 16
+    assert found["by_status"] == {
         "CREATED": 0,
         "RUNNING": 4,
         "SUSPENDED": 0,
@@ -72,28 +72,28 @@ def test_the_figures_of_a_window() -> None:
         "CANCELLED": 1,
         "LOST": 1,
     }
-    assert told["other"] == 1
-    assert told["durations"] == {"count": 3, "average": 4.0, "min": 2.0, "max": 6.0, "p50": 4.0, "p95": 6.0}
-    assert told["failure_rate_percent"] == 31.25  # 5 of 16
-    assert told["honest_failure_rate_percent"] == pytest.approx(100 / 3)  # 2 of 2 + 4
-    assert (told["failed_in_flink"], told["never_submitted"], told["lost"]) == (2, 3, 1)
+    assert found["other"] == 1
+    assert found["durations"] == {"count": 3, "average": 4.0, "min": 2.0, "max": 6.0, "p50": 4.0, "p95": 6.0}
+    assert found["failure_rate_percent"] == 31.25  # 5 of 16
+    assert found["honest_failure_rate_percent"] == pytest.approx(100 / 3)  # 2 of 2 + 4
+    assert (found["failed_in_flink"], found["never_submitted"], found["lost"]) == (2, 3, 1)
 
 
 def test_without_jobs_there_is_no_rate_and_no_duration() -> None:
-    told = window("24h")
-    assert (told["jobs"], told["failure_rate_percent"], told["honest_failure_rate_percent"]) == (
+    found = window("24h")
+    assert (found["jobs"], found["failure_rate_percent"], found["honest_failure_rate_percent"]) == (
         0,
         None,
         None,
     )
-    assert told["durations"] == NOTHING
-    assert told["templates"] == []
-    assert [bucket["jobs"] for bucket in told["over_time"]] == [0] * 24
+    assert found["durations"] == NOTHING
+    assert found["templates"] == []
+    assert [bucket["jobs"] for bucket in found["over_time"]] == [0] * 24
 
 
 def test_a_duration_that_is_no_number_counts_nowhere() -> None:
-    told = window("all", tally("FINISHED", 3, durations=[1.0, float("nan"), float("inf")]))
-    assert told["durations"] == {"count": 1, "average": 1.0, "min": 1.0, "max": 1.0, "p50": 1.0, "p95": 1.0}
+    found = window("all", tally("FINISHED", 3, durations=[1.0, float("nan"), float("inf")]))
+    assert found["durations"] == {"count": 1, "average": 1.0, "min": 1.0, "max": 1.0, "p50": 1.0, "p95": 1.0}
 
 
 AGES = [
@@ -113,20 +113,24 @@ AGES = [
 def test_a_job_belongs_to_the_windows_that_reach_back_to_it(
     age: int | None, unit: str, expected: tuple[int, ...]
 ) -> None:
-    told = statistics.windows([tally("FINISHED", age=age, unit=unit)], NOW)
-    assert tuple(told[name]["jobs"] for name in ("24h", "7d", "30d", "all")) == expected
+    found = statistics.windows([tally("FINISHED", age=age, unit=unit)], NOW)
+    assert tuple(found[name]["jobs"] for name in ("24h", "7d", "30d", "all")) == expected
 
 
 def test_a_window_over_time_begins_with_its_oldest_bucket() -> None:
-    told = window("24h", tally("FINISHED", 2, age=0), tally("FAILED", 1, age=0), tally("LOST", 5, age=23))[
+    buckets = window("24h", tally("FINISHED", 2, age=0), tally("FAILED", 1, age=0), tally("LOST", 5, age=23))[
         "over_time"
     ]
-    assert len(told) == 24
-    assert (told[0]["from"], told[0]["to"]) == (NOW - timedelta(hours=24), NOW - timedelta(hours=23))
-    assert (told[-1]["from"], told[-1]["to"]) == (NOW - timedelta(hours=1), NOW)
-    assert (told[0]["jobs"], told[0]["by_status"]["LOST"]) == (5, 5)
-    assert (told[-1]["jobs"], told[-1]["by_status"]["FINISHED"], told[-1]["by_status"]["FAILED"]) == (3, 2, 1)
-    assert sum(bucket["jobs"] for bucket in told) == 8
+    assert len(buckets) == 24
+    assert (buckets[0]["from"], buckets[0]["to"]) == (NOW - timedelta(hours=24), NOW - timedelta(hours=23))
+    assert (buckets[-1]["from"], buckets[-1]["to"]) == (NOW - timedelta(hours=1), NOW)
+    assert (buckets[0]["jobs"], buckets[0]["by_status"]["LOST"]) == (5, 5)
+    assert (
+        buckets[-1]["jobs"],
+        buckets[-1]["by_status"]["FINISHED"],
+        buckets[-1]["by_status"]["FAILED"],
+    ) == (3, 2, 1)
+    assert sum(bucket["jobs"] for bucket in buckets) == 8
 
 
 def test_days_hold_the_hours_of_the_last_day() -> None:
@@ -138,18 +142,22 @@ def test_days_hold_the_hours_of_the_last_day() -> None:
 def test_templates_come_by_their_number_of_jobs_and_only_the_first_twenty() -> None:
     tallies = [tally("FINISHED", number, template_id=f"t{number:02}") for number in range(1, 25)]
     tallies.append(tally("FAILED", 30, template_id=None, has_id=False))
-    told = window("all", *tallies)["templates"]
-    assert [entry["template_id"] for entry in told] == [
+    templates = window("all", *tallies)["templates"]
+    assert [entry["template_id"] for entry in templates] == [
         None,
         *(f"t{number:02}" for number in range(24, 5, -1)),
     ]
-    assert (told[0]["jobs"], told[0]["never_submitted"], told[0]["failure_rate_percent"]) == (30, 30, 100.0)
-    assert "templates" not in told[0]
+    assert (templates[0]["jobs"], templates[0]["never_submitted"], templates[0]["failure_rate_percent"]) == (
+        30,
+        30,
+        100.0,
+    )
+    assert "templates" not in templates[0]
 
 
 def test_a_bar_of_the_histogram_ends_with_its_own_duration() -> None:
-    told = window("all", tally("FINISHED", 6, durations=[0.0, 1.0, 1.001, 5.0, 86_400.0, 86_400.5]))
-    bars = {bar["le"]: bar["count"] for bar in told["duration_histogram"]}
+    found = window("all", tally("FINISHED", 6, durations=[0.0, 1.0, 1.001, 5.0, 86_400.0, 86_400.5]))
+    bars = {bar["le"]: bar["count"] for bar in found["duration_histogram"]}
     assert (bars[1], bars[5], bars[15], bars[86_400], bars[None]) == (2, 2, 0, 1, 1)
     assert sum(bars.values()) == 6
 
@@ -178,9 +186,9 @@ def test_a_sync_is_stale_after_three_periods(
     minutes_ago: float | None, age: float | None, is_stale: bool
 ) -> None:
     at = None if minutes_ago is None else NOW - timedelta(minutes=minutes_ago)
-    told = statistics.sync_state([], at, NOW, 180)
-    assert (told["last_complete_at"], told["age_seconds"], told["stale"]) == (at, age, is_stale)
-    assert (told["period_seconds"], told["last_pass"], told["clusters"]) == (180, None, {})
+    state = statistics.sync_state([], at, NOW, 180)
+    assert (state["last_complete_at"], state["age_seconds"], state["stale"]) == (at, age, is_stale)
+    assert (state["period_seconds"], state["last_pass"], state["clusters"]) == (180, None, {})
 
 
 OUTAGES = [
@@ -200,17 +208,17 @@ def test_an_outage_began_with_the_first_pass_in_a_row(
     runs = [
         run(number + 1, clusters={} if one is None else {"default": one}) for number, one in enumerate(seen)
     ]
-    told = statistics.sync_state(runs, NOW, NOW, 180)["clusters"]["default"]
-    assert told["reachable"] is (since is None)
-    assert told["since"] == (None if since is None else NOW - timedelta(minutes=since))
-    assert told["error"] == (None if since is None else "refused")
+    state = statistics.sync_state(runs, NOW, NOW, 180)["clusters"]["default"]
+    assert state["reachable"] is (since is None)
+    assert state["since"] == (None if since is None else NOW - timedelta(minutes=since))
+    assert state["error"] == (None if since is None else "refused")
 
 
 def test_the_age_of_the_last_cleanup() -> None:
     assert statistics.cleanup_state(None, NOW) == {"last_at": None, "age_seconds": None, "last_run": None}
-    told = statistics.cleanup_state({"started_at": NOW - timedelta(hours=1), "deleted": 4}, NOW)
-    assert (told["last_at"], told["age_seconds"]) == (NOW - timedelta(hours=1), 3600.0)
-    assert told["last_run"]["deleted"] == 4
+    state = statistics.cleanup_state({"started_at": NOW - timedelta(hours=1), "deleted": 4}, NOW)
+    assert (state["last_at"], state["age_seconds"]) == (NOW - timedelta(hours=1), 3600.0)
+    assert state["last_run"]["deleted"] == 4
 
 
 # --- problems ---------------------------------------------------------------------------------------
@@ -239,14 +247,16 @@ TROUBLES = [
 ]
 
 
-@pytest.mark.parametrize(("status", "code", "trouble", "told"), TROUBLES)
-def test_a_reason_is_a_case_of_one_trouble(status: str, code: str | None, trouble: str, told: str) -> None:
+@pytest.mark.parametrize(("status", "code", "trouble", "expected"), TROUBLES)
+def test_a_reason_is_a_case_of_one_trouble(
+    status: str, code: str | None, trouble: str, expected: str
+) -> None:
     [entry] = problems.find_problems([Cause(status, code, 7, ["a", "b"])], FINE, NOW)
-    assert entry == {"trouble": trouble, "code": told, "count": 7, "job_ids": ["a", "b"], "data": {}}
+    assert entry == {"trouble": trouble, "code": expected, "count": 7, "job_ids": ["a", "b"], "data": {}}
 
 
 @pytest.mark.parametrize(
-    ("status", "code"), [("FAILED", "JOB_FAILED"), ("FAILED", None), ("FAILED", "SOMETHING_NEW")]
+    ("status", "code"), [("FAILED", "JOB_FAILED"), ("FAILED", None), ("FAILED", "A_NEW_CODE")]
 )
 def test_a_job_that_failed_in_flink_is_none_of_the_three(status: str, code: str | None) -> None:
     assert problems.find_problems([Cause(status, code, 1, ["a"])], FINE, NOW) == []
@@ -258,8 +268,8 @@ def test_the_same_cause_of_two_statuses_is_one_trouble_and_the_most_frequent_com
         Cause("FAILED", "SUBMIT_FAILED", 5, ["b"]),
         Cause("FAILED", "QUOTA", 2, ["c"]),
     ]
-    told = problems.find_problems(causes, FINE, NOW)
-    assert [(entry["code"], entry["count"], entry["job_ids"]) for entry in told] == [
+    found = problems.find_problems(causes, FINE, NOW)
+    assert [(entry["code"], entry["count"], entry["job_ids"]) for entry in found] == [
         ("SUBMIT_FAILED", 5, ["b"]),
         ("QUOTA", 3, ["a", "c"]),
     ]
@@ -302,9 +312,9 @@ LAGS = [
 @pytest.mark.parametrize(("runs", "minutes", "codes"), LAGS)
 def test_what_makes_a_status_lag(runs: list[dict[str, Any]], minutes: int | None, codes: list[str]) -> None:
     complete_at = None if minutes is None else NOW - timedelta(minutes=minutes)
-    told = problems.find_problems([], statistics.sync_state(runs, complete_at, NOW, 180), NOW)
-    assert [entry["code"] for entry in told] == codes
-    assert {entry["trouble"] for entry in told} <= {"STATUS_LAGS"}
+    found = problems.find_problems([], statistics.sync_state(runs, complete_at, NOW, 180), NOW)
+    assert [entry["code"] for entry in found] == codes
+    assert {entry["trouble"] for entry in found} <= {"STATUS_LAGS"}
 
 
 def test_an_error_of_many_records_is_one_trouble_with_examples() -> None:

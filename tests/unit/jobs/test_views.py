@@ -43,7 +43,7 @@ def record(status: Status, **fields: Any) -> JobRecord:
     return JobRecord(job_id="etl_1", status=status, submitted_at=NOON, k8s_job_name=JOB.name, **fields)
 
 
-def told(one: JobRecord, *pods: Pod, job: KubernetesJob | None = JOB) -> list[tuple[str, float | None]]:
+def events_of(one: JobRecord, *pods: Pod, job: KubernetesJob | None = JOB) -> list[tuple[str, float | None]]:
     """The events in their order, each with its seconds after noon."""
     events = timeline.timeline(one, {"template_id": "etl", "submitted_by": "ann"}, job, pods)
     return [
@@ -127,16 +127,16 @@ STORIES: list[tuple[str, JobRecord, tuple[Pod, ...], list[tuple[str, float | Non
 @pytest.mark.parametrize(
     ("one", "pods", "expected"), [entry[1:] for entry in STORIES], ids=[entry[0] for entry in STORIES]
 )
-def test_a_story_is_told_in_order(
+def test_a_timeline_is_in_order(
     one: JobRecord, pods: tuple[Pod, ...], expected: list[tuple[str, float | None]]
 ) -> None:
-    assert told(one, *pods) == expected
+    assert events_of(one, *pods) == expected
 
 
 def test_a_pod_that_starts_within_the_second_of_its_submission_comes_after_it() -> None:
-    """Kubernetes tells whole seconds."""
+    """Kubernetes has times in whole seconds."""
     one = record(Status.RUNNING, flink_jobs=(ref(A, state="RUNNING", start_time=at(9)),))
-    assert told(one, pod("p", created=-0.7)) == [
+    assert events_of(one, pod("p", created=-0.7)) == [
         *(("submitted", 0), ("pod", -0.7), ("id_found", None), ("started", 9)),
     ]
 
@@ -147,7 +147,7 @@ def test_flinks_clock_behind_ours_does_not_put_the_end_before_the_beginning() ->
         flink_jobs=(ref(A, state="FINISHED", start_time=at(-30), end_time=at(-20)),),
         end_time=at(-20),
     )
-    assert [event for event, _ in told(one)] == ["submitted", "id_found", "started", "ended"]
+    assert [event for event, _ in events_of(one)] == ["submitted", "id_found", "started", "ended"]
 
 
 def test_the_facts_of_an_event() -> None:
@@ -179,8 +179,8 @@ def test_the_facts_of_an_event() -> None:
     ],
     ids=["submission failed", "lost", "refused", "failed in Flink", "an old record"],
 )
-def test_the_time_of_an_end_that_only_a_pass_tells_is_marked(one: JobRecord, noticed: bool) -> None:
-    """Flink tells the end of its jobs, and submit itself sees that Kubernetes refuses one."""
+def test_the_time_of_an_end_that_only_a_pass_noticed_is_marked(one: JobRecord, noticed: bool) -> None:
+    """Flink has the end of its jobs, and submit itself sees that Kubernetes refuses one."""
     assert timeline.timeline(one, {}, None, ())[-1]["data"]["noticed"] is noticed
 
 

@@ -1,4 +1,4 @@
-"""The events of a namespace: listed once, whoever asks, and an error is a value."""
+"""The events of a namespace: listed once for all callers, and an error is a value."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -67,7 +67,7 @@ def test_the_one_that_is_found_is_not_doubted_for_one_without_a_name() -> None:
     assert named_like_the_record(cluster(Overview({A: OURS}, [None]))) == (FOUND,)
 
 
-def test_beside_one_of_the_same_name_that_cannot_be_read_not_all_are_known() -> None:
+def test_where_one_of_the_same_name_cannot_be_read_not_all_are_known() -> None:
     assert isinstance(named_like_the_record(cluster(Overview({A: OURS}, ["etl_1"]))), Unreachable)
 
 
@@ -76,7 +76,7 @@ FAILED = Overview({A: replace(OURS, state="FAILED", end_ms=START_MS + 1)})
 
 
 @pytest.mark.parametrize(
-    ("failures", "has_history", "told"),
+    ("failures", "has_history", "expected"),
     [
         ({"cluster": "ValueError: -3", "history": "another"}, True, "ValueError: -3"),
         ({"cluster": None, "history": "another"}, True, None),
@@ -94,15 +94,15 @@ FAILED = Overview({A: replace(OURS, state="FAILED", end_ms=START_MS + 1)})
     ],
     ids=["both", "none named", "only the History Server", "neither", "no History Server"],
 )
-def test_a_failed_job_comes_with_its_cause_from_whoever_can_tell_it(
-    failures: Mapping[str, str | None], *, has_history: bool, told: str | None
+def test_a_failed_job_comes_with_its_cause_from_the_server_that_knows_it(
+    failures: Mapping[str, str | None], *, has_history: bool, expected: str | None
 ) -> None:
     record = JobRecord(job_id="etl_1", status=Status.RUNNING, submitted_at=NOON)
     archived = Overview({}) if has_history else None
     with take_snapshots({"default": cluster(FAILED, archived, failures=failures)}) as snapshots:
         seen = snapshots.ask(record, A)
     assert isinstance(seen, FlinkJob)
-    assert (seen.state, seen.failure) == ("FAILED", told)
+    assert (seen.state, seen.failure) == ("FAILED", expected)
 
 
 @pytest.mark.parametrize(
@@ -122,8 +122,8 @@ def test_the_history_server_is_believed_of_a_job_for_which_its_cluster_cannot_be
     flink = cluster(Overview({}), None if archived is None else Overview(archived))
     record = JobRecord(job_id="etl_1", status=Status.RUNNING, submitted_at=NOON)
     with take_snapshots({"default": flink}) as snapshots:
-        told = snapshots.ask(record, A)
+        seen = snapshots.ask(record, A)
         counted = snapshots.missing()
-    assert {"CANCELED": FlinkJob}.get(expected, Unreachable) is type(told)
-    assert expected in (getattr(told, "state", ""), getattr(told, "error", ""))
+    assert {"CANCELED": FlinkJob}.get(expected, Unreachable) is type(seen)
+    assert expected in (getattr(seen, "state", ""), getattr(seen, "error", ""))
     assert counted == {}

@@ -1,4 +1,4 @@
-"""Pods whose Kubernetes Job is gone: what they tell still counts, and they stay while their Job is there."""
+"""Pods whose Kubernetes Job is gone: what they say still counts, and they stay while their Job is there."""
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ LONG_AGO = NOON - 200 * HOUR
 
 
 class Alone(ClusterDouble):
-    """A cluster in which nobody has a Job, but pods are left."""
+    """A cluster without Jobs in which pods are left."""
 
     def __init__(self, pods: list[Pod], logs: Mapping[str, Log]) -> None:
         super().__init__(logs, tails=logs)
@@ -56,10 +56,10 @@ class Alone(ClusterDouble):
 
 @dataclass(slots=True)
 class Records:
-    """Records that a look reads, and what cleanup asks of them; gone when a second log is to be kept.
+    """Records that an observation reads, and what cleanup asks of them; gone when a second log is to be kept.
 
     Attributes:
-        is_contested: somebody else writes each record right before it is to be written.
+        is_contested: another writer changes each record right before it is to be written.
     """
 
     records: list[JobRecord]
@@ -91,7 +91,7 @@ class Records:
         assert (k8s_job_name, bool(log.text)) == (JOB, True)
         self.tried.append(job_id)
         if len(self.tried) == 1:
-            return False  # somebody removed the record
+            return False  # the record was removed
         raise StoreUnavailableError("MongoDB did not answer")
 
     def save_cleanup_run(self, report: Mapping[str, object]) -> None:
@@ -151,7 +151,9 @@ def succeeded(message: str = "") -> Pod:
     ],
     ids=["message", "log", "failed", "running"],
 )
-def test_the_id_that_a_pod_tells_is_found_although_its_job_is_gone(left: Pod, logs: dict[str, Log]) -> None:
+def test_the_id_in_the_output_of_a_pod_is_found_although_its_job_is_gone(
+    left: Pod, logs: dict[str, Log]
+) -> None:
     [after] = look(Alone([left], logs)).records
     assert after.flink_job_ids == (A,)
     assert after.submitter_done is left.is_over, "one that runs may print another one"
@@ -169,7 +171,7 @@ def test_an_id_that_is_known_does_not_keep_the_others_from_being_read() -> None:
     assert after.flink_job_ids == ("b" * 32, A)
 
 
-def test_a_pod_of_another_job_tells_nothing() -> None:
+def test_a_pod_of_another_job_proves_nothing() -> None:
     other = pod("Succeeded", container(ended(message=LINE)), job_name="another")
     found = look(Alone([other], {}))
     [after] = found.records
@@ -225,7 +227,7 @@ def cleanup_with(cluster: TargetsDouble, records: Records, *, max_deletions: int
 
 
 def test_what_belongs_to_a_listed_job_takes_no_place_in_the_plan() -> None:
-    """Else so many of them, the oldest of all, would keep everything younger from its turn for ever."""
+    """Else the oldest of them, if there are many, would hold up everything younger for ever."""
     active = CleanupTarget(Kind.JOB, JOB, "job", "1", job_id="etl_1", job_name=JOB)
     bound = [target(Kind.POD, f"pod-{number}", "etl_1", job_uid="job") for number in range(4)]
     script = target(Kind.CONFIG_MAP, JOB, "etl_1")
@@ -238,7 +240,7 @@ def test_what_belongs_to_a_listed_job_takes_no_place_in_the_plan() -> None:
 
 
 class Unbounded(TargetsDouble):
-    """Has to be told how long an answer may take, before anything is asked."""
+    """Needs the time that an answer may take before anything is asked."""
 
     def __init__(self, objects: list[CleanupTarget]) -> None:
         super().__init__(objects)

@@ -130,7 +130,7 @@ def test_arguments_that_flink_refuses_prove_that_nothing_was_submitted(version: 
     assert read_output(refused, ClusterDouble({"pod-1": log})).proves_nothing_submitted
 
 
-def test_a_submitter_whose_container_ended_beside_a_sidecar_has_ended() -> None:
+def test_a_submitter_whose_container_ended_before_a_sidecar_has_ended() -> None:
     single = replace(job(JobPhase.ACTIVE), is_single_attempt=True)
     failing = pod("Running", container(ended(1)))
     cluster = ClusterDouble({"pod-1": cli_log("1.20", "raise_before_submit.attached")})
@@ -173,7 +173,7 @@ def test_a_failed_pod_is_read_like_any_other(phase: str) -> None:
     assert output.error_lines == "ValueError: raised after the submission"
 
 
-def test_a_submission_that_failed_tells_why() -> None:
+def test_a_submission_that_failed_has_its_cause() -> None:
     cluster = ClusterDouble({"pod-1": cli_log("1.20", "raise_before_submit.attached")})
     output = read_output(failed(), cluster)
     assert (output.ids, output.error_lines) == ((), "ValueError: raised before the submission")
@@ -409,7 +409,7 @@ def test_a_job_that_starts_nothing_has_its_events_asked_for(
         (job(), [pod("Running", container(None))], LATER),
         (job(), [pod("Pending", container(Waiting("ErrImagePull", "")))], LATER),
     ],
-    ids=["it is new", "nobody knows its age", "it is over", "its pod runs", "the pod says enough"],
+    ids=["it is new", "its age is unknown", "it is over", "its pod runs", "the pod says enough"],
 )
 def test_events_are_not_asked_for_without_need(of: KubernetesJob, pods: list[Pod], after: timedelta) -> None:
     cluster = ClusterDouble({"pod-1": ""})

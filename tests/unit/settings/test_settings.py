@@ -263,7 +263,7 @@ def test_the_default_cluster_may_be_described_in_full() -> None:
     }
 
 
-def test_several_clusters_beside_the_default() -> None:
+def test_several_clusters_and_the_default() -> None:
     described: dict[str, Any] = {
         "batch": {"rest_url": "http://b:8081", "history_url": "http://h:8082", "jobmanager": "b:9"},
         "s.2_x-y": {"rest_url": "http://s:8081", "history_url": None},

@@ -77,7 +77,7 @@ def test_two_documents_of_one_job_id_are_each_decided_by_their_own_flink_job() -
 
 
 def reconciled(store: Written, count: int) -> list[BatchResult]:
-    """What a pass makes of so many records when its time is up."""
+    """What a pass makes of `count` records when its time is up."""
     records = iter([record(f"etl_{number}") for number in range(count)])
     with passing(store, clusters(default=shows(a="RESTARTING")), seconds_left=-1) as current:
         return list(sync._reconcile_by_snapshot(current, records))
