@@ -17,7 +17,7 @@ from rich.text import Text
 from flinkjobs.cli.client import Connection, Document
 from flinkjobs.cli.exit_codes import OUTCOMES, Exit, outcome_of
 from flinkjobs.cli.formatting import clock, reason, remedy, seconds
-from flinkjobs.cli.maintenance import told_by
+from flinkjobs.cli.maintenance import problems_of
 from flinkjobs.cli.output import Output, clean, status_text
 from flinkjobs.domain.errors import FlinkjobsError, FunctionUnavailableError, NoFunctionError, TemporaryError
 from flinkjobs.domain.flink_states import Status
@@ -53,7 +53,7 @@ def follow(
     looks = _looks(connection, out, any_id, interval_seconds, timeout_seconds)
     last: Document | None = None
     try:
-        for found in _drawn(out, looks) if out.is_live else _told(out, looks):
+        for found in _drawn(out, looks) if out.is_live else _printed(out, looks):
             last = found
     except KeyboardInterrupt:
         job_id = any_id if last is None else last["job"]["job_id"]
@@ -152,12 +152,12 @@ def _synced(connection: Connection, job_id: str) -> str:
         report = connection.sync_one(job_id)
     except FlinkjobsError as error:
         return f"no synchronisation: {error}"
-    wrong = [] if report is None else told_by(report)
+    wrong = [] if report is None else problems_of(report)
     return wrong[0] if wrong else ""
 
 
-def _told(out: Output, looks: Iterator[Document]) -> Iterator[Document]:
-    """Says every change in a line of its own."""
+def _printed(out: Output, looks: Iterator[Document]) -> Iterator[Document]:
+    """Prints every change as a line of its own."""
     before = None
     for found in looks:
         job = found["job"]

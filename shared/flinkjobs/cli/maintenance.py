@@ -57,7 +57,7 @@ def sync(
         out.json(report)
     else:
         _show_pass(out, report, job_ids)
-    is_good = report["complete"] and not told_by(report)
+    is_good = report["complete"] and not problems_of(report)
     raise typer.Exit(Exit.OK if is_good else Exit.FAILED)
 
 
@@ -67,7 +67,7 @@ def _pass_over(connection: Connection, job_ids: list[str] | None) -> Document:
     return connection.sync(job_ids) if only is None else only
 
 
-def told_by(report: Document) -> list[str]:
+def problems_of(report: Document) -> list[str]:
     """What went wrong in a pass, a line each: its errors, and the clusters that did not answer."""
     away = [
         f"Flink cluster {name} did not answer: {seen['error']}"

@@ -146,7 +146,7 @@ class JobRecord(msgspec.Struct, frozen=True, gc=False):
 
 
 class UnreadableRecord(msgspec.Struct, frozen=True):
-    """A document that is no record; it costs itself only.
+    """A document that cannot be read as a record; the others are still processed.
 
     Attributes:
         error: what is wrong with it, one line.

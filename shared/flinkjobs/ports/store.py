@@ -133,7 +133,7 @@ class JobStore(Protocol):
     def apply(self, updates: Sequence[Update], *, now: datetime, run_id: str) -> Applied:
         """Writes all updates in one bulk, each only if its record still is as it was read.
 
-        A record that the store refuses, by a rule of the collection, costs only itself.
+        Where the store refuses a record, by a rule of the collection, the others are still written.
         """
 
     def fail_submission(self, job_id: str, *, code: str, message: str, now: datetime) -> bool:

@@ -227,7 +227,7 @@ def parse_submission(
     except BadRequestError as error:
         message = f"template {requested.template_id} has faulty values: {describe_faults(error.faults)}"
         raise TemplateUnusableError(message) from error
-    _expect_something_to_run(parsed, has_template=template is not None)
+    _expect_program(parsed, has_template=template is not None)
     return Submission(
         template_id=parsed.template_id,
         script=_script(parsed.script),
@@ -318,7 +318,7 @@ def _overfull(body: Mapping[str, Any]) -> Iterable[Fault]:
             yield Fault(pointer=json_pointer(location), detail=f"may have {MAX_ENTRIES} entries")
 
 
-def _expect_something_to_run(parsed: _Body, *, has_template: bool) -> None:
+def _expect_program(parsed: _Body, *, has_template: bool) -> None:
     if parsed.entry_module is not None and not parsed.py_files:
         fault = Fault(pointer="/py_files", detail="must hold the file with the entry_module")
     elif parsed.script is None and parsed.entry_module is None:

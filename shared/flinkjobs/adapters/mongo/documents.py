@@ -51,7 +51,7 @@ FOLLOWED: Final = dict.fromkeys(
 
 
 def read_record(document: _JobDocument) -> JobRecord | UnreadableRecord:
-    """The record that a document holds; a document that cannot be read says why and costs only itself."""
+    """The record that a document holds; one that cannot be read becomes an `UnreadableRecord`."""
     try:
         return JobRecord(
             job_id=_required_text(document, "job_id"),

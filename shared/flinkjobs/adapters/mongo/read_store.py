@@ -106,7 +106,7 @@ class MongoReadStore:
         return [found["_id"] for found in self._aggregate(stages, index)]
 
     def _by_id(self, ids: Sequence[Any]) -> list[_Document]:
-        """The documents in the order of the ids; one that was deleted meanwhile is left out."""
+        """The documents in the order of the ids; one that was deleted in between is left out."""
         if not ids:
             return []
         found = {
