@@ -185,7 +185,7 @@ def world(
 def events_after(
     server: FunctionServer, lines_printed: int, *, last: str, count: int = 1
 ) -> list[dict[str, Any]]:
-    """The events that a function has logged after its first lines, once `count` of the kind `last` are there.
+    """The events that a function logs after `lines_printed` lines, once `count` of the kind `last` are there.
 
     What it answers may be here before the lines that it printed first.
     """
