@@ -399,7 +399,7 @@ def _with_incomplete_submission(
     """
     if not isinstance(submitter, Submitter) or submitter.phase is not JobPhase.FAILED:
         return record
-    has_own_error = bool(submitter.error_lines) and submitter.exit_code not in STOPPED_EXIT_CODES
+    has_own_error = bool(submitter.error_lines) and submitter.exit_code not in (None, *STOPPED_EXIT_CODES)
     job_ended_badly = any(ref.state in ("FAILED", "CANCELED") for ref in record.flink_jobs)
     is_explained = record.reason is not None and record.reason.code is not ReasonCode.ID_UNCONFIRMED
     if not has_own_error or job_ended_badly or record.status is Status.LOST or is_explained:

@@ -75,7 +75,8 @@ class Snapshots:
         """The jobs that are named like each record and began after it, by job id.
 
         Args:
-            records: those without a Flink Job ID, or that may lack one.
+            records: those without a Flink Job ID, or that may lack one. Of a LOST record, the History Server
+                is searched as well: it may have got the job since.
             again: job ids whose submitters have ended: what they did up to now must show, and the snapshot
                 may be older. Their clusters are asked again, and the History Servers, which still know
                 the jobs that the clusters have forgotten.
@@ -83,41 +84,33 @@ class Snapshots:
         found: dict[str, NamedJobs] = {}
         for cluster in {record.cluster for record in records}:
             own = [record for record in records if record.cluster == cluster]
-            found |= self._named(cluster, [record for record in own if record.job_id not in again])
-            found |= self._named(cluster, [record for record in own if record.job_id in again], is_again=True)
+            ended = [record for record in own if record.job_id in again]
+            rest = [record for record in own if record.job_id not in again]
+            lost = [record for record in rest if record.status is Status.LOST]
+            others = [record for record in rest if record.status is not Status.LOST]
+            if others:
+                found |= _named(cluster, others, [self._overview(cluster)])
+            if lost:
+                found |= _named(cluster, lost, [*self._archived(cluster), self._overview(cluster)])
+            if ended:
+                found |= _named(cluster, ended, self._seen_again(cluster))
         return found
 
-    def _named(
-        self, cluster: str, records: Sequence[JobRecord], *, is_again: bool = False
-    ) -> dict[str, NamedJobs]:
-        """As `named`. `Unreachable` while a job that cannot be read may be the record's."""
-        if not records:
-            return {}
+    def _archived(self, cluster: str) -> list[_Seen]:
+        """What the History Server of a cluster showed in this pass, where there is one that answers."""
+        flink = self._flinks.get(cluster)
+        history = self._history(flink) if flink is not None and flink.has_history else None
+        return [history] if isinstance(history, Overview) else []
+
+    def _seen_again(self, cluster: str) -> list[_Seen]:
+        """The snapshot, and what the cluster and its History Server show now."""
         seen = [self._overview(cluster)]
-        if is_again and isinstance(seen[0], Overview):
+        if isinstance(seen[0], Overview):
             flink = self._flinks[cluster]
             if flink.has_history:
                 seen.insert(0, or_unreachable(flink.history))
             seen.append(or_unreachable(flink.overview))  # may leave out a job that the snapshot shows
-        for overview in seen:
-            if isinstance(overview, Unreachable):
-                return dict.fromkeys((record.job_id for record in records), overview)
-        overviews = [overview for overview in seen if isinstance(overview, Overview)]
-        hidden = {name for overview in overviews for name in overview.unreadable}
-        names = {record.job_id for record in records} | {
-            fixed_flink_job_id(record.job_id) for record in records
-        }
-        jobs: dict[str, FlinkJob] = {}
-        for overview in overviews:  # what the cluster says counts more than its History Server
-            for flink_job_id, entry in overview.entries.items():
-                if entry.name in names or flink_job_id in names:
-                    jobs[flink_job_id] = overview[flink_job_id]
-        found: dict[str, NamedJobs] = {}
-        for record in records:
-            own = find_by_name(record.job_id, record.submitted_at, jobs)
-            is_hidden = record.job_id in hidden or (None in hidden and not own)
-            found[record.job_id] = Unreachable(_HIDDEN.format(cluster=cluster)) if is_hidden else own
-        return found
+        return seen
 
     def ask(self, record: JobRecord, flink_job_id: str) -> FlinkObservation:
         """One job beyond the snapshot: its root exception, or whether it is really missing.
@@ -145,11 +138,14 @@ class Snapshots:
                 self._missing[record.cluster] += 1
         return job
 
-    def _from_history(self, flink: Flink, flink_job_id: str) -> FlinkObservation:
+    def _history(self, flink: Flink) -> _Seen:
         with self._history_locks[flink.name]:  # asked once per pass, and only if a snapshot lacks a job
             if flink.name not in self._histories:
                 self._histories[flink.name] = or_unreachable(flink.history)
-            history = self._histories[flink.name]
+            return self._histories[flink.name]
+
+    def _from_history(self, flink: Flink, flink_job_id: str) -> FlinkObservation:
+        history = self._history(flink)
         if isinstance(history, Unreachable):
             return history
         archived = history.get(flink_job_id)
@@ -181,6 +177,33 @@ def take_snapshots(flinks: Mapping[str, Flink]) -> Iterator[Snapshots]:
         yield Snapshots(
             flinks, {name: threads.submit(or_unreachable, flink.overview) for name, flink in flinks.items()}
         )
+
+
+def _named(cluster: str, records: Sequence[JobRecord], seen: Sequence[_Seen]) -> dict[str, NamedJobs]:
+    """The jobs named like each record; `Unreachable` while a job that cannot be read may be the record's.
+
+    Args:
+        cluster: name of the cluster.
+        records: of this cluster.
+        seen: overviews to search; a later one counts more. All must have been answered.
+    """
+    for overview in seen:
+        if isinstance(overview, Unreachable):
+            return dict.fromkeys((record.job_id for record in records), overview)
+    overviews = [overview for overview in seen if isinstance(overview, Overview)]
+    hidden = {name for overview in overviews for name in overview.unreadable}
+    names = {record.job_id for record in records} | {fixed_flink_job_id(record.job_id) for record in records}
+    jobs: dict[str, FlinkJob] = {}
+    for overview in overviews:  # what the cluster says counts more than its History Server
+        for flink_job_id, entry in overview.entries.items():
+            if entry.name in names or flink_job_id in names:
+                jobs[flink_job_id] = overview[flink_job_id]
+    found: dict[str, NamedJobs] = {}
+    for record in records:
+        own = find_by_name(record.job_id, record.submitted_at, jobs)
+        is_hidden = record.job_id in hidden or (None in hidden and not own)
+        found[record.job_id] = Unreachable(_HIDDEN.format(cluster=cluster)) if is_hidden else own
+    return found
 
 
 def _with_failure(job: FlinkJob, *sources: Callable[[str], str | None]) -> FlinkJob:

@@ -49,6 +49,33 @@ def test_a_job_that_only_the_snapshot_shows_is_found_by_its_name() -> None:
 
 
 @pytest.mark.parametrize(
+    ("status", "expected"), [(Status.LOST, ("b" * 32,)), (Status.CREATED, ())], ids=["lost", "created"]
+)
+def test_the_history_server_is_searched_for_a_lost_record(status: Status, expected: tuple[str, ...]) -> None:
+    """It may have got the job since; the submitter of another record still runs."""
+    ended = replace(OURS, state="FINISHED", end_ms=START_MS + 1)
+    record = JobRecord(job_id="etl_1", status=status, submitted_at=NOON)
+    with take_snapshots({"default": cluster(Overview({}), Overview({"b" * 32: ended}))}) as snapshots:
+        named = snapshots.named([record], again=())["etl_1"]
+    assert isinstance(named, tuple)
+    assert tuple(job.id for job in named) == expected
+
+
+class WithoutHistory(FlinkInMemory):
+    """Its History Server is down."""
+
+    def history(self) -> Overview:
+        raise FlinkUnavailableError("connection refused")
+
+
+def test_a_lost_record_is_found_while_the_history_server_is_away() -> None:
+    record = JobRecord(job_id="etl_1", status=Status.LOST, submitted_at=NOON)
+    flink = WithoutHistory("default", lambda: Overview({A: OURS}), archived=Overview({}))
+    with take_snapshots({"default": flink}) as snapshots:
+        assert snapshots.named([record], again=())["etl_1"] == (FOUND,)
+
+
+@pytest.mark.parametrize(
     ("unreadable", "expected"),
     [([], tuple), (["etl_2"], tuple), (["etl_1"], Unreachable), ([None], Unreachable)],
     ids=["none", "another name", "this name", "no name"],
