@@ -1,4 +1,4 @@
-# Who may do what. One identity per function, one that builds, one that triggers; nobody else.
+# Who may do what. One identity per function, one that builds, one that triggers; no other identity has a right.
 
 locals {
   # Who may call each function: exactly these, on exactly that service.

@@ -2,7 +2,7 @@
 #
 # Conditions are PromQL. It can say "no complete pass" when there is no figure at all because nothing runs, it
 # looks back further than the 23.5 hours at which metric-absence conditions end, and it takes a metric that
-# nobody has written yet, as in a new project.
+# has no time series yet, as in a new project.
 
 locals {
   metric_prefix = replace(var.prefix, "-", "_")
@@ -124,7 +124,7 @@ locals {
       duration = 600 # longer than one error is seen: an instance that has just started may answer 503
       severity = "WARNING"
       advice   = <<-EOT
-        jobs answers with errors, so nobody sees the jobs on the page. Its log says why: the fields `code` and
+        jobs answers with errors, so the page shows no jobs. Its log says why: the fields `code` and
         `detail` of the event `request.refused`, or the stack of `request.crashed`. Without such a line it
         did not start: a setting is missing or wrong.
       EOT

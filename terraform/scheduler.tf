@@ -34,7 +34,7 @@ locals {
   schedule_period_seconds  = { for name, gaps in local.schedule_gaps_seconds : name => min(gaps...) }
   schedule_longest_seconds = { for name, gaps in local.schedule_gaps_seconds : name => max(gaps...) }
 
-  # After this long without a complete pass something is wrong.
+  # Seconds without a complete pass after which sync is overdue.
   sync_overdue_seconds = coalesce(var.sync_overdue_seconds, 3 * local.schedule_longest_seconds.sync)
 
   # Left to themselves, sync's budgets follow its period: 120, 150 and 165 s of 180, 40, 50 and 55 s of 60.

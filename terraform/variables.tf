@@ -124,7 +124,7 @@ variable "gke_cluster" {
 }
 
 variable "jobs_invokers" {
-  description = "Who may open the page of job instances and its API, as IAM members: `user:`, `group:`, `serviceAccount:`, `domain:`. Nobody by default."
+  description = "Who may open the page of job instances and its API, as IAM members: `user:`, `group:`, `serviceAccount:`, `domain:`. None by default."
   type        = set(string)
   default     = []
   nullable    = false
@@ -339,7 +339,7 @@ variable "settings" {
 }
 
 variable "submit_invokers" {
-  description = "Who may submit jobs, as IAM members: `user:`, `group:`, `serviceAccount:`, `domain:`. Nobody by default. `allUsers` is only taken where submit demands a signature (`webhook_secrets_version`)."
+  description = "Who may submit jobs, as IAM members: `user:`, `group:`, `serviceAccount:`, `domain:`. None by default. `allUsers` is only taken where submit demands a signature (`webhook_secrets_version`)."
   type        = set(string)
   default     = []
   nullable    = false
@@ -351,7 +351,7 @@ variable "submit_invokers" {
 
   validation {
     condition     = !contains(var.submit_invokers, "allUsers") || var.webhook_secrets_version != null
-    error_message = "Whoever may submit runs code in the cluster: allUsers needs webhook_secrets and webhook_secrets_version, so that submit demands a signature."
+    error_message = "A caller of submit runs code in the cluster: allUsers needs webhook_secrets and webhook_secrets_version, so that submit demands a signature."
   }
 }
 

@@ -266,7 +266,7 @@ SHARES = {"FINISHED": 0.88, "FAILED": 0.07, "CANCELLED": 0.03, "LOST": 0.01, "RU
 
 
 def many(count: int, *, now: datetime, span: timedelta, seed: int = 7) -> Iterator[Document]:
-    """So many records, spread evenly over a span of time that ended an hour ago."""
+    """`count` records, spread evenly over a span of time that ended an hour ago."""
     chance = random.Random(seed)  # noqa: S311 chance for a picture, not for a secret
     words = chance.choices(list(SHARES), weights=list(SHARES.values()), k=count)
     for number, status in enumerate(words):

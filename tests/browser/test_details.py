@@ -31,10 +31,10 @@ def panel(page: Page) -> Locator:
 
 def events(page: Page) -> list[str]:
     """What the timeline holds, in its order."""
-    told: list[str] = (
+    found: list[str] = (
         panel(page).locator(".story li").evaluate_all("items => items.map((item) => item.dataset.event)")
     )
-    return told
+    return found
 
 
 def test_a_failed_job_tells_why_what_it_means_and_what_to_do(lab: Lab) -> None:
@@ -89,9 +89,9 @@ def test_a_pod_that_has_not_started_is_not_said_to_have(lab: Lab, kubernetes_wor
     kubernetes_world.wait_pod(name)
     lab.database.flink_jobs.insert_one(record("etl_1", lab.now, k8s_job_name=name))
     page = lab.open("?job=etl_1")
-    told = panel(page).locator('.story [data-event="pod"]')
-    expect(told.locator(".what")).to_have_text("Submitter's pod waits to start")
-    expect(told.locator(".facts")).to_contain_text("Pending")
+    found = panel(page).locator('.story [data-event="pod"]')
+    expect(found.locator(".what")).to_have_text("Submitter's pod waits to start")
+    expect(found.locator(".facts")).to_contain_text("Pending")
     expect(panel(page).locator(".commands")).to_contain_text("kubectl describe job,pods -n lemo-dev -l app=")
 
 
@@ -112,7 +112,7 @@ FAILED_BUT_WHEN = [
 def test_that_flink_never_ran_a_job_is_said_only_where_it_is_known(
     lab: Lab, fields: dict[str, str], verdict: str
 ) -> None:
-    """An old record may have failed without a duration; of a job whose log is gone nobody knows."""
+    """An old record may have failed without a duration; of a job whose log is gone it is not known."""
     failed = old_platform(lab.now) | {
         "status": "FAILED",
         "flink_job_id": None,

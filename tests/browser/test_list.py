@@ -1,4 +1,4 @@
-"""The tab *Job instances*: what the table says, filters, pages, and refreshing that disturbs nobody."""
+"""The tab *Job instances*: what the table says, filters, pages, and refreshing that disturbs no reader."""
 
 from __future__ import annotations
 

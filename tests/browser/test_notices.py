@@ -1,4 +1,4 @@
-"""What the page says when something is wrong with the system or its own data; and in which language."""
+"""What the page says about faults of the system or its own data; and in which language."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_when_the_server_is_away_the_page_says_so_and_keeps_what_it_has(lab: Lab
             200,
             "text/html",
             "<html>Please log in</html>",
-            "Something other than the jobs function answered (200)",
+            "Another service than the jobs function answered (200)",
         ),
         (
             503,

@@ -51,12 +51,12 @@ def flink_job(stack: Stack, flink_job_id: str) -> dict[str, Any]:
 
 
 def record(stack: Stack, job_id: str) -> dict[str, Any]:
-    """One job as the read side tells it."""
+    """One job as the read side shows it."""
     address = f"{stack.functions['jobs'].url}/api/jobs/{job_id}"
-    told: dict[str, Any] = (
+    shown: dict[str, Any] = (
         httpx.get(address, timeout=REQUEST_SECONDS, trust_env=False).raise_for_status().json()
     )
-    return told
+    return shown
 
 
 def status_of(page: Page, job_id: str) -> Locator:
@@ -71,7 +71,7 @@ def details(page: Page, job_id: str) -> Locator:
     return shown
 
 
-def test_the_four_jobs_of_the_demo_are_told_truly_from_submission_to_end(
+def test_the_four_jobs_of_the_demo_are_shown_truly_from_submission_to_end(
     stack: Stack, open_at: OpenPage
 ) -> None:
     page = open_at(stack.functions["jobs"].url)
@@ -86,8 +86,8 @@ def test_the_four_jobs_of_the_demo_are_told_truly_from_submission_to_end(
 
     def all_over() -> bool:
         sync(stack)
-        told = [record(stack, job_ids[story.request["template_id"]])["job"]["status"] for story in STORIES]
-        return told == [story.outcome for story in STORIES]
+        shown = [record(stack, job_ids[story.request["template_id"]])["job"]["status"] for story in STORIES]
+        return shown == [story.outcome for story in STORIES]
 
     until(all_over, timeout_seconds=OUTCOME_SECONDS, what="the true ends")
     for story in STORIES:
