@@ -48,7 +48,7 @@ soak: env
 bench: env
 	$(RUN) -m bench
 
-# Publish the results of the last `make bench`: bench/results.json, and the costs in both READMEs
+# Publish the results of the last `make bench`: bench/results.json, and the costs in the documentation
 .PHONY: bench-publish
 bench-publish: env
 	cp build/bench/results.json bench/results.json
@@ -74,6 +74,11 @@ lint: env
 .PHONY: reasons
 reasons: env
 	@$(RUN) -m deploy.reasons
+
+# Build the site of the documentation in build/docs; a dead link or a warning fails it
+.PHONY: docs
+docs: env
+	@$(RUN) -m deploy.site
 
 # Make .venv, once: the pinned tools and this project; needs only python3 (3.11 or newer)
 .PHONY: env

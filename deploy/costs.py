@@ -1,7 +1,7 @@
-"""What the default schedule costs a month on Google Cloud, as the table that both READMEs show.
+"""What the default schedule costs a month on Google Cloud, as the table of run-in-production.md.
 
     python -m deploy.costs            prints the table, as `make costs` does
-    python -m deploy.costs --write    writes it into the READMEs, as `make bench-publish` does
+    python -m deploy.costs --write    writes it into the pages, as `make bench-publish` does
 
 Seconds are measured (`bench/results.json`), prices are Google's list prices in US dollars, region tier 1,
 without free allowances, as they stood in November 2026.
@@ -67,8 +67,10 @@ class Words:
     connector: str
 
 
+PAGE: Final = "docs/how-to/run-in-production.md"
+
 WORDS: Final[Mapping[str, Words]] = {
-    "README.md": Words(
+    PAGE: Words(
         head="US$ a month",
         sync="sync, `*/{minutes}`",
         passes="{passes:,.0f} passes × {seconds:.2f} s × ({vcpu:g} vCPU, {gib:g} GiB)",
@@ -81,7 +83,7 @@ WORDS: Final[Mapping[str, Words]] = {
         instead="with `*/{minutes}` instead",
         connector="with a VPC connector instead of direct egress",
     ),
-    "README.zh-CN.md": Words(
+    "docs/how-to/run-in-production.zh-CN.md": Words(
         head="每月美元",
         sync="sync，`*/{minutes}`",  # noqa: RUF001 Chinese punctuation
         passes="{passes:,.0f} 轮 × {seconds:.2f} 秒 ×（{vcpu:g} vCPU，{gib:g} GiB）",  # noqa: RUF001 Chinese punctuation
@@ -119,7 +121,7 @@ def of_runs(runs: float, seconds: float) -> float:
 
 
 def lines(
-    sync_seconds: float, cleanup_seconds: float, *, sync_minutes: int = 3, words: Words = WORDS["README.md"]
+    sync_seconds: float, cleanup_seconds: float, *, sync_minutes: int = 3, words: Words = WORDS[PAGE]
 ) -> list[Line]:
     """What a month costs with direct egress.
 
@@ -153,7 +155,7 @@ def lines(
     ]
 
 
-def connector_line(words: Words = WORDS["README.md"]) -> Line:
+def connector_line(words: Words = WORDS[PAGE]) -> Line:
     """What a connector costs a month; direct egress costs nothing."""
     return Line(
         words.connector,
@@ -162,7 +164,7 @@ def connector_line(words: Words = WORDS["README.md"]) -> Line:
     )
 
 
-def table(results: Mapping[str, Any], words: Words = WORDS["README.md"]) -> str:
+def table(results: Mapping[str, Any], words: Words = WORDS[PAGE]) -> str:
     """The table, in Markdown, from the results of a benchmark."""
     sync_seconds, cleanup_seconds = seconds_of(results, *SYNC_WORLD), seconds_of(results, *CLEANUP_WORLD)
     rows = [f"| | | {words.head} |", "|---|---|---:|"]
@@ -192,7 +194,7 @@ def seconds_of(results: Mapping[str, Any], world: str, who: str) -> float:
 
 
 def written(text: str, new: str) -> str:
-    """A README with this table in the place of the one that it has.
+    """A page with this table in the place of the one that it has.
 
     Raises:
         ValueError: it has none, or several.
@@ -206,7 +208,7 @@ def written(text: str, new: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """See the module."""
     parser = argparse.ArgumentParser(prog="python -m deploy.costs", description="The costs of a month.")
-    parser.add_argument("--write", action="store_true", help="write the table into the READMEs")
+    parser.add_argument("--write", action="store_true", help="write the table into the pages")
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
     if not parser.parse_args(arguments).write:
         sys.stdout.write(table(results) + "\n")

@@ -5,10 +5,10 @@
 
 | file | part | source |
 |---|---|---|
-| `docs/codes.md` | the table of reason codes | `flinkjobs.domain.reasons` |
+| `docs/reference/codes.md` | the table of reason codes | `flinkjobs.domain.reasons` |
 | `web/ui/messages.*.json` | the keys `reason.CODE.*` | the same |
 | `web/ui/details.js` | the constant `NEVER_RAN` | the same |
-| `docs/operations.md` | the table of doctor's codes | `flinkjobs.doctor.codes` |
+| `docs/how-to/operations.md` | the table of doctor's codes | `flinkjobs.doctor.codes` |
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ UI: Final = "shared/flinkjobs/web/ui"
 
 
 def with_codes(page: str) -> str:
-    """`docs/codes.md` with the table of reason codes."""
+    """`docs/reference/codes.md` with the table of reason codes."""
     rows = [
         f"| `{code}` | {', '.join(info.statuses)} | {info.en.meaning} | {info.en.remedy} |"
         for code, info in REASONS.items()
@@ -40,7 +40,7 @@ def with_codes(page: str) -> str:
 
 
 def with_findings(page: str) -> str:
-    """`docs/operations.md` with the table of doctor's codes."""
+    """`docs/how-to/operations.md` with the table of doctor's codes."""
     rows = [f"| `{code}` | {CODES[code].found} | {CODES[code].remedy} |" for code in Code]
     return _with_rows(page, "| code | what was found | what to do |", rows)
 
@@ -96,8 +96,8 @@ def _replaced(text: str, pattern: str, new: str) -> str:
 
 
 FILES: Final[Mapping[str, Callable[[str], str]]] = {
-    "docs/codes.md": with_codes,
-    "docs/operations.md": with_findings,
+    "docs/reference/codes.md": with_codes,
+    "docs/how-to/operations.md": with_findings,
     f"{UI}/messages.en.json": lambda text: with_messages(text, lambda info: info.en),
     f"{UI}/messages.zh.json": lambda text: with_messages(text, lambda info: info.zh),
     f"{UI}/details.js": with_never_ran,

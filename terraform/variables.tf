@@ -322,7 +322,7 @@ variable "runtime" {
 }
 
 variable "settings" {
-  description = "Further settings, by the names that the project's README explains. Each function gets those which it reads."
+  description = "Further settings, by the names of docs/reference/settings.md. Each function gets those which it reads."
   type        = map(string)
   default     = {}
   nullable    = false

@@ -864,10 +864,10 @@ def test_the_example_gives_the_page_a_user_that_only_reads() -> None:
     assert "default" not in read_module(EXAMPLE).variables["mongodb_read_uri"]
 
 
-@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
-def test_the_commands_of_the_readme_name_what_the_example_has(readme: str) -> None:
+@pytest.mark.parametrize("name", ["run-in-production.md", "run-in-production.zh-CN.md"])
+def test_the_commands_of_the_page_name_what_the_example_has(name: str) -> None:
     """A variable that is not declared ends `terraform apply` with an error."""
-    text = (ROOT / readme).read_text()
+    text = (ROOT / "docs" / "how-to" / name).read_text()
     example = read_module(EXAMPLE)
     given = re.findall(r"-var '(\w+)=", text) + re.findall(r"TF_VAR_(\w+)=", text)
     assert given

@@ -1,4 +1,4 @@
-"""Exit codes, which scripts may rely on; a test compares them with docs/cli.md."""
+"""Exit codes, which scripts may rely on; a test compares them with docs/reference/cli.md."""
 
 from __future__ import annotations
 

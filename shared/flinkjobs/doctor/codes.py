@@ -62,7 +62,7 @@ class CodeInfo(NamedTuple):
     """Texts of a code.
 
     Attributes:
-        found: what the check found, for docs/operations.md.
+        found: what the check found, for docs/how-to/operations.md.
         remedy: what to do next.
     """
 
@@ -75,7 +75,7 @@ CODES: Final[Mapping[Code, CodeInfo]] = MappingProxyType(
         # settings
         Code.SETTINGS: CodeInfo(
             "a setting is missing or wrong",
-            "Set this variable as the README's table of settings says, for doctor and for the functions.",
+            "Set this variable as docs/reference/settings.md says, for doctor and for the functions.",
         ),
         Code.SETTING_MISSING: CodeInfo(
             "a setting that only some functions need is not set",
@@ -269,7 +269,7 @@ CODES: Final[Mapping[Code, CodeInfo]] = MappingProxyType(
         ),
     }
 )
-"""Every code of doctor; docs/operations.md holds this table (`make reasons`)."""
+"""Every code of doctor; docs/how-to/operations.md holds this table (`make reasons`)."""
 
 REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
     {

@@ -63,7 +63,7 @@ class Filter:
     """Which records are wanted; None or empty asks nothing.
 
     Attributes:
-        text: see `docs/openapi.yaml`, parameter `q`.
+        text: see `docs/reference/openapi.yaml`, parameter `q`.
         since: submitted then or later.
         before: submitted earlier than then.
     """

@@ -1,8 +1,8 @@
 """Every reason code of a record, as a table: its statuses, its kind of problem, and its texts.
 
 The one place where a code is described. `python -m deploy.reasons` writes the texts into the page's messages,
-`docs/codes.md` and `docs/operations.md`; doctor, the command line and the statistics read the table. A new
-code is one member of `ReasonCode`, one row of `REASONS`, and the rule that produces it.
+`docs/reference/codes.md` and `docs/how-to/operations.md`; doctor, the command line and the statistics read
+it. A new code is one member of `ReasonCode`, one row of `REASONS`, and the rule that produces it.
 """
 
 from __future__ import annotations
@@ -454,7 +454,7 @@ REASONS: Final[Mapping[ReasonCode, ReasonInfo]] = MappingProxyType(
         ),
     }
 )
-"""Every code has its row. The order is that of `docs/codes.md`."""
+"""Every code has its row. The order is that of `docs/reference/codes.md`."""
 
 ENDED_WITHOUT_ID: Final = tuple(
     code for code, info in REASONS.items() if Status.FAILED in info.statuses and not info.accepted

@@ -73,7 +73,7 @@ def list_jobs(jobs: Jobs, query: Iterable[tuple[str, str]] = ()) -> dict[str, An
 
     Args:
         jobs: what to work with.
-        query: parameters by name, as in a URL; see `docs/openapi.yaml`.
+        query: parameters by name, as in a URL; see `docs/reference/openapi.yaml`.
 
     Raises:
         BadRequestError: a parameter is unknown, there twice, or wrong.

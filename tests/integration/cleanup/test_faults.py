@@ -1,4 +1,4 @@
-"""Every fault in the middle of a cleanup run: the rows of `docs/reliability.md` against the real function."""
+"""Every fault in the middle of a cleanup run: rows of `docs/explanation/reliability.md`."""
 
 from __future__ import annotations
 

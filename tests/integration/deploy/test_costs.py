@@ -1,4 +1,4 @@
-"""The costs that the README states follow from the measured figures and the prices."""
+"""The costs that the documentation states follow from the measured figures and the prices."""
 
 import json
 from pathlib import Path
@@ -22,11 +22,11 @@ RESULTS = {
 }
 
 
-@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
-def test_the_readme_states_what_follows_from_the_last_benchmark(readme: str) -> None:
-    text = (ROOT / readme).read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", costs.WORDS)
+def test_the_page_states_what_follows_from_the_last_benchmark(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
     results = json.loads(costs.RESULTS.read_text(encoding="utf-8"))
-    assert costs.written(text, costs.table(results, costs.WORDS[readme])) == text, (
+    assert costs.written(text, costs.table(results, costs.WORDS[page])) == text, (
         "run: python -m deploy.costs --write"
     )
 
@@ -47,10 +47,10 @@ def test_the_table_is_worked_out_from_seconds_and_prices() -> None:
     ]
 
 
-@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
-def test_a_new_table_takes_the_place_of_the_old_one_and_of_nothing_else(readme: str) -> None:
-    text = (ROOT / readme).read_text(encoding="utf-8")
-    new = costs.table(RESULTS, costs.WORDS[readme])
+@pytest.mark.parametrize("page", costs.WORDS)
+def test_a_new_table_takes_the_place_of_the_old_one_and_of_nothing_else(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    new = costs.table(RESULTS, costs.WORDS[page])
     renewed = costs.written(text, new)
     assert renewed != text
     assert new in renewed
@@ -58,12 +58,11 @@ def test_a_new_table_takes_the_place_of_the_old_one_and_of_nothing_else(readme: 
     assert len(kept) <= len(new.splitlines())
     assert all(line.startswith("| ") for line in kept)
     assert (
-        costs.written(renewed, costs.table(json.loads(costs.RESULTS.read_text()), costs.WORDS[readme]))
-        == text
+        costs.written(renewed, costs.table(json.loads(costs.RESULTS.read_text()), costs.WORDS[page])) == text
     )
 
 
-def test_a_readme_without_its_table_is_refused() -> None:
+def test_a_page_without_its_table_is_refused() -> None:
     with pytest.raises(ValueError, match="0 tables of costs"):
         costs.written("# flinkjobs\n", "| a |")
 

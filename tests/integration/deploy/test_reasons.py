@@ -10,10 +10,10 @@ from deploy.reasons import FILES, ROOT, UI
 @pytest.mark.parametrize(
     ("name", "written", "by_hand"),
     [
-        ("docs/codes.md", "| `OOM` | CREATED |", "| `OOM` | FAILED |"),
-        ("docs/codes.md", "| `OOM` |", "| `GONE` | LOST | a code of before | nothing |\n| `OOM` |"),
-        ("docs/operations.md", "Run `flinkjobs schedules apply`. |", "Wait. |"),
-        ("docs/operations.md", "| MongoDB does not answer |", "| MongoDB is slow |"),
+        ("docs/reference/codes.md", "| `OOM` | CREATED |", "| `OOM` | FAILED |"),
+        ("docs/reference/codes.md", "| `OOM` |", "| `GONE` | LOST | a code of before | nothing |\n| `OOM` |"),
+        ("docs/how-to/operations.md", "Run `flinkjobs schedules apply`. |", "Wait. |"),
+        ("docs/how-to/operations.md", "| MongoDB does not answer |", "| MongoDB is slow |"),
         (f"{UI}/messages.en.json", "out of memory", "too little memory"),
         (f"{UI}/messages.zh.json", '"内存不足"', '"内存"'),
         (

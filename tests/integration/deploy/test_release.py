@@ -18,7 +18,7 @@ WRITTEN = {
     "CHANGELOG.md": rf"^## {VERSION} - ",
     "deploy/README.md": rf"--tag REGISTRY/flinkjobs:{VERSION} build\n.*push REGISTRY/flinkjobs:{VERSION}$",
     "deploy/kubernetes/kustomization.yaml": rf"^    newTag: {VERSION}$",
-    "docs/openapi.yaml": rf"^  version: {VERSION}$",
+    "docs/reference/openapi.yaml": rf"^  version: {VERSION}$",
 }
 
 

@@ -1,6 +1,6 @@
-"""Writes docs/api.md out of docs/openapi.yaml: ``python -m tests.integration.docs.api_page``.
+"""Writes docs/reference/api.md: `python -m tests.integration.docs.api_page`.
 
-The description is the one truth about the functions' HTTP interface; this page is its reading copy.
+Its source is openapi.yaml, which describes the functions' HTTP interface.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any, Final
 import yaml
 
 DOCS: Final = Path(__file__).resolve().parents[3] / "docs"
-SOURCE: Final = DOCS / "openapi.yaml"
-PAGE: Final = DOCS / "api.md"
+SOURCE: Final = DOCS / "reference" / "openapi.yaml"
+PAGE: Final = DOCS / "reference" / "api.md"
 
 PREFACE: Final = (
     "<!-- Written by `python -m tests.integration.docs.api_page` out of openapi.yaml: "

@@ -1,4 +1,4 @@
-"""Writes the tables of `docs/cli.md` from the command itself: `python -m tests.integration.docs.cli_page`."""
+"""Writes the tables of docs/reference/cli.md: `python -m tests.integration.docs.cli_page`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typer.main import get_command
 from flinkjobs.cli.app import app
 from flinkjobs.cli.exit_codes import Exit
 
-PAGE: Final = Path(__file__).resolve().parents[3] / "docs" / "cli.md"
+PAGE: Final = Path(__file__).resolve().parents[3] / "docs" / "reference" / "cli.md"
 NOT_LISTED: Final = frozenset({"help", "install_completion", "show_completion"})
 """Parameters that every command line has; the page describes them in its text."""
 

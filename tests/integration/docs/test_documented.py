@@ -9,6 +9,7 @@ import pkgutil
 import re
 import tomllib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -16,14 +17,23 @@ import pytest
 import yaml
 
 import flinkjobs
+from deploy import site
+from flinkjobs.adapters.mongo.documents import _ref_document, conditional_update, new_document
 from flinkjobs.domain.errors import FlinkjobsError
+from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord
+from flinkjobs.domain.transition import Update
 from flinkjobs.settings import functions as settings_functions
-from tests.integration.docs import api_page
+from flinkjobs.submit.idempotency import Key
+from flinkjobs.submit.stored_spec import stored_details
+from flinkjobs.submit.submission import Submission
+from tests.integration.docs import api_page, metrics_page
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 PACKAGE: Final = ROOT / "shared" / "flinkjobs"
-ARCHITECTURE: Final = ROOT / "docs" / "architecture.md"
-READMES: Final = sorted(ROOT.glob("README*.md"))
+ARCHITECTURE: Final = ROOT / "docs" / "explanation" / "architecture.md"
+REFERENCE: Final = ROOT / "docs" / "reference"
+SETTINGS_PAGES: Final = sorted(REFERENCE.glob("settings*.md"))
 PAGES: Final = sorted({*ROOT.glob("*.md"), *ROOT.glob("[!.]*/*.md"), *ROOT.glob("docs/**/*.md")})
 LINK: Final = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 NAMED_FILE: Final = re.compile(r"`((?!build/)[\w.-]+(?:/[\w.-]+)+\.(?:py|js|css|json|yaml|toml|tf|svg|md))`")
@@ -32,9 +42,8 @@ FIRST_CELL: Final = re.compile(r"^\| `([A-Za-z0-9_]+)` \|", re.MULTILINE)
 
 
 def settings_tables() -> Iterator[tuple[Path, set[str]]]:
-    for readme in READMES:
-        [part] = [part for part in readme.read_text().split("\n## ") if "| `MONGODB_URI` |" in part]
-        yield readme, set(FIRST_CELL.findall(part))
+    for page in SETTINGS_PAGES:
+        yield page, set(FIRST_CELL.findall(page.read_text()))
 
 
 def settings_of_the_code() -> set[str]:
@@ -51,7 +60,9 @@ def settings_of_the_code() -> set[str]:
 def codes_of(heading: str) -> dict[str, str]:
     """The rows below a heading of codes.md: code and second column."""
     [part] = [
-        part for part in (ROOT / "docs" / "codes.md").read_text().split("\n## ") if part.startswith(heading)
+        part
+        for part in (ROOT / "docs" / "reference" / "codes.md").read_text().split("\n## ")
+        if part.startswith(heading)
     ]
     rows = re.findall(r"^\| `([A-Z0-9_]+)` \| ([^|]+) \|", part, re.MULTILINE)
     assert len(rows) == len(dict(rows))
@@ -81,11 +92,84 @@ def codes_of_reports() -> set[str]:
     return found
 
 
-def test_every_readme_names_every_setting_and_no_other() -> None:
+def fields_of(heading: str) -> set[str]:
+    """The first cells of the table below a heading of the record's page."""
+    [part] = re.findall(
+        rf"^#+ {heading}\n(.*?)(?=^#|\Z)", (REFERENCE / "record.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    return set(FIRST_CELL.findall(part))
+
+
+def test_every_page_of_settings_names_every_setting_and_no_other() -> None:
     expected = settings_of_the_code()
     assert len(expected) > 20
-    for readme, named in settings_tables():
-        assert named == expected, readme.name
+    assert len(SETTINGS_PAGES) == 2
+    for page, named in settings_tables():
+        assert named == expected, page.name
+
+
+def default_text(value: object) -> str:
+    """A value as it is written in the environment."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+@pytest.mark.parametrize("page", SETTINGS_PAGES, ids=lambda page: page.name)
+def test_settings_page_default_is_that_of_the_code(page: Path) -> None:
+    """A default in backticks is a value; FLINK_UI_URL names another setting instead."""
+    settings = settings_functions.read_settings({"MONGODB_URI": "mongodb://localhost"})
+    shown = dict(re.findall(r"^\| `([A-Z0-9_]+)` \| `([^`]+)` \|", page.read_text(), re.MULTILINE))
+    assert shown.pop("FLINK_UI_URL") == "FLINK_REST_URL"
+    values = {name: getattr(settings, name.lower()) for name in shown}
+    assert len(shown) > 10
+    assert shown == {name: default_text(value) for name, value in values.items()}
+
+
+def test_record_page_names_every_field_and_no_other() -> None:
+    now = datetime.now(UTC)
+    record = JobRecord(job_id="a_1", status=Status.CREATED, submitted_at=now)
+    submission = Submission(template_id="a", script=None)
+    document = new_document(record, stored_details(submission, Key("k", "h")))
+    update = conditional_update(Update(record, record), now, "run")
+    changed = set(update._doc["$set"])
+    [log_field] = re.findall(
+        r'"\$set": \{"(\w+)": kept\}', (PACKAGE / "adapters/mongo/job_store.py").read_text()
+    )
+    assert fields_of("Fields") == {*document, *changed, log_field}
+    assert fields_of("spec") == set(document["spec"])
+    assert fields_of("flink_jobs") == set(_ref_document(FlinkJobRef(id="", source=IdSource.LOG)))
+    assert fields_of("Status") == {status.value for status in Status}
+
+
+def test_metrics_page_names_every_metric_and_no_other() -> None:
+    page = metrics_page.PAGE.read_text(encoding="utf-8")
+    assert page == metrics_page.render(page), "run: python -m tests.integration.docs.metrics_page"
+    in_alerts = set(re.findall(r"flinkjobs_\w+", page.partition("## Alerts")[2]))
+    assert in_alerts
+    assert in_alerts <= set(FIRST_CELL.findall(page))
+
+
+def test_description_has_every_path_of_the_page_and_no_other() -> None:
+    """The three functions without pages answer at `/`; jobs has the routes that it declares."""
+    source = (PACKAGE / "entrypoints" / "jobs.py").read_text()
+    declared = {
+        (method.lower(), re.sub(r"<(\w+)>", r"{\1}", path).rstrip("/"))
+        for method, path in re.findall(r'Route\("([A-Z]+)", "([^"]+)"', source)
+    }
+    described = {
+        (method, path.removeprefix("/jobs"))
+        for path, item in yaml.safe_load(api_page.SOURCE.read_text())["paths"].items()
+        for method in item
+        if path.split("/")[1] == "jobs" and path not in ("/jobs/health", "/jobs/ready")
+    }
+    assert len(declared) > 5
+    assert described == declared
+
+
+def test_site_builds_without_a_warning() -> None:
+    assert site.main() == 0
+    assert (site.ROOT / "build" / "docs" / "docs" / "tutorial" / "index.html").exists()
 
 
 def test_every_error_is_explained_with_its_status_and_no_other() -> None:
@@ -137,7 +221,7 @@ def test_no_page_is_forgotten() -> None:
                 (page.parent / target.partition("#")[0]).resolve()
                 for target in LINK.findall(page.read_text())
             )
-    assert {page.name for page in (ROOT / "docs").glob("*.md")} <= {page.name for page in seen}
+    assert set((ROOT / "docs").glob("**/*.md")) <= seen
 
 
 def test_the_picture_of_the_house_is_the_contract_of_the_layers() -> None:

@@ -1,4 +1,4 @@
-"""Records what doctor says of a real system: the transcripts of docs/operations.md, and the README's picture.
+"""Records what doctor says of a real system, for docs/how-to/operations.md and the README's picture.
 
     python -m pytest tests/integration/doctor/test_operations.py --record-docs
 
@@ -21,7 +21,7 @@ from flinkjobs.doctor.findings import Finding, Verdict
 from tests.support.picture import svg
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
-PAGE = DOCS / "operations.md"
+PAGE = DOCS / "how-to" / "operations.md"
 PICTURE = DOCS / "flinkjobs-doctor.svg"
 COLUMNS = 112
 BLOCK = re.compile(r"(?<=<!-- doctor: )(\w+)( -->\n\n```text\n)(.*?)(?=```\n)", re.DOTALL)

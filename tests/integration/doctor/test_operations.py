@@ -1,4 +1,4 @@
-"""docs/operations.md: its transcripts are what doctor says."""
+"""docs/how-to/operations.md: its transcripts are what doctor says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each fault of `docs/reliability.md`, as a block inside which it is on; leaving the block heals it."""
+"""The faults of `docs/explanation/reliability.md` as context managers: on inside, off after."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of `docs/reliability.md` as data."""
+"""The tables of `docs/explanation/reliability.md` as data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "reliability.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "explanation" / "reliability.md"
 MOVES = "moves"
 UNCHANGED = "unchanged"
 

@@ -1,4 +1,4 @@
-"""The fault matrix: every row of `docs/reliability.md` against the running system."""
+"""The fault matrix: every row of `docs/explanation/reliability.md` against the running system."""
 
 from __future__ import annotations
 

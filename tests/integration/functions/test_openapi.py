@@ -25,7 +25,7 @@ from local.functions import FunctionServer
 from tests.integration.functions.conftest import World
 from tests.support.records import Document
 
-DESCRIPTION = Path(__file__).parents[3] / "docs" / "openapi.yaml"
+DESCRIPTION = Path(__file__).parents[3] / "docs" / "reference" / "openapi.yaml"
 WHOLE: Document = yaml.safe_load(DESCRIPTION.read_text())
 FUNCTIONS = ("submit", "sync", "cleanup")
 POSTS = [f"POST /{function}" for function in FUNCTIONS]
