@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 import yaml
@@ -131,7 +131,7 @@ def test_record_page_names_every_field_and_no_other() -> None:
     record = JobRecord(job_id="a_1", status=Status.CREATED, submitted_at=now)
     submission = Submission(template_id="a", script=None)
     document = new_document(record, stored_details(submission, Key("k", "h")))
-    update = conditional_update(Update(record, record), now, "run")
+    update: Any = conditional_update(Update(record, record), now, "run")
     changed = set(update._doc["$set"])
     [log_field] = re.findall(
         r'"\$set": \{"(\w+)": kept\}', (PACKAGE / "adapters/mongo/job_store.py").read_text()
