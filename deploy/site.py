@@ -16,10 +16,11 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SOURCE: Final = ROOT / "build" / "docs-source"
+STYLE: Final = ROOT / "docs" / "site.css"
 LINK: Final = re.compile(r"\]\((?!https?://|mailto:|#)([^)#\s]+)")
-BLOCK: Final = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
-FENCE: Final = re.compile(r"^( *```\w+) .+$", re.MULTILINE)
-"""Words after the language of a code block are for tests; Markdown's renderer does not know them."""
+BLOCK: Final = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
+FENCE_WORDS: Final = re.compile(r"\A(```\w+) .+$", re.MULTILINE)
+INDENT: Final = re.compile(r"^ {3}(?=\S)", re.MULTILINE)
 
 
 def linked(page: Path) -> list[Path]:
@@ -40,15 +41,26 @@ def reachable(start: Path) -> set[Path]:
     return found
 
 
+def for_mkdocs(page: str) -> str:
+    """A page as MkDocs reads it; GitHub's Markdown allows more.
+
+    A code block names its language alone: further words are for tests. What belongs to an item of a list is
+    indented by four spaces.
+    """
+    parts = BLOCK.split(page)  # every second one is a code block
+    parts[::2] = [INDENT.sub("    ", text) for text in parts[::2]]
+    parts[1::2] = [FENCE_WORDS.sub(r"\1", block) for block in parts[1::2]]
+    return "".join(parts)
+
+
 def stage() -> None:
     """Copies what the site consists of to `build/docs-source`."""
     shutil.rmtree(SOURCE, ignore_errors=True)
-    for path in reachable(ROOT / "README.md"):
+    for path in {*reachable(ROOT / "README.md"), STYLE}:
         target = SOURCE / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".md":
-            text = path.read_text(encoding="utf-8")
-            target.write_text(FENCE.sub(r"\1", text), encoding="utf-8")
+            target.write_text(for_mkdocs(path.read_text(encoding="utf-8")), encoding="utf-8")
         else:
             shutil.copyfile(path, target)
 

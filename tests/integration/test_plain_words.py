@@ -20,8 +20,8 @@ PATTERN = re.compile(rf"(?<![a-z])(?:{WORDS})(?![a-z])", re.IGNORECASE)
 """Whole words, also as a part of a name (`_told`, `NOBODY`), and phrases over the end of a line."""
 
 ALLOWED = {
-    ("shared/flinkjobs/cli/doctor.py", "something"): "the help of the command, as docs/cli.md shows it",
-    ("shared/flinkjobs/doctor/codes.py", "is no record"): "shown by doctor, as docs/operations.md lists it",
+    ("shared/flinkjobs/cli/doctor.py", "something"): "the help of the command, as docs/reference/cli.md shows it",
+    ("shared/flinkjobs/doctor/codes.py", "is no record"): "shown by doctor, as docs/how-to/operations.md lists it",
 }
 """Where a banned word may stand, and why."""
 
