@@ -57,8 +57,8 @@ def doctor(
     """Check every part of the system, and name the cause of what is wrong in the first line that fails.
 
     It looks at each part itself, with the settings and the rights of the functions. Where JOBS_URL is set and
-    none of these settings is, it asks through the functions. Exits with 0 when nothing fails, with 1 when
-    something does. What only warns, such as a script that raised, does not fail.
+    none of these settings is, it asks through the functions. Exits with 0 when nothing fails, and with 1
+    otherwise. What only warns, such as a script that raised, does not fail.
     """
     from flinkjobs.entrypoints.doctor import doctor_probes
 

@@ -264,7 +264,7 @@ CODES: Final[Mapping[Code, CodeInfo]] = MappingProxyType(
             "FLINK_JOBMANAGER: `flinkjobs logs ID`.",
         ),
         Code.UNREADABLE_RECORD: CodeInfo(
-            "a document of `flink_jobs` is no record",
+            "a document of `flink_jobs` cannot be read as a record",
             "Correct the document by hand: nothing follows it until then.",
         ),
     }
