@@ -150,7 +150,14 @@ def _document(job_id: str, at_ms: int, cluster: str, k8s_job_name: str, **known:
         "fingerprint": None,
         "updated_at": _time(at_ms),
         "revision": 1,
+        "history": [_move(0, _time(at_ms), None, "CREATED", "submit")],
     } | known
+
+
+def _move(seq: int, at: datetime, was: str | None, status: str, by: str) -> Document:
+    flink_state = None if status == "CREATED" else status
+    known = {"flink_state": flink_state, "reason_code": None, "by": by}
+    return {"seq": seq, "at": at, "was": was, "status": status} | known
 
 
 def _running(number: int, cluster: str) -> Document:
@@ -182,6 +189,11 @@ def _running(number: int, cluster: str) -> Document:
         flink_state="RUNNING",
         start_time=started,
         fingerprint=f"{cluster}|{id_}|RUNNING|{at_ms + 30_000}",
+        revision=2,
+        history=[
+            _move(0, _time(at_ms), None, "CREATED", "submit"),
+            _move(2, _time(at_ms + 40_000), "CREATED", "RUNNING", "sync"),
+        ],
     )
 
 

@@ -43,6 +43,9 @@ class Overview(msgspec.Struct):
     jobs: list[Job]
 
 
+READ = ("flink_job_id", "status", "flink_state", "revision")
+"""The fields of a record that are read."""
+
 DECODER = msgspec.json.Decoder(Overview)
 HTTP = httpx.Client(timeout=60, trust_env=False)
 MONGODB: MongoClient[dict[str, Any]] = MongoClient(os.environ["MONGODB_URI"], journal=True)
@@ -60,7 +63,7 @@ def floor(request: flask.Request) -> flask.typing.ResponseReturnValue:
     wanted = {"status": {"$in": ["CREATED", "RUNNING", "SUSPENDED"]}}
     writes = []
     is_bare = "bare" in request.args
-    for document in JOBS.find(wanted, {"flink_job_id": 1, "flink_state": 1, "revision": 1}):
+    for document in JOBS.find(wanted, dict.fromkeys(READ, 1)):
         seen = known.get(document["flink_job_id"])
         if seen is not None and seen.state != document["flink_state"]:
             fields: dict[str, Any] = {
@@ -72,6 +75,7 @@ def floor(request: flask.Request) -> flask.typing.ResponseReturnValue:
                 fields["end_time"] = EPOCH + timedelta(milliseconds=seen.end_time)
                 fields["duration"] = (seen.end_time - seen.start_time) / 1000
             unchanged = {"_id": document["_id"]}
+            change: dict[str, Any] = {"$set": fields}
             if not is_bare:
                 unchanged["revision"] = document["revision"]
                 fields["revision"] = document["revision"] + 1
@@ -81,7 +85,18 @@ def floor(request: flask.Request) -> flask.typing.ResponseReturnValue:
                 is_over = seen.state in STATUS
                 shown = f"default|{seen.jid}|{seen.state}|{seen.start_time}"
                 fields["fingerprint"] = None if is_over else shown
-            writes.append(UpdateOne(unchanged, {"$set": fields}))
+                if fields["status"] != document["status"]:
+                    move = {
+                        "seq": fields["revision"],
+                        "at": now,
+                        "was": document["status"],
+                        "status": fields["status"],
+                        "flink_state": seen.state,
+                        "reason_code": None,
+                        "by": "sync",
+                    }
+                    change["$push"] = {"history": {"$each": [move], "$slice": -100}}
+            writes.append(UpdateOne(unchanged, change))
     if writes:
         JOBS.bulk_write(writes, ordered=False)
     return {"changed": len(writes)}

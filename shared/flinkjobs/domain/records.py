@@ -144,6 +144,11 @@ class JobRecord(msgspec.Struct, frozen=True, gc=False):
         """All ids, in the order the CLI printed them."""
         return tuple(ref.id for ref in self.flink_jobs)
 
+    @property
+    def next_revision(self) -> int:
+        """The `revision` that the next write creates."""
+        return (self.revision or 0) + 1
+
 
 class UnreadableRecord(msgspec.Struct, frozen=True):
     """A document that cannot be read as a record; the others are still processed.

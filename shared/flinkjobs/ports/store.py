@@ -15,6 +15,8 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.history import Writer
+from flinkjobs.domain.reasons import ReasonCode
 from flinkjobs.domain.records import JobRecord, UnreadableRecord
 from flinkjobs.domain.transition import Update
 
@@ -130,13 +132,15 @@ class JobStore(Protocol):
     def owners(self, flink_job_ids: Collection[str]) -> Mapping[str, frozenset[str]]:
         """The job ids of the records that have each of these Flink Job IDs; an id of none is left out."""
 
-    def apply(self, updates: Sequence[Update], *, now: datetime, run_id: str) -> Applied:
+    def apply(self, updates: Sequence[Update], *, now: datetime, run_id: str, by: Writer) -> Applied:
         """Writes all updates in one bulk, each only if its record still is as it was read.
+
+        The same write adds the move, where the status changes, to the record's history.
 
         Where the store refuses a record, by a rule of the collection, the others are still written.
         """
 
-    def fail_submission(self, job_id: str, *, code: str, message: str, now: datetime) -> bool:
+    def fail_submission(self, job_id: str, *, code: ReasonCode, message: str, now: datetime) -> bool:
         """Marks a record that is still CREATED as FAILED. Returns whether it was."""
 
     def settled(self, job_ids: Collection[str]) -> Mapping[str, Sequence[Settled]]:

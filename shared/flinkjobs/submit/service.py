@@ -205,7 +205,7 @@ def _create(submit: Submit, submission: Submission, record: JobRecord) -> None:
     except KubernetesRefusedError as error:
         message = f"Kubernetes refused the job: {error}"
         submit.store.fail_submission(
-            record.job_id, code=ReasonCode.K8S_REFUSED.value, message=message, now=submit.clock()
+            record.job_id, code=ReasonCode.K8S_REFUSED, message=message, now=submit.clock()
         )
         raise SubmissionRefusedError(f"{record.job_id}: {message}") from error
     if not submit.store.accept(record.job_id, now=submit.clock()):

@@ -12,6 +12,7 @@ import msgspec
 
 from flinkjobs import log
 from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.history import Writer
 from flinkjobs.domain.observations import (
     NamedJobs,
     Observation,
@@ -191,7 +192,9 @@ def write_batch(current: Pass, decided: DecidedBatch) -> BatchResult:
             errors=decided.errors,
             is_kubernetes_answered=decided.is_kubernetes_answered,
         )
-    applied = current.sync.store.apply(decided.updates, now=decided.now, run_id=current.run_id)
+    applied = current.sync.store.apply(
+        decided.updates, now=decided.now, run_id=current.run_id, by=Writer.SYNC
+    )
     written = [update for update in decided.updates if update.after.job_id in applied.job_ids]
     log_moves(written)
     failed_actions = [take_back(current, record, submitter) for record, submitter in decided.stuck]

@@ -29,6 +29,7 @@ from msgspec.structs import replace
 from flinkjobs import log
 from flinkjobs.domain.batches import batches, chunks
 from flinkjobs.domain.errors import FlinkjobsError, StoreRefusedError, TemporaryError
+from flinkjobs.domain.history import Writer
 from flinkjobs.domain.observations import KUBERNETES_UNAVAILABLE, ObservationError
 from flinkjobs.domain.records import JobRecord, UnreadableRecord
 from flinkjobs.lease import hold_lease
@@ -259,7 +260,7 @@ def reconcile_records(sync: Sync, job_ids: Sequence[str], *, run_id: str, write:
         decided = decide_batch(current, sorted(records, key=lambda record: order[record.job_id]))
         conflicts: Collection[str] = ()
         if write:
-            applied = sync.store.apply(decided.updates, now=decided.now, run_id=run_id)
+            applied = sync.store.apply(decided.updates, now=decided.now, run_id=run_id, by=Writer.CLEANUP)
             for job_id, message in applied.refused.items():
                 raise StoreRefusedError(f"{job_id}: {message}")  # the caller must not delete what it read
             conflicts = applied.conflicts

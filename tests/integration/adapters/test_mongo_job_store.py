@@ -31,6 +31,7 @@ from flinkjobs.domain.errors import (
     StoreUnavailableError,
 )
 from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.history import Writer
 from flinkjobs.domain.reasons import ReasonCode
 from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord, Reason, UnreadableRecord
 from flinkjobs.domain.transition import Update
@@ -135,6 +136,17 @@ NEW_DOCUMENT: Document = {
     "dropped_ids": [],
     "in_flight_until": None,
     "revision": 0,
+    "history": [
+        {
+            "seq": 0,
+            "at": NOON,
+            "was": None,
+            "status": "CREATED",
+            "flink_state": None,
+            "reason_code": None,
+            "by": "submit",
+        }
+    ],
 }
 DETAILS = {name: NEW_DOCUMENT[name] for name in ("template_id", "job_name", "submitted_by", "spec")}
 
@@ -160,7 +172,7 @@ def test_a_new_document_has_the_types_of_the_contract(
         **dict.fromkeys(texts, "string"),
         **dict.fromkeys(nulls, "null"),
         **dict.fromkeys(("submitted_at", "updated_at"), "date"),
-        **dict.fromkeys(("flink_job_ids", "flink_jobs", "dropped_ids"), "array"),
+        **dict.fromkeys(("flink_job_ids", "flink_jobs", "dropped_ids", "history"), "array"),
         "spec": "object",
         "submitter_done": "bool",
         "revision": "int",
@@ -185,7 +197,7 @@ def test_a_document_that_is_over_has_the_types_of_the_contract(
         reason=Reason(code=ReasonCode.JOB_FAILED, message="no", since=LATER),
         missing_since=NOON,
     )
-    store.apply([Update(before=before, after=after)], now=LATER, run_id="run")
+    store.apply([Update(before=before, after=after)], now=LATER, run_id="run", by=Writer.SYNC)
     types = types_of(jobs, {})
     dates = ("submitted_at", "start_time", "end_time", "updated_at", "missing_since")
     assert {types[name] for name in dates} == {"date"}
@@ -344,7 +356,7 @@ def test_an_old_document_loses_nothing_when_it_is_written(
         end_time=LATER,
         duration=150.0,
     )
-    applied = store.apply([Update(before=before, after=after)], now=LATER, run_id="run")
+    applied = store.apply([Update(before=before, after=after)], now=LATER, run_id="run", by=Writer.SYNC)
     assert applied.job_ids == {"template_id_timestamp"}
     [document] = jobs.find({}, {"_id": 0})
     kept = {"submitted_at": "2025-11-01T12:00:00", "start_time": "2025-11-01T12:00:30"}
@@ -373,6 +385,7 @@ def test_an_old_document_loses_nothing_when_it_is_written(
         "submitter_done": True,
         "updated_at": LATER,
         "revision": 1,
+        "history": [move(1, "RUNNING", "FINISHED", flink_state="FINISHED")],
         "synced_by": "run",
     }
 
@@ -465,7 +478,7 @@ def test_what_a_run_writes_while_it_reads_does_not_come_again(
         came.append(found)
         if len(came) % 50 == 0:
             moved = [Update(each, replace(each, status=Status.SUSPENDED)) for each in came[-50:]]
-            store.apply(moved, now=LATER, run_id="run")
+            store.apply(moved, now=LATER, run_id="run", by=Writer.SYNC)
     assert sorted(each.job_id for each in came) == job_ids
 
 
@@ -556,11 +569,11 @@ def test_a_write_sets_only_what_changed(
     store.insert(record(), {})
     before = only(store)
     commands.sent.clear()
-    store.apply([running(before)], now=LATER, run_id="run")
+    store.apply([running(before)], now=LATER, run_id="run", by=Writer.SYNC)
     [(name, command)] = commands.sent
     [statement] = command["updates"]
     assert name == "update"
-    assert set(statement["u"]) == {"$set"}
+    assert set(statement["u"]) == {"$set", "$push"}
     found = {"status", "flink_job_id", "flink_job_ids", "flink_jobs"}
     assert set(statement["u"]["$set"]) == found | {"updated_at", "revision", "synced_by"}
     [document] = jobs.find({}, {"_id": 1})
@@ -573,9 +586,15 @@ def test_what_is_as_it_was_is_not_set_again(listened: tuple[MongoJobStore, Comma
     store.insert(record(status=Status.RUNNING, flink_jobs=(ref(confirmed=True, state="RUNNING"),)), {})
     before = only(store)
     commands.sent.clear()
-    store.apply([Update(before=before, after=replace(before, end_time=LATER))], now=LATER, run_id="run")
+    store.apply(
+        [Update(before=before, after=replace(before, end_time=LATER))],
+        now=LATER,
+        run_id="run",
+        by=Writer.SYNC,
+    )
     [(_, command)] = commands.sent
     [statement] = command["updates"]
+    assert set(statement["u"]) == {"$set"}, "a status that stays is no move"
     assert set(statement["u"]["$set"]) == {"end_time", "updated_at", "revision", "synced_by"}
 
 
@@ -593,14 +612,14 @@ def test_a_hundred_writes_are_one_command(
     many_old_documents(jobs, 100)
     updates = [running(before) for before in followed(store)]
     commands.sent.clear()
-    applied = store.apply(updates, now=LATER, run_id="run")
+    applied = store.apply(updates, now=LATER, run_id="run", by=Writer.SYNC)
     assert len(applied.job_ids) == 100
     assert [name for name, _ in commands.sent] == ["update"]
 
 
 def test_nothing_to_write_sends_nothing(listened: tuple[MongoJobStore, Commands]) -> None:
     store, commands = listened
-    applied = store.apply([], now=LATER, run_id="run")
+    applied = store.apply([], now=LATER, run_id="run", by=Writer.SYNC)
     assert applied == Applied(job_ids=NONE, conflicts=NONE)
     assert commands.sent == []
 
@@ -610,9 +629,9 @@ def test_a_record_that_changed_since_it_was_read_is_a_conflict(
 ) -> None:
     store.insert(record(), {})
     before = only(store)
-    first = store.apply([running(before)], now=NOON, run_id="first")
+    first = store.apply([running(before)], now=NOON, run_id="first", by=Writer.SYNC)
     cancelled = Update(before=before, after=replace(before, status=Status.CANCELLED))
-    second = store.apply([cancelled], now=LATER, run_id="second")
+    second = store.apply([cancelled], now=LATER, run_id="second", by=Writer.SYNC)
     assert first == Applied(job_ids=ETL_1, conflicts=NONE)
     assert second == Applied(job_ids=NONE, conflicts=ETL_1)
     [document] = jobs.find({})
@@ -627,7 +646,7 @@ def test_a_foreign_write_is_not_overwritten(
     before = only(store)
     jobs.update_one({}, {"$set": change})
     as_changed = jobs.find_one({})
-    applied = store.apply([running(before)], now=LATER, run_id="run")
+    applied = store.apply([running(before)], now=LATER, run_id="run", by=Writer.SYNC)
     assert applied == Applied(job_ids=NONE, conflicts=ETL_1)
     assert jobs.find_one({}) == as_changed
 
@@ -640,7 +659,7 @@ def test_a_bulk_writes_what_it_can_and_names_the_conflicts(
     updates = [running(before) for before in followed(store)]
     jobs.update_many({"job_id": {"$in": ["etl_1", "etl_4"]}}, {"$set": {"status": "CANCELLED"}})
     jobs.delete_one({"job_id": "etl_2"})
-    applied = store.apply(updates, now=LATER, run_id="run")
+    applied = store.apply(updates, now=LATER, run_id="run", by=Writer.SYNC)
     assert applied.job_ids == {"etl_0", "etl_3", "etl_5"}
     assert applied.conflicts == {"etl_1", "etl_2", "etl_4"}
     assert sorted(jobs.distinct("job_id", {"status": "RUNNING"})) == ["etl_0", "etl_3", "etl_5"]
@@ -653,8 +672,12 @@ def test_an_old_document_can_be_lost_to_another_writer_too(
     jobs.insert_one(old_document())
     before = only(store)
     update = Update(before=before, after=replace(before, flink_state="RUNNING"))
-    assert store.apply([update], now=NOON, run_id="first").job_ids == {"template_id_timestamp"}
-    assert store.apply([update], now=NOON, run_id="second").conflicts == {"template_id_timestamp"}
+    assert store.apply([update], now=NOON, run_id="first", by=Writer.SYNC).job_ids == {
+        "template_id_timestamp"
+    }
+    assert store.apply([update], now=NOON, run_id="second", by=Writer.SYNC).conflicts == {
+        "template_id_timestamp"
+    }
 
 
 def test_of_two_writers_each_record_gets_one(
@@ -669,7 +692,7 @@ def test_of_two_writers_each_record_gets_one(
         own = connect(mongo_server.uri, jobs.database.name)
         own.ping()
         barrier.wait(10)
-        applied = own.apply(updates, now=LATER, run_id=run_id)
+        applied = own.apply(updates, now=LATER, run_id=run_id, by=Writer.SYNC)
         assert applied.job_ids | applied.conflicts == set(job_ids)
         assert not applied.job_ids & applied.conflicts
         written[run_id] = applied.job_ids
@@ -688,7 +711,7 @@ def test_of_two_writers_each_record_gets_one(
 
 def test_a_failed_submission_is_marked(store: MongoJobStore, jobs: Collection[Document]) -> None:
     store.insert(record(), {})
-    assert store.fail_submission("etl_1", code="K8S_REFUSED", message="quota", now=LATER)
+    assert store.fail_submission("etl_1", code=ReasonCode.K8S_REFUSED, message="quota", now=LATER)
     [document] = jobs.find({})
     assert document["status"] == "FAILED"
     assert document["reason"] == {"code": "K8S_REFUSED", "message": "quota", "since": LATER}
@@ -701,9 +724,9 @@ def test_a_submission_that_runs_is_not_marked_failed(
     store: MongoJobStore, jobs: Collection[Document]
 ) -> None:
     store.insert(record(), {})
-    store.apply([running(only(store))], now=LATER, run_id="run")
-    assert not store.fail_submission("etl_1", code="K8S_REFUSED", message="quota", now=LATER)
-    assert not store.fail_submission("unknown", code="K8S_REFUSED", message="quota", now=LATER)
+    store.apply([running(only(store))], now=LATER, run_id="run", by=Writer.SYNC)
+    assert not store.fail_submission("etl_1", code=ReasonCode.K8S_REFUSED, message="quota", now=LATER)
+    assert not store.fail_submission("unknown", code=ReasonCode.K8S_REFUSED, message="quota", now=LATER)
     assert jobs.distinct("status") == ["RUNNING"]
 
 
@@ -712,9 +735,130 @@ def test_a_pass_that_read_before_a_failed_submission_does_not_undo_it(
 ) -> None:
     store.insert(record(), {})
     before = only(store)
-    store.fail_submission("etl_1", code="K8S_REFUSED", message="quota", now=NOON)
-    assert store.apply([running(before)], now=LATER, run_id="run").conflicts == {"etl_1"}
+    store.fail_submission("etl_1", code=ReasonCode.K8S_REFUSED, message="quota", now=NOON)
+    assert store.apply([running(before)], now=LATER, run_id="run", by=Writer.SYNC).conflicts == {"etl_1"}
     assert jobs.distinct("status") == ["FAILED"]
+
+
+# --- history ----------------------------------------------------------------------------------------
+
+CREATED = NEW_DOCUMENT["history"][0]
+
+
+def move(seq: int, was: str, status: str, **fields: Any) -> Document:
+    known = {"at": LATER, "flink_state": None, "reason_code": None, "by": "sync"} | fields
+    return {"seq": seq, "was": was, "status": status} | known
+
+
+def history_of(jobs: Collection[Document]) -> list[Document]:
+    """The history of the one record, which its last move has written."""
+    [document] = jobs.find({})
+    history: list[Document] = document["history"]
+    last = history[-1]
+    assert (last["seq"], last["status"]) == (document["revision"], document["status"])
+    return history
+
+
+@pytest.mark.parametrize("by", [Writer.SYNC, Writer.CLEANUP])
+def test_apply_of_a_changed_status_adds_one_move(
+    by: Writer, store: MongoJobStore, jobs: Collection[Document]
+) -> None:
+    store.insert(record(in_flight_until=LATER), {})
+    store.accept("etl_1", now=LATER)  # no move, but a revision
+    before = only(store)
+    after = replace(running(before).after, flink_state="RUNNING")
+    store.apply([Update(before=before, after=after)], now=LATER, run_id="run", by=by)
+    moved = move(2, "CREATED", "RUNNING", flink_state="RUNNING", by=by.value)
+    assert history_of(jobs) == [CREATED, moved]
+
+
+def test_apply_that_loses_the_race_adds_no_move(store: MongoJobStore, jobs: Collection[Document]) -> None:
+    store.insert(record(), {})
+    before = only(store)
+    store.apply([running(before)], now=LATER, run_id="first", by=Writer.SYNC)
+    cancelled = Update(before=before, after=replace(before, status=Status.CANCELLED))
+    store.apply([cancelled, running(before)], now=LATER, run_id="second", by=Writer.CLEANUP)
+    assert history_of(jobs) == [CREATED, move(1, "CREATED", "RUNNING")]
+
+
+def test_apply_keeps_the_newest_hundred_moves(store: MongoJobStore, jobs: Collection[Document]) -> None:
+    full = [{"seq": seq} for seq in range(100)]
+    jobs.insert_one(NEW_DOCUMENT | {"status": "SUSPENDED", "revision": 99, "history": full})
+    before = only(store)
+    store.apply([running(before)], now=LATER, run_id="run", by=Writer.SYNC)
+    assert history_of(jobs) == [*full[1:], move(100, "SUSPENDED", "RUNNING")]
+
+
+def test_a_pass_does_not_read_the_history(listened: tuple[MongoJobStore, Commands]) -> None:
+    store, commands = listened
+    store.insert(record(), {})
+    commands.sent.clear()
+    only(store)
+    [(_, command)] = commands.sent
+    assert "status" in command["projection"]
+    assert "history" not in command["projection"]
+
+
+def test_a_failed_submission_adds_one_move(
+    listened: tuple[MongoJobStore, Commands], jobs: Collection[Document]
+) -> None:
+    store, commands = listened
+    store.insert(record(in_flight_until=NOON), {})
+    store.take_up(only(store), until=LATER)  # no move, but a revision
+    commands.sent.clear()
+    store.fail_submission("etl_1", code=ReasonCode.K8S_REFUSED, message="quota", now=LATER)
+    assert [name for name, _ in commands.sent] == ["find", "update"]
+    moved = move(2, "CREATED", "FAILED", reason_code="K8S_REFUSED", by="submit")
+    assert history_of(jobs) == [CREATED, moved]
+
+
+class AfterTheFirstRead(CommandListener):
+    """Does this once, between the first read of a record and the write that follows it."""
+
+    def __init__(self, deed: Callable[[], object]) -> None:
+        self._deeds = [deed]
+
+    def started(self, event: CommandStartedEvent) -> None:
+        """Nothing to do."""
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        if event.command_name == "find" and self._deeds:
+            self._deeds.pop()()
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        """Nothing to do."""
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"reason": {"code": "MOUNT", "message": "m", "since": NOON}}, "FAILED"),
+        ({"status": "RUNNING", "flink_job_id": A}, "RUNNING"),
+    ],
+    ids=["the record is still CREATED", "the record has moved"],
+)
+def test_a_failed_submission_that_another_write_overtakes_is_judged_again(
+    change: Document,
+    status: str,
+    mongo_server: MongoServer,
+    store: MongoJobStore,
+    jobs: Collection[Document],
+) -> None:
+    store.insert(record(), {})
+    overtaking = AfterTheFirstRead(lambda: jobs.update_one({}, {"$set": change, "$inc": {"revision": 1}}))
+    client: MongoClient[Document] = MongoClient(mongo_server.uri, tz_aware=True, event_listeners=[overtaking])
+    with client:
+        overtaken = MongoJobStore(client[jobs.database.name])
+        is_failed = overtaken.fail_submission(
+            "etl_1", code=ReasonCode.K8S_REFUSED, message="quota", now=LATER
+        )
+    [document] = jobs.find({})
+    failed = move(2, "CREATED", "FAILED", reason_code="K8S_REFUSED", by="submit")
+    assert (is_failed, document["status"]) == (status == "FAILED", status)
+    assert document["history"] == ([CREATED, failed] if is_failed else [CREATED])
+
+
+# --- idempotency ------------------------------------------------------------------------------------
 
 
 def test_a_submission_is_found_by_its_idempotency_key(store: MongoJobStore) -> None:
@@ -809,7 +953,7 @@ def test_both_records_of_a_job_id_that_occurs_twice_are_followed_and_written(
         Update(before=before, after=replace(before, status=Status.FINISHED)) for before in followed(store)
     ]
     assert len(updates) == 2
-    assert store.apply(updates, now=LATER, run_id="run").job_ids == {"template_id_timestamp"}
+    assert store.apply(updates, now=LATER, run_id="run", by=Writer.SYNC).job_ids == {"template_id_timestamp"}
     assert jobs.distinct("status") == ["FINISHED"]
 
 
@@ -822,7 +966,7 @@ def test_of_two_records_of_one_job_id_each_is_written_as_itself(
         for before in followed(store)
     ]
     for update in reversed(updates):
-        store.apply([update], now=LATER, run_id="run")
+        store.apply([update], now=LATER, run_id="run", by=Writer.SYNC)
     assert {document["flink_job_id"]: document["flink_state"] for document in jobs.find({})} == {A: A, B: B}
 
 
@@ -906,7 +1050,7 @@ def test_the_end_of_a_log_is_kept_on_its_record_and_hinders_no_update(
     expected = {"text": "the ünd\n", "truncated": True, "pod": "etl-1-x7k2p", "saved_at": LATER}
     assert document["submitter_log"] == expected
     assert only(store) == before
-    assert store.apply([running(before)], now=LATER, run_id="run").job_ids == ETL_1
+    assert store.apply([running(before)], now=LATER, run_id="run", by=Writer.SYNC).job_ids == ETL_1
     assert jobs.find_one({"submitter_log": expected}) is not None
 
 
@@ -945,8 +1089,12 @@ Call = Callable[[MongoJobStore], object]
 CALLS: Mapping[str, Call] = {
     "insert": lambda store: store.insert(record(), {}),
     "records_to_follow": lambda store: list(store.records_to_follow(lost_since=LONG_AGO)),
-    "apply": lambda store: store.apply([running(record(revision=0))], now=LATER, run_id="run"),
-    "fail_submission": lambda store: store.fail_submission("etl_1", code="x", message="x", now=NOON),
+    "apply": lambda store: store.apply(
+        [running(record(revision=0))], now=LATER, run_id="run", by=Writer.SYNC
+    ),
+    "fail_submission": lambda store: store.fail_submission(
+        "etl_1", code=ReasonCode.K8S_REFUSED, message="x", now=NOON
+    ),
     "settled": lambda store: store.settled(["etl_1"]),
     "save_run": lambda store: store.save_run({"run_id": "r"}),
     "save_submitter_log": lambda store: store.save_submitter_log(
@@ -1041,7 +1189,7 @@ def test_a_server_that_falls_silent_is_unavailable_and_comes_back(
     finally:
         mongo_server.resume()
     assert impatient.settled(["etl_1"]).keys() == {"etl_1"}
-    applied = impatient.apply([running(before)], now=LATER, run_id="second")
+    applied = impatient.apply([running(before)], now=LATER, run_id="second", by=Writer.SYNC)
     assert applied.job_ids | applied.conflicts == {"etl_1"}
 
 
@@ -1095,7 +1243,7 @@ def test_a_write_that_the_database_forbids_costs_only_its_record(
     mongo_database["flink_jobs"].update_one({"job_id": "etl_2"}, {"$set": {"revision": 7}})
     lost = Update(before=second, after=replace(second, status=Status.LOST))
     updates = [running(first), lost, running(third), running(fourth)]
-    applied = store.apply(updates, now=LATER, run_id="run")
+    applied = store.apply(updates, now=LATER, run_id="run", by=Writer.SYNC)
     assert applied.job_ids == {"etl_0", "etl_3"}
     assert applied.conflicts == {"etl_2"}
     assert dict(applied.refused) == {"etl_1": "MongoDB refused the write: Document failed validation"}

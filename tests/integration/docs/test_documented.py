@@ -21,6 +21,7 @@ from deploy import site
 from flinkjobs.adapters.mongo.documents import _ref_document, conditional_update, new_document
 from flinkjobs.domain.errors import FlinkjobsError
 from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.history import Writer
 from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord
 from flinkjobs.domain.transition import Update
 from flinkjobs.settings import functions as settings_functions
@@ -131,7 +132,7 @@ def test_record_page_names_every_field_and_no_other() -> None:
     record = JobRecord(job_id="a_1", status=Status.CREATED, submitted_at=now)
     submission = Submission(template_id="a", script=None)
     document = new_document(record, stored_details(submission, Key("k", "h")))
-    update: Any = conditional_update(Update(record, record), now, "run")
+    update: Any = conditional_update(Update(record, record), now=now, run_id="run", by=Writer.SYNC)
     changed = set(update._doc["$set"])
     [log_field] = re.findall(
         r'"\$set": \{"(\w+)": kept\}', (PACKAGE / "adapters/mongo/job_store.py").read_text()
@@ -139,6 +140,7 @@ def test_record_page_names_every_field_and_no_other() -> None:
     assert fields_of("Fields") == {*document, *changed, log_field}
     assert fields_of("spec") == set(document["spec"])
     assert fields_of("flink_jobs") == set(_ref_document(FlinkJobRef(id="", source=IdSource.LOG)))
+    assert fields_of("history") == set(document["history"][0])
     assert fields_of("Status") == {status.value for status in Status}
 
 

@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from flinkjobs.domain.errors import StoreUnavailableError
 from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.reasons import ReasonCode
 from flinkjobs.domain.records import JobRecord
 from flinkjobs.domain.transition import Policy
 from flinkjobs.sync import service as sync
@@ -420,7 +421,7 @@ class StatusMachine(RuleBasedStateMachine):
         for submission in self.world.submissions:
             if submission.shape.creation == "never" and decoded(self.seen[submission.job_id])["k8s_job_name"]:
                 submission.refused |= self.bench.store.fail_submission(
-                    submission.job_id, code="K8S_REFUSED", message="refused", now=self.world.now
+                    submission.job_id, code=ReasonCode.K8S_REFUSED, message="refused", now=self.world.now
                 )
         live = {"status": {"$in": ["CREATED", "RUNNING", "SUSPENDED", "LOST"]}, "revision": {"$gte": 0}}
         self.bench.jobs.update_one(live, {"$set": {"job_name": "renamed"}, "$inc": {"revision": 1}})
@@ -635,6 +636,8 @@ class StatusMachine(RuleBasedStateMachine):
         self.bench.tally[f"{before['status']} > {after['status']}"] += 1
         submission = self._submission(job_id)
         wrong = oracle.contradiction(after, submission, self.world, self.named.get(job_id))
+        assert wrong is None, f"{job_id}: {wrong}"
+        wrong = oracle.contradiction_of_moves(before, after)
         assert wrong is None, f"{job_id}: {wrong}"
         known = before["flink_job_ids"]
         for ref in after["flink_jobs"]:

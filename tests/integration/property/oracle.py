@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 from flinkjobs.domain.naming import fixed_flink_job_id
@@ -107,6 +108,27 @@ def contradiction(
         or _of_times(document, jobs_of(submission, world))
         or _of_status(document, submission, world, named)
     )
+
+
+def contradiction_of_moves(before: Document, after: Document) -> str | None:
+    """What is wrong with the moves that were added to a record between two looks at it.
+
+    Each is one change of the status, by a revision of its own. An old record begins without a history.
+    """
+    known = before.get("history", [])
+    history = after.get("history", [])
+    moves = history[len(known) :]
+    if history[: len(known)] != known:
+        return f"the history {history} does not begin with {known}"
+    statuses = [before["status"], *(move["status"] for move in moves)]
+    if [move["was"] for move in moves] != statuses[:-1] or statuses[-1] != after["status"]:
+        return f"{moves} do not lead from {before['status']} to {after['status']}"
+    if any(one == two for one, two in pairwise(statuses)):
+        return f"one of {moves} is no move"
+    seqs = [before.get("revision") or 0, *(move["seq"] for move in moves)]
+    if seqs != sorted(set(seqs)) or seqs[-1] > (after.get("revision") or 0):
+        return f"{seqs} do not increase up to revision {after.get('revision')}"
+    return None
 
 
 def jobs_of(submission: TrueSubmission, world: World) -> Sequence[TrueJob]:

@@ -25,6 +25,7 @@ from flinkjobs.domain.errors import (
     StoreUnavailableError,
 )
 from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.history import Writer
 from flinkjobs.domain.kubernetes_objects import Event, KubernetesJob, Pod
 from flinkjobs.domain.observations import FlinkJob, Missing, Overview
 from flinkjobs.domain.records import JobRecord, UnreadableRecord
@@ -366,24 +367,24 @@ class AccidentalStore(MongoJobStore):
         self._come_to(Point.RECORDS)
         return iter(found)
 
-    def apply(self, updates: Sequence[Update], *, now: datetime, run_id: str) -> Applied:
+    def apply(self, updates: Sequence[Update], *, now: datetime, run_id: str, by: Writer) -> Applied:
         """As the real one, in two halves where an accident comes in between them."""
         self._come_to(Point.APPLY)
         self.updates += updates
         accident = self._scene.accident
         half = len(updates) // 2 if accident is not None and accident.at is Point.HALF else 0
-        first = self._apply(updates[:half], now=now, run_id=run_id)
+        first = self._apply(updates[:half], now=now, run_id=run_id, by=by)
         self._come_to(Point.HALF)
-        second = self._apply(updates[half:], now=now, run_id=run_id)
+        second = self._apply(updates[half:], now=now, run_id=run_id, by=by)
         self._come_to(Point.APPLIED)
         return Applied(first.job_ids | second.job_ids, first.conflicts | second.conflicts)
 
-    def _apply(self, updates: Sequence[Update], *, now: datetime, run_id: str) -> Applied:
+    def _apply(self, updates: Sequence[Update], *, now: datetime, run_id: str, by: Writer) -> Applied:
         """What it says is held against the database at once."""
         if not updates:
-            return super().apply(updates, now=now, run_id=run_id)
+            return super().apply(updates, now=now, run_id=run_id, by=by)
         were = self._bench.revisions()
-        applied = super().apply(updates, now=now, run_id=run_id)
+        applied = super().apply(updates, now=now, run_id=run_id, by=by)
         written = self._bench.written_by(run_id)
         self.written |= written
         as_read = {

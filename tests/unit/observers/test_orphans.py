@@ -14,6 +14,7 @@ from flinkjobs.cleanup.retention import RetentionPolicy
 from flinkjobs.cleanup.service import run
 from flinkjobs.domain.errors import KubernetesUnavailableError, StoreUnavailableError
 from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.history import Writer
 from flinkjobs.domain.kubernetes_objects import CleanupTarget, Kind, KubernetesJob, Pod
 from flinkjobs.domain.observations import JobPhase, Missing
 from flinkjobs.domain.records import JobRecord
@@ -83,8 +84,9 @@ class Records:
     def cursor_of_lease(self, name: str) -> None:
         assert name == "cleanup"
 
-    def apply(self, updates: Sequence[Update], *, now: datetime, run_id: str) -> Applied:
+    def apply(self, updates: Sequence[Update], *, now: datetime, run_id: str, by: Writer) -> Applied:
         assert (len(updates), now, bool(run_id)) == (int(self.is_contested), NOON, True)
+        assert by is Writer.CLEANUP
         return Applied(job_ids=frozenset(), conflicts=frozenset(update.after.job_id for update in updates))
 
     def save_submitter_log(self, job_id: str, k8s_job_name: str, log: SubmitterLog) -> bool:

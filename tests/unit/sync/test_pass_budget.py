@@ -14,6 +14,7 @@ from flinkjobs.cleanup import context as cleanup_context
 from flinkjobs.cleanup import service as cleanup
 from flinkjobs.cleanup.retention import RetentionPolicy
 from flinkjobs.domain.flink_states import OPEN, Status
+from flinkjobs.domain.history import Writer
 from flinkjobs.domain.observations import FlinkJob, Overview, time_of
 from flinkjobs.domain.records import JobRecord
 from flinkjobs.domain.transition import Policy, Update
@@ -40,8 +41,8 @@ class Written:
 
     job_ids: list[str] = field(default_factory=list)
 
-    def apply(self, updates: Sequence[Update], *, now: datetime, run_id: str) -> Applied:
-        assert (now.tzinfo, run_id) == (UTC, "run")
+    def apply(self, updates: Sequence[Update], *, now: datetime, run_id: str, by: Writer) -> Applied:
+        assert (now.tzinfo, run_id, by) == (UTC, "run", Writer.SYNC)
         self.job_ids += [update.after.job_id for update in updates]
         return Applied(frozenset(self.job_ids), frozenset())
 

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeGuard
 from pymongo import UpdateOne
 
 from flinkjobs.domain.flink_states import Status, is_settled
+from flinkjobs.domain.history import MOVES_KEPT, Writer, move_of
 from flinkjobs.domain.reasons import ReasonCode
 from flinkjobs.domain.records import DocumentId, FlinkJobRef, IdSource, JobRecord, Reason, UnreadableRecord
 from flinkjobs.domain.text import cut
@@ -197,7 +198,37 @@ def new_document(record: JobRecord, details: Mapping[str, Any]) -> dict[str, Any
         "in_flight_until": record.in_flight_until,
         "updated_at": record.submitted_at,
         "revision": 0,
+        "history": _moves(None, record, at=record.submitted_at, by=Writer.SUBMIT),
     }
+
+
+def _moves(
+    before: JobRecord | None, after: JobRecord, *, at: datetime, by: Writer
+) -> Sequence[Mapping[str, Any]]:
+    """What a write adds to the history: one move, none where the status stays."""
+    move = move_of(before, after, at=at, by=by)
+    if move is None:
+        return []
+    return [
+        {
+            "seq": move.seq,
+            "at": move.at,
+            "was": move.was and move.was.value,
+            "status": move.status.value,
+            "flink_state": move.flink_state,
+            "reason_code": move.reason_code and move.reason_code.value,
+            "by": move.by.value,
+        }
+    ]
+
+
+def with_move(
+    fields: Mapping[str, Any], before: JobRecord, after: JobRecord, *, at: datetime, by: Writer
+) -> dict[str, Any]:
+    """The update that sets these fields and adds the move, if there is one, to the history."""
+    moves = _moves(before, after, at=at, by=by)
+    pushed = {"$push": {"history": {"$each": moves, "$slice": -MOVES_KEPT}}} if moves else {}
+    return {"$set": fields, **pushed}
 
 
 def _fields(record: JobRecord) -> dict[str, Any]:
@@ -247,8 +278,8 @@ _ONCE: Final = ("flink_jobs", "flink_job_ids", "submitter_done")
 """What a pass derives from the older fields of a document that it has not written yet."""
 
 
-def conditional_update(update: Update, now: datetime, run_id: str) -> UpdateOne:
-    """The write of one record: only what changed, and only if the record still is as it was read.
+def conditional_update(update: Update, *, now: datetime, run_id: str, by: Writer) -> UpdateOne:
+    """The write of one record: only what changed, with its move, and only if it still is as it was read.
 
     A document that was never written by a pass lacks fields, or holds them in the old platform's form: it
     gets them once. MongoDB looks at every index of a field that is set, changed or not.
@@ -260,7 +291,7 @@ def conditional_update(update: Update, now: datetime, run_id: str) -> UpdateOne:
         if same(after) != same(before) or (before.revision is None and name in _ONCE)
     }
     changed["updated_at"] = now
-    changed["revision"] = (before.revision or 0) + 1
+    changed["revision"] = before.next_revision
     changed["synced_by"] = run_id
     unchanged = {
         "_id": before.document_id.value,
@@ -268,4 +299,5 @@ def conditional_update(update: Update, now: datetime, run_id: str) -> UpdateOne:
         "status": before.status.value,
         "revision": before.revision,
     }
-    return UpdateOne(unchanged, {"$set": changed}, hint="_id_")  # else it weighs the other indexes as well
+    change = with_move(changed, before, after, at=now, by=by)
+    return UpdateOne(unchanged, change, hint="_id_")  # else it weighs the other indexes as well

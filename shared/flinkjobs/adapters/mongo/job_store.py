@@ -20,6 +20,7 @@ from flinkjobs.adapters.mongo.documents import (
     new_document,
     read_record,
     settled_state,
+    with_move,
 )
 from flinkjobs.adapters.mongo.errors import refused_job_ids, translated
 from flinkjobs.domain.batches import chunks
@@ -29,8 +30,9 @@ from flinkjobs.domain.errors import (
     StoreRefusedError,
 )
 from flinkjobs.domain.flink_states import FINAL, OPEN, Status
+from flinkjobs.domain.history import Writer
 from flinkjobs.domain.reasons import ReasonCode
-from flinkjobs.domain.records import JobRecord, UnreadableRecord
+from flinkjobs.domain.records import JobRecord, Reason, UnreadableRecord
 from flinkjobs.domain.transition import Update
 from flinkjobs.ports.store import NO_FINGERPRINTS, Applied, Settled, Submitted, SubmitterLog
 
@@ -65,14 +67,11 @@ class MongoJobStore:
             found = self._jobs.find_one({"idempotency_key": idempotency_key})
         if found is None:
             return None
-        record = read_record(found)
-        if isinstance(record, UnreadableRecord):
-            raise StoreRefusedError(f"the record {record.job_id} cannot be read: {record.error}")
-        return Submitted(record=record, request_hash=found.get("request_hash", ""), details=found)
+        return Submitted(record=_readable(found), request_hash=found.get("request_hash", ""), details=found)
 
     def take_up(self, record: JobRecord, *, until: datetime) -> JobRecord | None:
         unchanged = {"job_id": record.job_id, "status": Status.CREATED.value, "revision": record.revision}
-        revision = (record.revision or 0) + 1
+        revision = record.next_revision
         with translated():
             result = self._jobs.update_one(
                 unchanged, {"$set": {"in_flight_until": until, "revision": revision}}
@@ -138,7 +137,7 @@ class MongoJobStore:
                     found[flink_job_id].add(document["job_id"])
         return {flink_job_id: frozenset(job_ids) for flink_job_id, job_ids in found.items()}
 
-    def apply(self, updates: Sequence[Update], *, now: datetime, run_id: str) -> Applied:
+    def apply(self, updates: Sequence[Update], *, now: datetime, run_id: str, by: Writer) -> Applied:
         if not updates:
             return Applied(job_ids=frozenset(), conflicts=frozenset())
         wanted = frozenset(update.after.job_id for update in updates)
@@ -146,7 +145,8 @@ class MongoJobStore:
         with translated():
             try:
                 result = self._jobs.bulk_write(
-                    [conditional_update(update, now, run_id) for update in updates], ordered=False
+                    [conditional_update(update, now=now, run_id=run_id, by=by) for update in updates],
+                    ordered=False,
                 )
             except BulkWriteError as error:
                 refused = refused_job_ids(error, updates)
@@ -157,22 +157,27 @@ class MongoJobStore:
             written = frozenset(document["job_id"] for document in self._jobs.find(ours, {"job_id": 1}))
         return Applied(job_ids=written, conflicts=wanted - written - refused.keys(), refused=refused)
 
-    def fail_submission(self, job_id: str, *, code: str, message: str, now: datetime) -> bool:
+    def fail_submission(self, job_id: str, *, code: ReasonCode, message: str, now: datetime) -> bool:
+        waiting = {"job_id": job_id, "status": Status.CREATED.value, "flink_job_id": None}
         with translated():
-            result = self._jobs.update_one(
-                {"job_id": job_id, "status": Status.CREATED.value, "flink_job_id": None},
-                {
-                    "$set": {
-                        "status": Status.FAILED.value,
-                        "reason": {"code": code, "message": message, "since": now},
-                        "submitter_done": True,
-                        "in_flight_until": None,
-                        "updated_at": now,
-                    },
-                    "$inc": {"revision": 1},
-                },
-            )
-        return result.matched_count == 1
+            # Repeated where another writer came in between: the record may still be CREATED.
+            while (found := self._jobs.find_one(waiting, FOLLOWED)) is not None:
+                before = _readable(found)
+                reason = Reason(code=code, message=message, since=now)
+                after = replace(before, status=Status.FAILED, reason=reason)
+                failed = {
+                    "status": Status.FAILED.value,
+                    "reason": {"code": code.value, "message": message, "since": now},
+                    "submitter_done": True,
+                    "in_flight_until": None,
+                    "updated_at": now,
+                    "revision": before.next_revision,
+                }
+                unchanged = {**waiting, "_id": found["_id"], "revision": before.revision}
+                change = with_move(failed, before, after, at=now, by=Writer.SUBMIT)
+                if self._jobs.update_one(unchanged, change).matched_count:
+                    return True
+        return False
 
     def settled(self, job_ids: Collection[str]) -> Mapping[str, Sequence[Settled]]:
         names = ("job_id", "status", "flink_job_id", "submitter_done", "k8s_job_name", "updated_at")
@@ -204,6 +209,13 @@ class MongoJobStore:
     def close(self) -> None:
         """Closes the connections. Harmless when repeated."""
         self._client.close()
+
+
+def _readable(document: Mapping[str, Any]) -> JobRecord:
+    record = read_record(document)
+    if isinstance(record, UnreadableRecord):
+        raise StoreRefusedError(f"the record {record.job_id} cannot be read: {record.error}")
+    return record
 
 
 def _in_groups(
