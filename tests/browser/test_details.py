@@ -242,6 +242,44 @@ def test_a_finished_job_whose_submission_is_incomplete_says_so_in_list_and_detai
     expect(row(page, job_id).locator(".message")).to_have_text(f"{title} · {incomplete['message']}")
 
 
+@pytest.mark.parametrize(
+    ("locale", "moved"),
+    [
+        ("en-US", ["Status changed", "RUNNING → LOST · the outcome is unknown"]),
+        ("zh-CN", ["状态变更", "运行中 → 失联 · 最终状态未知"]),
+    ],
+)
+def test_a_status_that_changed_in_between_is_in_the_timeline(lab: Lab, locale: str, moved: list[str]) -> None:
+    came_back = record("back_1", lab.now - timedelta(hours=2), "RUNNING") | in_flink(
+        FLINK_IDS["gone"], lab.now - timedelta(hours=2)
+    )
+    known = {"flink_state": "RUNNING", "by": "sync"}
+    history = [
+        {
+            **known,
+            "seq": 3,
+            "at": lab.now - timedelta(hours=1),
+            "was": "RUNNING",
+            "status": "LOST",
+            "reason_code": "OUTCOME_UNKNOWN",
+        },
+        {
+            **known,
+            "seq": 4,
+            "at": lab.now - timedelta(minutes=9),
+            "was": "LOST",
+            "status": "RUNNING",
+            "reason_code": None,
+        },
+    ]
+    lab.database.flink_jobs.insert_one(came_back | {"history": history})
+    page = lab.open("?job=back_1", locale=locale)
+    shown = panel(page).locator('.story [data-event="moved"]')
+    expect(shown).to_have_count(2)
+    expect(shown.first.locator(".what, .facts")).to_have_text(moved)
+    assert events(page) == ["submitted", "id_found", "started", "moved", "moved", "now"]
+
+
 def test_a_lost_job_is_not_guessed_at(lab: Lab) -> None:
     page = lab.open("?job=recommender_train_1795300000003")
     expect(panel(page).locator(".verdict")).to_have_text(

@@ -70,6 +70,9 @@ _EVENTS: Final[Mapping[str, Callable[[Data], str]]] = {
     ),
     "started": lambda data: f"started in Flink as {data['flink_job_id']}",
     "waiting": lambda data: f"held up by {data['code']}: {data['message']}",
+    "moved": lambda data: (
+        f"moved from {data['was']} to {data['status']}" + (f", {data['code']}" if data.get("code") else "")
+    ),
     "missing": lambda data: f"Flink does not know {data['flink_job_id']} any more",
     "flink_ended": lambda data: f"{data['flink_job_id']} ended {data['state']}",
     "ended": lambda data: (

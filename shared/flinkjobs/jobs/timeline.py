@@ -20,7 +20,7 @@ def timeline(
 
     Args:
         record: the record.
-        details: fields of the document that are only displayed.
+        details: fields of the document that are only displayed, and its history, which older documents lack.
         job: its Kubernetes Job, where that exists.
         pods: the pods of the Job, in the order of their creation.
     """
@@ -48,17 +48,46 @@ def timeline(
             add(ref.missing_since, "missing", flink_job_id=ref.id)
         if ref.end_time is not None and len(record.flink_jobs) > 1:
             add(ref.end_time, "flink_ended", flink_job_id=ref.id, state=ref.state)
+    moves = _moves(details)
+    is_over = record.status in FINAL or record.status is Status.LOST
+    end = moves.pop() if is_over and moves and moves[-1]["status"] == record.status.value else None
+    events += [_moved(move) for move in moves if not _is_shown_by_another_event(move)]
     reason = record.reason
     code, message = (reason.code.value, reason.message) if reason else (None, None)
     if record.status in OPEN and reason is not None:
         add(reason.since, "waiting", code=code, message=message)
-    if record.status in FINAL or record.status is Status.LOST:
-        at = record.end_time or (reason.since if reason else None)
+    if is_over:
+        # Without an end time, this is when a pass noticed the end; for K8S_REFUSED, submit saw it happen.
+        noticed_at = end["at"] if end else reason.since if reason else None
+        at = record.end_time or noticed_at
         facts = {"status": record.status.value, "code": code, "message": message}
-        # Without an end time, `since` is when a pass noticed the end; for K8S_REFUSED, submit saw it happen.
-        noticed = record.end_time is None and reason is not None and reason.code is not ReasonCode.K8S_REFUSED
+        noticed = record.end_time is None and noticed_at is not None and code != ReasonCode.K8S_REFUSED
         add(at, "ended", **facts, duration=number_or_none(record.duration), noticed=noticed)
     return _in_order(events)
+
+
+def _moves(details: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The moves that the document keeps, oldest first; an entry that cannot be read is left out."""
+    stored = details.get("history")
+    return [
+        move
+        for move in (stored if isinstance(stored, list) else ())
+        if isinstance(move, Mapping)
+        and isinstance(move.get("at"), datetime)
+        and isinstance(move.get("status"), str)
+    ]
+
+
+def _moved(move: Mapping[str, Any]) -> dict[str, Any]:
+    data = {name: text_or_none(move.get(name)) for name in ("was", "status", "flink_state", "by")}
+    code = text_or_none(move.get("reason_code"))
+    return {"at": move["at"], "event": "moved", "data": {**data, "code": code}}
+
+
+def _is_shown_by_another_event(move: Mapping[str, Any]) -> bool:
+    """Whether *submitted* or *started* shows the move: the first one, and the one to RUNNING after it."""
+    was, status = move.get("was"), move["status"]
+    return was is None or (was, status) == (Status.CREATED, Status.RUNNING)
 
 
 def _in_order(events: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -510,6 +510,17 @@ def test_the_end_of_the_log_that_the_record_keeps_is_shown(
     assert (shown["kubernetes"]["found"], shown["kubernetes"]["error"]) == (None, "there is none here")
 
 
+def test_the_history_is_read_for_one_record_and_not_for_a_list(
+    found: jobs.Jobs, records: Collection[Document]
+) -> None:
+    moved = {"seq": 1, "at": NOW, "was": "RUNNING", "status": "SUSPENDED", "by": "sync"}
+    records.insert_one(document("etl_1", history=[moved]))
+    [listed] = found.store.rows(Form.DATE, Filter(), after=None, limit=1)
+    shown = found.store.look_up("etl_1")
+    assert shown is not None
+    assert ("history" in listed.details, shown.details["history"]) == (False, [moved])
+
+
 # --- figures ----------------------------------------------------------------------------------------
 
 

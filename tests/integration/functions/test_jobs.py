@@ -323,6 +323,18 @@ def test_one_record_is_shown_with_its_whole_timeline(jobs: FunctionServer, world
     assert SECRET not in json.dumps(body)
 
 
+def test_the_moves_of_a_record_are_in_its_story(jobs: FunctionServer, world: World) -> None:
+    at = START + timedelta(seconds=9)
+    move = {"seq": 3, "at": at, "was": "RUNNING", "status": "SUSPENDED", "flink_state": "SUSPENDED"}
+    world.add_record(
+        "etl_1", submitted_at=START, history=[move | {"reason_code": None, "by": "sync"}], status="SUSPENDED"
+    )
+    [_, moved] = get(jobs, "/api/jobs/etl_1")["story"]
+    assert datetime.fromisoformat(moved["at"]) == at
+    data = {"was": "RUNNING", "status": "SUSPENDED", "flink_state": "SUSPENDED", "code": None, "by": "sync"}
+    assert (moved["event"], moved["data"]) == ("moved", data)
+
+
 def test_what_a_cluster_may_have_forgotten_is_linked_to_its_history_server(
     jobs: FunctionServer, world: World
 ) -> None:

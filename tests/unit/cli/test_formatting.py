@@ -84,6 +84,12 @@ def test_times_are_shown_to_the_second() -> None:
         ),
         ("started", {"flink_job_id": "a"}, "started in Flink as a"),
         ("waiting", {"code": "QUOTA", "message": "x\ny"}, "held up by QUOTA: x y"),
+        ("moved", {"was": "RUNNING", "status": "SUSPENDED", "code": None}, "moved from RUNNING to SUSPENDED"),
+        (
+            "moved",
+            {"was": "RUNNING", "status": "LOST", "code": "OUTCOME_UNKNOWN"},
+            "moved from RUNNING to LOST, OUTCOME_UNKNOWN",
+        ),
         ("missing", {"flink_job_id": "a"}, "Flink does not know a any more"),
         ("flink_ended", {"flink_job_id": "a", "state": "FAILED"}, "a ended FAILED"),
         (

@@ -184,6 +184,79 @@ def test_the_time_of_an_end_that_only_a_pass_noticed_is_marked(one: JobRecord, n
     assert timeline.timeline(one, {}, None, ())[-1]["data"]["noticed"] is noticed
 
 
+def moved(seconds: float, was: str | None, status: str, **fields: Any) -> dict[str, Any]:
+    """An entry of a document's history."""
+    known = {"seq": 0, "flink_state": None, "reason_code": None, "by": "sync"} | fields
+    return {"at": at(seconds), "was": was, "status": status} | known
+
+
+CREATED, RUNS = moved(0, None, "CREATED", by="submit"), moved(10, "CREATED", "RUNNING")
+RAN = (ref(A, state="RUNNING", start_time=at(9)),)
+BEGINNING: list[tuple[str, float | None]] = [("submitted", 0), ("id_found", None), ("started", 9)]
+UNKNOWN = Reason(ReasonCode.OUTCOME_UNKNOWN, "m", at(50))
+HISTORIES: dict[str, tuple[JobRecord, Any, list[tuple[str, float | None]]]] = {
+    "nothing but what other events show": (
+        record(Status.RUNNING, flink_jobs=RAN),
+        [CREATED, RUNS],
+        BEGINNING,
+    ),
+    "a suspension": (
+        record(Status.RUNNING, flink_jobs=RAN),
+        [CREATED, RUNS, moved(20, "RUNNING", "SUSPENDED"), moved(30, "SUSPENDED", "RUNNING")],
+        [*BEGINNING, ("moved", 20), ("moved", 30)],
+    ),
+    "lost and back": (
+        record(Status.RUNNING, flink_jobs=RAN),
+        [CREATED, RUNS, moved(700, "RUNNING", "LOST"), moved(800, "LOST", "RUNNING")],
+        [*BEGINNING, ("moved", 700), ("moved", 800)],
+    ),
+    "the time of an end is that of its move, not of its first suspicion": (
+        record(Status.LOST, reason=UNKNOWN),
+        [CREATED, moved(180, "CREATED", "LOST")],
+        [("submitted", 0), ("ended", 180)],
+    ),
+    "Flink's own end is better than the time of its move": (
+        record(Status.CANCELLED, flink_jobs=RAN, end_time=at(40)),
+        [CREATED, RUNS, moved(45, "RUNNING", "CANCELLED")],
+        [*BEGINNING, ("ended", 40)],
+    ),
+    "an end that a function without a history has written": (
+        record(Status.LOST, reason=UNKNOWN),
+        [CREATED, moved(20, "CREATED", "SUSPENDED")],
+        [("submitted", 0), ("moved", 20), ("ended", 50)],
+    ),
+    "entries that cannot be read": (
+        record(Status.CREATED),
+        ["junk", None, {}, {"at": "noon", "status": "RUNNING"}, {"at": at(1), "status": 7}],
+        [("submitted", 0)],
+    ),
+    "a history that is no list": (record(Status.CREATED), 7, [("submitted", 0)]),
+}
+
+
+@pytest.mark.parametrize(("one", "history", "expected"), HISTORIES.values(), ids=HISTORIES.keys())
+def test_timeline_of_a_history_shows_the_moves_that_no_other_event_shows(
+    one: JobRecord, history: Any, expected: list[tuple[str, float | None]]
+) -> None:
+    events = timeline.timeline(one, {"history": history}, None, ())
+    assert expected == [
+        (event["event"], event["at"] and (event["at"] - NOON).total_seconds()) for event in events
+    ]
+
+
+def test_timeline_of_a_move_holds_its_facts() -> None:
+    history = [CREATED, moved(20, "RUNNING", "LOST", flink_state="RUNNING", reason_code="OUTCOME_UNKNOWN")]
+    [_, event] = timeline.timeline(record(Status.RUNNING), {"history": history}, None, ())
+    data = {"was": "RUNNING", "status": "LOST", "flink_state": "RUNNING", "code": "OUTCOME_UNKNOWN"}
+    assert event == {"at": at(20), "event": "moved", "data": data | {"by": "sync"}}
+
+
+def test_timeline_of_an_end_without_a_reason_is_noticed_at_its_move() -> None:
+    history = [CREATED, RUNS, moved(45, "RUNNING", "CANCELLED")]
+    last = timeline.timeline(record(Status.CANCELLED), {"history": history}, None, ())[-1]
+    assert (last["at"], last["data"]["noticed"]) == (at(45), True)
+
+
 LINKS = [
     ("RUNNING", "http://flink:8081/#/job/running/" + A + "/overview"),
     ("FAILING", "http://flink:8081/#/job/running/" + A + "/overview"),

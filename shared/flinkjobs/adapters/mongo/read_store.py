@@ -35,7 +35,7 @@ _Document = dict[str, Any]
 _Index = Sequence[tuple[str, int]]
 
 LISTED_FIELDS: Final = FOLLOWED | dict.fromkeys(("template_id", "job_name", "submitted_by", "updated_at"), 1)
-SHOWN_FIELDS: Final = LISTED_FIELDS | dict.fromkeys(("spec", "submitter_log"), 1)
+SHOWN_FIELDS: Final = LISTED_FIELDS | dict.fromkeys(("spec", "submitter_log", "history"), 1)
 
 NEWEST_FIRST: Final = {"submitted_at": DESCENDING, "_id": DESCENDING}
 MAX_ALIKE: Final = 20

@@ -234,6 +234,10 @@ function storyFacts(event, data) {
     started: () => [id(data.flink_job_id)],
     missing: () => [id(data.flink_job_id)],
     flink_ended: () => [id(data.flink_job_id), data.state],
+    moved: () => [
+      `${tOr(`status.${data.was}`, data.was)} → ${tOr(`status.${data.status}`, data.status)}`,
+      data.code ? reasonTitle(data.code) : null,
+    ],
     waiting: () => [data.code ? reasonTitle(data.code) : null],
     ended: () => [
       data.duration !== null && data.duration !== undefined ? duration(data.duration, { decimals: 3 }) : null,
