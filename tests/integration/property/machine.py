@@ -177,6 +177,17 @@ class Missed:
     passes: set[int] = field(default_factory=set)
 
 
+def _is_looked_at_anew(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether the next pass observes more of a record than this one.
+
+    The submitter of a record that is not LOST any more is observed again. Where all ids turned out to belong
+    to other jobs, a job of the record's name is searched.
+    """
+    is_back = before["status"] == "LOST" and after["status"] != "LOST"
+    has_dropped = before["dropped_ids"] != after["dropped_ids"] and not after["flink_jobs"]
+    return is_back or has_dropped
+
+
 class StatusMachine(RuleBasedStateMachine):
     """One world, one empty database. `on` says whose."""
 
@@ -198,7 +209,7 @@ class StatusMachine(RuleBasedStateMachine):
         self.names_seen: dict[str, set[str]] = defaultdict(set)
         self.owners: dict[str, set[str]] = {}
         self.nameless: dict[str, Missed] = {}
-        self.came_back: set[str] = set()
+        self.looked_at_anew: set[str] = set()
         self.missed: dict[tuple[str, str], Missed] = {}
         self.passes = 0
         self.under_way: list[tuple[int, Scene]] = []
@@ -583,11 +594,11 @@ class StatusMachine(RuleBasedStateMachine):
 
     def _check_quiet(self, version: int, before: Mapping[str, bytes], writes: int) -> None:
         """Nothing changed, so nothing is written, but the count of passes in which a job is missing."""
-        came_back = self.came_back
-        self.came_back = {
+        looked_at_anew = self.looked_at_anew
+        self.looked_at_anew = {
             job_id
             for job_id, raw in before.items()
-            if decoded(raw)["status"] == "LOST" and decoded(self.seen[job_id])["status"] != "LOST"
+            if _is_looked_at_anew(decoded(raw), decoded(self.seen[job_id]))
         }
         was, times = self.quiet
         self.quiet = (version, times + 1 if was == version else 0)
@@ -598,8 +609,7 @@ class StatusMachine(RuleBasedStateMachine):
         counted = [job_id for job_id in changed if decoded(before[job_id])["missing_since"] is not None]
         if times >= 3:
             counted = []
-        # The submitter of a record that is not LOST any more is observed again from the next pass on.
-        for job_id in set(changed) - set(counted) - came_back:
+        for job_id in set(changed) - set(counted) - looked_at_anew:
             old, new = decoded(before[job_id]), decoded(self.seen[job_id])
             different = {name: (old.get(name), new[name]) for name in new if old.get(name) != new[name]}
             raise AssertionError(f"{job_id} was written, though nothing had changed: {different}")
