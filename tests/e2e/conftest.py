@@ -17,10 +17,14 @@ SPEED = 60.0
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    """Its schedules run; a finished Kubernetes Job may be deleted at once."""
+    """Passes run by schedule; a finished Kubernetes Job may be deleted at once, when a test calls cleanup.
+
+    The schedule of cleanup is paused: at this speed, its hour would come in one of twelve runs.
+    """
     settings = {"CLEANUP_RETENTION_HOURS": "0", "LOST_AFTER_SECONDS": "5"}
     with Stack(environ={}, settings=settings, speed=SPEED) as running:
-        running.create_schedules()
+        _, cleanup = running.create_schedules()
+        running.schedules.pause(cleanup.name)
         yield running
 
 

@@ -22,8 +22,6 @@ OUTCOME_SECONDS = 180.0
 def accepted(stack: Stack) -> dict[str, Document]:
     """The answers of submit to the four jobs, by template."""
 
-    stack.schedules.pause("cleanup")  # at 60 times the speed, its hour comes in one of twelve runs
-
     def inline(name: str) -> Document:
         return {"inline": (EXAMPLES / f"{name}.py").read_text(encoding="utf-8")}
 

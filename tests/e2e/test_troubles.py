@@ -62,6 +62,7 @@ class Doctor:
 def doctor(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doctor]:
     """Finds nothing, before a test and after it."""
     found = Doctor(stack, tmp_path_factory.mktemp("home"))
+    stack.schedules.resume("cleanup")
     stack.schedules.run("cleanup")
     stack.scheduler.wait_for(finished=1, job="cleanup")
     found.wait_for_a_pass()
