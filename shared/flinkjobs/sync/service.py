@@ -56,7 +56,7 @@ RECORDS_PER_BATCH: Final = 250
 RECORDS_PER_STEP: Final = 1_000
 """Maximum number of records that are observed, decided and written together where peers are asked."""
 
-MAX_CONCURRENT_WRITES: Final = 3
+MAX_CONCURRENT_WRITES: Final = 8
 """Maximum number of bulk writes under way while the next batch is decided."""
 
 LOST_WATCHED_FOR: Final = timedelta(days=30)
