@@ -96,7 +96,8 @@ CHECKOV := .venv-checkov/bin/checkov --skip-download --framework terraform --com
 test-terraform: env
 	@$(RUN) -m local.environments checkov
 	@if command -v terraform >/dev/null; \
-	  then terraform fmt -check -diff -recursive terraform && $(RUN) -m tests.terraform.run; \
+	  then terraform fmt -check -diff -recursive terraform && $(RUN) -m tests.terraform.run \
+	    && $(RUN) -m pytest tests/terraform/changes.py; \
 	  else echo "terraform is not installed: the policies and checkov are all that is checked"; fi
 	$(RUN) -m pytest tests/terraform
 	$(CHECKOV) --directory terraform

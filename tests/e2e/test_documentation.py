@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,27 @@ def commands(block: str) -> str:
     return "\n".join(lines)
 
 
+def run_block(script: str, settings: Mapping[str, str], *, home: Path, directory: Path) -> str:
+    """Runs commands as a reader's shell would; returns what they printed, errors included."""
+    environ = {
+        **{name: value for name, value in os.environ.items() if "proxy" not in name.lower()},
+        **settings,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOME": str(home),
+    }
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        env=environ,
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=BLOCK_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
 BLOCKS = [
     pytest.param(commands(block), id=f"{page.name}-{number}")
     for page in PAGES
@@ -50,20 +72,4 @@ def test_there_are_commands_in_the_readme_of_either_language() -> None:
 def test_the_commands_run(script: str, stack: Stack, tmp_path: Path) -> None:
     """With the addresses that the text names, as `make up` prints them."""
     addresses = {f"{name.upper()}_URL": function.url for name, function in stack.functions.items()}
-    environ = {
-        **{name: value for name, value in os.environ.items() if "proxy" not in name.lower()},
-        **stack.function_settings,
-        **addresses,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "HOME": str(tmp_path),
-    }
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        env=environ,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=BLOCK_SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+    run_block(script, {**stack.function_settings, **addresses}, home=tmp_path, directory=ROOT)

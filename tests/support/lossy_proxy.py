@@ -5,55 +5,34 @@ from __future__ import annotations
 import select
 import socket
 import socketserver
-import threading
-from types import TracebackType
-from typing import Self
+
+from tests.support.tcp_proxy import TcpProxy, ThreadingServer
 
 CHUNK_BYTES = 65_536
 
 
-class LossyProxy:
+class LossyProxy(TcpProxy):
     """Listens on a free port of 127.0.0.1; a context manager.
 
     Once the JobManager has answered a request, its client gets `answer`, or waits until it gives up.
     """
 
     def __init__(self, jobmanager: str, *, answer: bytes = b"") -> None:
-        """Listens at once.
+        """Listens at once; `address` is for `flink run -m`.
 
         Args:
             jobmanager: `host:port` to which requests go.
             answer: a whole HTTP answer; empty to send none.
         """
-        self._server = _Server(jobmanager, answer)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=[0.02], daemon=True)
-        self._thread.start()
-
-    @property
-    def address(self) -> str:
-        """`host:port`, for `flink run -m`."""
-        return f"127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(_Server(jobmanager, answer))
 
 
-class _Server(socketserver.ThreadingTCPServer):
-    daemon_threads = True
-    block_on_close = False
-
+class _Server(ThreadingServer):
     def __init__(self, jobmanager: str, answer: bytes) -> None:
         host, _, port = jobmanager.rpartition(":")
         self.jobmanager = host, int(port)
         self.answer = answer
-        super().__init__(("127.0.0.1", 0), _Connection)
+        super().__init__(_Connection)
 
 
 class _Connection(socketserver.BaseRequestHandler):

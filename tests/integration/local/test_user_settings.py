@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 SECONDS = 120.0
 REMOTE = {"FLINK_REST_URL": "http://flink.example:8081"}
 FORWARDED = {"FLINK_REST_URL": "http://localhost:8081"}
-KUBERNETES = {"KUBECONFIG": "/home/me/.kube/config"}
+KUBERNETES = {"KUBECONFIG": "kubeconfig"}
 IMAGE = {"FLINK_IMAGE": "registry.example/etl:7"}
 JOBMANAGER = {"FLINK_JOBMANAGER": "flink-jobmanager:8081"}
 

@@ -13,8 +13,7 @@ import threading
 from collections.abc import Callable
 from enum import Enum
 from pathlib import PurePosixPath
-from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 import bson
@@ -22,6 +21,7 @@ import httpx
 
 from doubles.kubernetes.process import KubernetesDouble
 from tests.support.scripted_server import Answer, Asked, ScriptedServer
+from tests.support.tcp_proxy import TcpProxy, ThreadingServer
 
 T = TypeVar("T")
 
@@ -124,38 +124,23 @@ class KubernetesRoad(ScriptedServer):
         return self._gate.pass_on(f"{asked.method} {path.name}", send) or Answer(cut_after=0)
 
 
-class MongoRoad:
+class MongoRoad(TcpProxy):
     """Passes messages on to a MongoDB server, commands through the gate; a context manager."""
 
     def __init__(self, gate: Gate, port: int) -> None:
         """Listens at once, for the server on this port of 127.0.0.1."""
-        self._server = _Relay(gate, port)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=[0.02], daemon=True)
-        self._thread.start()
+        super().__init__(_Relay(gate, port))
 
     @property
     def uri(self) -> str:
         """Connection string, without a database; for a client that is answered once each time it asks."""
-        return f"mongodb://127.0.0.1:{self._server.server_address[1]}/?serverMonitoringMode=poll"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        return f"mongodb://{self.address}/?serverMonitoringMode=poll"
 
 
-class _Relay(socketserver.ThreadingTCPServer):
-    daemon_threads = True
-    block_on_close = False
-
+class _Relay(ThreadingServer):
     def __init__(self, gate: Gate, port: int) -> None:
         self.gate, self.port = gate, port
-        super().__init__(("127.0.0.1", 0), _Connection)
+        super().__init__(_Connection)
 
 
 class _Connection(socketserver.BaseRequestHandler):

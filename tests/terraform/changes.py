@@ -1,13 +1,13 @@
 """The order of changes to a deployment, from Terraform's own plans: what goes before what comes.
 
 Each test applies the module to doubles of the providers, changes one value, and reads the plan and its graph.
+`make test-terraform` runs this file by its name, where terraform is installed.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,8 +17,6 @@ import pytest
 
 from tests.terraform import providers
 from tests.terraform.workspace import Workspace, workspace
-
-pytestmark = pytest.mark.skipif(shutil.which("terraform") is None, reason="terraform is not installed")
 
 MODULE: Final = "terraform"
 FUNCTIONS: Final = ("cleanup", "jobs", "submit", "sync")
