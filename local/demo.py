@@ -36,7 +36,7 @@ LOG_WIDTH = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class Example:
     """One job of the demo, and how it has to end."""
 
     title: str
@@ -50,24 +50,24 @@ def inline(name: str) -> dict[str, str]:
     return {"inline": (ROOT / "examples" / name).read_text(encoding="utf-8")}
 
 
-STORIES = (
-    Story(
+EXAMPLES = (
+    Example(
         "PyFlink's own word count",
         {"template_id": "word_count", "script": {"path": "/opt/flink/examples/datastream/word_count.py"}},
         "FINISHED",
     ),
-    Story(
+    Example(
         "a streaming SQL job, which has no end",
         {"template_id": "streaming_sql", "script": inline("streaming_sql.py")},
         "RUNNING",
     ),
-    Story(
+    Example(
         "a job that fails in Flink",
         {"template_id": "fails_at_run_time", "script": inline("fails_at_run_time.py")},
         "FAILED",
         "JOB_FAILED",
     ),
-    Story(
+    Example(
         "a script that raises before submitting",
         {"template_id": "raises_before_submitting", "script": inline("raises_before_submitting.py")},
         "FAILED",
@@ -93,7 +93,7 @@ def main() -> int:
 
 
 def play(console: Console) -> int:
-    """Starts the stack, plays the stories and stops everything again."""
+    """Starts the stack, runs the examples and stops everything again."""
     began = time.monotonic()
     settings = {"CLEANUP_RETENTION_HOURS": f"{RETENTION_SECONDS / 3600:.6f}"}
 
@@ -108,7 +108,7 @@ def play(console: Console) -> int:
             f"the demo's clock runs {SPEED:.0f} times faster"
         )
         console.rule("Submitting four jobs to the submit function")
-        job_ids = [submit(console, stack, story) for story in STORIES]
+        job_ids = [submit(console, stack, example) for example in EXAMPLES]
         console.print(f"     the page that shows them: [b]{stack.functions['jobs'].url}[/]")
         console.rule("Following them")
         is_over = follow(console, stack, job_ids)
@@ -119,23 +119,23 @@ def play(console: Console) -> int:
     return 0 if is_over else 1
 
 
-def submit(console: Console, stack: Stack, story: Story) -> str:
-    """Submits one story as a frontend would; returns its job id."""
+def submit(console: Console, stack: Stack, example: Example) -> str:
+    """Submits one example as a frontend would; returns its job id."""
     answer = httpx.post(
         f"{stack.functions['submit'].url}/",
-        json=dict(story.request),
+        json=dict(example.request),
         timeout=REQUEST_SECONDS,
         trust_env=False,
     )
     if answer.status_code != httpx.codes.ACCEPTED:
         raise ProcessError(f"submit answered {answer.status_code}: {answer.text}")
     accepted = answer.json()
-    console.print(f"202  {story.title}: Kubernetes Job [b]{accepted['k8s_job_name']}[/]")
+    console.print(f"202  {example.title}: Kubernetes Job [b]{accepted['k8s_job_name']}[/]")
     return str(accepted["job_id"])
 
 
 def follow(console: Console, stack: Stack, job_ids: list[str]) -> bool:
-    """Shows the records and the scheduler's ticks until every story has come to its end."""
+    """Shows the records and the scheduler's ticks until every example has come to its end."""
     client: MongoClient[dict[str, Any]] = MongoClient(stack.mongodb_uri, tz_aware=True)
     database = client[stack.function_settings.get("MONGODB_DATABASE", DATABASE)]
     deadline = time.monotonic() + OUTCOME_SECONDS
@@ -148,7 +148,9 @@ def follow(console: Console, stack: Stack, job_ids: list[str]) -> bool:
             in_order = [records[job_id] for job_id in job_ids]
             run = database.sync_runs.find_one(sort=[("started_at", -1)])
             ticks = len([attempt for attempt in stack.scheduler.attempts("sync") if attempt["status"]])
-            is_over = all(has_ended(story, record) for story, record in zip(STORIES, in_order, strict=True))
+            is_over = all(
+                has_ended(example, record) for example, record in zip(EXAMPLES, in_order, strict=True)
+            )
             live.update(Group(jobs_table(in_order), tick_line(ticks, run)), refresh=True)
             state = ", ".join(f"{record['template_id']} {record['status']}" for record in in_order)
             if not console.is_terminal and state != shown:
@@ -164,11 +166,11 @@ def follow(console: Console, stack: Stack, job_ids: list[str]) -> bool:
     return is_over
 
 
-def has_ended(story: Story, record: Mapping[str, Any]) -> bool:
-    """Whether a record has reached its story's true end."""
+def has_ended(example: Example, record: Mapping[str, Any]) -> bool:
+    """Whether a record has reached its example's true end."""
     reason = record["reason"] or {}
-    is_known = record["flink_job_id"] is not None or story.reason_code == "SUBMIT_FAILED"
-    return record["status"] == story.outcome and reason.get("code") == story.reason_code and is_known
+    is_known = record["flink_job_id"] is not None or example.reason_code == "SUBMIT_FAILED"
+    return record["status"] == example.outcome and reason.get("code") == example.reason_code and is_known
 
 
 def jobs_table(records: list[dict[str, Any]]) -> Group:

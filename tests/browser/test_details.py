@@ -1,4 +1,4 @@
-"""The side panel: one job's whole story, and how one gets there and back."""
+"""The side panel: one job's timeline, and how one gets there and back."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def panel(page: Page) -> Locator:
 def events(page: Page) -> list[str]:
     """What the timeline holds, in its order."""
     found: list[str] = (
-        panel(page).locator(".story li").evaluate_all("items => items.map((item) => item.dataset.event)")
+        panel(page).locator(".timeline li").evaluate_all("items => items.map((item) => item.dataset.event)")
     )
     return found
 
@@ -89,7 +89,7 @@ def test_a_pod_that_has_not_started_is_not_said_to_have(lab: Lab, kubernetes_wor
     kubernetes_world.wait_pod(name)
     lab.database.flink_jobs.insert_one(record("etl_1", lab.now, k8s_job_name=name))
     page = lab.open("?job=etl_1")
-    found = panel(page).locator('.story [data-event="pod"]')
+    found = panel(page).locator('.timeline [data-event="pod"]')
     expect(found.locator(".what")).to_have_text("Submitter's pod waits to start")
     expect(found.locator(".facts")).to_contain_text("Pending")
     expect(panel(page).locator(".commands")).to_contain_text("kubectl describe job,pods -n lemo-dev -l app=")
@@ -133,7 +133,7 @@ def test_that_flink_never_ran_a_job_is_said_only_where_it_is_known(
 
 def test_an_end_that_only_sync_tells_the_time_of_says_so(lab: Lab) -> None:
     page = lab.open("?job=raises_before_submitting_1795300000006")
-    ended = panel(page).locator('.story [data-event="ended"] .when')
+    ended = panel(page).locator('.timeline [data-event="ended"] .when')
     expect(ended).to_contain_text("when sync noticed it")
     page.goto(f"{lab.url}/?job=fails_at_run_time_1795300000004")
     expect(ended).to_contain_text("+9.0 s")
@@ -274,7 +274,7 @@ def test_a_status_that_changed_in_between_is_in_the_timeline(lab: Lab, locale: s
     ]
     lab.database.flink_jobs.insert_one(came_back | {"history": history})
     page = lab.open("?job=back_1", locale=locale)
-    shown = panel(page).locator('.story [data-event="moved"]')
+    shown = panel(page).locator('.timeline [data-event="moved"]')
     expect(shown).to_have_count(2)
     expect(shown.first.locator(".what, .facts")).to_have_text(moved)
     assert events(page) == ["submitted", "id_found", "started", "moved", "moved", "now"]

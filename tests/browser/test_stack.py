@@ -10,7 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from local.demo import STORIES
+from local.demo import EXAMPLES
 from local.stack import Stack
 from tests.browser.conftest import OpenPage
 from tests.browser.test_details import events, panel
@@ -79,20 +79,22 @@ def test_the_four_jobs_of_the_demo_are_shown_truly_from_submission_to_end(
     expect(page.locator("#notices")).to_contain_text("No sync pass has been recorded yet")
     page.evaluate("window.loadedOnce = true")
 
-    job_ids = {story.request["template_id"]: submit(stack, dict(story.request)) for story in STORIES}
-    expect(rows(page)).to_have_count(len(STORIES), timeout=PASS_MS)
+    job_ids = {example.request["template_id"]: submit(stack, dict(example.request)) for example in EXAMPLES}
+    expect(rows(page)).to_have_count(len(EXAMPLES), timeout=PASS_MS)
     for job_id in job_ids.values():
         expect(status_of(page, job_id)).to_have_text("CREATED")
 
     def all_over() -> bool:
         sync(stack)
-        shown = [record(stack, job_ids[story.request["template_id"]])["job"]["status"] for story in STORIES]
-        return shown == [story.outcome for story in STORIES]
+        shown = [
+            record(stack, job_ids[example.request["template_id"]])["job"]["status"] for example in EXAMPLES
+        ]
+        return shown == [example.outcome for example in EXAMPLES]
 
     until(all_over, timeout_seconds=OUTCOME_SECONDS, what="the true ends")
-    for story in STORIES:
-        expect(status_of(page, job_ids[story.request["template_id"]])).to_have_text(
-            story.outcome, timeout=PASS_MS
+    for example in EXAMPLES:
+        expect(status_of(page, job_ids[example.request["template_id"]])).to_have_text(
+            example.outcome, timeout=PASS_MS
         )
     assert page.evaluate("window.loadedOnce") is True, "it was reloaded"
 

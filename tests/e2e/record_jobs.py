@@ -12,7 +12,7 @@ from typing import Final
 
 import httpx
 
-from local.demo import STORIES
+from local.demo import EXAMPLES
 from local.functions import ROOT
 from local.stack import Stack
 from tests.integration.cli.conftest import COMMAND, own_environment
@@ -35,9 +35,9 @@ def main() -> None:
         environ = {**own_environment(Path(home)), **stack.command_settings}
         command = [*COMMAND, "jobs", "--watch", "--interval", "1"]
         with Terminal(command, env=environ, cwd=Path(home), columns=COLUMNS, rows=ROWS) as terminal:
-            for story in STORIES:
+            for example in EXAMPLES:
                 url = f"{stack.functions['submit'].url}/"
-                httpx.post(url, json=dict(story.request), timeout=60, trust_env=False).raise_for_status()
+                httpx.post(url, json=dict(example.request), timeout=60, trust_env=False).raise_for_status()
 
             until(
                 lambda: all(count in terminal.shown for count in ("FINISHED 1", "FAILED 2", "RUNNING 1")),

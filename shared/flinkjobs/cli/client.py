@@ -121,7 +121,9 @@ class Connection:
             NotFoundError: there is none.
         """
         if self.url_of("jobs"):
-            return self._http("jobs", "GET", f"/api/jobs/{quote(any_id, safe='')}", expected_member="story")
+            return self._http(
+                "jobs", "GET", f"/api/jobs/{quote(any_id, safe='')}", expected_member="timeline"
+            )
         return _as_json(jobs.show(self._read_side, any_id))
 
     def metrics(self) -> Document:

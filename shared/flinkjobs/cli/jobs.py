@@ -248,8 +248,8 @@ def _show_job(out: Output, found: Document) -> None:
     links = [ref["ui_url"] for ref in found["flink_jobs"] if ref["ui_url"]]
     for link in links:
         out.line(f"In Flink: {link}")
-    story = [(moment(entry["at"]), event(entry)) for entry in found["story"]]
-    out.show(table(("When (UTC)", "What"), story))
+    timeline = [(moment(entry["at"]), event(entry)) for entry in found["timeline"]]
+    out.show(table(("When (UTC)", "What"), timeline))
     _show_kubernetes(out, found["kubernetes"])
     tail, unread = found["log_tail"], _why_unread(found)
     if unread is not None:

@@ -18,7 +18,7 @@ from flinkjobs.domain.text import counted
 
 RATES: Final = {
     "Failed, of all": "failure_rate_percent",
-    "Failed in Flink, of those over": "honest_failure_rate_percent",
+    "Failed in Flink, of those over": "flink_failure_rate_percent",
 }
 DURATIONS: Final = {
     "FINISHED took on average": "average",

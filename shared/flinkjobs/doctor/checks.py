@@ -425,12 +425,12 @@ def _sync_errors(facts: Facts) -> Iterator[Finding]:
     check = "sync.errors"
     match facts.sync:
         case Runs(Run() as last):
-            deaf = _unanswered(last)
+            unreachable = _unanswered(last)
             missing = [message for job_id, code, message in last.errors if code == Code.JOBS_MISSING]
             of_records = [f"{job_id}: {code}: {message}" for job_id, code, message in last.errors if job_id]
             when = f"the last pass, {ago(facts.now - last.started_at)},"
-            if deaf:
-                yield fail(check, Code.SYNC_DEAF, f"{when} met this: {first_few(deaf)}")
+            if unreachable:
+                yield fail(check, Code.SYNC_PEER_UNREACHABLE, f"{when} met this: {first_few(unreachable)}")
             if missing:
                 yield fail(check, Code.JOBS_MISSING, f"{when} met this: {first_few(missing)}")
             if of_records:
@@ -438,7 +438,7 @@ def _sync_errors(facts: Facts) -> Iterator[Finding]:
                     f"{when} could not follow {counted(len(of_records), 'record')}: {first_few(of_records)}"
                 )
                 yield warn(check, Code.SYNC_ERRORS, evidence)
-            if not deaf + missing + of_records:
+            if not unreachable + missing + of_records:
                 yield ok(check, f"{when} met none")
 
 

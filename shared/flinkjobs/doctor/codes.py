@@ -43,7 +43,7 @@ class Code(StrEnum):
     SCHEDULE_SILENT = "SCHEDULE_SILENT"
     SYNC_NEVER = "SYNC_NEVER"
     SYNC_OLD = "SYNC_OLD"
-    SYNC_DEAF = "SYNC_DEAF"
+    SYNC_PEER_UNREACHABLE = "SYNC_PEER_UNREACHABLE"
     JOBS_MISSING = "JOBS_MISSING"
     SYNC_ERRORS = "SYNC_ERRORS"
     CLEANUP_NEVER = "CLEANUP_NEVER"
@@ -210,7 +210,7 @@ CODES: Final[Mapping[Code, CodeInfo]] = MappingProxyType(
             "the last complete pass is older than three periods",
             "Run `flinkjobs sync`; then look at who should have called sync, and at its log.",
         ),
-        Code.SYNC_DEAF: CodeInfo(
+        Code.SYNC_PEER_UNREACHABLE: CodeInfo(
             "the last pass could not ask a cluster or Kubernetes",
             "If doctor reaches this peer and sync does not, look at the function's settings, Role and "
             "network.",

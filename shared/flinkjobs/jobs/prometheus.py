@@ -58,7 +58,7 @@ class _StatisticsCollector(Collector):
         for key, metric, text in (
             ("failure_rate_percent", "flinkjobs_failure_ratio", "FAILED / all jobs of the window."),
             (
-                "honest_failure_rate_percent",
+                "flink_failure_rate_percent",
                 "flinkjobs_flink_failure_ratio",
                 "Failed in Flink / (finished + failed in Flink), of the jobs of the window.",
             ),

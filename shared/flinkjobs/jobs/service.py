@@ -116,7 +116,7 @@ def show(jobs: Jobs, any_id: str) -> dict[str, Any]:
         "job": shown,
         "spec": without_secrets(details.get("spec")),
         "flink_jobs": _flink_jobs(jobs, record) if record else [],
-        "story": timeline(record, details, observed.job, observed.pods) if record else [],
+        "timeline": timeline(record, details, observed.job, observed.pods) if record else [],
         "kubernetes": _kubernetes(jobs, record, observed),
         "log_tail": _log_tail(jobs, observed, _kept_log(details)),
         "sync_now": record is not None and jobs.sync is not None,

@@ -98,9 +98,7 @@ def _statistics(tallies: Sequence[Tally]) -> dict[str, Any]:
         "other": jobs - sum(by_status[status] for status in Status),
         "durations": durations(_durations(tallies)),
         "failure_rate_percent": _percent(failed, jobs),
-        "honest_failure_rate_percent": _percent(
-            failed_in_flink, failed_in_flink + by_status[Status.FINISHED]
-        ),
+        "flink_failure_rate_percent": _percent(failed_in_flink, failed_in_flink + by_status[Status.FINISHED]),
         "failed_in_flink": failed_in_flink,
         "never_submitted": never_submitted,
         "lost": by_status[Status.LOST],

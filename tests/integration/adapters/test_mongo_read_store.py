@@ -293,7 +293,7 @@ def test_a_record_that_cannot_be_read_is_listed_and_says_why(
     assert {value for name, value in broken.items() if name not in ("job_id", "unreadable")} == {None}
     assert [page[0] for page in pages(found, limit=1) if page] == [job["job_id"] for job in listed]
     shown = jobs.show(found, "broken_1")
-    assert (shown["job"], shown["story"], shown["sync_now"]) == (broken, [], False)
+    assert (shown["job"], shown["timeline"], shown["sync_now"]) == (broken, [], False)
 
 
 def test_a_record_without_a_job_id_is_listed(found: jobs.Jobs, records: Collection[Document]) -> None:
@@ -644,7 +644,7 @@ def test_what_flink_never_got_is_counted_separately(found: jobs.Jobs, records: C
     )
     window = jobs.metrics(found)["windows"]["all"]
     assert (window["failed_in_flink"], window["never_submitted"]) == (2, 2)
-    assert (window["failure_rate_percent"], window["honest_failure_rate_percent"]) == (
+    assert (window["failure_rate_percent"], window["flink_failure_rate_percent"]) == (
         80.0,
         pytest.approx(200 / 3),
     )

@@ -163,7 +163,7 @@ def test_a_cleanup_in_the_place_of_sync_is_an_error(
 def test_a_stranger_in_the_place_of_jobs_has_not_synchronised(here: Run, stranger: ScriptedServer) -> None:
     """`wait` asks through the jobs function where it has no other way."""
     job = {"job_id": "etl_1", "status": "RUNNING", "flink_job_id": None, "reason": None}
-    shown = {"job": job, "story": [], "now": "2026-11-01T12:00:00Z"}
+    shown = {"job": job, "timeline": [], "now": "2026-11-01T12:00:00Z"}
     stranger.answer = lambda asked: Answer(
         body=json.dumps(shown).encode() if asked.method == "GET" else b'{"ok": 1}', headers=JSON
     )
@@ -178,7 +178,7 @@ def test_where_sync_is_closed_the_page_s_way_is_taken(
 ) -> None:
     """As Terraform deploys it: only submit and jobs can be called from outside."""
     job = {"job_id": "etl_1", "status": "RUNNING", "flink_job_id": None, "reason": None}
-    shown = {"job": job, "story": [], "now": "2026-11-01T12:00:00Z"}
+    shown = {"job": job, "timeline": [], "now": "2026-11-01T12:00:00Z"}
     report: dict[str, object] = {"clusters": {}, "errors": []}
     stranger.answer = lambda asked: Answer(
         body=json.dumps(shown if asked.method == "GET" else report).encode(), headers=JSON

@@ -413,7 +413,7 @@ TROUBLES: list[tuple[Trouble, Line]] = [
         sync_may_not_list_events,
         Line(
             "sync.errors",
-            "SYNC_DEAF",
+            "SYNC_PEER_UNREACHABLE",
             "KUBERNETES_UNAVAILABLE: .*events is forbidden",
             "Role and network",
         ),

@@ -297,10 +297,16 @@ def test_one_record_is_shown_with_its_whole_timeline(jobs: FunctionServer, world
     [flink_job] = body["flink_jobs"]
     assert flink_job["ui_url"] == f"https://flink.example/ui/#/job/completed/{A}/overview"
     assert flink_job["history_url"] is None
-    assert [event["event"] for event in body["story"]] == ["submitted", "pod", "id_found", "started", "ended"]
-    assert body["story"][0]["data"]["by"] == "ann"
-    assert body["story"][1]["data"] == {"pod": pod["metadata"]["name"], "phase": "Succeeded"}
-    assert body["story"][2] == {
+    assert [event["event"] for event in body["timeline"]] == [
+        "submitted",
+        "pod",
+        "id_found",
+        "started",
+        "ended",
+    ]
+    assert body["timeline"][0]["data"]["by"] == "ann"
+    assert body["timeline"][1]["data"] == {"pod": pod["metadata"]["name"], "phase": "Succeeded"}
+    assert body["timeline"][2] == {
         "at": None,
         "event": "id_found",
         "data": {"flink_job_id": A, "source": "LOG", "confirmed": True},
@@ -329,7 +335,7 @@ def test_the_moves_of_a_record_are_in_its_story(jobs: FunctionServer, world: Wor
     world.add_record(
         "etl_1", submitted_at=START, history=[move | {"reason_code": None, "by": "sync"}], status="SUSPENDED"
     )
-    [_, moved] = get(jobs, "/api/jobs/etl_1")["story"]
+    [_, moved] = get(jobs, "/api/jobs/etl_1")["timeline"]
     assert datetime.fromisoformat(moved["at"]) == at
     data = {"was": "RUNNING", "status": "SUSPENDED", "flink_state": "SUSPENDED", "code": None, "by": "sync"}
     assert (moved["event"], moved["data"]) == ("moved", data)
@@ -576,7 +582,7 @@ def test_the_figures_as_json_and_for_prometheus_are_the_same(jobs: FunctionServe
     day, ever = body["windows"]["24h"], body["windows"]["all"]
     assert (day["jobs"], ever["jobs"], ever["by_status"]["FINISHED"]) == (5, 6, 3)
     assert day["durations"] == {"count": 3, "average": 5.5, "min": 2.5, "max": 10.0, "p50": 4.0, "p95": 10.0}
-    assert (day["failure_rate_percent"], day["honest_failure_rate_percent"]) == (40.0, 25.0)
+    assert (day["failure_rate_percent"], day["flink_failure_rate_percent"]) == (40.0, 25.0)
     assert 60 <= body["sync"]["age_seconds"] < 180
     assert [entry["code"] for entry in body["troubles"]] == ["CLUSTER_UNREACHABLE", "SUBMIT_FAILED"]
 

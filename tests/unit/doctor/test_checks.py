@@ -425,14 +425,14 @@ FAILS: list[tuple[str, Change, str, str, str]] = [
         "a pass that did not reach a cluster",
         last_pass(unreachable=(("batch", "cluster batch: ConnectTimeout"),)),
         "sync.errors",
-        "SYNC_DEAF",
+        "SYNC_PEER_UNREACHABLE",
         "Flink cluster batch: ConnectTimeout",
     ),
     (
         "a pass that did not reach Kubernetes",
         last_pass(errors=((None, "KUBERNETES_UNAVAILABLE", "403"),)),
         "sync.errors",
-        "SYNC_DEAF",
+        "SYNC_PEER_UNREACHABLE",
         "KUBERNETES_UNAVAILABLE: 403",
     ),
     (

@@ -75,13 +75,13 @@ def test_the_figures_of_a_window() -> None:
     assert found["other"] == 1
     assert found["durations"] == {"count": 3, "average": 4.0, "min": 2.0, "max": 6.0, "p50": 4.0, "p95": 6.0}
     assert found["failure_rate_percent"] == 31.25  # 5 of 16
-    assert found["honest_failure_rate_percent"] == pytest.approx(100 / 3)  # 2 of 2 + 4
+    assert found["flink_failure_rate_percent"] == pytest.approx(100 / 3)  # 2 of 2 + 4
     assert (found["failed_in_flink"], found["never_submitted"], found["lost"]) == (2, 3, 1)
 
 
 def test_without_jobs_there_is_no_rate_and_no_duration() -> None:
     found = window("24h")
-    assert (found["jobs"], found["failure_rate_percent"], found["honest_failure_rate_percent"]) == (
+    assert (found["jobs"], found["failure_rate_percent"], found["flink_failure_rate_percent"]) == (
         0,
         None,
         None,

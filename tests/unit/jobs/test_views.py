@@ -1,4 +1,4 @@
-"""One record as people see it: its story in order, links and commands, and no secrets."""
+"""One record as people see it: its timeline in order, links and commands, and no secrets."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ ENGLISH, CHINESE = ui.words("en"), ui.words("zh")
 
 PREFIXES = (
     *("col", "details", "error", "fact", "figures", "flink", "fresh", "k8s", "lag", "language", "list"),
-    *("log", "notice", "page", "range", "reason", "status", "story", "tab", "theme", "trouble", "unit"),
+    *("log", "notice", "page", "range", "reason", "status", "timeline", "tab", "theme", "trouble", "unit"),
     *("verdict", "window"),
 )
 """What every key begins with."""

@@ -9,7 +9,7 @@ import { has, t, tOr } from "./i18n.js";
 
 /** FAILED for one of these: Flink never had the job. With another reason this is not known. Written by `make reasons`. */
 const NEVER_RAN = new Set(["K8S_REFUSED", "K8S_JOB_MISSING", "SUBMIT_FAILED", "NO_JOB_SUBMITTED"]);
-const SECTIONS = ["verdict", "reason", "story", "facts", "flink", "kubernetes", "log", "spec"];
+const SECTIONS = ["verdict", "reason", "timeline", "facts", "flink", "kubernetes", "log", "spec"];
 
 /**
  * @param {HTMLDialogElement} dialog
@@ -56,7 +56,7 @@ export function createDetails(dialog, actions) {
   );
 
   return {
-    /** Opens the panel for an id, whose story is still to come. */
+    /** Opens the panel for an id, whose timeline is still to come. */
     open(id) {
       shown = null;
       setText(title, id);
@@ -90,7 +90,7 @@ export function createDetails(dialog, actions) {
       };
       fill("verdict", [job.status, job.reason, job.duration, job.start_time, job.unreadable], () => verdict(job));
       fill("reason", [job.reason, FINAL.has(job.status)], () => reason(job));
-      fill("story", [data.story, job], () => story(data));
+      fill("timeline", [data.timeline, job], () => timeline(data));
       fill("facts", job, () => facts(job));
       fill("flink", [data.flink_jobs, job.flink_state, job.status], () => flink(data));
       fill("kubernetes", data.kubernetes, () => kubernetes(data.kubernetes));
@@ -181,7 +181,7 @@ function reason({ reason: cause, status }) {
 }
 
 /** The timeline, oldest first; of an open job, up to now. */
-function story({ story: events, job }) {
+function timeline({ timeline: events, job }) {
   let earlier = null;
   const items = events.map((event) => {
     const item = storyItem(event, earlier);
@@ -194,40 +194,40 @@ function story({ story: events, job }) {
       h(
         "li",
         { "data-event": "now", "data-status": job.status },
-        h("p", { class: "what" }, t(`story.now.${job.status}`)),
-        h("p", { class: "when" }, t("story.now"), " ", since ? h("span", { class: "after", "data-since": since }) : null),
+        h("p", { class: "what" }, t(`timeline.now.${job.status}`)),
+        h("p", { class: "when" }, t("timeline.now"), " ", since ? h("span", { class: "after", "data-since": since }) : null),
       ),
     );
   }
-  return [heading("details.story"), h("ol", { class: "story" }, ...items)];
+  return [heading("details.timeline"), h("ol", { class: "timeline" }, ...items)];
 }
 
 function storyItem({ at, event, data = {} }, earlier) {
-  const ended = `story.ended.${data.status}`;
+  const ended = `timeline.ended.${data.status}`;
   const waits = event === "pod" && data.phase === "Pending";
-  const label = event === "ended" && has(ended) ? t(ended) : tOr(waits ? "story.pod.Pending" : `story.${event}`, event);
+  const label = event === "ended" && has(ended) ? t(ended) : tOr(waits ? "timeline.pod.Pending" : `timeline.${event}`, event);
   const after = at && earlier ? (Date.parse(at) - Date.parse(earlier)) / 1000 : null;
   const when = [
-    at ? timeElement(at) : t("story.time_unknown"),
-    after !== null && after >= 0 ? h("span", { class: "after" }, ` ${t("story.after", { duration: duration(after) })}`) : null,
-    data.noticed ? ` · ${t("story.noticed")}` : null,
+    at ? timeElement(at) : t("timeline.time_unknown"),
+    after !== null && after >= 0 ? h("span", { class: "after" }, ` ${t("timeline.after", { duration: duration(after) })}`) : null,
+    data.noticed ? ` · ${t("timeline.noticed")}` : null,
   ];
   return h(
     "li",
     { "data-event": event, "data-status": data.status ?? null },
     h("p", { class: "what" }, label),
-    h("p", { class: "facts" }, ...storyFacts(event, data)),
+    h("p", { class: "facts" }, ...timelineFacts(event, data)),
     at || event === "ended" ? h("p", { class: "when" }, ...when.filter(Boolean)) : null, // no record says when an id is found
   );
 }
 
 /** What an event is worth saying beyond its name; of an event that the page does not know, all of it. */
-function storyFacts(event, data) {
+function timelineFacts(event, data) {
   const id = (text) => (text ? h("span", { class: "id" }, text) : null);
   const shown = {
     submitted: () => [
       id(data.k8s_job_name),
-      data.submitted_by ? t("story.submitted.by", { by: data.submitted_by }) : null,
+      data.submitted_by ? t("timeline.submitted.by", { by: data.submitted_by }) : null,
     ],
     pod: () => [id(data.pod), data.phase],
     id_found: () => [id(data.flink_job_id), data.source ? tOr(`flink.source.${data.source}`, data.source) : null],

@@ -85,7 +85,7 @@ function tilesOf(figures, sync, cleanup) {
   return [
     tile("jobs", number(figures.jobs), t("figures.jobs.hint", { n: number(open) })),
     tile("rate", percent(figures.failure_rate_percent), t("figures.rate.hint")),
-    tile("honest", percent(figures.honest_failure_rate_percent), t("figures.honest.hint")),
+    tile("flink_rate", percent(figures.flink_failure_rate_percent), t("figures.flink_rate.hint")),
     tile("never", number(figures.never_submitted), t("figures.never.hint")),
     tile("lost", number(figures.lost), t("figures.lost.hint")),
     tile(
@@ -301,7 +301,7 @@ function templateTable(templates, window, actions) {
   if (!templates.length) return [title, h("p", { class: "empty" }, t("figures.none"))];
   const head = [
     ...[t("col.template"), t("figures.jobs"), t("status.FINISHED"), t("status.FAILED"), t("status.LOST")],
-    ...[t("figures.rate"), t("figures.honest"), t("figures.average"), t("figures.median"), t("figures.p95")],
+    ...[t("figures.rate"), t("figures.flink_rate"), t("figures.average"), t("figures.median"), t("figures.p95")],
   ];
   const count = ({ template_id, by_status: by }, status) => {
     const shown = number(by[status] ?? 0);
@@ -312,7 +312,7 @@ function templateTable(templates, window, actions) {
     each.template_id ? link(each.template_id, { template_id: each.template_id }) : t("figures.no_template"),
     ...[number(each.jobs), ...["FINISHED", "FAILED", "LOST"].map((status) => count(each, status))],
     percent(each.failure_rate_percent),
-    percent(each.honest_failure_rate_percent),
+    percent(each.flink_failure_rate_percent),
     ...[each.durations.average, each.durations.p50, each.durations.p95].map((seconds) => duration(seconds)),
   ]);
   const scroll = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": t("figures.templates"), "data-focus": "templates" });

@@ -1,4 +1,4 @@
-"""The story of the demo: from a submission to the true end, driven by the schedules alone."""
+"""The example of the demo: from a submission to the true end, driven by the schedules alone."""
 
 from __future__ import annotations
 
