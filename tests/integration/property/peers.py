@@ -105,9 +105,16 @@ class Evidence:
         )
 
     def says_found(self, cluster: TrueCluster, flink_job_id: str) -> bool:
-        """Whether anybody knew it."""
-        return (cluster.name, flink_job_id) in self.found or any(
-            flink_job_id in seen.get(cluster.name, {}) for seen in (self.overview, self.history)
+        """Whether a peer that was asked for this job knew it.
+
+        The History Server is asked for the job only where the cluster answered. Of a cluster that did not, it
+        may have been read for another record, which has no id.
+        """
+        if (cluster.name, flink_job_id) in self.found:
+            return True
+        answers = self.overview.get(cluster.name)
+        return answers is not None and (
+            flink_job_id in answers or flink_job_id in self.history.get(cluster.name, {})
         )
 
 
