@@ -100,21 +100,21 @@ def _as(name: str | None) -> str:
     return f" as Kubernetes Job {name}" if name else ""
 
 
-_TROUBLES: Final[Mapping[str, str]] = {
+_PROBLEMS: Final[Mapping[str, str]] = {
     "STAYS_CREATED": "staying CREATED",
     "NO_FLINK_JOB_ID": "without a Flink Job ID",
 }
 """Troubles of jobs, which are counted; every other one is of the whole system."""
 
 
-def trouble(found: Data) -> str:
-    """One of the troubles that are there now."""
+def problem(found: Data) -> str:
+    """One of the problems that are there now."""
     listed = ", ".join(found["job_ids"])
     more = ", …" if found["count"] > len(found["job_ids"]) else ""
     named = f": {listed}{more}" if listed else ""
-    of_jobs = _TROUBLES.get(found["trouble"])
+    of_jobs = _PROBLEMS.get(found["problem"])
     if of_jobs is not None:
         return clean(f"{counted(found['count'], 'job')} {of_jobs} ({found['code']}){named}")
     said = " ".join(str(part) for name in ("cluster", "error") if (part := found["data"].get(name)))
-    what = "Statuses may be old" if found["trouble"] == "STATUS_LAGS" else found["trouble"]
+    what = "Statuses may be old" if found["problem"] == "STATUS_LAGS" else found["problem"]
     return clean(f"{what} ({found['code']}{': ' if said else ''}{said}){named}")

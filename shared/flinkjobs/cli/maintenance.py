@@ -10,7 +10,7 @@ from rich.text import Text
 
 from flinkjobs.cli.client import Connection, Document
 from flinkjobs.cli.exit_codes import Exit
-from flinkjobs.cli.formatting import seconds, trouble
+from flinkjobs.cli.formatting import problem, seconds
 from flinkjobs.cli.output import Output, status_text, table
 from flinkjobs.cli.session import JsonOption, session_of
 from flinkjobs.domain.flink_states import Status
@@ -194,5 +194,5 @@ def _show_freshness(out: Output, figures: Document) -> None:
         out.line("No cleanup yet.")
     else:
         out.line(f"Last cleanup {seconds(cleaned['age_seconds'])} ago.")
-    for found in figures["troubles"]:
-        out.line(trouble(found), style="yellow")
+    for found in figures["problems"]:
+        out.line(problem(found), style="yellow")

@@ -94,8 +94,8 @@ def _read_statistics(answer: Mapping[str, Any]) -> Statistics:
     by_kind = {
         kind: tuple(
             Problem(str(found["code"]), int(found["count"]), tuple(map(str, found["job_ids"])))
-            for found in answer["troubles"]
-            if found["trouble"] == kind
+            for found in answer["problems"]
+            if found["problem"] == kind
         )
         for kind in (ProblemKind.STAYS_CREATED, ProblemKind.NO_FLINK_JOB_ID)
     }

@@ -91,7 +91,7 @@ def _lags(sync: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
 def _problem(kind: ProblemKind, code: str, data: Mapping[str, Any] | None = None) -> dict[str, Any]:
     count = 1 if data is not None else 0
     return {
-        "trouble": kind.value,
+        "problem": kind.value,
         "code": str(code),
         "count": count,
         "job_ids": [],

@@ -97,10 +97,10 @@ class _StatisticsCollector(Collector):
             {(name,): int(cluster["reachable"]) for name, cluster in sync["clusters"].items()},
         )
         yield _gauge(
-            "flinkjobs_troubles",
-            "Jobs, or peers, that are in trouble, by the kind of trouble and its cause.",
-            ["trouble", "code"],
-            _problem_counts(self._metrics["troubles"]),
+            "flinkjobs_problems",
+            "Number of jobs, or peers, with a problem, by kind and cause.",
+            ["problem", "code"],
+            _problem_counts(self._metrics["problems"]),
         )
 
 
@@ -138,6 +138,6 @@ def _ratio(percent: float | None) -> float | None:
 def _problem_counts(problems: list[Mapping[str, Any]]) -> dict[tuple[str, ...], float | None]:
     counted: dict[tuple[str, ...], float | None] = {}
     for entry in problems:
-        key = (entry["trouble"], entry["code"])
+        key = (entry["problem"], entry["code"])
         counted[key] = (counted.get(key) or 0) + entry["count"]
     return counted

@@ -263,5 +263,5 @@ def metrics(jobs: Jobs) -> dict[str, Any]:
         "windows": statistics.windows(jobs.store.tallies(now), now),
         "sync": sync,
         "cleanup": statistics.cleanup_state(jobs.store.last_cleanup(), now),
-        "troubles": problems.find_problems(causes, sync, now),
+        "problems": problems.find_problems(causes, sync, now),
     }

@@ -673,7 +673,7 @@ def test_what_stands_still_is_counted_by_its_cause(found: jobs.Jobs, records: Co
             document("runs", status="RUNNING"),
         ]
     )
-    problems = {entry["code"]: entry for entry in jobs.metrics(found)["troubles"]}
+    problems = {entry["code"]: entry for entry in jobs.metrics(found)["problems"]}
     counts = {code: entry["count"] for code, entry in problems.items()}
     assert counts == {"NEVER_SYNCED": 1, "IMAGE_PULL": 7, "NO_REASON": 2, "SUBMIT_FAILED": 2}
     assert problems["IMAGE_PULL"]["job_ids"] == ["pull_6", "pull_5", "pull_4", "pull_3", "pull_2"]
@@ -939,7 +939,7 @@ def test_the_figures_of_a_hundred_thousand_read_no_record(
     spy.commands.clear()
     windows = jobs.metrics(side)["windows"]
     may_read = {
-        "flink_jobs": 5,  # the examples that are named with a trouble
+        "flink_jobs": 5,  # the examples that are named with a problem
         "sync_runs": jobs.RUNS_LOOKED_AT,
         "cleanup_runs": 2,  # the last one was a dry run
     }

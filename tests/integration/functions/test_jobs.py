@@ -584,7 +584,7 @@ def test_the_figures_as_json_and_for_prometheus_are_the_same(jobs: FunctionServe
     assert day["durations"] == {"count": 3, "average": 5.5, "min": 2.5, "max": 10.0, "p50": 4.0, "p95": 10.0}
     assert (day["failure_rate_percent"], day["flink_failure_rate_percent"]) == (40.0, 25.0)
     assert 60 <= body["sync"]["age_seconds"] < 180
-    assert [entry["code"] for entry in body["troubles"]] == ["CLUSTER_UNREACHABLE", "SUBMIT_FAILED"]
+    assert [entry["code"] for entry in body["problems"]] == ["CLUSTER_UNREACHABLE", "SUBMIT_FAILED"]
 
     answer = call(jobs, "GET", "/metrics")
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
@@ -614,7 +614,7 @@ def test_the_figures_as_json_and_for_prometheus_are_the_same(jobs: FunctionServe
     assert value("flinkjobs_last_complete_sync_age_seconds") >= body["sync"]["age_seconds"]
     assert value("flinkjobs_sync_stale") == 0
     assert value("flinkjobs_cluster_reachable", cluster='a"b\\c') == 0
-    assert value("flinkjobs_troubles", trouble="NO_FLINK_JOB_ID", code="SUBMIT_FAILED") == 1
+    assert value("flinkjobs_problems", problem="NO_FLINK_JOB_ID", code="SUBMIT_FAILED") == 1
     assert families["flinkjobs_job_duration_seconds"].type == "summary"
     assert families["flinkjobs_last_cleanup_age_seconds"].samples == []
 
@@ -623,7 +623,7 @@ def test_an_unknown_value_has_no_sample(jobs: FunctionServer, world: World) -> N
     assert world.jobs.count_documents({}) == 0
     body = get(jobs, "/api/metrics")
     assert body["windows"]["all"]["durations"]["average"] is None
-    assert [entry["code"] for entry in body["troubles"]] == ["NEVER_SYNCED"]
+    assert [entry["code"] for entry in body["problems"]] == ["NEVER_SYNCED"]
     families = {
         family.name: family.samples
         for family in text_string_to_metric_families(call(jobs, "GET", "/metrics").text)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from flinkjobs import log
 from flinkjobs.cli import indexes, maintenance, schedules
 from flinkjobs.cli.app import _log_to_standard_error
-from flinkjobs.cli.formatting import clock, event, moment, reason, remedy, seconds, trouble
+from flinkjobs.cli.formatting import clock, event, moment, problem, reason, remedy, seconds
 from flinkjobs.cli.output import Output, clean, clean_lines
 
 
@@ -111,32 +111,32 @@ def test_events_are_shown_in_words(name: str, data: dict[str, object], expected:
     assert event({"at": None, "event": name, "data": data}) == expected
 
 
-def test_reasons_and_troubles_are_one_line() -> None:
+def test_reasons_and_problems_are_one_line() -> None:
     assert reason(None) is None
     assert reason({"code": "OOM", "message": "a\nb", "since": None}) == "OOM: a b"
     found = {
-        "trouble": "STAYS_CREATED",
+        "problem": "STAYS_CREATED",
         "code": "IMAGE_PULL",
         "count": 7,
         "job_ids": ["a_1", "b_2"],
         "data": {},
     }
-    assert trouble(found) == "7 jobs staying CREATED (IMAGE_PULL): a_1, b_2, …"
-    one = {"trouble": "NO_FLINK_JOB_ID", "code": "SUBMIT_FAILED", "count": 1, "job_ids": ["a_1"], "data": {}}
-    assert trouble(one) == "1 job without a Flink Job ID (SUBMIT_FAILED): a_1"
+    assert problem(found) == "7 jobs staying CREATED (IMAGE_PULL): a_1, b_2, …"
+    one = {"problem": "NO_FLINK_JOB_ID", "code": "SUBMIT_FAILED", "count": 1, "job_ids": ["a_1"], "data": {}}
+    assert problem(one) == "1 job without a Flink Job ID (SUBMIT_FAILED): a_1"
 
 
-def test_a_trouble_of_the_system_is_not_counted_in_jobs() -> None:
-    lag: dict[str, object] = {"trouble": "STATUS_LAGS", "count": 1, "job_ids": []}
+def test_a_problem_of_the_system_is_not_counted_in_jobs() -> None:
+    lag: dict[str, object] = {"problem": "STATUS_LAGS", "count": 1, "job_ids": []}
     never = lag | {"code": "NEVER_SYNCED", "data": {"period_seconds": 180}}
-    assert trouble(never) == "Statuses may be old (NEVER_SYNCED)"
+    assert problem(never) == "Statuses may be old (NEVER_SYNCED)"
     away = lag | {
         "code": "CLUSTER_UNREACHABLE",
         "data": {"cluster": "batch", "error": "GET /jobs/overview: refused", "since": None},
     }
-    assert trouble(away) == "Statuses may be old (CLUSTER_UNREACHABLE: batch GET /jobs/overview: refused)"
-    newer = lag | {"trouble": "CLOCK_IS_WRONG", "code": "X", "data": {}}
-    assert trouble(newer) == "CLOCK_IS_WRONG (X)"
+    assert problem(away) == "Statuses may be old (CLUSTER_UNREACHABLE: batch GET /jobs/overview: refused)"
+    newer = lag | {"problem": "CLOCK_IS_WRONG", "code": "X", "data": {}}
+    assert problem(newer) == "CLOCK_IS_WRONG (X)"
 
 
 def _pass(count: int) -> dict[str, Any]:

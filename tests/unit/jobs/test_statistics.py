@@ -225,8 +225,8 @@ def test_the_age_of_the_last_cleanup() -> None:
 
 FINE = statistics.sync_state([run(1)], NOW - timedelta(minutes=1), NOW, 180)
 
-TROUBLES = [
-    # status, code on the record, trouble, its code
+PROBLEMS = [
+    # status, code on the record, problem, its code
     ("CREATED", "IMAGE_PULL", "STAYS_CREATED", "IMAGE_PULL"),
     ("CREATED", "UNSCHEDULABLE", "STAYS_CREATED", "UNSCHEDULABLE"),
     ("CREATED", "CONFIG", "STAYS_CREATED", "CONFIG"),
@@ -247,12 +247,12 @@ TROUBLES = [
 ]
 
 
-@pytest.mark.parametrize(("status", "code", "trouble", "expected"), TROUBLES)
-def test_a_reason_is_a_case_of_one_trouble(
-    status: str, code: str | None, trouble: str, expected: str
+@pytest.mark.parametrize(("status", "code", "problem", "expected"), PROBLEMS)
+def test_a_reason_is_a_case_of_one_problem(
+    status: str, code: str | None, problem: str, expected: str
 ) -> None:
     [entry] = problems.find_problems([Cause(status, code, 7, ["a", "b"])], FINE, NOW)
-    assert entry == {"trouble": trouble, "code": expected, "count": 7, "job_ids": ["a", "b"], "data": {}}
+    assert entry == {"problem": problem, "code": expected, "count": 7, "job_ids": ["a", "b"], "data": {}}
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ def test_a_job_that_failed_in_flink_is_none_of_the_three(status: str, code: str 
     assert problems.find_problems([Cause(status, code, 1, ["a"])], FINE, NOW) == []
 
 
-def test_the_same_cause_of_two_statuses_is_one_trouble_and_the_most_frequent_comes_first() -> None:
+def test_the_same_cause_of_two_statuses_is_one_problem_and_the_most_frequent_comes_first() -> None:
     causes = [
         Cause("CREATED", "QUOTA", 1, ["a"]),
         Cause("FAILED", "SUBMIT_FAILED", 5, ["b"]),
@@ -314,10 +314,10 @@ def test_what_makes_a_status_lag(runs: list[dict[str, Any]], minutes: int | None
     complete_at = None if minutes is None else NOW - timedelta(minutes=minutes)
     found = problems.find_problems([], statistics.sync_state(runs, complete_at, NOW, 180), NOW)
     assert [entry["code"] for entry in found] == codes
-    assert {entry["trouble"] for entry in found} <= {"STATUS_LAGS"}
+    assert {entry["problem"] for entry in found} <= {"STATUS_LAGS"}
 
 
-def test_an_error_of_many_records_is_one_trouble_with_examples() -> None:
+def test_an_error_of_many_records_is_one_problem_with_examples() -> None:
     errors: list[dict[str, Any]] = [
         {"job_id": f"etl_{n}", "code": "LOG_UNREACHABLE", "message": f"m{n}"} for n in range(8)
     ]

@@ -24,7 +24,7 @@ ENGLISH, CHINESE = ui.words("en"), ui.words("zh")
 
 PREFIXES = (
     *("col", "details", "error", "fact", "figures", "flink", "fresh", "k8s", "lag", "language", "list"),
-    *("log", "notice", "page", "range", "reason", "status", "timeline", "tab", "theme", "trouble", "unit"),
+    *("log", "notice", "page", "range", "reason", "status", "timeline", "tab", "theme", "problem", "unit"),
     *("verdict", "window"),
 )
 """What every key begins with."""
@@ -113,7 +113,7 @@ def test_every_word_that_the_system_writes_is_explained() -> None:
         *(f"status.{status}" for status in Status),
         *(f"status.{status}.means" for status in Status),
         *(f"reason.{code}.title" for code in PROBLEM_OF),
-        *(f"trouble.{kind}.{part}" for kind in ProblemKind for part in ("title", "check")),
+        *(f"problem.{kind}.{part}" for kind in ProblemKind for part in ("title", "check")),
         *(f"lag.{code}" for code in lags),
         *(f"lag.{code}.check" for code in lags),
         *(f"k8s.phase.{phase}" for phase in JobPhase),

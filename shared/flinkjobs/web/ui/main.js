@@ -8,7 +8,7 @@ import { createFigures } from "./figures.js";
 import { span } from "./format.js";
 import { createList, totalOf } from "./list.js";
 import { Poller, clock } from "./polling.js";
-import { createNotices, failureNotice, troubleNotices } from "./notices.js";
+import { createNotices, failureNotice, problemNotices } from "./notices.js";
 import { currentLanguage, preferredLanguage, recall, remember, speak, t } from "./i18n.js";
 
 const LIST_MS = 5_000;
@@ -194,7 +194,7 @@ function showFreshness() {
   view.setStale(Boolean(poller.error) && poller.loadedAt !== null);
   views.notices.show([
     ...(failing ? [failureNotice(failing.error, failing.loadedAt)] : []),
-    ...(latest.metrics ? troubleNotices(latest.metrics.troubles) : []),
+    ...(latest.metrics ? problemNotices(latest.metrics.problems) : []),
   ]);
 }
 

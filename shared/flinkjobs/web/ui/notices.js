@@ -1,4 +1,4 @@
-// What is wrong with the system itself, in the user's three troubles; and what to check.
+// What is wrong with the system itself, in three kinds of problem; and what to check.
 
 import { h, reconcile, refill } from "./dom.js";
 import { local, number, span } from "./format.js";
@@ -68,21 +68,21 @@ export function errorText(error) {
   return error.kind ? t(`error.${error.kind}`, { status: error.status }) : String(error);
 }
 
-const TROUBLES = { STATUS_LAGS: "bad", STAYS_CREATED: "warn", NO_FLINK_JOB_ID: "warn" };
+const PROBLEMS = { STATUS_LAGS: "bad", STAYS_CREATED: "warn", NO_FLINK_JOB_ID: "warn" };
 
-/** One notice for each of the user's troubles that there is now. */
-export function troubleNotices(troubles) {
-  return Object.entries(TROUBLES).flatMap(([name, level]) => {
-    const causes = troubles.filter((each) => each.trouble === name).map(name === "STATUS_LAGS" ? lag : held);
+/** One notice for each of the kinds of problem that exist now. */
+export function problemNotices(problems) {
+  return Object.entries(PROBLEMS).flatMap(([name, level]) => {
+    const causes = problems.filter((each) => each.problem === name).map(name === "STATUS_LAGS" ? lag : held);
     if (!causes.length) return [];
     const checks = new Set(causes.map((cause) => cause.check).filter(Boolean));
     return {
       key: name,
       level,
       role: null,
-      title: t(`trouble.${name}.title`),
+      title: t(`problem.${name}.title`),
       causes,
-      check: checks.size ? [...checks].join(" ") : t(`trouble.${name}.check`),
+      check: checks.size ? [...checks].join(" ") : t(`problem.${name}.check`),
       retry: null,
     };
   });
