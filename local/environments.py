@@ -11,8 +11,8 @@ An environment is whole when its marker file holds the fingerprint of everything
 else is made anew, from nothing. Two calls at the same time do the work once. A call that has nothing to do
 says nothing and takes a moment.
 
-This runs before anything is installed: standard library only, and a syntax that an old Python can read well
-enough to be told that it is too old.
+This runs before anything is installed: standard library only, and a syntax that an old Python can read,
+so that it prints that it is too old.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def make(
         environment: the directory; whatever is there is replaced.
         requirements: pinned, with hashes; also the file that two calls lock each other out by.
         also: other files which the environment depends on.
-        find_python: called only when there is something to do.
+        find_python: called only when the environment has to be made.
         finish: the last step, after the requirements.
 
     Raises:

@@ -42,7 +42,7 @@ class MongoServer:
         scratch: where the data goes; a directory of its own when left out.
         replica_set: a replica set of one member instead of a standalone server: has an oplog, sessions with
             transactions, and elections.
-        auth: asks for credentials; whoever comes first may create the first user. Standalone only.
+        auth: asks for credentials; the first client may create the first user. Standalone only.
         """
         self.port = free_port()
         self._replica_set = replica_set

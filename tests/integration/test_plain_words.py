@@ -5,8 +5,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("bench", "deploy", "docs", "doubles", "examples", "functions", "shared", "tests")
-SUFFIXES = (".py", ".js", ".md")
+FOLDERS = (
+    "bench",
+    "deploy",
+    "docs",
+    "doubles",
+    "examples",
+    "functions",
+    "local",
+    "shared",
+    "terraform",
+    "tests",
+)
+SUFFIXES = (".py", ".js", ".md", ".tf", ".yaml", ".sh")
 SKIPPED = ("tests/browser/", "tests/data/", "tests/integration/test_plain_words.py")
 """Beginnings of paths that are not searched: recordings, the tests of the page, and this list."""
 
