@@ -70,7 +70,8 @@ def image_cannot_be_pulled_and_sync_stands(system: System) -> None:
     until(has_tried, timeout_seconds=SECONDS, what="a pod that waits for its image")
 
 
-def quota_is_used_up(system: System) -> None:
+def _submit_over_quota(system: System) -> None:
+    """Returns when the API server has the event that names the quota."""
     system.kubernetes.control.add(PodFault(effect="quota"))
     name = system.k8s_job_of(system.submit())
 
@@ -79,6 +80,10 @@ def quota_is_used_up(system: System) -> None:
         timeout_seconds=SECONDS,
         what="an event of the Job",
     )
+
+
+def quota_is_used_up(system: System) -> None:
+    _submit_over_quota(system)
     system.sync()
 
 
@@ -219,13 +224,7 @@ def script_submits_nothing(system: System) -> None:
 
 def sync_may_not_list_events(system: System) -> None:
     """So its passes are incomplete; doctor itself may."""
-    system.kubernetes.control.add(PodFault(effect="quota"))
-    name = system.k8s_job_of(system.submit())
-    until(
-        lambda: "FailedCreate" in system.kubernetes.event_reasons(name),
-        timeout_seconds=SECONDS,
-        what="an event of the Job",
-    )
+    _submit_over_quota(system)
     an_hour_passes(system)
     system.kubernetes.control.grant(USER, "token-of-sync", rules("sync", but=("list", "events")))
     own, limited = system.environ["KUBECONFIG"], system.scratch / "kubeconfig"

@@ -525,8 +525,8 @@ class StatusMachine(RuleBasedStateMachine):
             assert scene.accident is not None
             assert scene.accident.happened
         except NothingReachableError:
-            is_deaf = self.world.kubernetes != "up" or scene.accident is not None
-            assert is_deaf, "the pass failed, though Kubernetes answers"
+            is_kubernetes_away = self.world.kubernetes != "up" or scene.accident is not None
+            assert is_kubernetes_away, "the pass failed, though Kubernetes answers"
             assert not scene.store.written
         if scene.fault is not None:
             raise scene.fault

@@ -1,6 +1,6 @@
 """Draws fresh random histories until the time is over, and says what was seen.
 
-    python -m tests.property.soak --seconds 600
+    python -m tests.integration.property.soak --seconds 600
 
 Exit code 1, and the shortest history found, when a record was wrong.
 """
