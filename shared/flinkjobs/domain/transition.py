@@ -13,7 +13,7 @@ Nothing here does I/O or reads a clock. A result equal to the record means that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
@@ -72,7 +72,9 @@ def decide(record: JobRecord, observation: Observation, now: datetime, policy: P
     """
     if record.status in FINAL:
         return Keep()
-    after = _with_found_ids(record, observation)
+    undecided = _undecided(record, observation)
+    after = _with_found_ids(record, observation, undecided)
+    named = next(iter(undecided.values()), observation.named)
     if after.flink_jobs:
         after = _by_flink(after, observation, now, policy)
         after = _with_incomplete_submission(after, observation.submitter, now)
@@ -81,7 +83,7 @@ def decide(record: JobRecord, observation: Observation, now: datetime, policy: P
     ):  # from the next pass on, all is searched for a job of its name
         after = replace(after, submitter_done=False)
     elif observation.submitter is not None:
-        after = _by_submitter(after, observation.submitter, observation.named, now, policy)
+        after = _by_submitter(after, observation.submitter, named, now, policy)
     elif record.k8s_job_name is None and record.status is not Status.LOST:
         message = "the record names no Kubernetes Job and no Flink job: there is nothing to follow it by"
         after = _with_reason(after, (ReasonCode.K8S_JOB_UNKNOWN, message), now)
@@ -94,16 +96,25 @@ def decide(record: JobRecord, observation: Observation, now: datetime, policy: P
 # --- the submitter: which ids there are -------------------------------------------------------------
 
 
-def _with_found_ids(record: JobRecord, observation: Observation) -> JobRecord:
-    """Adds the ids found in this pass, drops those of other jobs, and notes when no further one can come."""
+def _undecided(record: JobRecord, observation: Observation) -> Mapping[str, Unreachable]:
+    """The printed ids that another record has as well, while Flink cannot say whose name the job bears."""
+    ids = observation.foreign_ids - {fixed_flink_job_id(record.job_id)}
+    return {id_: job for id_ in ids if isinstance(job := observation.flink.get(id_), Unreachable)}
+
+
+def _with_found_ids(record: JobRecord, observation: Observation, undecided: Collection[str]) -> JobRecord:
+    """Adds the ids found in this pass, drops those of other jobs, and notes when no further one can come.
+
+    Undecided ids are left for a later pass, which reads the output again.
+    """
     submitter = observation.submitter
     found: tuple[FoundId, ...] = ()
     if isinstance(submitter, Submitter | NoKubernetesJob):
-        found = submitter.ids
+        found = tuple(each for each in submitter.ids if each.id not in undecided)
         is_searched = not (
             may_lack_ids(submitter, record.dropped_ids) and isinstance(observation.named, Unreachable)
         )
-        is_done = _is_done(submitter) and is_searched
+        is_done = _is_done(submitter) and is_searched and not undecided
         record = replace(record, submitter_done=record.submitter_done or is_done)
     named = observation.named if isinstance(observation.named, tuple) else ()
     known = {ref.id for ref in record.flink_jobs} | set(record.dropped_ids)
