@@ -1,6 +1,6 @@
-# Figures out of the functions' log lines and of Cloud Run, alerts and a dashboard on them.
+# Metrics from the functions' log lines and from Cloud Run, alerts and a dashboard on them.
 #
-# Conditions are PromQL. It can say "no complete pass" when there is no figure at all because nothing runs, it
+# Conditions are PromQL. It can say "no complete pass" when there is no sample because nothing runs, it
 # looks back further than the 23.5 hours at which metric-absence conditions end, and it takes a metric that
 # has no time series yet, as in a new project.
 

@@ -200,7 +200,7 @@ def test_new_records_and_new_statuses_come_without_a_reload_and_without_disturbi
 
 
 def test_a_hidden_page_asks_nothing_until_it_is_seen_again(lab: Lab) -> None:
-    page = lab.open("?tab=figures")
+    page = lab.open("?tab=statistics")
     page.locator(".tile").first.wait_for()
     page.clock.install()
     page.goto(lab.url)
@@ -341,7 +341,7 @@ def test_by_keyboard_alone(lab: Lab) -> None:
     page.keyboard.press("Tab")
     expect(page.get_by_role("tab", name="Job instances")).to_be_focused()
     page.keyboard.press("ArrowRight")
-    expect(page.get_by_role("tab", name="Figures")).to_be_focused()
+    expect(page.get_by_role("tab", name="Statistics")).to_be_focused()
     expect(page.locator(".tile").first).to_be_visible()
     page.keyboard.press("ArrowLeft")
     button = row(page, "orders_enrich_1795300000007").get_by_role("button")

@@ -16,8 +16,8 @@ from local.functions import FunctionServer
 from local.mongodb import MongoServer
 from tests.browser.conftest import NOWHERE, OpenPage
 from tests.browser.records import many, sync_run
-from tests.browser.test_figures import tile
 from tests.browser.test_list import chip, row, rows, shown
+from tests.browser.test_statistics import tile
 
 RECORDS = 100_000
 BATCH = 10_000
@@ -64,7 +64,7 @@ def test_the_page_stays_usable_with_a_hundred_thousand_jobs(
     rows(page).get_by_role("button").click()
     expect(page.get_by_role("dialog").locator(".verdict")).to_be_visible()
     page.keyboard.press("Escape")
-    page.get_by_role("tab", name="Figures").click()
+    page.get_by_role("tab", name="Statistics").click()
     page.get_by_role("button", name="All", exact=True).click()
     expect(tile(page, "Jobs").locator(".value")).to_have_text("100,000")
     assert page.evaluate("document.querySelectorAll('*').length") < 3000

@@ -42,7 +42,7 @@ def test_a_sync_that_stopped_is_named_and_the_scheduler_is_to_be_checked(lab: La
     lag = notice(page, "The status lags")
     expect(lag).to_contain_text("The last complete sync pass was 10 min ago; one is due every 3 min.")
     expect(lag).to_contain_text("is the scheduler running")
-    page.get_by_role("tab", name="Figures").click()
+    page.get_by_role("tab", name="Statistics").click()
     expect(page.locator('.tile[data-level="bad"]')).to_contain_text("10 min ago")
 
 
@@ -118,8 +118,8 @@ def test_an_answer_that_is_none_is_never_an_empty_list(
     expect(alert).to_contain_text(said)
     expect(alert).to_contain_text("that does not mean that there is nothing")
     expect(page.locator(".empty").first).to_contain_text("could not be loaded")
-    page.get_by_role("tab", name="Figures").click()
-    expect(page.locator("#view-figures .empty").first).to_contain_text("could not be loaded")
+    page.get_by_role("tab", name="Statistics").click()
+    expect(page.locator("#view-statistics .empty").first).to_contain_text("could not be loaded")
 
 
 @pytest.mark.parametrize(
@@ -188,8 +188,8 @@ def test_the_browsers_language_is_spoken_until_the_reader_chooses_another(lab: L
     expect(row(page, "orders_enrich_1795300000007").locator(".chip")).to_have_text("RUNNING")
     expect(page.locator("html")).to_have_attribute("lang", "en")
     page.reload()
-    expect(page.get_by_role("tab", name="Figures")).to_be_visible()
-    page.get_by_role("tab", name="Figures").click()
+    expect(page.get_by_role("tab", name="Statistics")).to_be_visible()
+    page.get_by_role("tab", name="Statistics").click()
     page.get_by_role("button", name=re.compile("^中文")).click()
     expect(page.get_by_role("tab", selected=True)).to_have_text("统计")
     expect(page.locator(".tile h3").first).to_have_text("作业数")

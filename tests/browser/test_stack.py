@@ -14,8 +14,8 @@ from local.demo import EXAMPLES
 from local.stack import Stack
 from tests.browser.conftest import OpenPage
 from tests.browser.test_details import events, panel
-from tests.browser.test_figures import tile
 from tests.browser.test_list import row, rows
+from tests.browser.test_statistics import tile
 from tests.support.waiting import until
 
 REQUEST_SECONDS = 60.0
@@ -130,7 +130,7 @@ def test_the_four_jobs_of_the_demo_are_shown_truly_from_submission_to_end(
 
     sync_one_job_now(stack, page, job_ids["streaming_sql"])
 
-    page.get_by_role("tab", name="Figures").click()
+    page.get_by_role("tab", name="Statistics").click()
     expect(tile(page, "Jobs").locator(".value")).to_have_text("4", timeout=2 * PASS_MS)
     expect(tile(page, "Failure rate").locator(".value")).to_have_text("50.0 %")
     assert stories == {

@@ -23,7 +23,7 @@ LANGUAGES = {"en": "en-US", "zh": "zh-CN"}
 VIEWS = {
     "list": "",
     "details": "?job=fails_at_run_time_1795300000004",
-    "figures": "?tab=figures&window=30d",
+    "statistics": "?tab=statistics&window=30d",
 }
 
 
@@ -85,8 +85,8 @@ def test_every_view_fits_a_phone(month: Lab, view: str) -> None:
     assert violations(page) == []
 
 
-FIGURES_MS = 30_000
-"""The figures are asked for every fifteen seconds."""
+STATISTICS_MS = 30_000
+"""The statistics are asked for every fifteen seconds."""
 FITS = "() => document.documentElement.scrollWidth <= innerWidth"
 CUT_OFF = """() => [...document.querySelectorAll("table.jobs td:is(.col-status, .col-actions)")]
     .filter(cell => cell.scrollWidth > cell.clientWidth).map(cell => cell.textContent)"""
@@ -105,22 +105,22 @@ def test_a_job_is_named_and_nothing_is_cut_off_at_any_width(month: Lab, language
         assert name.evaluate("name => name.scrollWidth <= name.clientWidth"), width
         assert page.evaluate(CUT_OFF) == [], width
         page.wait_for_function(FITS)
-        page.locator("#tab-figures").click()
+        page.locator("#tab-statistics").click()
         expect(page.locator(".plot canvas").first).to_be_visible()
         page.wait_for_function(FITS)  # a plot that was hidden takes its new size when it is seen
         page.locator("#tab-jobs").click()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("view", ["list", "figures"])
+@pytest.mark.parametrize("view", ["list", "statistics"])
 def test_what_was_last_known_stays_legible_while_the_server_is_away(
     month: Lab, view: str, theme: str
 ) -> None:
     page = month.open(VIEWS[view], color_scheme=theme, reduced_motion="reduce", may_fail_to_load=True)
     stands(page, view)
     page.context.set_offline(True)
-    expect(page.get_by_role("alert")).to_be_visible(timeout=FIGURES_MS)
-    shown = page.locator("#view-figures .tiles" if view == "figures" else "#view-jobs .sheet")
+    expect(page.get_by_role("alert")).to_be_visible(timeout=STATISTICS_MS)
+    shown = page.locator("#view-statistics .tiles" if view == "statistics" else "#view-jobs .sheet")
     expect(shown).to_have_css("filter", "grayscale(1)")
     assert violations(page) == []
 

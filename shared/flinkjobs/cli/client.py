@@ -127,7 +127,7 @@ class Connection:
         return _as_json(jobs.show(self._read_side, any_id))
 
     def metrics(self) -> Document:
-        """The figures, and the problems that are there now."""
+        """The statistics, and the problems that are there now."""
         if self.url_of("jobs"):
             return self._http("jobs", "GET", "/api/metrics", expected_member="windows")
         return _as_json(jobs.metrics(self._read_side))

@@ -104,36 +104,36 @@ def _looks(
     job_id, reported, is_known = any_id, "", False
     while True:
         found: Document | None = None
-        trouble = ""
+        problem = ""
         try:
             found = connection.show(job_id)
             job_id, is_known = found["job"]["job_id"], True
             if not _is_over(found):
-                trouble = _synced(connection, job_id)
+                problem = _synced(connection, job_id)
                 found = connection.show(job_id)
         except TemporaryError as error:
             expect_function(error, is_known=is_known)
-            trouble = str(error)
-        if trouble != reported:
-            reported = trouble
-            if trouble:
-                out.note(f"{trouble}; going on", style="yellow")
+            problem = str(error)
+        if problem != reported:
+            reported = problem
+            if problem:
+                out.note(f"{problem}; going on", style="yellow")
         if found is not None:
             yield found
             if _is_over(found):
                 return
         if timeout_seconds is not None and time.monotonic() - began + interval_seconds > timeout_seconds:
             if found is None:
-                raise FunctionUnavailableError(f"nothing could be learned of {job_id}: {trouble}")
+                raise FunctionUnavailableError(f"nothing could be learned of {job_id}: {problem}")
             return
         time.sleep(interval_seconds)
 
 
 def expect_function(error: TemporaryError, *, is_known: bool) -> None:
-    """Lets a trouble pass that is worth waiting for: not that the address was wrong from the beginning.
+    """Lets a problem pass that is worth waiting for: not that the address was wrong from the beginning.
 
     Args:
-        error: the trouble.
+        error: the problem.
         is_known: whether a function has answered at this address before.
     """
     if isinstance(error, NoFunctionError) and not is_known:

@@ -104,7 +104,7 @@ _PROBLEMS: Final[Mapping[str, str]] = {
     "STAYS_CREATED": "staying CREATED",
     "NO_FLINK_JOB_ID": "without a Flink Job ID",
 }
-"""Troubles of jobs, which are counted; every other one is of the whole system."""
+"""Problems of jobs, which are counted; every other one is of the whole system."""
 
 
 def problem(found: Data) -> str:

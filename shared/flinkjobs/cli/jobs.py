@@ -174,18 +174,18 @@ def _draw(connection: Connection, out: Output, query: Mapping[str, str], interva
         live.refresh()
         while True:
             time.sleep(interval_seconds)
-            trouble = ""
+            problem = ""
             try:
                 page = connection.list_jobs({**query, "limit": str(rows)})
             except TemporaryError as error:
-                trouble = clean(error)
-            live.update(_screen(out, page, trouble), refresh=True)
+                problem = clean(error)
+            live.update(_screen(out, page, problem), refresh=True)
 
 
-def _screen(out: Output, page: Document, trouble: str) -> Group:
+def _screen(out: Output, page: Document, problem: str) -> Group:
     foot = Text(f"{clock(page['now'])} UTC", style="dim")
-    if trouble:
-        foot.append(f"  no answer since: {trouble}", style="red")
+    if problem:
+        foot.append(f"  no answer since: {problem}", style="red")
     else:
         foot.append("  Ctrl-C ends this.")
     foot.no_wrap, foot.overflow = True, "ellipsis"

@@ -27,7 +27,7 @@ DURATIONS: Final = {
     "half of them up to": "p50",
     "95 % of them up to": "p95",
 }
-"""The rows of the figures below the statuses, and what each is called in the JSON."""
+"""Rows below the statuses: title and name in the JSON."""
 
 _FLINK_JOB_ID: Final = re.compile(r"[0-9a-f]{32}")
 _K8S_JOB_NAME: Final = re.compile(r"flink-py-.*-[0-9a-f]{8}")
@@ -156,35 +156,33 @@ def _show_cleanup(out: Output, report: Document) -> None:
 
 
 def metrics(context: typer.Context, json: JsonOption = False) -> None:
-    """Show the figures: how many jobs in which status, how long they took, how many failed."""
+    """Show the statistics: how many jobs in which status, how long they took, how many failed."""
     session = session_of(context, is_json=json)
     out = session.out
-    figures = session.connection.metrics()
+    statistics = session.connection.metrics()
     if out.is_json:
-        out.json(figures)
+        out.json(statistics)
         return
-    windows = figures["windows"]
+    windows = statistics["windows"]
     rows: list[tuple[str | Text | None, ...]] = [
         (status_text(status.value), *(found["by_status"].get(status.value, 0) for found in windows.values()))
         for status in Status
     ]
+    rows += [(title, *(_percent(found[key]) for found in windows.values())) for title, key in RATES.items()]
     rows += [
-        (title, *(_percent(found[figure]) for found in windows.values())) for title, figure in RATES.items()
-    ]
-    rows += [
-        (title, *(seconds(found["durations"][figure]) for found in windows.values()))
-        for title, figure in DURATIONS.items()
+        (title, *(seconds(found["durations"][key]) for found in windows.values()))
+        for title, key in DURATIONS.items()
     ]
     out.show(table(("Jobs submitted within", *windows), rows))
-    _show_freshness(out, figures)
+    _show_freshness(out, statistics)
 
 
 def _percent(value: float | None) -> str | None:
     return None if value is None else f"{value:.1f} %"
 
 
-def _show_freshness(out: Output, figures: Document) -> None:
-    sync, cleaned = figures["sync"], figures["cleanup"]
+def _show_freshness(out: Output, statistics: Document) -> None:
+    sync, cleaned = statistics["sync"], statistics["cleanup"]
     if sync["last_complete_at"] is None:
         out.line("No complete synchronisation yet.", style="red")
     else:
@@ -194,5 +192,5 @@ def _show_freshness(out: Output, figures: Document) -> None:
         out.line("No cleanup yet.")
     else:
         out.line(f"Last cleanup {seconds(cleaned['age_seconds'])} ago.")
-    for found in figures["problems"]:
+    for found in statistics["problems"]:
         out.line(problem(found), style="yellow")

@@ -80,7 +80,7 @@ def probe_statistics(url: str, connect: Callable[[], RemoteFunction]) -> ProbeRe
             return _read_statistics(answer)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise NoFunctionError(
-                f"{url} answers figures that this version cannot read: {error!r}"
+                f"{url} answers statistics that this version cannot read: {error!r}"
             ) from error
 
     return _asked(ask)

@@ -115,11 +115,11 @@ def _of_submitter(submitter: Submitter) -> Iterator[tuple[str, str]]:
     if submitter.ids:
         yield Code.NOT_SYNCHRONISED, f"its submitter has printed the Flink Job ID {submitter.ids[0].id}"
     if submitter.phase is JobPhase.FAILED:
-        cause = submitter.trouble[1] if submitter.trouble else ""
+        cause = submitter.problem[1] if submitter.problem else ""
         message = "; ".join(part for part in (cause, submitter.error_lines) if part)
         yield ReasonCode.SUBMIT_FAILED, message or submitter.ended or "the submitter failed silently"
-    if submitter.trouble is not None:
-        yield submitter.trouble
+    if submitter.problem is not None:
+        yield submitter.problem
     if submitter.events_unread is not None:
         yield (
             Code.CAUSE_UNKNOWN,

@@ -162,8 +162,8 @@ class Submitter(msgspec.Struct, frozen=True):
         proves_nothing_submitted: no id was printed, and the output shows that no job was submitted.
         is_whole: it ended without an error, and its termination messages hold every id that it printed.
         exit_code: of the newest submit container that has ended; None where none has.
-        trouble: why it does not start, found by `diagnose`; `since` is filled in by `decide`.
-        events_unread: why the events that may name the trouble could not be read; None where they were
+        problem: why it does not start, found by `diagnose`; `since` is filled in by `decide`.
+        events_unread: why the events that may name the problem could not be read; None where they were
             read, or not needed.
         unread: the error that came instead of a log, where `log` is UNREACHABLE.
     """
@@ -177,7 +177,7 @@ class Submitter(msgspec.Struct, frozen=True):
     proves_nothing_submitted: bool = False
     is_whole: bool = False
     exit_code: int | None = None
-    trouble: tuple[ReasonCode, str] | None = None
+    problem: tuple[ReasonCode, str] | None = None
     events_unread: Unreachable | None = None
     unread: str = ""
 

@@ -175,7 +175,7 @@ def _by_submitter(
     if isinstance(submitter, Unreachable):
         return record
     if isinstance(submitter, Submitter) and submitter.phase in (JobPhase.ACTIVE, JobPhase.SUSPENDED):
-        return _with_reason(record, submitter.trouble, now) if submitter.events_unread is None else record
+        return _with_reason(record, submitter.problem, now) if submitter.events_unread is None else record
     since = max(record.submitted_at, record.in_flight_until or record.submitted_at)
     is_new = isinstance(submitter, NoKubernetesJob) and now - since <= policy.grace
     # RUNNING: the Job has ended, and the kubelet has not said so of the pod.
@@ -217,7 +217,7 @@ def _how_it_ended(record: JobRecord, submitter: Submitter | NoKubernetesJob) -> 
         missing = f"the Kubernetes Job {record.k8s_job_name or '(no name on the record)'} does not exist"
         last = f"\nthe last lines of its pods were:\n{submitter.error_lines}" if submitter.error_lines else ""
         return f"{missing}: it was deleted before its output was read{last}"
-    cause = submitter.trouble[1] if submitter.trouble else ""
+    cause = submitter.problem[1] if submitter.problem else ""
     if lines := "\n".join(part for part in (cause, submitter.error_lines) if part):
         return lines
     gone = "the submitter's output is gone" if submitter.log is LogState.GONE else ""

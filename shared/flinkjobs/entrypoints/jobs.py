@@ -24,7 +24,7 @@ KUBERNETES_TIMEOUT_SECONDS: Final = 5.0
 
 
 class JobsFunction:
-    """The jobs function: `GET` shows the page, the records and the figures."""
+    """The jobs function: `GET` shows the page, the records and the statistics."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -92,13 +92,13 @@ def observe_submitter(
         outputs.append(Output(state=LogState.GONE))
     ids = _ids_of(outputs)
     has_all_pods = len(pods) >= job.ended_pods  # a pod that was deleted may have submitted a job
-    trouble, events_unread = diagnose(job, pods), None
-    if trouble is None and not is_over and not ids and _is_stuck(job, pods, now - events_after):
+    problem, events_unread = diagnose(job, pods), None
+    if problem is None and not is_over and not ids and _is_stuck(job, pods, now - events_after):
         found = events(pods[-1].name if pods else job.name)
         if isinstance(found, Unreachable):
             events_unread = found
         else:
-            trouble = diagnose(job, pods, found)
+            problem = diagnose(job, pods, found)
     return Submitter(
         phase=phase,
         job_uid=job.uid,
@@ -109,7 +109,7 @@ def observe_submitter(
         proves_nothing_submitted=has_all_pods and all(output.proves_nothing_submitted for output in outputs),
         is_whole=has_all_pods and all(output.is_whole for output in outputs),
         exit_code=_exit_code(pods),
-        trouble=trouble,
+        problem=problem,
         events_unread=events_unread,
         unread=_unread_of(outputs),
     )

@@ -28,7 +28,7 @@ def is_stuck_submission(
     cut_off_at = record.in_flight_until
     if cut_off_at is None or record.flink_jobs or now - cut_off_at <= policy.grace:
         return False
-    cause = submitter.trouble if isinstance(submitter, Submitter) else None
+    cause = submitter.problem if isinstance(submitter, Submitter) else None
     return cause is not None and cause[0] is ReasonCode.MOUNT
 
 

@@ -88,11 +88,11 @@ def test_a_pass_lists_the_events_once_however_many_jobs_are_stuck(double: Kubern
             seen = observer.observe(records, datetime.now(UTC) + LATER)
         requests = double.control.requests()
     assert (seen.errors, seen.passed_over) == ((), frozenset())
-    troubles = [
-        found.trouble[0] if isinstance(found, Submitter) and found.trouble else None
+    problems = [
+        found.problem[0] if isinstance(found, Submitter) and found.problem else None
         for found in seen.by_job_id.values()
     ]
-    assert troubles.count(ReasonCode.QUOTA) == STUCK
+    assert problems.count(ReasonCode.QUOTA) == STUCK
     assert requests.pop("get pods/log") == RAN
     assert requests["list events"] > 1
     assert sum(requests.values()) <= MAX_REQUESTS, requests

@@ -1,4 +1,4 @@
-"""The read side against the real server: order, pages, filters, figures, rights, and what a query costs."""
+"""The read side against the real server: order, pages, filters, statistics, rights, cost of a query."""
 
 from __future__ import annotations
 
@@ -521,11 +521,11 @@ def test_the_history_is_read_for_one_record_and_not_for_a_list(
     assert ("history" in listed.details, shown.details["history"]) == (False, [moved])
 
 
-# --- figures ----------------------------------------------------------------------------------------
+# --- statistics -------------------------------------------------------------------------------------
 
 
 def same_by_the_users_aggregations(records: Collection[Document], window: Mapping[str, Any]) -> None:
-    """The three that the platform's users run by hand, and the figures of all times."""
+    """The three that the platform's users run by hand, and the statistics of all times."""
     by_status = {
         group["_id"]: group["count"]
         for group in records.aggregate([{"$group": {"_id": "$status", "count": {"$sum": 1}}}])
@@ -563,7 +563,7 @@ def same_by_the_users_aggregations(records: Collection[Document], window: Mappin
     assert window["failure_rate_percent"] == pytest.approx(rate["rate"], rel=1e-12)
 
 
-def test_the_figures_are_those_of_the_users_own_aggregations(
+def test_the_statistics_are_those_of_the_users_own_aggregations(
     found: jobs.Jobs, records: Collection[Document]
 ) -> None:
     made = shop()
@@ -614,7 +614,7 @@ def test_a_window_ends_at_its_millisecond(found: jobs.Jobs, records: Collection[
             assert windows["all"]["jobs"] == 1
 
 
-def test_values_of_any_type_disturb_no_figure(found: jobs.Jobs, records: Collection[Document]) -> None:
+def test_values_of_any_type_disturb_no_statistic(found: jobs.Jobs, records: Collection[Document]) -> None:
     strange: list[Document] = [
         {"submitted_at": "yesterday"},
         {"submitted_at": 17, "status": ["FAILED"], "template_id": {"a": 1}},
@@ -932,7 +932,7 @@ def test_each_id_of_a_hundred_thousand_is_found_by_reading_one_record(
         assert sum(read for _, read in plans) == 1
 
 
-def test_the_figures_of_a_hundred_thousand_read_no_record(
+def test_the_statistics_of_a_hundred_thousand_read_no_record(
     crowd: tuple[jobs.Jobs, Spy, Collection[Document]],
 ) -> None:
     side, spy, records = crowd

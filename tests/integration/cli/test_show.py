@@ -232,9 +232,9 @@ def test_an_error_is_json_where_the_result_would_be(
 
 
 @pytest.mark.usefixtures("three_jobs")
-def test_the_figures_are_shown(run: Run, environ: Mapping[str, str]) -> None:
-    figures: dict[str, Any] = run("metrics", "--json", environ=environ).json
-    assert figures["windows"]["all"]["by_status"]["FAILED"] == 1
+def test_the_statistics_are_shown(run: Run, environ: Mapping[str, str]) -> None:
+    statistics: dict[str, Any] = run("metrics", "--json", environ=environ).json
+    assert statistics["windows"]["all"]["by_status"]["FAILED"] == 1
     ran = run("metrics", environ=environ)
     assert ran.code == 0
     rows = [line.split() for line in ran.out.splitlines()]

@@ -25,7 +25,7 @@ PAGE = DOCS / "how-to" / "operations.md"
 PICTURE = DOCS / "flinkjobs-doctor.svg"
 COLUMNS = 112
 BLOCK = re.compile(r"(?<=<!-- doctor: )(\w+)( -->\n\n```text\n)(.*?)(?=```\n)", re.DOTALL)
-"""A transcript: the name of the trouble, what stands between, and the text."""
+"""A transcript: the name of the problem, what stands between, and the text."""
 
 
 def draw(result: Result) -> Console:

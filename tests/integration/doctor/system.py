@@ -1,4 +1,4 @@
-"""A whole system for doctor to look at: healthy at first, and then as a trouble leaves it."""
+"""A whole system for doctor to look at: healthy at first, and then as a problem leaves it."""
 
 from __future__ import annotations
 

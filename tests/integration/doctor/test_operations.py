@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.integration.doctor import record, test_troubles
+from tests.integration.doctor import record, test_problems
 from tests.integration.doctor.conftest import Doctor
 from tests.integration.doctor.system import System
 
@@ -20,27 +20,27 @@ def is_recording(request: pytest.FixtureRequest) -> bool:
     return chosen
 
 
-@pytest.mark.parametrize("trouble", SHOWN)
+@pytest.mark.parametrize("problem", SHOWN)
 def test_a_transcript_is_what_doctor_says(
-    system: System, doctor: Doctor, trouble: str, is_recording: bool
+    system: System, doctor: Doctor, problem: str, is_recording: bool
 ) -> None:
-    getattr(test_troubles, trouble)(system)
+    getattr(test_problems, problem)(system)
     said = record.text_of(record.draw(doctor("--json")))
     page = record.PAGE.read_text(encoding="utf-8")
     if is_recording:
 
         def written(found: re.Match[str]) -> str:
-            return found[0] if found[1] != trouble else f"{found[1]}{found[2]}{said}"
+            return found[0] if found[1] != problem else f"{found[1]}{found[2]}{said}"
 
         page = record.BLOCK.sub(written, page)
         record.PAGE.write_text(page, encoding="utf-8")
-    [shown] = [found[3] for found in record.BLOCK.finditer(page) if found[1] == trouble]
+    [shown] = [found[3] for found in record.BLOCK.finditer(page) if found[1] == problem]
     assert record.steady(shown) == record.steady(said)
 
 
 def test_the_picture_shows_what_doctor_says(system: System, doctor: Doctor, is_recording: bool) -> None:
-    test_troubles.script_raises(system)
-    test_troubles.image_cannot_be_pulled(system)
+    test_problems.script_raises(system)
+    test_problems.image_cannot_be_pulled(system)
     console = record.draw(doctor("--json"))
     if is_recording:
         record.PICTURE.write_text(record.svg_of(console), encoding="utf-8")

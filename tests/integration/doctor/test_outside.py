@@ -15,7 +15,7 @@ from local.functions import FunctionServer
 from tests.integration.doctor.conftest import Doctor
 from tests.integration.doctor.system import System
 from tests.integration.doctor.test_command import findings
-from tests.integration.doctor.test_troubles import first_failing
+from tests.integration.doctor.test_problems import first_failing
 from tests.support.scripted_server import Answer, html
 
 CLIENT: Final = ("SCHEDULER_PARENT", "SCHEDULER_ENDPOINT", "SYNC_URL", "CLEANUP_URL")
@@ -141,7 +141,7 @@ def jobs_is_away(system: System, own: dict[str, str]) -> None:
     system.environ["JOBS_URL"] = f"http://127.0.0.1:{free_port()}"
 
 
-def figures_cannot_be_read(system: System, own: dict[str, str]) -> None:
+def statistics_cannot_be_read(system: System, own: dict[str, str]) -> None:
     """Of another version, which is ready all the same."""
     assert own
     system.environ["JOBS_URL"] = system.function.url
@@ -171,7 +171,7 @@ def through(system: System, own: dict[str, str], do: Callable[[], Any]) -> None:
     system.environ = from_outside
 
 
-TROUBLES: Final = (
+PROBLEMS: Final = (
     (flink_is_away, "flink.default", "FLINK_UNAVAILABLE", r"^the last pass, \d+ s ago, met this: .*ConnectE"),
     (sync_is_not_called, "sync.pass", "SYNC_OLD", r"began 60 min ago, and should have begun within 9 min"),
     (cleanup_is_late, "cleanup.run", "CLEANUP_OLD", "began 30 h ago"),
@@ -187,28 +187,28 @@ TROUBLES: Final = (
     (job_is_lost, "records.lost", "OUTCOME_UNKNOWN", "^1 job of the last 24 h LOST"),
     (jobs_is_away, "function.jobs", "FUNCTION_UNAVAILABLE", "did not answer: .*Connection refused"),
     (
-        figures_cannot_be_read,
+        statistics_cannot_be_read,
         "function.jobs",
         "FUNCTION_UNAVAILABLE",
-        "figures that this version cannot read",
+        "statistics that this version cannot read",
     ),
 )
 
 
 @pytest.mark.parametrize(
-    ("trouble", "check", "code", "evidence"), TROUBLES, ids=[row[0].__name__ for row in TROUBLES]
+    ("problem", "check", "code", "evidence"), PROBLEMS, ids=[row[0].__name__ for row in PROBLEMS]
 )
 def test_the_first_failing_line_names_the_cause(
     system: System,
     request: pytest.FixtureRequest,
     doctor: Doctor,
-    trouble: Callable[[System, dict[str, str]], None],
+    problem: Callable[[System, dict[str, str]], None],
     check: str,
     code: str,
     evidence: str,
 ) -> None:
     own = dict(system.environ)
-    trouble(request.getfixturevalue("outside"), own)
+    problem(request.getfixturevalue("outside"), own)
     result = doctor()
     assert result.exit_code == 1, result.output
     line = first_failing(result)

@@ -52,7 +52,7 @@ def running(stage: Stage) -> list[str]:
     )
 
 
-def figures(passed: Passed) -> tuple[bool, int, int]:
+def statistics(passed: Passed) -> tuple[bool, int, int]:
     """(complete, scanned, resolved)."""
     return passed.body["complete"], passed.body["scanned"], passed.body["resolved"]
 
@@ -70,12 +70,12 @@ def test_a_pass_that_is_out_of_time_says_so_and_the_next_goes_on_from_there(
             with stage.instead(budget_seconds=BUDGET_SECONDS):
                 first = stage.run_pass()
             assert first.reported == ["200", "incomplete"]
-            assert figures(first) == (False, half, half)
+            assert statistics(first) == (False, half, half)
             assert running(stage) == NAMES[:half]
             [lease] = stage.database["leases"].find()
             assert (lease["holder"], lease["cursor"]) == (None, NAMES[half - 1])
             second = stage.run_pass()
-        assert figures(second) == (True, 2 * half, half)
+        assert statistics(second) == (True, 2 * half, half)
         assert running(stage) == NAMES
     finally:
         stage.kubernetes.delete_all("bulk=yes")
@@ -95,7 +95,7 @@ def test_who_does_not_answer_in_time_is_not_waited_for_longer_than_the_pass_has(
             passed = stage.run_pass()
         assert passed.reported == ["200", "KUBERNETES_UNAVAILABLE", "incomplete"]
         assert running(stage) == []
-        assert figures(stage.run_pass()) == (True, 2 * JOB_IDS_PER_SELECTOR, 2 * JOB_IDS_PER_SELECTOR)
+        assert statistics(stage.run_pass()) == (True, 2 * JOB_IDS_PER_SELECTOR, 2 * JOB_IDS_PER_SELECTOR)
     finally:
         stage.kubernetes.delete_all("bulk=yes")
 
@@ -112,11 +112,11 @@ def test_what_kubernetes_said_before_it_went_away_is_written(
         with stage.kubernetes.control.fault(gone), stage.flink_at(f"http://127.0.0.1:{free_port()}"):
             passed = stage.run_pass()
         assert passed.reported == ["200", "KUBERNETES_UNAVAILABLE", "default unreachable"]
-        assert figures(passed) == (True, 2 * half, half)
+        assert statistics(passed) == (True, 2 * half, half)
         with_ids = [one["job_id"] for one in stage.documents().values() if one["flink_job_id"] is not None]
         assert sorted(with_ids) == NAMES[:half]
         assert running(stage) == []
-        assert figures(stage.run_pass()) == (True, 2 * half, half)
+        assert statistics(stage.run_pass()) == (True, 2 * half, half)
         assert running(stage) == NAMES
     finally:
         stage.kubernetes.delete_all("bulk=yes")

@@ -1,4 +1,4 @@
-"""The read side over HTTP: the page, the records as JSON, the figures, and what it refuses."""
+"""The read side over HTTP: the page, the records as JSON, the statistics, and what it refuses."""
 
 from __future__ import annotations
 
@@ -559,10 +559,10 @@ def test_a_remote_sync_function_is_called_with_googles_identity_where_there_is_o
         assert f"audience={quote(sync.url, safe='')}" in identity
 
 
-# --- figures ----------------------------------------------------------------------------------------
+# --- statistics -------------------------------------------------------------------------------------
 
 
-def test_the_figures_as_json_and_for_prometheus_are_the_same(jobs: FunctionServer, world: World) -> None:
+def test_the_statistics_as_json_and_for_prometheus_are_the_same(jobs: FunctionServer, world: World) -> None:
     now = datetime.now(UTC)
     seconds = [2.5, 4.0, 10.0]
     for number, duration in enumerate(seconds):

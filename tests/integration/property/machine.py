@@ -663,7 +663,7 @@ class StatusMachine(RuleBasedStateMachine):
             and code in ("QUOTA", "MOUNT")
         ):
             is_cured = not submission.quota and not any(
-                pod.trouble == "FailedMount" for pod in submission.pods
+                pod.problem == "FailedMount" for pod in submission.pods
             )
             assert after["reason"] or is_cured, f"{job_id} loses its reason while events are refused"
         is_going = before["status"] in ("RUNNING", "SUSPENDED")

@@ -56,7 +56,7 @@ STATUS_OF_STATE = {
     "CANCELED": "CANCELLED",
 }
 
-CODE_OF_TROUBLE = {
+CODE_OF_PROBLEM = {
     "ErrImagePull": "IMAGE_PULL",
     "ImagePullBackOff": "IMAGE_PULL",
     "CreateContainerConfigError": "CONFIG",
@@ -363,10 +363,10 @@ def _without_id(  # noqa: PLR0911 - one line for each thing that can be so
     if submission.can_submit_more:
         if submission.quota:
             return Expected("CREATED", "QUOTA")
-        troubles = [pod.trouble for pod in submission.pods]
-        if len(troubles) != 1 or submission.pods[0].has_ended:
+        problems = [pod.problem for pod in submission.pods]
+        if len(problems) != 1 or submission.pods[0].has_ended:
             return Expected("CREATED")
-        return Expected("CREATED", CODE_OF_TROUBLE.get(troubles[0], ""))
+        return Expected("CREATED", CODE_OF_PROBLEM.get(problems[0], ""))
     if submission.created_at is None:
         return Expected("FAILED", needs_time=True)
     is_proven = proves_nothing_submitted(submission)

@@ -181,7 +181,7 @@ class TruePod:
 
     Attributes:
         acts: what its script will still do.
-        trouble: why it does not start; "" when it can.
+        problem: why it does not start; "" when it can.
         log: there, gone, refused (the API server does not hand it out now), or kubelet (the kubelet's own
             words stand in its place).
         rotated: how many lines of the log are not served any more.
@@ -196,7 +196,7 @@ class TruePod:
     created_at: datetime
     acts: list[Act]
     phase: str = "Pending"
-    trouble: str = ""
+    problem: str = ""
     lines: list[str] = field(default_factory=list)
     log: str = "there"
     rotated: int = 0
@@ -312,7 +312,7 @@ kubelet answers in its place), its pod, its Job (long ago)."""
 KUBERNETES_FAILURES = ("refused", "breaks off", "pods expire", "unauthorized", "unauthorized later")
 """What may be wrong with the API server: it refuses connections, breaks off or expires a list, or the
 credentials have expired, for every request or for all but the lists."""
-TROUBLES = (
+PROBLEMS = (
     "ErrImagePull",
     "ImagePullBackOff",
     "CreateContainerConfigError",
@@ -488,13 +488,13 @@ class World:
 
     def _pod_works(self, which: int, _how: int) -> None:
         """The pod starts, or its script does its next act, or it ends."""
-        found = self._pick_pod(which, lambda _, pod: not pod.is_over and not pod.trouble)
+        found = self._pick_pod(which, lambda _, pod: not pod.is_over and not pod.problem)
         if found:
             self.work(*found)
 
     def _pod_works_on(self, which: int, how: int) -> None:
         """The pod does all it can, up to its end; odd ways: its Job is over then, too."""
-        found = self._pick_pod(which, lambda _, pod: not pod.is_over and not pod.trouble)
+        found = self._pick_pod(which, lambda _, pod: not pod.is_over and not pod.problem)
         if found:
             while self.work(*found):
                 pass
@@ -503,7 +503,7 @@ class World:
 
     def work(self, submission: TrueSubmission, pod: TruePod) -> bool:
         """One step of a pod; False when it can do nothing more."""
-        if pod.is_over or pod.trouble or submission.phase is JobPhase.SUSPENDED:
+        if pod.is_over or pod.problem or submission.phase is JobPhase.SUSPENDED:
             return False
         if pod.phase == "Pending":
             pod.phase = "Running"
@@ -604,24 +604,24 @@ class World:
         if not found:
             return
         submission, pod = found
-        trouble = TROUBLES[how % len(TROUBLES)]
-        if trouble in ("quota", "suspended") and len(submission.pods) > 1:
+        problem = PROBLEMS[how % len(PROBLEMS)]
+        if problem in ("quota", "suspended") and len(submission.pods) > 1:
             return
-        if trouble == "quota":
+        if problem == "quota":
             submission.pods.remove(pod)
             submission.quota = True
-        elif trouble == "suspended":
+        elif problem == "suspended":
             submission.pods.remove(pod)
             submission.phase = JobPhase.SUSPENDED
         else:
-            pod.trouble = trouble
+            pod.problem = problem
 
     def _pod_can_start(self, which: int, _how: int) -> None:
         def fits(submission: TrueSubmission) -> bool:
             return (
                 submission.quota
                 or submission.phase is JobPhase.SUSPENDED
-                or any(pod.trouble for pod in submission.pods)
+                or any(pod.problem for pod in submission.pods)
             )
 
         submission = self._pick_submission(which, fits)
@@ -632,7 +632,7 @@ class World:
             submission.phase = JobPhase.ACTIVE
             self._add_pod(submission)
         for pod in submission.pods:
-            pod.trouble = ""
+            pod.problem = ""
 
     def _pod_is_killed(self, which: int, how: int) -> None:
         """Evicted (its container statuses and its log stay or go), out of memory, lost, or out of time."""
@@ -877,10 +877,10 @@ class World:
             state = Terminated(pod.exit_code, pod.ended, pod.message)
         elif pod.phase == "Pending":
             state = Waiting("ContainerCreating", "")
-            if pod.trouble == "Unschedulable":
+            if pod.problem == "Unschedulable":
                 unschedulable = "Unschedulable: 0/3 nodes are available"
-            elif pod.trouble not in ("", "FailedMount"):
-                state = Waiting(pod.trouble, "it is in trouble")
+            elif pod.problem not in ("", "FailedMount"):
+                state = Waiting(pod.problem, "it is waiting")
         containers = (Container("submit", state), *_sidecar_shown(submission, pod))
         if not pod.shows_container or unschedulable is not None:
             containers = ()
@@ -898,7 +898,7 @@ class World:
     def events_shown(self) -> Iterator[Event]:
         """The events of the namespace."""
         for _, pod in self._pods():
-            if pod.trouble == "FailedMount":
+            if pod.problem == "FailedMount":
                 yield Event("Pod", pod.name, "FailedMount", "no such ConfigMap", self.now)
         for submission in self.submissions:
             if submission.quota:

@@ -458,7 +458,7 @@ FAILS: list[tuple[str, Change, str, str, str]] = [
     ),
     (
         "a quota, which no pass has found yet",
-        waits(record(), submitter=Submitter(JobPhase.ACTIVE, trouble=(ReasonCode.QUOTA, "exceeded quota"))),
+        waits(record(), submitter=Submitter(JobPhase.ACTIVE, problem=(ReasonCode.QUOTA, "exceeded quota"))),
         "records.created",
         "QUOTA",
         "etl_1, 60 min old: exceeded quota",
@@ -798,13 +798,13 @@ CAUSES = [
     (record(), Submitter(JobPhase.FAILED, error_lines="KeyError: 1"), "SUBMIT_FAILED", "KeyError: 1"),
     (
         record(),
-        Submitter(JobPhase.FAILED, error_lines="last", trouble=(ReasonCode.OOM, "OOMKilled")),
+        Submitter(JobPhase.FAILED, error_lines="last", problem=(ReasonCode.OOM, "OOMKilled")),
         "SUBMIT_FAILED",
         "OOMKilled; last",
     ),
     (record(), Submitter(JobPhase.FAILED, ended="DeadlineExceeded"), "SUBMIT_FAILED", "DeadlineExceeded"),
     (record(), Submitter(JobPhase.FAILED), "SUBMIT_FAILED", "silently"),
-    (record(), Submitter(JobPhase.ACTIVE, trouble=(ReasonCode.MOUNT, "no volume")), "MOUNT", "no volume"),
+    (record(), Submitter(JobPhase.ACTIVE, problem=(ReasonCode.MOUNT, "no volume")), "MOUNT", "no volume"),
     (
         record(),
         Submitter(JobPhase.ACTIVE, events_unread=Unreachable("403 Forbidden")),

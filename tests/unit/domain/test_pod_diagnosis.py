@@ -327,7 +327,7 @@ def test_of_events_of_one_second_the_last_listed_names_the_cause() -> None:
     assert cause[0] is ReasonCode.MOUNT
 
 
-def test_a_pod_that_is_scheduled_has_no_trouble_with_that_any_more() -> None:
+def test_a_scheduled_pod_has_no_scheduling_problem() -> None:
     scheduled = replace(CREATING, is_scheduled=True)
     late = event("FailedScheduling", about=scheduled, seconds=9)
     assert diagnose(ACTIVE, [scheduled], [late]) is None

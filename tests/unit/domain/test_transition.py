@@ -137,7 +137,7 @@ def submitter_of(given: Any) -> SubmitterObservation | None:
             log=LogState(given.get("log", "GONE")),
             error_lines=given.get("error_lines", ""),
         )
-    trouble = given.get("trouble")
+    problem = given.get("problem")
     return Submitter(
         phase=JobPhase(given["phase"]),
         ended=given.get("ended"),
@@ -146,7 +146,7 @@ def submitter_of(given: Any) -> SubmitterObservation | None:
         error_lines=given.get("error_lines", ""),
         proves_nothing_submitted=given.get("proof", False),
         exit_code=given.get("exit_code"),
-        trouble=None if trouble is None else (ReasonCode(trouble[0]), trouble[1]),
+        problem=None if problem is None else (ReasonCode(problem[0]), problem[1]),
         events_unread=Unreachable("500 InternalError") if given.get("events") == "unreachable" else None,
     )
 

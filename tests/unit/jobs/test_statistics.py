@@ -1,4 +1,4 @@
-"""The figures by hand-made counts: every expected value was worked out on paper."""
+"""The statistics by hand-made counts: every expected value was worked out on paper."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_percentile_is_the_nearest_rank(values: list[float], percent: int, exp
 # --- windows ----------------------------------------------------------------------------------------
 
 
-def test_the_figures_of_a_window() -> None:
+def test_the_statistics_of_a_window() -> None:
     found = window(
         "all",
         tally("FINISHED", 3, durations=[2.0, 4.0]),

@@ -395,8 +395,8 @@ def test_a_job_that_starts_nothing_has_its_events_asked_for(
 ) -> None:
     cluster = ClusterDouble(events={name: (event,)})
     seen = observe(pods, cluster, of=job(), after=LATER)
-    assert seen.trouble is not None
-    assert seen.trouble[0] is code
+    assert seen.problem is not None
+    assert seen.problem[0] is code
     assert cluster.asked == [f"events {name}"]
 
 
@@ -421,7 +421,7 @@ def test_events_are_not_asked_for_without_need(of: KubernetesJob, pods: list[Pod
 def test_events_that_cannot_be_read_are_unreachable(error: Exception) -> None:
     cluster = ClusterDouble(events={"flink-py-etl-0a1b2c3d": error})
     seen = observe([], cluster, of=job(), after=LATER)
-    assert (seen.trouble, seen.events_unread) == (None, Unreachable(str(error)))
+    assert (seen.problem, seen.events_unread) == (None, Unreachable(str(error)))
 
 
 # --- the job of the record's name -------------------------------------------------------------------

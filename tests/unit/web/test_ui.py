@@ -23,7 +23,7 @@ SCRIPTS = [name for name in OURS if name.endswith(".js")]
 ENGLISH, CHINESE = ui.words("en"), ui.words("zh")
 
 PREFIXES = (
-    *("col", "details", "error", "fact", "figures", "flink", "fresh", "k8s", "lag", "language", "list"),
+    *("col", "details", "error", "fact", "statistics", "flink", "fresh", "k8s", "lag", "language", "list"),
     *("log", "notice", "page", "range", "reason", "status", "timeline", "tab", "theme", "problem", "unit"),
     *("verdict", "window"),
 )

@@ -42,7 +42,7 @@ BY_STATUS: Final = (
     ("reason.code", ASCENDING),
     ("flink_job_id", ASCENDING),
 )
-"""The list of a status; and all figures, which read no record at all."""
+"""The list of a status, and the statistics, which read this index alone."""
 BY_TEMPLATE: Final = (
     ("template_id", ASCENDING),
     ("submitted_at", DESCENDING),

@@ -172,7 +172,7 @@ class MongoReadStore:
                     return max(map(_row, found), key=lambda row: row.time or datetime.min.replace(tzinfo=UTC))
         return None
 
-    # --- figures ------------------------------------------------------------------------------------
+    # --- statistics ---------------------------------------------------------------------------------
 
     def tallies(self, now: datetime) -> Sequence[Tally]:
         with translated():

@@ -26,7 +26,7 @@ export function createDetails(dialog, actions) {
     h("span", { "aria-hidden": "true" }, "✕"),
   );
   const result = h("p", { class: "sync-result", role: "status" });
-  const trouble = h("p", { class: "panel-error", role: "alert", hidden: true });
+  const problem = h("p", { class: "panel-error", role: "alert", hidden: true });
   const parts = Object.fromEntries(SECTIONS.map((name) => [name, h("section", { class: `part part-${name}` })]));
   const body = h("div", { class: "panel-body" }, ...SECTIONS.map((name) => parts[name]));
   let shown = null;
@@ -50,7 +50,7 @@ export function createDetails(dialog, actions) {
       "div",
       { class: "panel" },
       h("header", { class: "panel-head" }, chip, title, sync, link, close, result),
-      trouble,
+      problem,
       body,
     ),
   );
@@ -64,7 +64,7 @@ export function createDetails(dialog, actions) {
       link.replaceChildren();
       setText(result, "");
       sync.hidden = true;
-      trouble.hidden = true;
+      problem.hidden = true;
       body.scrollTop = 0;
       for (const name of SECTIONS) refill(parts[name], { id }, () => null);
       refill(parts.verdict, { id, loading: true }, () => h("p", { class: "verdict" }, t("details.loading")));
@@ -77,7 +77,7 @@ export function createDetails(dialog, actions) {
     show(data) {
       const { job } = data;
       shown = data;
-      trouble.hidden = true;
+      problem.hidden = true;
       setText(title, job.job_name || job.job_id);
       document.title = `${title.textContent} · ${t("page.title")}`;
       refill(chip, job.status, () => statusChip(job.status));
@@ -102,8 +102,8 @@ export function createDetails(dialog, actions) {
       const text =
         error.status === 404 ? t("details.not_found", { id: title.textContent }) : t("details.not_loaded", { why: errorText(error) });
       if (!shown) refill(parts.verdict, { text }, () => null);
-      setText(trouble, text);
-      trouble.hidden = false;
+      setText(problem, text);
+      problem.hidden = false;
     },
     isFinal: () => Boolean(shown && FINAL.has(shown.job.status)),
     status: () => shown?.job.status ?? null,

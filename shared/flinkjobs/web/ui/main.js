@@ -4,7 +4,7 @@ import { href, listParameters, read } from "./url_state.js";
 import { get, post } from "./api.js";
 import { createDetails } from "./details.js";
 import { announce, setAttribute, setText } from "./dom.js";
-import { createFigures } from "./figures.js";
+import { createStatistics } from "./statistics.js";
 import { span } from "./format.js";
 import { createList, totalOf } from "./list.js";
 import { Poller, clock } from "./polling.js";
@@ -12,7 +12,7 @@ import { createNotices, failureNotice, problemNotices } from "./notices.js";
 import { currentLanguage, preferredLanguage, recall, remember, speak, t } from "./i18n.js";
 
 const LIST_MS = 5_000;
-const FIGURES_MS = 15_000;
+const STATISTICS_MS = 15_000;
 const NOTICES_MS = 30_000;
 const DETAILS_MS = 5_000;
 const FINAL_DETAILS_MS = 30_000;
@@ -52,14 +52,14 @@ const jobs = new Poller({
 
 const metrics = new Poller({
   load: (signal) => get("api/metrics", {}, signal),
-  everyMs: () => (state.tab === "figures" ? FIGURES_MS : NOTICES_MS),
+  everyMs: () => (state.tab === "statistics" ? STATISTICS_MS : NOTICES_MS),
   onData(data) {
     latest.metrics = data;
     showMetrics();
     showFreshness();
   },
   onError() {
-    views.figures.showNotLoaded();
+    views.statistics.showNotLoaded();
     showFreshness();
   },
 });
@@ -161,7 +161,7 @@ const anchored = (from) => (state.range === "custom" ? {} : { from: (state.range
 // --- what is seen -----------------------------------------------------------------------------------
 
 function showState() {
-  for (const tab of ["jobs", "figures"]) {
+  for (const tab of ["jobs", "statistics"]) {
     const isShown = state.tab === tab;
     const link = byId(`tab-${tab}`);
     setAttribute(link, "aria-selected", String(isShown));
@@ -170,7 +170,7 @@ function showState() {
     byId(`view-${tab}`).hidden = !isShown;
   }
   views.list.setState(state);
-  views.figures.setState(state);
+  views.statistics.setState(state);
 }
 
 function showList() {
@@ -181,11 +181,11 @@ function showList() {
 function showMetrics() {
   const data = latest.metrics;
   views.list.setTemplates(data.windows.all.templates.map((each) => each.template_id).filter(Boolean));
-  if (state.tab === "figures") views.figures.show(data, state);
+  if (state.tab === "statistics") views.statistics.show(data, state);
 }
 
 function showFreshness() {
-  const [poller, view] = state.tab === "figures" ? [metrics, views.figures] : [jobs, views.list];
+  const [poller, view] = state.tab === "statistics" ? [metrics, views.statistics] : [jobs, views.list];
   const failing = poller.error ? poller : [jobs, metrics].find((each) => each.error);
   const ago = poller.loadedAt ? span((Date.now() - poller.loadedAt) / 1000) : null;
   const word = poller.error ? (ago ? "failed" : "never") : ago ? "updated" : "loading";
@@ -205,10 +205,10 @@ function openDetails() {
 
 /** Builds the views in the language that is spoken now, and fills them with what is known. */
 function build() {
-  views?.figures.close();
+  views?.statistics.close();
   views = {
     list: createList(byId("view-jobs"), actions),
-    figures: createFigures(byId("view-figures"), actions),
+    statistics: createStatistics(byId("view-statistics"), actions),
     details: createDetails(byId("details"), actions),
     notices: createNotices(byId("notices"), actions),
   };
@@ -246,9 +246,9 @@ async function start() {
     theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
     remember(THEME, theme);
     showTheme();
-    views.figures.recolour();
+    views.statistics.recolour();
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => views.figures.recolour());
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => views.statistics.recolour());
   const tabs = document.querySelector("[role=tablist]");
   tabs.addEventListener("click", (event) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey || !event.target.id) return;
@@ -257,7 +257,7 @@ async function start() {
   });
   tabs.addEventListener("keydown", (event) => {
     if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
-    const tab = state.tab === "jobs" ? "figures" : "jobs";
+    const tab = state.tab === "jobs" ? "statistics" : "jobs";
     go({ tab });
     byId(`tab-${tab}`).focus();
   });

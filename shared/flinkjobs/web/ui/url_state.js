@@ -13,7 +13,7 @@ const NAMES = ["q", "template_id", "range", "from", "to", "cursor", "job"];
 export function read() {
   const given = new URLSearchParams(location.search);
   const state = Object.fromEntries(NAMES.map((name) => [name, given.get(name) ?? ""]));
-  state.tab = given.get("tab") === "figures" ? "figures" : "jobs";
+  state.tab = given.get("tab") === "statistics" ? "statistics" : "jobs";
   state.status = (given.get("status") ?? "").split(",").filter((word) => STATUSES.includes(word));
   state.window = WINDOWS.includes(given.get("window")) ? given.get("window") : "24h";
   if (!Object.hasOwn(RANGES, state.range) && state.range !== "custom") state.range = "";

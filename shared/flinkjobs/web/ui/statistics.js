@@ -1,4 +1,4 @@
-// The tab *Figures*: tiles, plots and a table per template, over one window of time.
+// The tab *Statistics*: tiles, plots and a table per template, over one window of time.
 
 import { FINAL, STATUSES, WINDOWS } from "./url_state.js";
 import { h, reconcile, refill, setAttribute, setText } from "./dom.js";
@@ -12,12 +12,12 @@ const DAY_MS = 86_400_000;
  * @param {HTMLElement} root
  * @param {object} actions chooseWindow(name), address(filters), showJobs(filters)
  */
-export function createFigures(root, actions) {
+export function createStatistics(root, actions) {
   const windows = WINDOWS.map((name) =>
     h("button", { type: "button", "data-window": name, "aria-pressed": "false", click: () => actions.chooseWindow(name) }, t(`window.${name}`)),
   );
-  const chooser = h("div", { class: "segments", role: "group", "aria-label": t("figures.window") }, ...windows);
-  const tiles = h("ul", { class: "tiles", "aria-label": t("figures.tiles") });
+  const chooser = h("div", { class: "segments", role: "group", "aria-label": t("statistics.window") }, ...windows);
+  const tiles = h("ul", { class: "tiles", "aria-label": t("statistics.tiles") });
   const plots = {
     distribution: createPlot("distribution"),
     over_time: createPlot("over_time"),
@@ -26,8 +26,8 @@ export function createFigures(root, actions) {
   const charts = h("div", { class: "plots" }, ...Object.values(plots).map((plot) => plot.element));
   const templates = h("section", { class: "templates sheet-card" });
   const content = h("div", { hidden: true }, tiles, charts, templates);
-  const empty = h("p", { class: "empty" }, t("figures.loading"));
-  root.replaceChildren(h("div", { class: "figures-head" }, chooser), empty, content);
+  const empty = h("p", { class: "empty" }, t("statistics.loading"));
+  root.replaceChildren(h("div", { class: "statistics-head" }, chooser), empty, content);
 
   return {
     setState(state) {
@@ -36,17 +36,17 @@ export function createFigures(root, actions) {
       }
     },
     async show(data, state) {
-      const figures = data.windows[state.window];
+      const statistics = data.windows[state.window];
       content.hidden = false;
       empty.hidden = true;
-      showTiles(tiles, figures, data);
-      refill(templates, [figures.templates, state.window], () => templateTable(figures.templates, state.window, actions));
-      await plots.distribution.show(distribution(figures));
-      await plots.over_time.show(overTime(figures));
-      await plots.durations.show(durations(figures));
+      showTiles(tiles, statistics, data);
+      refill(templates, [statistics.templates, state.window], () => templateTable(statistics.templates, state.window, actions));
+      await plots.distribution.show(distribution(statistics));
+      await plots.over_time.show(overTime(statistics));
+      await plots.durations.show(durations(statistics));
     },
     showNotLoaded() {
-      if (content.hidden) setText(empty, t("figures.not_loaded"));
+      if (content.hidden) setText(empty, t("statistics.not_loaded"));
     },
     setStale: (isStale) => setAttribute(root, "data-stale", isStale),
     /** Draws again, in the colours that are now the page's. */
@@ -61,15 +61,15 @@ export function createFigures(root, actions) {
 
 // --- tiles ------------------------------------------------------------------------------------------
 
-function showTiles(root, figures, { sync, cleanup }) {
+function showTiles(root, statistics, { sync, cleanup }) {
   reconcile(
     root,
-    tilesOf(figures, sync, cleanup),
+    tilesOf(statistics, sync, cleanup),
     (tile) => tile.key,
     () => h("li", { class: "tile" }, h("h3", {}), h("p", { class: "value" }), h("p", { class: "hint" })),
     (element, tile) => {
       const [title, value, hint] = element.children;
-      setText(title, t(`figures.${tile.key}`));
+      setText(title, t(`statistics.${tile.key}`));
       setText(value, tile.value);
       setText(hint, tile.hint);
       setAttribute(element, "data-level", tile.level);
@@ -77,28 +77,28 @@ function showTiles(root, figures, { sync, cleanup }) {
   );
 }
 
-function tilesOf(figures, sync, cleanup) {
-  const { durations: took, by_status: by } = figures;
+function tilesOf(statistics, sync, cleanup) {
+  const { durations: took, by_status: by } = statistics;
   const open = STATUSES.filter((word) => !FINAL.has(word)).reduce((sum, word) => sum + (by[word] ?? 0), 0);
-  const ago = (seconds) => (seconds === null ? t("figures.never_ran") : t("figures.ago", { ago: span(seconds) }));
+  const ago = (seconds) => (seconds === null ? t("statistics.never_ran") : t("statistics.ago", { ago: span(seconds) }));
   const tile = (key, value, hint, level = null) => ({ key, value, hint, level });
   return [
-    tile("jobs", number(figures.jobs), t("figures.jobs.hint", { n: number(open) })),
-    tile("rate", percent(figures.failure_rate_percent), t("figures.rate.hint")),
-    tile("flink_rate", percent(figures.flink_failure_rate_percent), t("figures.flink_rate.hint")),
-    tile("never", number(figures.never_submitted), t("figures.never.hint")),
-    tile("lost", number(figures.lost), t("figures.lost.hint")),
+    tile("jobs", number(statistics.jobs), t("statistics.jobs.hint", { n: number(open) })),
+    tile("rate", percent(statistics.failure_rate_percent), t("statistics.rate.hint")),
+    tile("flink_rate", percent(statistics.flink_failure_rate_percent), t("statistics.flink_rate.hint")),
+    tile("never", number(statistics.never_submitted), t("statistics.never.hint")),
+    tile("lost", number(statistics.lost), t("statistics.lost.hint")),
     tile(
       "average",
       duration(took.average),
       took.count
-        ? t("figures.average.hint", { n: number(took.count), min: duration(took.min), max: duration(took.max) })
-        : t("figures.average.none"),
+        ? t("statistics.average.hint", { n: number(took.count), min: duration(took.min), max: duration(took.max) })
+        : t("statistics.average.none"),
     ),
-    tile("median", duration(took.p50), t(took.count ? "figures.median.hint" : "figures.average.none")),
-    tile("p95", duration(took.p95), t(took.count ? "figures.p95.hint" : "figures.average.none")),
-    tile("sync", ago(sync.age_seconds), t("figures.sync.hint", { period: span(sync.period_seconds) }), sync.stale ? "bad" : null),
-    tile("cleanup", ago(cleanup.age_seconds), t("figures.cleanup.hint")),
+    tile("median", duration(took.p50), t(took.count ? "statistics.median.hint" : "statistics.average.none")),
+    tile("p95", duration(took.p95), t(took.count ? "statistics.p95.hint" : "statistics.average.none")),
+    tile("sync", ago(sync.age_seconds), t("statistics.sync.hint", { period: span(sync.period_seconds) }), sync.stale ? "bad" : null),
+    tile("cleanup", ago(cleanup.age_seconds), t("statistics.cleanup.hint")),
   ];
 }
 
@@ -106,22 +106,22 @@ function tilesOf(figures, sync, cleanup) {
 
 function distribution({ jobs, by_status: by, other = 0 }) {
   const rows = STATUSES.map((status) => ({ status, word: t(`status.${status}`), count: by[status] ?? 0 }));
-  if (other) rows.push({ status: "LOST", word: t("figures.other"), count: other });
+  if (other) rows.push({ status: "LOST", word: t("statistics.other"), count: other });
   return {
-    title: t("figures.distribution"),
-    none: jobs ? null : t("figures.none"),
+    title: t("statistics.distribution"),
+    none: jobs ? null : t("statistics.none"),
     summary: rows.filter((row) => row.count).map((row) => `${row.word} ${number(row.count)}`).join(", "),
     horizontal: true,
     labels: rows.map((row) => `${row.word}  ${number(row.count)}`),
-    series: [{ label: t("figures.count"), data: rows.map((row) => row.count), colours: rows.map((row) => row.status) }],
-    head: [t("col.status"), t("figures.count"), t("figures.share")],
+    series: [{ label: t("statistics.count"), data: rows.map((row) => row.count), colours: rows.map((row) => row.status) }],
+    head: [t("col.status"), t("statistics.count"), t("statistics.share")],
     rows: rows.map((row) => [row.word, number(row.count), percent(jobs ? (row.count * 100) / jobs : null)]),
   };
 }
 
 function overTime({ over_time: buckets }) {
-  const title = t("figures.over_time");
-  if (!buckets) return { title, none: t("figures.over_time.none") };
+  const title = t("statistics.over_time");
+  if (!buckets) return { title, none: t("statistics.over_time.none") };
   const present = OVER_TIME.filter((status) => buckets.some((bucket) => bucket.by_status[status]));
   const totals = present.map((status) => ({
     status,
@@ -131,12 +131,12 @@ function overTime({ over_time: buckets }) {
   const sum = (data) => data.reduce((total, count) => total + count, 0);
   return {
     title,
-    none: present.length ? null : t("figures.none"),
+    none: present.length ? null : t("statistics.none"),
     summary: totals.map((each) => `${each.word} ${number(sum(each.data))}`).join(", "),
     stacked: true,
     labels: buckets.map(bucketLabel),
     series: totals.map((each) => ({ label: each.word, data: each.data, colours: each.status })),
-    head: [t("figures.period"), ...totals.map((each) => each.word)],
+    head: [t("statistics.period"), ...totals.map((each) => each.word)],
     rows: buckets.map((bucket, index) => [bucketPeriod(bucket), ...totals.map((each) => number(each.data[index]))]),
   };
 }
@@ -147,22 +147,22 @@ function bucketLabel({ from, to }) {
   return isDay ? localParts(to).date : localParts(from).time.slice(0, 5);
 }
 
-const bucketPeriod = ({ from, to }) => t("figures.period.of", { from: minute(from), to: minute(to) });
+const bucketPeriod = ({ from, to }) => t("statistics.period.of", { from: minute(from), to: minute(to) });
 
 const minute = (iso) => local(iso).slice(0, -3);
 
 function durations({ duration_histogram: bars = [] }) {
-  const title = t("figures.durations");
-  const label = (bar) => (bar.le === null ? t("figures.above") : t("figures.up_to", { duration: span(bar.le) }));
+  const title = t("statistics.durations");
+  const label = (bar) => (bar.le === null ? t("statistics.above") : t("statistics.up_to", { duration: span(bar.le) }));
   const rows = bars.map((bar) => [label(bar), number(bar.count)]);
   const isEmpty = bars.every((bar) => bar.count === 0);
   return {
     title,
-    none: isEmpty ? t("figures.durations.none") : null,
+    none: isEmpty ? t("statistics.durations.none") : null,
     summary: rows.filter((_, index) => bars[index].count).map((row) => row.join(" ")).join(", "),
     labels: bars.map(label),
-    series: [{ label: t("figures.count"), data: bars.map((bar) => bar.count), colours: "FINISHED" }],
-    head: [t("col.duration"), t("figures.count")],
+    series: [{ label: t("statistics.count"), data: bars.map((bar) => bar.count), colours: "FINISHED" }],
+    head: [t("col.duration"), t("statistics.count")],
     rows,
   };
 }
@@ -174,7 +174,7 @@ function createPlot(name) {
   const canvas = h("canvas", { role: "img" });
   const frame = h("div", { class: "frame" }, canvas);
   const none = h("p", { class: "empty" });
-  const table = h("details", {}, h("summary", {}, t("figures.as_table")), h("div", { class: "scroll" }));
+  const table = h("details", {}, h("summary", {}, t("statistics.as_table")), h("div", { class: "scroll" }));
   const element = h("section", { class: `plot sheet-card plot-${name}` }, title, frame, none, table);
   let chart = null;
   let drawn = "";
@@ -203,7 +203,7 @@ function createPlot(name) {
         setText(none, plot.none);
         return;
       }
-      setAttribute(canvas, "aria-label", t("figures.chart", { title: plot.title, summary: plot.summary }));
+      setAttribute(canvas, "aria-label", t("statistics.chart", { title: plot.title, summary: plot.summary }));
       refill(table.lastElementChild, [plot.head, plot.rows], () => dataTable(plot.head, plot.rows, plot.title));
       const digest = JSON.stringify([plot.labels, plot.series]);
       if (digest === drawn) return;
@@ -296,12 +296,12 @@ function templateTable(templates, window, actions) {
     };
     return h("a", { href: actions.address(jobs), click, "aria-label": label }, text);
   };
-  const hint = t("figures.templates.hint", { n: number(templates.length) });
-  const title = h("h3", {}, t("figures.templates"), " ", h("small", {}, hint));
-  if (!templates.length) return [title, h("p", { class: "empty" }, t("figures.none"))];
+  const hint = t("statistics.templates.hint", { n: number(templates.length) });
+  const title = h("h3", {}, t("statistics.templates"), " ", h("small", {}, hint));
+  if (!templates.length) return [title, h("p", { class: "empty" }, t("statistics.none"))];
   const head = [
-    ...[t("col.template"), t("figures.jobs"), t("status.FINISHED"), t("status.FAILED"), t("status.LOST")],
-    ...[t("figures.rate"), t("figures.flink_rate"), t("figures.average"), t("figures.median"), t("figures.p95")],
+    ...[t("col.template"), t("statistics.jobs"), t("status.FINISHED"), t("status.FAILED"), t("status.LOST")],
+    ...[t("statistics.rate"), t("statistics.flink_rate"), t("statistics.average"), t("statistics.median"), t("statistics.p95")],
   ];
   const count = ({ template_id, by_status: by }, status) => {
     const shown = number(by[status] ?? 0);
@@ -309,13 +309,13 @@ function templateTable(templates, window, actions) {
     return by[status] && template_id ? link(shown, { template_id, status: [status] }, label) : shown;
   };
   const rows = templates.map((each) => [
-    each.template_id ? link(each.template_id, { template_id: each.template_id }) : t("figures.no_template"),
+    each.template_id ? link(each.template_id, { template_id: each.template_id }) : t("statistics.no_template"),
     ...[number(each.jobs), ...["FINISHED", "FAILED", "LOST"].map((status) => count(each, status))],
     percent(each.failure_rate_percent),
     percent(each.flink_failure_rate_percent),
     ...[each.durations.average, each.durations.p50, each.durations.p95].map((seconds) => duration(seconds)),
   ]);
-  const scroll = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": t("figures.templates"), "data-focus": "templates" });
-  scroll.append(dataTable(head, rows, t("figures.templates")));
+  const scroll = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": t("statistics.templates"), "data-focus": "templates" });
+  scroll.append(dataTable(head, rows, t("statistics.templates")));
   return [title, scroll];
 }

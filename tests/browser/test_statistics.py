@@ -1,4 +1,4 @@
-"""The tab *Figures*: tiles, plots that are also tables, windows of time."""
+"""The tab *Statistics*: tiles, plots that are also tables, windows of time."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def colours(canvas: Locator) -> int:
     return count
 
 
-def test_the_tiles_tell_the_figures_of_the_last_day(lab: Lab) -> None:
-    page = lab.open("?tab=figures")
-    expect(page.get_by_role("tab", selected=True)).to_have_text("Figures")
+def test_the_tiles_tell_the_statistics_of_the_last_day(lab: Lab) -> None:
+    page = lab.open("?tab=statistics")
+    expect(page.get_by_role("tab", selected=True)).to_have_text("Statistics")
     expect(tile(page, "Jobs").locator(".value")).to_have_text("11")
     expect(tile(page, "Jobs").locator(".hint")).to_have_text("4 not over yet")
     expect(tile(page, "Failure rate").locator(".value")).to_have_text("18.2 %")  # 2 of 11
@@ -60,7 +60,7 @@ def test_the_tiles_tell_the_figures_of_the_last_day(lab: Lab) -> None:
 
 
 def test_each_plot_is_drawn_and_is_a_table_too(lab: Lab) -> None:
-    page = lab.open("?tab=figures")
+    page = lab.open("?tab=statistics")
     distribution = plot(page, "Distribution over status")
     expect(distribution.get_by_role("img")).to_have_attribute(
         "aria-label", re.compile("FINISHED 3, FAILED 2")
@@ -91,7 +91,7 @@ def test_a_window_of_time_is_chosen_and_stands_in_the_address(lab: Lab) -> None:
     lab.database.flink_jobs.insert_one(
         record("weeks_ago_1794000000000", lab.now - timedelta(days=20), "FAILED")
     )
-    page = lab.open("?tab=figures")
+    page = lab.open("?tab=statistics")
     expect(tile(page, "Jobs").locator(".value")).to_have_text("11")
     page.get_by_role("button", name="30 days").click()
     expect(tile(page, "Jobs").locator(".value")).to_have_text("12")
@@ -107,7 +107,7 @@ def test_a_window_of_time_is_chosen_and_stands_in_the_address(lab: Lab) -> None:
 def test_templates_are_compared(lab: Lab) -> None:
     lab.database.flink_jobs.delete_many({})
     lab.database.flink_jobs.insert_many(list(many(400, now=lab.now, span=timedelta(days=6))))
-    page = lab.open("?tab=figures&window=7d")
+    page = lab.open("?tab=statistics&window=7d")
     rows = page.locator(".templates tbody tr")
     expect(rows).to_have_count(6)
     counts = [int(text) for text in rows.locator("td:nth-child(2)").all_inner_texts()]
@@ -117,7 +117,7 @@ def test_templates_are_compared(lab: Lab) -> None:
 
 def test_a_template_leads_to_its_jobs_of_the_same_time_and_to_those_that_failed(lab: Lab) -> None:
     lab.database.flink_jobs.insert_one(record("daily_report_1794000000000", lab.now - timedelta(days=20)))
-    page = lab.open("?tab=figures&window=7d&q=nightly")
+    page = lab.open("?tab=statistics&window=7d&q=nightly")
     templates = page.locator(".templates tbody")
     failed = templates.get_by_role("link", name="fails_at_run_time, FAILED: 1")
     expect(failed).to_have_count(1)
@@ -142,13 +142,13 @@ def test_a_template_leads_to_its_jobs_of_the_same_time_and_to_those_that_failed(
 
 def test_a_single_job_is_spoken_of_in_the_singular(lab: Lab) -> None:
     lab.database.flink_jobs.delete_many({"job_id": {"$ne": "daily_report_1795300000005"}})
-    page = lab.open("?tab=figures")
+    page = lab.open("?tab=statistics")
     expect(tile(page, "Average duration").locator(".hint")).to_have_text("of 1 FINISHED job")
 
 
-def test_without_any_job_the_figures_are_empty_and_not_wrong(lab: Lab) -> None:
+def test_without_any_job_the_statistics_are_empty_and_not_wrong(lab: Lab) -> None:
     lab.database.flink_jobs.delete_many({})
-    page = lab.open("?tab=figures")
+    page = lab.open("?tab=statistics")
     expect(tile(page, "Jobs").locator(".value")).to_have_text("0")
     expect(tile(page, "Failure rate").locator(".value")).to_have_text(NONE)
     expect(tile(page, "Average duration").locator(".value")).to_have_text(NONE)

@@ -1,6 +1,6 @@
-"""Each trouble that users know is produced in a healthy system; the first line that fails names its cause.
+"""Each problem that users know is produced in a healthy system; the first line that fails names its cause.
 
-MongoDB is real, Flink plays recordings. `tests/e2e/test_troubles.py` has what only a real Flink can say.
+MongoDB is real, Flink plays recordings. `tests/e2e/test_problems.py` has what only a real Flink can say.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tests.support.waiting import until
 SECONDS = 15.0
 FLINK_ID = "fee40d868f8485130cc716bcec2801e0"
 
-Trouble = Callable[[System], None]
+Problem = Callable[[System], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def an_hour_passes(system: System) -> None:
     system.database["sync_runs"].update_many({}, [{"$set": {"started_at": an_hour_earlier}}])
 
 
-# --- the troubles -----------------------------------------------------------------------------------
+# --- the problems -----------------------------------------------------------------------------------
 
 
 def image_cannot_be_pulled(system: System) -> None:
@@ -278,7 +278,7 @@ def job_is_lost(system: System) -> None:
     system.sync()
 
 
-TROUBLES: list[tuple[Trouble, Line]] = [
+PROBLEMS: list[tuple[Problem, Line]] = [
     (
         image_cannot_be_pulled,
         Line(
@@ -440,7 +440,7 @@ TROUBLES: list[tuple[Trouble, Line]] = [
 """First the ones that users have named, then the further ones."""
 
 
-WARNINGS: list[tuple[Trouble, Line]] = [
+WARNINGS: list[tuple[Problem, Line]] = [
     (
         script_raises,
         Line(
@@ -493,11 +493,11 @@ def first_failing(result: Result, verdict: str = "fail") -> Line:
     return Line(found[1], found[2], found[3], remedy[1])
 
 
-@pytest.mark.parametrize(("trouble", "expected"), TROUBLES, ids=[row[0].__name__ for row in TROUBLES])
+@pytest.mark.parametrize(("problem", "expected"), PROBLEMS, ids=[row[0].__name__ for row in PROBLEMS])
 def test_the_first_failing_line_names_the_cause(
-    system: System, doctor: Doctor, trouble: Trouble, expected: Line
+    system: System, doctor: Doctor, problem: Problem, expected: Line
 ) -> None:
-    trouble(system)
+    problem(system)
     result = doctor()
     assert result.exit_code == 1, result.output
     line = first_failing(result)
@@ -508,11 +508,11 @@ def test_the_first_failing_line_names_the_cause(
     assert "s3cret" not in result.output
 
 
-@pytest.mark.parametrize(("trouble", "expected"), WARNINGS, ids=[row[0].__name__ for row in WARNINGS])
+@pytest.mark.parametrize(("problem", "expected"), WARNINGS, ids=[row[0].__name__ for row in WARNINGS])
 def test_a_warning_fails_only_where_it_is_asked_to(
-    system: System, doctor: Doctor, trouble: Trouble, expected: Line
+    system: System, doctor: Doctor, problem: Problem, expected: Line
 ) -> None:
-    trouble(system)
+    problem(system)
     result = doctor()
     assert result.exit_code == 0, result.output
     line = first_failing(result, "warn")

@@ -1,6 +1,6 @@
-"""What only a real Flink can say of a trouble: doctor names it in its first failing line, and recovers.
+"""What only a real Flink can say of a problem: doctor names it in its first failing line, and recovers.
 
-`tests/integration/doctor/test_troubles.py` has all troubles, with a Flink that plays recordings.
+`tests/integration/doctor/test_problems.py` has all problems, with a Flink that plays recordings.
 """
 
 from __future__ import annotations
