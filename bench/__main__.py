@@ -28,7 +28,7 @@ from rich.table import Table
 from bench import cold
 from bench.arena import Arena
 from bench.checks import Check
-from bench.measure import Figures, middle
+from bench.measure import Measurements, middle
 from bench.worlds import World
 from deploy.lock import FUNCTIONS, ROOT
 from flinkjobs.adapters.flink.client import CONNECT_TIMEOUT_SECONDS
@@ -47,7 +47,7 @@ FULL_HOUSE = World(1_000, without_id=500, finished_jobs=20_000)
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One world and the contenders that are measured in it, in turn.
+    """One world and the contenders that are measured in it, one after the other.
 
     Attributes:
         runs: of each contender; the first call of each, before these, is not counted.
@@ -79,16 +79,16 @@ QUICK = ("thousand", "ten", "unchanged", "clusters")
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The figures of one case: by contender, every run."""
+    """The measurements of one case: by contender, every run."""
 
     case: Case
-    runs: Mapping[str, Sequence[Figures]]
+    runs: Mapping[str, Sequence[Measurements]]
 
-    def middle(self, contender: str) -> Figures:
-        """The medians of a contender's figures."""
+    def middle(self, contender: str) -> Measurements:
+        """The medians of a contender's measurements."""
         return middle(list(self.runs[contender]))
 
-    def paired(self, one: str, other: str, by: Callable[[Figures, Figures], float]) -> float:
+    def paired(self, one: str, other: str, by: Callable[[Measurements, Measurements], float]) -> float:
         """The median over the pairs of runs that followed each other."""
         return median(by(*pair) for pair in zip(self.runs[one], self.runs[other], strict=True))
 
@@ -131,15 +131,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arena: Arena, case: Case, console: Console) -> Measured:
     console.print(f"[dim]{case.world.name}: {', '.join(case.contenders)}[/dim]")
     arena.build(case.world)
-    runs: dict[str, list[Figures]] = {name: [] for name in case.contenders}
+    runs: dict[str, list[Measurements]] = {name: [] for name in case.contenders}
     with ExitStack() as stack:
         peers = {name: stack.enter_context(_peer(arena, case.world, name)) for name in case.contenders}
         for number in range(case.runs + 1):
             for name, peer in peers.items():
-                figures = peer.run()
+                measurements = peer.run()
                 arena.put_back(everything=name == POLLING)
                 if number:
-                    runs[name].append(figures)
+                    runs[name].append(measurements)
     return Measured(case, runs)
 
 
@@ -167,14 +167,14 @@ def _cold_starts(arena: Arena, console: Console) -> dict[bool, dict[str, list[co
 # --- the bounds -------------------------------------------------------------------------------------
 
 
-def _seconds_ratio(one: Figures, other: Figures) -> float:
+def _seconds_ratio(one: Measurements, other: Measurements) -> float:
     return one.seconds / other.seconds
 
 
 def _checks(
     measured: Mapping[str, Measured], starts: Mapping[bool, Mapping[str, Sequence[cold.Start]]]
 ) -> list[Check]:
-    """Every bound whose figures were measured."""
+    """Every bound whose cases were measured."""
     checks = [*_floor_checks(measured), *_pass_checks(measured)]
     return [*checks, *_cold_checks(starts[True])] if starts else checks
 
@@ -203,12 +203,14 @@ def _pass_checks(measured: Mapping[str, Measured]) -> Iterator[Check]:
         peak = max(run.peak_rss_mib for run in hundred.runs[OURS])
         yield Check("100,000 open: peak RSS of the function, MiB", peak, 300)
     if unchanged := measured.get("unchanged"):
-        figures = unchanged.middle(OURS)
-        yield Check("10,000 open, nothing changed: documents written", figures.documents_written, 0)
-        yield Check("10,000 open, nothing changed: Flink requests per cluster", figures.flink_requests, 1)
+        measurements = unchanged.middle(OURS)
+        yield Check("10,000 open, nothing changed: documents written", measurements.documents_written, 0)
+        yield Check(
+            "10,000 open, nothing changed: Flink requests per cluster", measurements.flink_requests, 1
+        )
     if without_id := measured.get("without-id"):
         asked = max(run.kubernetes_requests for run in without_id.runs[OURS])
-        yield Check("500 without an id beside 20,000 finished Jobs: Kubernetes requests", asked, 25)
+        yield Check("500 without an id, with 20,000 finished Jobs: Kubernetes requests", asked, 25)
     if clusters := measured.get("clusters"):
         added = clusters.paired(
             OURS_WITH_A_DEAD_CLUSTER, OURS, lambda dead, alive: dead.seconds - alive.seconds
@@ -234,14 +236,14 @@ def _show(
         table.add_column(title, justify="right")
     for one in measured:
         for name in one.case.contenders:
-            figures = one.middle(name)
+            measurements = one.middle(name)
             table.add_row(
                 one.case.world.name,
                 name,
-                f"{figures.seconds:.3f}",
-                f"{figures.cpu_seconds:.3f}",
-                f"{figures.peak_rss_mib:.0f}",
-                *(f"{getattr(figures, part):,.0f}" for part in _COUNTS),
+                f"{measurements.seconds:.3f}",
+                f"{measurements.cpu_seconds:.3f}",
+                f"{measurements.peak_rss_mib:.0f}",
+                *(f"{getattr(measurements, part):,.0f}" for part in _COUNTS),
             )
     console.print(table)
     if starts:
@@ -303,8 +305,8 @@ def _results(
     }
 
 
-def _rounded(figures: Mapping[str, float]) -> dict[str, float]:
-    return {name: round(value, 4) for name, value in figures.items()}
+def _rounded(measurements: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in measurements.items()}
 
 
 if __name__ == "__main__":

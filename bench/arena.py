@@ -15,7 +15,7 @@ from typing import Any, Self
 from pymongo import MongoClient, WriteConcern
 
 from bench.flink_double import FlinkDouble
-from bench.measure import Figures, Probe, commands
+from bench.measure import Measurements, Probe, commands
 from bench.worlds import World, cluster_name, finished_jobs
 from doubles.kubernetes.process import KubernetesDouble
 from flinkjobs.adapters.mongo.indexes import ensure_indexes
@@ -126,17 +126,17 @@ class Peer:
         self._arena = arena
         self._probe = probe
 
-    def run(self) -> Figures:
+    def run(self) -> Measurements:
         """One call in the world as it stands, and what it cost."""
         arena = self._arena
         asked = sum(arena.flink.asked())
         arena.kubernetes.control.reset_requests()
         sent = commands(arena.database)
-        figures = self._probe.call()
+        measurements = self._probe.call()
         sent = commands(arena.database) - sent
         written = {"$expr": {"$gt": ["$updated_at", "$submitted_at"]}}
         return replace(
-            figures,
+            measurements,
             flink_requests=sum(arena.flink.asked()) - asked,
             kubernetes_requests=sum(arena.kubernetes.control.requests().values()),
             mongodb_commands=sent,

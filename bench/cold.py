@@ -28,7 +28,7 @@ START_SECONDS = 60.0
 PACKAGE = "flinkjobs"
 POLL_SECONDS = 0.002
 LIKE = "sync"
-"""The function whose libraries are installed beside the empty one."""
+"""The function whose libraries are installed next to the empty one."""
 REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==", re.MULTILINE)
 AS_DEPLOYED = (
     "import runpy, sys; sys.modules.update(dict.fromkeys(sys.argv.pop(1).split(',')));"
@@ -67,7 +67,7 @@ def middle(starts: list[Start]) -> Start:
 
 
 def measure(settings: Mapping[str, str], *, with_bytecode: bool, runs: int) -> dict[str, list[Start]]:
-    """Starts every function so often, in turn.
+    """Starts each function this many times, alternating between them.
 
     Args:
         settings: the environment of all functions.

@@ -19,7 +19,7 @@ COMMANDS = ("find", "getMore", "aggregate", "insert", "update", "delete", "findA
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class Measurements:
     """What one call cost.
 
     Attributes:
@@ -38,9 +38,11 @@ class Figures:
     documents_written: int = 0
 
 
-def middle(runs: list[Figures]) -> Figures:
+def middle(runs: list[Measurements]) -> Measurements:
     """The median of each figure by itself."""
-    return Figures(**{name: median(getattr(run, name) for run in runs) for name in Figures.__slots__})
+    return Measurements(
+        **{name: median(getattr(run, name) for run in runs) for name in Measurements.__slots__}
+    )
 
 
 def worker(server: FunctionServer) -> int:
@@ -59,7 +61,7 @@ class Probe:
         self._pid = worker(server)
         self._http = httpx.Client(timeout=CALL_SECONDS, trust_env=False)
 
-    def call(self) -> Figures:
+    def call(self) -> Measurements:
         """One `POST`, and what it cost the process.
 
         Raises:
@@ -72,7 +74,7 @@ class Probe:
         cpu = self._cpu_seconds() - cpu
         if answer.status_code != httpx.codes.OK:
             raise RuntimeError(f"{self._url}: {answer.status_code} {answer.text[:500]}")
-        return Figures(seconds, cpu, self._peak_rss_mib())
+        return Measurements(seconds, cpu, self._peak_rss_mib())
 
     def close(self) -> None:
         """Closes the connection."""

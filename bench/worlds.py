@@ -17,7 +17,7 @@ BASE_MS = 1_795_000_000_000
 """When the first of the jobs was submitted, milliseconds since 1970."""
 RAN_MS = 61_234
 CHANGES = ("FINISHED", "FINISHED", "FINISHED", "CANCELED", "RESTARTING")
-"""What became of the jobs that changed, in turn. A FAILED one costs a request of its own for its cause."""
+"""Final states of the changed jobs, repeated in this order. A FAILED job costs one more request."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TASKS = dict.fromkeys(
     ("running", "canceling", "canceled", "total", "created", "scheduled", "deploying", "reconciling"), 0

@@ -203,7 +203,7 @@ def tick_line(ticks: int, run: Mapping[str, Any] | None) -> Text:
     changed = ", ".join(f"{count} {status}" for status, count in run["changed"].items()) or "nothing"
     return Text(
         f"scheduler: {ticks} ticks · last pass {started:%H:%M:%S} took {run['duration_seconds']} s, "
-        f"looked at {run['scanned']}, wrote {changed}",
+        f"examined {run['scanned']}, wrote {changed}",
         style="dim",
     )
 

@@ -1,4 +1,4 @@
-"""`make up`: the stack, kept running until Ctrl-C, with the addresses to look at it and to work with it."""
+"""`make up`: the stack, kept running until Ctrl-C, and prints its addresses."""
 
 from __future__ import annotations
 

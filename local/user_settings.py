@@ -16,7 +16,7 @@ class SettingsMissingError(RuntimeError):
 def missing_settings(
     settings: Mapping[str, str], *, local_version: str | None, remote_version: str | None
 ) -> Iterator[str]:
-    """Yields one message for each variable that must be set besides FLINK_REST_URL or KUBECONFIG.
+    """Yields one message for each variable that must be set in addition to FLINK_REST_URL or KUBECONFIG.
 
     Args:
         settings: the user's environment.

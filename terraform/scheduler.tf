@@ -5,7 +5,7 @@
 # so that a pass stops by itself, answers, and is over before the next one begins.
 
 locals {
-  # Minutes of the hour at which each schedule rings, sorted; variables.tf holds the expressions to their form.
+  # Minutes of the hour at which each schedule runs, sorted; variables.tf holds the expressions to their form.
   schedule_minutes = {
     for name, cron in { cleanup = var.cleanup_cron, sync = var.sync_cron } : name => sort(distinct(flatten([
       for term in split(",", split(" ", cron)[0]) : [

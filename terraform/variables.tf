@@ -1,5 +1,5 @@
 variable "bundle_dir" {
-  description = "Directory with the staged source of each function; null is build/ beside this directory, where `make bundle` puts it."
+  description = "Directory with the staged source of each function; null is build/ next to this directory, where `make bundle` puts it."
   type        = string
   default     = null
 }
@@ -77,7 +77,7 @@ variable "cleanup_timeout_seconds" {
 }
 
 variable "flink_clusters" {
-  description = "Further Flink clusters, besides the one of `flink_rest_url`, by their name."
+  description = "Flink clusters in addition to the one of `flink_rest_url`, by their name."
   type = map(object({
     rest_url    = string
     history_url = optional(string)

@@ -38,7 +38,7 @@ from doubles.kubernetes.store import Change, Store
 
 POD_NAME_PREFIX_LENGTH = 57
 """A pod's name is its Job's, cut here, a dash and five characters: 63 at most."""
-SYNCS_PER_TURN = 50
+SYNCS_PER_YIELD = 50
 """Number of objects that are brought up to date before the loop yields to other tasks."""
 EXPIRY_PERIOD_SECONDS = 60.0
 
@@ -514,7 +514,7 @@ class Controllers:
             self._dirty_jobs[heapq.heappop(self._later)[1]] = None
 
     def _work(self, now: Callable[[], float]) -> None:
-        for _ in range(SYNCS_PER_TURN):
+        for _ in range(SYNCS_PER_YIELD):
             if self._dirty_objects:
                 place = next(iter(self._dirty_objects))
                 del self._dirty_objects[place]

@@ -66,12 +66,13 @@ def table(
             for name, kind, priority in layout.columns
         ],
         "rows": [
-            {"cells": layout.row(obj, now), "object": _beside(resource, obj, full=full)} for obj in objects
+            {"cells": layout.row(obj, now), "object": _row_object(resource, obj, full=full)}
+            for obj in objects
         ],
     }
 
 
-def _beside(resource: Resource, obj: Obj, *, full: bool) -> Obj:
+def _row_object(resource: Resource, obj: Obj, *, full: bool) -> Obj:
     if full:
         return {"kind": resource.kind, "apiVersion": resource.api_version, **obj}
     return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}

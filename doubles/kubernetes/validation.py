@@ -1,6 +1,6 @@
 """What the API server refuses, with its wording, and the defaults it fills in.
 
-Every function that validates returns the causes it found, none for a good object; `api` turns them into one
+Every function that validates returns the causes it found, none for a good object; `api` joins them into one
 422. Features of Jobs that the double does not play are refused rather than ignored.
 """
 

@@ -145,7 +145,7 @@ class FlinkImage:
         return directory
 
     def variables(self, configuration: Path) -> dict[str, str]:
-        """What Flink's scripts need in their environment, besides PATH."""
+        """What Flink's scripts need in their environment, in addition to PATH."""
         opened = [f"--add-exports={name}=ALL-UNNAMED" for name in ADD_EXPORTS]
         opened += [f"--add-opens={name}=ALL-UNNAMED" for name in ADD_OPENS]
         return {

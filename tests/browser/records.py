@@ -212,7 +212,7 @@ def old_platform(submitted_at: datetime) -> Document:
 
 
 def unreadable(submitted_at: datetime) -> Document:
-    """A document that is no record: one of its Flink Job IDs is a number."""
+    """A document that cannot be read as a record: one of its Flink Job IDs is a number."""
     return record("unreadable_1795300000011", submitted_at, "RUNNING", flink_jobs=[{"id": 42}])
 
 

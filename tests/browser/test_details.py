@@ -37,7 +37,7 @@ def events(page: Page) -> list[str]:
     return found
 
 
-def test_a_failed_job_tells_why_what_it_means_and_what_to_do(lab: Lab) -> None:
+def test_failed_job_shows_cause_meaning_and_remedy(lab: Lab) -> None:
     page = lab.open("?job=fails_at_run_time_1795300000004")
     shown = panel(page)
     expect(shown.get_by_role("heading", level=2)).to_have_text("Amounts per shop")
@@ -60,7 +60,7 @@ def test_a_failed_job_tells_why_what_it_means_and_what_to_do(lab: Lab) -> None:
     expect(shown.locator(".part-log")).to_contain_text("No log is left")
 
 
-def test_a_waiting_job_tells_what_holds_it_up_and_goes_on_by_itself(lab: Lab) -> None:
+def test_waiting_job_shows_its_cause_and_is_refreshed(lab: Lab) -> None:
     page = lab.open("?job=clicks_hourly_1795300000009")
     shown = panel(page)
     expect(shown.locator(".verdict")).to_have_text(
@@ -131,7 +131,7 @@ def test_that_flink_never_ran_a_job_is_said_only_where_it_is_known(
     expect(panel(page).locator(".part-flink")).to_contain_text(none.get(verdict, FLINK_IDS["gone"]))
 
 
-def test_an_end_that_only_sync_tells_the_time_of_says_so(lab: Lab) -> None:
+def test_end_time_of_sync_is_marked_as_noticed(lab: Lab) -> None:
     page = lab.open("?job=raises_before_submitting_1795300000006")
     ended = panel(page).locator('.timeline [data-event="ended"] .when')
     expect(ended).to_contain_text("when sync noticed it")
@@ -336,7 +336,7 @@ def test_the_panel_has_an_address_and_gives_the_focus_back(lab: Lab) -> None:
     expect(panel(page)).to_be_hidden()
 
 
-def test_an_id_that_nobody_has_is_said_to_be_none(lab: Lab) -> None:
+def test_unknown_id_is_reported_as_unknown(lab: Lab) -> None:
     page = lab.open("?job=no_such_job_1", may_fail_to_load=True)
     expect(panel(page).get_by_role("alert")).to_have_text("No job has this id: no_such_job_1")
     page.keyboard.press("Escape")

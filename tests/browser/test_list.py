@@ -73,7 +73,7 @@ def test_every_kind_of_record_is_listed_newest_first(lab: Lab) -> None:
     expect(page.get_by_role("tab", selected=True)).to_have_text("Job instances")
 
 
-def test_a_row_tells_name_ids_template_times_duration_and_the_reason_in_one_line(lab: Lab) -> None:
+def test_row_shows_name_ids_template_times_duration_and_reason(lab: Lab) -> None:
     page = lab.open()
     failed = row(page, "fails_at_run_time_1795300000004")
     expect(failed.locator(".name")).to_have_text("Amounts per shop")
@@ -277,7 +277,7 @@ def test_template_and_time_of_submission_filter(lab: Lab) -> None:
     expect(row(page, "daily_report_1795300000005")).to_be_visible()
 
 
-def test_a_link_shows_the_same_to_somebody_else_and_back_goes_back(lab: Lab) -> None:
+def test_link_shows_another_user_the_same_and_back_returns(lab: Lab) -> None:
     page = lab.open()
     chip(page, "FAILED").click()
     expect(rows(page)).to_have_count(2)

@@ -156,7 +156,7 @@ def test_a_page_recovers_by_itself_when_the_server_is_back(lab: Lab) -> None:
     expect(page.locator("#view-jobs[data-stale]")).to_have_count(0)
 
 
-def test_a_filter_that_the_server_refuses_is_told_in_its_words(lab: Lab) -> None:
+def test_refused_filter_shows_the_message_of_the_server(lab: Lab) -> None:
     page = lab.open("?cursor=nonsense", may_fail_to_load=True)
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("The server refused these filters.")

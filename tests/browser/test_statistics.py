@@ -44,7 +44,7 @@ def colours(canvas: Locator) -> int:
     return count
 
 
-def test_the_tiles_tell_the_statistics_of_the_last_day(lab: Lab) -> None:
+def test_tiles_show_the_statistics_of_the_last_day(lab: Lab) -> None:
     page = lab.open("?tab=statistics")
     expect(page.get_by_role("tab", selected=True)).to_have_text("Statistics")
     expect(tile(page, "Jobs").locator(".value")).to_have_text("11")

@@ -1,1 +1,1 @@
-"""The only modules that import a client library; each turns its exceptions into `flinkjobs.domain.errors`."""
+"""The only modules that import a client library; each maps its exceptions to `flinkjobs.domain.errors`."""

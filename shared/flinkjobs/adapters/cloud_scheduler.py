@@ -229,7 +229,7 @@ def _moment(value: datetime | None) -> datetime | None:
 
 @contextmanager
 def _own_errors(action: str) -> Iterator[None]:
-    """Turns the errors of the client, of its transport and of its credentials into ours."""
+    """Maps the errors of the client, of its transport and of its credentials to ours."""
     try:
         yield
     except auth_errors.GoogleAuthError as error:

@@ -56,7 +56,7 @@ def doctor(
 ) -> None:
     """Check every part of the system, and name the cause of what is wrong in the first line that fails.
 
-    It looks at each part itself, with the settings and the rights of the functions. Where JOBS_URL is set and
+    It checks each part itself, with the settings and the rights of the functions. Where JOBS_URL is set and
     none of these settings is, it asks through the functions. Exits with 0 when nothing fails, and with 1
     otherwise. What only warns, such as a script that raised, does not fail.
     """

@@ -31,7 +31,7 @@ def indexes(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Create missing indexes, and turn the old platform's text dates into dates. Repeating it is harmless."""
+    """Create missing indexes, and convert the old platform's text dates. Repeating it is harmless."""
     from flinkjobs.entrypoints.store_admin import connect_store_admin
 
     session = session_of(context, is_json=json)

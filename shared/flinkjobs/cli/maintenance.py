@@ -24,8 +24,8 @@ DURATIONS: Final = {
     "FINISHED took on average": "average",
     "at least": "min",
     "at most": "max",
-    "half of them up to": "p50",
-    "95 % of them up to": "p95",
+    "p50": "p50",
+    "p95": "p95",
 }
 """Rows below the statuses: title and name in the JSON."""
 
@@ -99,7 +99,7 @@ def _show_pass(out: Output, report: Document, job_ids: list[str] | None) -> None
         f"{counted(report['resolved'], 'Flink Job ID')} found, {report['unresolved']} still without one."
     )
     if job_ids is not None and report["scanned"] < len(set(job_ids)):
-        out.note("Some of these were not looked at: they are over, or there is no such record.")
+        out.note("Some of these were skipped: they are over, or there is no such record.")
     if report["conflicts"]:
         conflicts = counted(report["conflicts"], "record")
         out.line(f"{conflicts} written by another pass at the same time, and left alone.")

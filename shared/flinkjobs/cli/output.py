@@ -73,7 +73,7 @@ def _cell(value: str | float | None) -> str:
 
 
 class ReaderGone(BaseException):
-    """The reader of standard output is gone. The libraries below would turn a BrokenPipeError into a 1."""
+    """The reader of standard output is gone. The libraries below would exit with 1 for a BrokenPipeError."""
 
 
 class Output:

@@ -154,7 +154,7 @@ def _switch(session: Session, which: Which, state: State) -> None:
 
 
 def run(context: typer.Context, which: WhichArgument, json: JsonOption = False) -> None:
-    """Send a schedule's request now, besides its usual times."""
+    """Send a schedule's request now; its regular times stay as they are."""
     session = session_of(context, is_json=json)
     own = session.connection.schedule_settings.own[which]
     with _connect(session.connection.schedule_settings) as schedules:

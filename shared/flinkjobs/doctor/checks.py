@@ -328,7 +328,7 @@ def _schedules(facts: Facts) -> Iterator[Finding]:
 
 def _of_schedule(check: str, own: OwnSchedule, state: ScheduleState, now: datetime) -> Iterator[Finding]:
     """Findings about one schedule, the cause first; the last one says that all is well."""
-    cron, uri, last = state.schedule.cron, state.schedule.uri, "it has not rung yet"
+    cron, uri, last = state.schedule.cron, state.schedule.uri, "it has not run yet"
     if state.last_attempt_time is not None:
         last = f"last attempt {ago(now - state.last_attempt_time)}"
     if state.state is not State.ENABLED:
@@ -338,7 +338,7 @@ def _of_schedule(check: str, own: OwnSchedule, state: ScheduleState, now: dateti
         yield fail(check, Code.SCHEDULE_CHANGED, f"{own.name} calls {uri}, and should call {own.url}; {last}")
     gap, wanted = longest_gap(cron), longest_gap(own.cron)
     if gap is None or (wanted is not None and gap > wanted):
-        evidence = f"{own.name} rings at {cron!r}, too rarely: it should ring at {own.cron!r}; {last}"
+        evidence = f"{own.name} runs at {cron!r}, less often than configured ({own.cron!r}); {last}"
         remedy = f'Run `flinkjobs schedules set {own.function} "{own.cron}"`, or correct the setting.'
         yield fail(check, Code.SCHEDULE_CHANGED, evidence, remedy)
     elif state.last_attempt_time is not None and now - state.last_attempt_time > PERIODS_BEFORE_OLD * gap:
@@ -350,7 +350,7 @@ def _of_schedule(check: str, own: OwnSchedule, state: ScheduleState, now: dateti
         evidence = f"{last}: it called {uri} and failed with {name}{said}"
         yield fail(check, Code.SCHEDULE_FAILING, evidence, remedy)
     if cron != own.cron:
-        evidence = f"{own.name} rings at {cron!r}, the settings say {own.cron!r}; {last}"
+        evidence = f"{own.name} runs at {cron!r}, the settings say {own.cron!r}; {last}"
         yield warn(check, Code.SCHEDULE_CHANGED, evidence)
     ended = "" if state.last_status_code is None else ", it went well"
     yield ok(check, f"enabled, {cron!r} in {state.schedule.time_zone}; {last}{ended}")
@@ -364,10 +364,10 @@ def _sync_age(facts: Facts) -> Iterator[Finding]:
         case NotAsked(because):
             yield skipped(check, because)
         case Runs(None, None):
-            first = _first_ring(facts.schedules.get("sync"), facts.now)
+            first = _first_run(facts.schedules.get("sync"), facts.now)
             if first is not None:
                 evidence = (
-                    f"there was no pass yet; the schedule rings for the first time in {duration_text(first)}"
+                    f"there was no pass yet; the schedule runs for the first time in {duration_text(first)}"
                 )
                 yield warn(check, Code.SYNC_NEVER, evidence)
                 return
@@ -376,9 +376,7 @@ def _sync_age(facts: Facts) -> Iterator[Finding]:
             evidence = f"the last pass, {ago(facts.now - last.started_at)}, was incomplete: see sync.errors"
             yield skipped(check, evidence)
         case Runs(Run(started_at), None):
-            evidence = (
-                f"no pass over all records has come to its end; the last began {ago(facts.now - started_at)}"
-            )
+            evidence = f"no full pass has completed; the last began {ago(facts.now - started_at)}"
             yield fail(check, Code.SYNC_NEVER, evidence)
         case Runs(last, Run(started_at)):
             limit = _sync_limit(facts)
@@ -412,7 +410,7 @@ def _unanswered(run: Run) -> list[str]:
     return clusters + [f"{code}: {message}" for code, message in peers if code != Code.JOBS_MISSING]
 
 
-def _first_ring(state: object, now: datetime) -> timedelta | None:
+def _first_run(state: object, now: datetime) -> timedelta | None:
     """Time until an enabled schedule runs for the first time; None for every other one."""
     match state:
         case ScheduleState(state=State.ENABLED, last_attempt_time=None, next_time=datetime() as first):

@@ -78,13 +78,12 @@ CODES: Final[Mapping[Code, CodeInfo]] = MappingProxyType(
             "Set this variable as docs/reference/settings.md says, for doctor and for the functions.",
         ),
         Code.SETTING_MISSING: CodeInfo(
-            "a setting that only some functions need is not set",
-            "Set it: the function that needs it does not start without.",
+            "a setting that some functions need is not set",
+            "Set it: a function that needs it does not start without it.",
         ),
         Code.FUNCTIONS_ONLY: CodeInfo(
             "only the URLs of the functions are set here, or a function is closed to the outside",
-            "Where the other lines do not say enough, run doctor inside the functions' network, with "
-            "their settings.",
+            "To check the rest, run doctor inside the functions' network, with their settings.",
         ),
         # MongoDB
         Code.VERSION_TOO_OLD: CodeInfo(
@@ -93,8 +92,7 @@ CODES: Final[Mapping[Code, CodeInfo]] = MappingProxyType(
         ),
         Code.STORE_UNAVAILABLE: CodeInfo(
             "MongoDB does not answer",
-            "Start MongoDB, or correct the host and port in MONGODB_URI; then look at DNS and the network "
-            "between.",
+            "Start MongoDB, or correct the host and port in MONGODB_URI; then check DNS and the network.",
         ),
         Code.STORE_REFUSED: CodeInfo(
             "MONGODB_URI or a file that it names cannot be used, or MongoDB refuses the user or a request",
@@ -112,11 +110,11 @@ CODES: Final[Mapping[Code, CodeInfo]] = MappingProxyType(
         # Kubernetes
         Code.KUBERNETES_UNAVAILABLE: CodeInfo(
             "the API server does not answer",
-            "Correct the API server's address (K8S_AUTH, KUBECONFIG); then look at the network between.",
+            "Correct the API server's address (K8S_AUTH, KUBECONFIG); then check the network.",
         ),
         Code.KUBERNETES_REFUSED: CodeInfo(
             "there are no usable credentials, or the API server refuses what is asked",
-            "Look at K8S_AUTH and at what it reads.",
+            "Check K8S_AUTH and the credentials that it selects.",
         ),
         Code.KUBERNETES_UNAUTHORIZED: CodeInfo(
             "the API server does not know these credentials",
@@ -125,7 +123,7 @@ CODES: Final[Mapping[Code, CodeInfo]] = MappingProxyType(
         ),
         Code.KUBERNETES_ANONYMOUS: CodeInfo(
             "the API server got no credentials",
-            "Look at K8S_AUTH and KUBECONFIG: the request carried no credentials.",
+            "Check K8S_AUTH and KUBECONFIG: the request carried no credentials.",
         ),
         Code.PERMISSION_MISSING: CodeInfo(
             "the Role lacks a verb that a function uses",
@@ -145,7 +143,7 @@ CODES: Final[Mapping[Code, CodeInfo]] = MappingProxyType(
             "until it answers.",
         ),
         Code.FLINK_NO_TASKMANAGER: CodeInfo(
-            "the JobManager answers, and has nothing to run jobs on",
+            "the JobManager answers, but has no TaskManager to run jobs on",
             "Start the TaskManagers; their logs say why they do not find the JobManager.",
         ),
         Code.FLINK_LINES_DIFFER: CodeInfo(
@@ -159,113 +157,113 @@ CODES: Final[Mapping[Code, CodeInfo]] = MappingProxyType(
         ),
         Code.HISTORY_UNAVAILABLE: CodeInfo(
             "the History Server does not answer",
-            "Start the History Server, or correct FLINK_HISTORY_URL. Jobs that Flink has forgotten "
-            "wait for it.",
+            "Start the History Server, or correct FLINK_HISTORY_URL. Jobs that Flink no longer "
+            "knows wait for it.",
         ),
         # the deployed functions
         Code.FUNCTION_UNAVAILABLE: CodeInfo(
             "a deployed function does not answer, or is not ready",
-            "Look at the function's log: it is not there, or lacks what it says here.",
+            "Check that the function is deployed, then its log and the settings that this line names.",
         ),
         Code.FUNCTION_REFUSED: CodeInfo(
-            "a deployed function does not let us in",
+            "a deployed function refuses this identity",
             "Let this identity invoke the function (FLINKJOBS_AUTH, FLINKJOBS_TOKEN), or correct its URL.",
         ),
         # schedules
         Code.SCHEDULER_UNAVAILABLE: CodeInfo(
             "Cloud Scheduler does not answer",
-            "Try again; then look at SCHEDULER_ENDPOINT.",
+            "Try again; then check SCHEDULER_ENDPOINT.",
         ),
         Code.SCHEDULER_REFUSED: CodeInfo(
             "Cloud Scheduler refuses the request",
-            "Look at SCHEDULER_PARENT, and at the credentials for Cloud Scheduler.",
+            "Check SCHEDULER_PARENT and the credentials for Cloud Scheduler.",
         ),
         Code.SCHEDULE_MISSING: CodeInfo(
             "there is no such schedule",
             "Run `flinkjobs schedules apply`.",
         ),
         Code.SCHEDULE_PAUSED: CodeInfo(
-            "the schedule does not ring",
+            "the schedule is paused",
             "Run `flinkjobs schedules resume sync` (or cleanup).",
         ),
         Code.SCHEDULE_CHANGED: CodeInfo(
-            "the schedule rings more rarely than it should, or somewhere else",
+            "the schedule runs less often than configured, or calls another URL",
             "Run `flinkjobs schedules apply`, or correct the setting.",
         ),
         Code.SCHEDULE_FAILING: CodeInfo(
             "its last request failed; the remedy depends on how",
-            "Look at the function's log.",
+            "Check the function's log.",
         ),
         Code.SCHEDULE_SILENT: CodeInfo(
-            "the schedule is enabled, and has not rung for three periods",
-            "Run `flinkjobs schedules run sync` (or cleanup); then look at the scheduler's own log.",
+            "the schedule is enabled, but has not run for three periods",
+            "Run `flinkjobs schedules run sync` (or cleanup); then check the log of Cloud Scheduler.",
         ),
         # runs
         Code.SYNC_NEVER: CodeInfo(
-            "no pass over all records has come to its end in the last two weeks; a warning while the "
-            "schedule has yet to ring for the first time",
-            "Run `flinkjobs sync`, and look at what it reports.",
+            "no full pass has completed in the last two weeks; a warning until the schedule has run for the "
+            "first time",
+            "Run `flinkjobs sync` and read its report.",
         ),
         Code.SYNC_OLD: CodeInfo(
             "the last complete pass is older than three periods",
-            "Run `flinkjobs sync`; then look at who should have called sync, and at its log.",
+            "Run `flinkjobs sync`; then check the schedule and its log.",
         ),
         Code.SYNC_PEER_UNREACHABLE: CodeInfo(
             "the last pass could not ask a cluster or Kubernetes",
-            "If doctor reaches this peer and sync does not, look at the function's settings, Role and "
-            "network.",
+            "If doctor reaches this peer and sync does not, check the function's settings, Role and network.",
         ),
         Code.JOBS_MISSING: CodeInfo(
-            "a cluster answers, and does not know jobs that records say it runs",
+            "a cluster answers, but does not know jobs that should run on it",
             "Either the JobManager was restarted without high availability, or pods submit to "
-            "another cluster: FLINK_JOBMANAGER and FLINK_REST_URL must be one.",
+            "another cluster: FLINK_JOBMANAGER and FLINK_REST_URL must name the same cluster.",
         ),
         Code.SYNC_ERRORS: CodeInfo(
             "the last pass could not follow some records",
-            "Look at each: `flinkjobs show ID`.",
+            "Check each one: `flinkjobs show ID`.",
         ),
         Code.CLEANUP_NEVER: CodeInfo(
             "no cleanup has run yet",
-            "Nothing, before the first night. `flinkjobs cleanup --dry-run` says what would go.",
+            "Nothing before its first scheduled run. `flinkjobs cleanup --dry-run` lists what would be "
+            "deleted.",
         ),
         Code.CLEANUP_OLD: CodeInfo(
             "the last cleanup is older than its period and two hours",
-            "Look at who should have called cleanup, and at its log.",
+            "Check the schedule of cleanup and its log.",
         ),
         Code.CLEANUP_ERRORS: CodeInfo(
-            "the last cleanup could not delete all that it should have",
-            "The next one tries again; look at it if it stays.",
+            "the last cleanup could not delete every object that was due",
+            "The next run tries again. If the error remains, check the log of cleanup.",
         ),
         # records
         Code.STILL_SUBMITTING: CodeInfo(
-            "the pod runs, and has not submitted a job yet",
-            "Look at `flinkjobs logs ID`; after SUBMIT_TIMEOUT_SECONDS it is stopped.",
+            "the pod runs, but has not submitted a job yet",
+            "Check `flinkjobs logs ID`; after SUBMIT_TIMEOUT_SECONDS the pod is stopped.",
         ),
         Code.NOT_SYNCHRONISED: CodeInfo(
             "the pod has printed an id that no pass has read",
-            "Run `flinkjobs sync ID`, and look at what it reports.",
+            "Run `flinkjobs sync ID` and read its report.",
         ),
         Code.WAITING_IN_FLINK: CodeInfo(
-            "Flink has accepted the job, and does not run it yet",
-            "Look at the job in Flink's web page: it waits for slots, or recovers.",
+            "Flink has accepted the job, but does not run it yet",
+            "Check the job in Flink's web UI: it waits for slots, or recovers.",
         ),
         Code.CAUSE_UNKNOWN: CodeInfo(
-            "the job waits, and its Kubernetes Job, its pods or their events could not be looked at",
-            "Look at `kubectl describe job,pod` of it.",
+            "the job waits, and its Kubernetes Job, its pods or their events could not be read",
+            "Check `kubectl describe job,pod`.",
         ),
         Code.JOBMANAGER_UNREACHABLE: CodeInfo(
-            "`flink run` ran in the pod, and reached no JobManager's REST API",
+            "`flink run` ran in the pod, but reached no JobManager's REST API",
             "Correct FLINK_JOBMANAGER, the host and REST port (8081) to which pods submit, or let "
             "the pods' network reach it; then submit again.",
         ),
         Code.SUBMIT_TIMED_OUT: CodeInfo(
             "`flink run` was stopped after SUBMIT_TIMEOUT_SECONDS",
-            "Either the script does not come to its submission, or the pod cannot reach "
-            "FLINK_JOBMANAGER: `flinkjobs logs ID`.",
+            "Either the script takes too long to submit, or the pod cannot reach FLINK_JOBMANAGER: check "
+            "`flinkjobs logs ID`.",
         ),
         Code.UNREADABLE_RECORD: CodeInfo(
             "a document of `flink_jobs` cannot be read as a record",
-            "Correct the document by hand: nothing follows it until then.",
+            "Correct the document by hand: until then, sync skips it.",
         ),
     }
 )
@@ -281,11 +279,11 @@ REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
 
 ATTEMPTS: Final[Mapping[int, tuple[str, str]]] = MappingProxyType(
     {
-        4: ("DEADLINE_EXCEEDED", "The function takes longer than the schedule lets it: look at its log."),
+        4: ("DEADLINE_EXCEEDED", "The function runs longer than the schedule's deadline: check its log."),
         5: ("NOT_FOUND", "Nothing answers there: correct the function's URL, or deploy it again."),
         7: ("PERMISSION_DENIED", "Give the schedule's service account the right to invoke the function."),
-        13: ("INTERNAL", "The function failed: look at its log."),
-        14: ("UNAVAILABLE", "The function answers that it is unavailable: look at its log and its /ready."),
+        13: ("INTERNAL", "The function failed: check its log."),
+        14: ("UNAVAILABLE", "The function answers that it is unavailable: check its log and its /ready."),
         16: (
             "UNAUTHENTICATED",
             "The function does not accept the scheduler's token: its audience must be the function's URL.",

@@ -104,9 +104,9 @@ def cause_of(waiting: Waiting) -> tuple[str, str]:
         case Submitter():
             cause = next(_of_submitter(submitter))
         case Unreachable(error):
-            cause = Code.CAUSE_UNKNOWN, f"its Kubernetes Job could not be looked at: {error}"
+            cause = Code.CAUSE_UNKNOWN, f"its Kubernetes Job could not be read: {error}"
         case None:
-            cause = Code.CAUSE_UNKNOWN, "its Kubernetes Job was not looked at"
+            cause = Code.CAUSE_UNKNOWN, "its Kubernetes Job was not read"
     return cause
 
 

@@ -1,7 +1,7 @@
 """Errors that cross a module's border, each with its HTTP status and stable code.
 
 Two kinds matter to a caller: a `TemporaryError` may go away by itself (try again), a
-`PermanentError` will not (the cause must be removed first). Adapters turn the exceptions of their libraries
+`PermanentError` will not (the cause must be removed first). Adapters map the exceptions of their libraries
 into one of these, chained with ``from``; nothing above the adapters knows a library's exception.
 """
 

@@ -51,7 +51,7 @@ FINAL: Final = frozenset({Status.FINISHED, Status.FAILED, Status.CANCELLED})
 """A record with one of these never changes again."""
 
 OPEN: Final = frozenset({Status.CREATED, Status.RUNNING, Status.SUSPENDED})
-"""A pass looks at every record with one of these."""
+"""Open: a pass examines every record with one of these."""
 
 LIVE_BY_PRECEDENCE: Final = (Status.RUNNING, Status.SUSPENDED, Status.CREATED)
 """Of several jobs that are not all over, the first of these that any job has is the record's."""

@@ -93,7 +93,7 @@ PROGRESS: Final = frozenset(
 """Reasons of events after which an earlier failure of the same object is over."""
 
 RELEVANT_EVENTS: Final = frozenset(CODE_OF_EVENT) | PROGRESS
-"""Reasons of the events that `diagnose` looks at."""
+"""Reasons of the events that `diagnose` reads."""
 
 CODE_OF_REFUSED_POD: Final = (
     (re.compile(r"exceeded quota|insufficient quota"), ReasonCode.QUOTA),
@@ -121,7 +121,7 @@ MESSAGE_OF_EXIT_CODE: Final[Mapping[int, str]] = MappingProxyType(
         137: "flink run was killed (exit code 137)",
     }
 )
-"""What the submitter's exit codes mean besides flink's own 0 and 31: those of coreutils' `timeout`."""
+"""Exit codes of coreutils' `timeout`, which runs the submitter; flink's own are 0 and 31."""
 
 
 def diagnose(job: KubernetesJob, pods: Sequence[Pod], events: Iterable[Event] = ()) -> Cause | None:

@@ -20,7 +20,7 @@ NAME = re.compile(r"[A-Za-z0-9_-]{1,500}")
 
 
 class State(StrEnum):
-    """Whether a schedule rings. Only the first two can be chosen; the others come from Cloud Scheduler."""
+    """Whether a schedule runs. Only the first two can be set; the others come from Cloud Scheduler."""
 
     ENABLED = "ENABLED"
     PAUSED = "PAUSED"
@@ -47,7 +47,7 @@ class Schedule:
         uri: where to, http:// or https://.
         time_zone: in which `cron` is read, a name of the tz database.
         http_method: GET, POST, …
-        headers: sent besides Cloud Scheduler's own.
+        headers: sent in addition to Cloud Scheduler's own.
         body: sent with POST, PUT and PATCH.
         service_account_email: whose OIDC identity token is sent; None sends no token.
         audience: of that token; None means `uri`.
@@ -76,12 +76,12 @@ class ScheduleState:
 
     Attributes:
         schedule: what was asked for.
-        state: whether it rings.
+        state: whether it runs.
         last_attempt_time: when a request was last sent, UTC; None before the first.
         last_status_code: google.rpc.Code of the last finished attempt, 0 for a 2xx answer; None before
             the first.
         last_status_message: why it failed, as far as it is known.
-        next_time: when it rings next, UTC; None unless it is ENABLED.
+        next_time: when it runs next, UTC; None unless it is ENABLED.
     """
 
     schedule: Schedule

@@ -156,7 +156,7 @@ def _is_foreign(ref: FlinkJobRef, record: JobRecord, observation: Observation) -
 
 
 def _is_done(submitter: Submitter | NoKubernetesJob) -> bool:
-    """Whether the submitter can print no further id, and all that it printed was looked at."""
+    """Whether the submitter can print no further id, and all its output was read."""
     over = isinstance(submitter, NoKubernetesJob) or submitter.phase in (JobPhase.COMPLETE, JobPhase.FAILED)
     return over and submitter.log in (LogState.READ, LogState.GONE)
 
@@ -312,7 +312,7 @@ def _earliest(times: Iterable[datetime | None]) -> datetime | None:
 def _observed(
     ref: FlinkJobRef, observed: FlinkObservation | None, now: datetime, status: Status
 ) -> FlinkJobRef:
-    """One job after one look at it. What was once terminal stays so."""
+    """A Flink job after one observation. A terminal state stays."""
     if ref.state in TERMINAL_STATES:
         return ref
     if isinstance(observed, FlinkJob):
@@ -354,8 +354,8 @@ def _lost(record: JobRecord, gone: Sequence[FlinkJobRef], now: datetime) -> JobR
     else:
         what = "an id was found, but no cluster has ever known a job of that id"
     known = [f"{ref.id} {ref.state}" for ref in record.flink_jobs if ref.state in TERMINAL_STATES]
-    besides = f" (known to have ended: {', '.join(known)})" if known else ""
-    message = f"{', '.join(ref.id for ref in gone)}: {what}{besides}"
+    ended = f" (known to have ended: {', '.join(known)})" if known else ""
+    message = f"{', '.join(ref.id for ref in gone)}: {what}{ended}"
     record = _with_reason(record, (ReasonCode.OUTCOME_UNKNOWN, message), now)
     return replace(record, status=Status.LOST)
 

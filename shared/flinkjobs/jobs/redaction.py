@@ -23,7 +23,7 @@ _SECRET_NAME: Final = re.compile(
     re.IGNORECASE,
 )
 """Names whose values are secrets: those which Flink's own pages hide, because they contain one of the words
-of `GlobalConfiguration.SENSITIVE_KEYS` in any case (as of Flink 1.20), and besides them every kind of key."""
+of `GlobalConfiguration.SENSITIVE_KEYS` in any case (as of Flink 1.20), and every kind of key in addition."""
 _OPTION: Final = re.compile(r"-{1,2}(?P<name>[\w.-]+)(?P<value>=.*)?", re.DOTALL)
 _ASSIGNMENT: Final = re.compile(r"(?P<name>[\w.-]+)(?P<value>=.*)", re.DOTALL)
 """A value by its name without dashes, as it stands behind `-D`."""

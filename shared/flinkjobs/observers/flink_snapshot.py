@@ -39,7 +39,7 @@ CLUSTERS_AT_ONCE: Final = 32
 
 
 class Snapshots:
-    """One look at every Flink cluster, all taken side by side; may be asked by several threads."""
+    """Snapshots of all Flink clusters, taken in parallel; thread-safe."""
 
     def __init__(self, flinks: Mapping[str, Flink], overviews: Mapping[str, Future[_Seen]]) -> None:
         """Args:
@@ -154,7 +154,7 @@ class Snapshots:
         return _with_failure(archived, flink.history_failure)
 
     def missing(self) -> Mapping[str, int]:
-        """How many jobs each cluster turned out not to know, by cluster."""
+        """Number of jobs that each cluster does not know, by cluster."""
         return dict(self._missing)
 
     def report(self) -> dict[str, dict[str, Any]]:

@@ -38,7 +38,7 @@ class Flink(Protocol):
 
 
 class FlinkProbe(Flink, Protocol):
-    """What a person on call asks of a Flink cluster besides."""
+    """Further questions to a Flink cluster, asked by doctor."""
 
     def cluster_overview(self) -> tuple[str, int, int, int]:
         """(version, task managers, slots, free slots)."""

@@ -74,7 +74,7 @@ TAIL_LINES: Final = 2_000
 
 
 class KubernetesCleanupClient(KubernetesClient, Protocol):
-    """What cleanup asks of the Kubernetes API besides."""
+    """Further requests to the Kubernetes API, sent by cleanup."""
 
     def until(self, moment: float) -> KubernetesCleanupClient:
         """As `KubernetesClient.until`."""
@@ -93,7 +93,7 @@ class KubernetesCleanupClient(KubernetesClient, Protocol):
 
 
 class ClusterProbe(KubernetesClient, Protocol):
-    """What a person on call asks of the Kubernetes API besides."""
+    """Further requests to the Kubernetes API, sent by doctor."""
 
     @property
     def address(self) -> str:

@@ -56,7 +56,7 @@ class Converted(msgspec.Struct, frozen=True):
     """What became of a batch of records that hold dates as text.
 
     Attributes:
-        records: how many were looked at.
+        records: number of documents that were read.
         converted: records that were written, or would be.
         values: dates in them.
         conflicts: records that another writer changed; they were left alone.
@@ -83,7 +83,7 @@ class StoreAdmin(Protocol):
         """How many records hold a date as text."""
 
     def convert_dates(self, *, dry_run: bool) -> Iterator[Converted]:
-        """Turns them into the dates that every pass reads from these texts, in batches; idempotent.
+        """Converts these texts to the dates that every pass reads from them, in batches; idempotent.
 
         A value is only written where it still is the text that was read.
         """

@@ -56,12 +56,12 @@ class FlinkCluster:
 
     @property
     def web_url(self) -> str:
-        """Where a person may look at it; without credentials that the URL may hold."""
+        """URL of its web UI for people, without credentials."""
         return _without_credentials(self.ui_url or self.rest_url)
 
     @property
     def history_web_url(self) -> str | None:
-        """Where a person may look at jobs that have ended, likewise; None without a History Server."""
+        """URL of the History Server for people, without credentials; None without a History Server."""
         return None if self.history_url is None else _without_credentials(self.history_url)
 
 
@@ -110,7 +110,7 @@ REQUIRED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "jobs": (),
     }
 )
-"""What each function needs besides MONGODB_URI. FLINK_CLUSTERS does for FLINK_REST_URL."""
+"""Settings that each function needs in addition to MONGODB_URI; FLINK_CLUSTERS replaces FLINK_REST_URL."""
 
 
 def read_settings(environ: Mapping[str, str], *, required: Collection[str] = ()) -> Settings:

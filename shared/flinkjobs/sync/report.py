@@ -22,7 +22,7 @@ class BatchResult(msgspec.Struct, frozen=True):
     """What a pass has done with some records, counted after it happened.
 
     Attributes:
-        is_complete: every record was looked at, and what was decided was written or refused.
+        is_complete: every record was examined, and each decision was written or refused.
         scanned: records that were decided, and those known to be unchanged without being read.
         unresolved: those without a Flink Job ID.
         resolved: those that got their first one.

@@ -244,7 +244,7 @@ def reconcile_records(sync: Sync, job_ids: Sequence[str], *, run_id: str, write:
 
     Args:
         sync: as of a pass.
-        job_ids: the records, in the order in which they are looked at while there is time.
+        job_ids: the records, in the order in which they are examined while time is left.
         run_id: of the caller.
         write: whether what was decided is written; else nothing is changed anywhere.
 

@@ -19,7 +19,7 @@ from flinkjobs.web.messages import Answer, Request
 
 
 def job_ids(request: Request) -> list[str] | None:
-    """Which records sync is to look at; None means all.
+    """Job ids that sync is to examine; None means all.
 
     Raises:
         BadRequestError: the body says otherwise.

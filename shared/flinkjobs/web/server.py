@@ -1,6 +1,6 @@
 """The HTTP boundary, the same for every function: routes, body limit, errors as problem+json.
 
-`serve` turns a Flask request into a `Request`, runs the function's handler, and turns its `Answer`, or
+`serve` makes a Flask request a `Request`, runs the function's handler, and makes its `Answer`, or
 any error, into a response. Problem details: https://www.rfc-editor.org/rfc/rfc9457
 """
 

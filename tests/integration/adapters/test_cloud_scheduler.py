@@ -352,7 +352,7 @@ def test_every_bad_answer_leaves_as_our_own_error(
     assert caught.value.__cause__ is not None
 
 
-def test_every_method_turns_errors_into_our_own(target: Target) -> None:
+def test_every_method_maps_errors_to_our_own(target: Target) -> None:
     with CloudSchedules(project="p", location="here", endpoint=target.url) as schedules:
         calls: list[Callable[[], object]] = [
             schedules.list,

@@ -106,8 +106,8 @@ OVER = {"FINISHED", "FAILED", "CANCELED"}
 BUSY = ("503", "500")
 
 
-def named(pattern: str, *besides: str) -> list[tuple[str, str]]:
-    return [pair for pair in recordings(pattern) if not any(word in pair[1] for word in besides)]
+def named(pattern: str, *without: str) -> list[tuple[str, str]]:
+    return [pair for pair in recordings(pattern) if not any(word in pair[1] for word in without)]
 
 
 @pytest.mark.parametrize(
@@ -530,7 +530,7 @@ def test_a_certificate_of_an_unknown_authority_is_refused(encrypted: TlsServer) 
 def test_a_client_for_clusters_without_tls_trusts_no_certificate_at_all(
     encrypted: TlsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has not loaded any authority: had it turned checks off instead, a mistake would go unnoticed."""
+    """It has not loaded any authority: had it disabled checks instead, a mistake would go unnoticed."""
     monkeypatch.setenv("SSL_CERT_FILE", str(encrypted.certificate))
     its = cluster_at(f"https://localhost:{encrypted.port}")
     with (

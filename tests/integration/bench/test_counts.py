@@ -36,12 +36,12 @@ def test_a_pass_asks_flink_once_and_writes_what_changed(arena: Arena) -> None:
     with arena.peer("sync", world) as sync:
         sync.run()
         arena.put_back()
-        figures = sync.run()
-    assert (figures.flink_requests, figures.kubernetes_requests) == (1, 0)
-    assert figures.documents_written == 500
+        measurements = sync.run()
+    assert (measurements.flink_requests, measurements.kubernetes_requests) == (1, 0)
+    assert measurements.documents_written == 500
     # The lease is taken, renewed before each of two writes, and given back. The fingerprints come by three
     # statuses; the records are those without one, and a batch of those that changed. The report is kept.
-    assert figures.mongodb_commands == 1 + 2 * 2 + 1 + 3 + 2 + 1
+    assert measurements.mongodb_commands == 1 + 2 * 2 + 1 + 3 + 2 + 1
 
 
 def test_a_pass_in_which_nothing_changed_writes_no_record(arena: Arena) -> None:
@@ -49,10 +49,10 @@ def test_a_pass_in_which_nothing_changed_writes_no_record(arena: Arena) -> None:
     arena.build(world)
     with arena.peer("sync", world) as sync:
         sync.run()
-        figures = sync.run()
-    assert figures.documents_written == 0
-    assert figures.flink_requests == 3
-    assert figures.mongodb_commands == 1 + 1 + 3 + 1 + 1
+        measurements = sync.run()
+    assert measurements.documents_written == 0
+    assert measurements.flink_requests == 3
+    assert measurements.mongodb_commands == 1 + 1 + 3 + 1 + 1
 
 
 def test_only_the_jobs_of_records_without_an_id_are_listed(arena: Arena) -> None:
@@ -60,10 +60,10 @@ def test_only_the_jobs_of_records_without_an_id_are_listed(arena: Arena) -> None
     world = World(10, without_id=100, finished_jobs=400)
     arena.build(world)
     with arena.peer("sync", world) as sync:
-        figures = sync.run()
-    assert figures.kubernetes_requests == 4
-    assert figures.flink_requests == 1
-    assert figures.documents_written == 100
+        measurements = sync.run()
+    assert measurements.kubernetes_requests == 4
+    assert measurements.flink_requests == 1
+    assert measurements.documents_written == 100
     found = [each for each in documents(arena).values() if each["status"] != "FINISHED"]
     assert [each["status"] for each in found] == ["RUNNING"] * 110
     assert {ref["source"] for each in found for ref in each["flink_jobs"]} == {"TERMINATION_MESSAGE"}
@@ -73,9 +73,9 @@ def test_a_failed_job_costs_one_request_more(arena: Arena) -> None:
     world = World(200, 10, failed=5)
     arena.build(world)
     with arena.peer("sync", world) as sync:
-        figures = sync.run()
-    assert figures.flink_requests == 1 + 5
-    assert figures.documents_written == 20
+        measurements = sync.run()
+    assert measurements.flink_requests == 1 + 5
+    assert measurements.documents_written == 20
 
 
 def test_the_floor_leaves_the_same_documents_behind(arena: Arena) -> None:
@@ -86,19 +86,23 @@ def test_the_floor_leaves_the_same_documents_behind(arena: Arena) -> None:
         sync.run()
         ours = documents(arena)
         arena.put_back()
-        figures = floor.run()
+        measurements = floor.run()
     assert documents(arena) == ours
-    assert (figures.flink_requests, figures.mongodb_commands, figures.documents_written) == (1, 2 + 1, 100)
+    assert (measurements.flink_requests, measurements.mongodb_commands, measurements.documents_written) == (
+        1,
+        2 + 1,
+        100,
+    )
 
 
 def test_polling_costs_two_round_trips_to_the_store_and_one_to_flink_per_record(arena: Arena) -> None:
     world = World(100, 10)
     arena.build(world)
     with arena.peer("polling", world) as polling:
-        figures = polling.run()
-    assert figures.flink_requests == 100
-    assert figures.mongodb_commands == 1 + 2 * 100
-    assert figures.documents_written == 100
+        measurements = polling.run()
+    assert measurements.flink_requests == 100
+    assert measurements.mongodb_commands == 1 + 2 * 100
+    assert measurements.documents_written == 100
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The costs that the documentation states follow from the measured figures and the prices."""
+"""The costs in the documentation follow from the measurements and the prices."""
 
 import json
 from pathlib import Path

@@ -25,7 +25,7 @@ Doctor: TypeAlias = Callable[..., Result]
 
 @pytest.fixture(scope="module")
 def scheduler() -> Iterator[SchedulerDouble]:
-    """Its clock stands still: a schedule rings when a test triggers it."""
+    """Its clock stands still: a schedule runs when a test triggers it."""
     with SchedulerDouble(stopped=True) as running:
         yield running
 

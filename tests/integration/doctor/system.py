@@ -1,4 +1,4 @@
-"""A whole system for doctor to look at: healthy at first, and then as a problem leaves it."""
+"""A whole system for doctor to check: healthy at first, and then as a problem leaves it."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class System:
         return self.kubernetes.double
 
     def recover(self) -> None:
-        """Makes everything healthy: nothing submitted, both schedules rung, one pass and one cleanup run."""
+        """Makes everything healthy: nothing submitted, both schedules run, one pass and one cleanup run."""
         self.environ = {
             "MONGODB_URI": self.mongo.uri,
             "MONGODB_DATABASE": self.database.name,

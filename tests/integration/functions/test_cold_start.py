@@ -27,7 +27,7 @@ DAY_SECONDS: Final = 86_400.0
 
 
 class StartInstance(Protocol):
-    """Starts a function behind a network of its own, with settings of its own besides the common ones."""
+    """Starts a function behind its own network, with settings added to the common ones."""
 
     def __call__(
         self, name: str, *, late_seconds: float, own: Mapping[str, str]

@@ -180,7 +180,7 @@ class Missed:
 def _is_looked_at_anew(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     """Whether the next pass observes more of a record than this one.
 
-    The submitter of a record that is not LOST any more is observed again. Where all ids turned out to belong
+    The submitter of a record that is not LOST any more is observed again. Where all ids proved to belong
     to other jobs, a job of the record's name is searched.
     """
     is_back = before["status"] == "LOST" and after["status"] != "LOST"

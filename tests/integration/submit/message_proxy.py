@@ -25,7 +25,7 @@ from tests.support.tcp_proxy import TcpProxy, ThreadingServer
 
 T = TypeVar("T")
 
-BESIDES: Final = frozenset({"createIndexes", "endSessions", "hello", "ismaster", "ping"})
+UNCOUNTED: Final = frozenset({"createIndexes", "endSessions", "hello", "ismaster", "ping"})
 """Commands that come when a client is made or ends, or whenever the driver likes; all others are counted."""
 HEADER: Final = struct.Struct("<iiii")
 """Length, request, response to, kind: https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/"""
@@ -163,7 +163,7 @@ class _Connection(socketserver.BaseRequestHandler):
             return _receive(upstream)
 
         command, subject = _command(message)
-        return send() if command in BESIDES else self.server.gate.pass_on(f"{command} {subject}", send)
+        return send() if command in UNCOUNTED else self.server.gate.pass_on(f"{command} {subject}", send)
 
 
 def _command(message: bytes) -> tuple[str, object]:

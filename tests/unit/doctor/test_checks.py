@@ -366,7 +366,7 @@ FAILS: list[tuple[str, Change, str, str, str]] = [
         sync_is(schedule(cron="*/30 * * * *")),
         "schedule.sync",
         "SCHEDULE_CHANGED",
-        "rings at '*/30 * * * *', too rarely: it should ring at '*/3 * * * *'",
+        "runs at '*/30 * * * *', less often than configured ('*/3 * * * *')",
     ),
     (
         "silent",
@@ -391,7 +391,7 @@ FAILS: list[tuple[str, Change, str, str, str]] = [
     ),
     ("never synchronised", change(sync=Runs(None, None)), "sync.pass", "SYNC_NEVER", "no pass"),
     (
-        "never synchronised, and the first ring is overdue",
+        "never synchronised, and the first run is overdue",
         lambda facts: replace(
             sync_is(schedule(last_attempt_time=None, last_status_code=None, next_time=NOW - MINUTE))(facts),
             sync=Runs(None, None),
@@ -788,7 +788,7 @@ CAUSES = [
     (record(k8s_job_name=None), None, "K8S_JOB_UNKNOWN", "names no Kubernetes Job"),
     (record(), NoKubernetesJob(), "K8S_JOB_MISSING", "flink-py-etl-1 does not exist"),
     (record(), Unreachable("503"), "CAUSE_UNKNOWN", "503"),
-    (record(), None, "CAUSE_UNKNOWN", "was not looked at"),
+    (record(), None, "CAUSE_UNKNOWN", "was not read"),
     (
         record(),
         Submitter(JobPhase.COMPLETE, ids=(FoundId(FLINK_ID, IdSource.LOG),)),

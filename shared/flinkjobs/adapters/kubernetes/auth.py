@@ -53,7 +53,7 @@ _REFUSED_USERS: Final = {
     "auth-provider": "gets its token from an auth-provider, which clients no longer have",
     "as": "impersonates another user, which this client would not do",
 }
-"""Fields of a kubeconfig's user that the official client ignores, or turns into anonymous requests."""
+"""Fields of a kubeconfig's user that the official client ignores, so that requests may be anonymous."""
 _UNREADABLE_CONFIG: Final = (TypeError, ValueError, AttributeError, KeyError, IndexError)
 """What the client raises over a kubeconfig that is YAML, but not a kubeconfig."""
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+")

@@ -282,7 +282,7 @@ def conditional_update(update: Update, *, now: datetime, run_id: str, by: Writer
     """The write of one record: only what changed, with its move, and only if it still is as it was read.
 
     A document that was never written by a pass lacks fields, or holds them in the old platform's form: it
-    gets them once. MongoDB looks at every index of a field that is set, changed or not.
+    gets them once. MongoDB updates every index of a field that is set, changed or not.
     """
     before, after = update.before, update.after
     changed: dict[str, Any] = {

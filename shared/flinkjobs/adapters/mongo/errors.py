@@ -32,7 +32,7 @@ _RETRYABLE_CODES: Final = frozenset({6, 7, 50, 89, 91, 189, 262, 9001, 10107, 11
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turns pymongo's exceptions into StoreUnavailableError, what may go away, or StoreRefusedError."""
+    """Maps pymongo's exceptions to StoreUnavailableError (temporary) or StoreRefusedError."""
     try:
         yield
     except FlinkjobsError:

@@ -71,7 +71,7 @@ JOB_INDEXES: Final = (
         partialFilterExpression={"idempotency_key": {"$type": "string"}},
     ),
 )
-"""The four indexes that the platform's users know, and what our own queries need besides."""
+"""The four indexes that the platform's users know, then those that our own queries need."""
 
 _RUN_INDEX: Final = IndexModel(
     [("started_at", DESCENDING)], expireAfterSeconds=int(RUNS_KEPT.total_seconds())

@@ -94,7 +94,7 @@ class MongoReadStore:
         )
 
     def _matching(self, condition: _Document, index: _Index, also: _Document, limit: int) -> list[Any]:
-        """The `_id`s of the newest that meet both; the second condition is looked at in the index's keys."""
+        """The `_id`s of the newest that meet both; the second condition is checked on the index's keys."""
         stages: list[_Document] = [
             {"$match": condition},
             {"$sort": NEWEST_FIRST},
