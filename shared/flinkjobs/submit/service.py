@@ -122,7 +122,7 @@ def answer_again(submit: Submit, found: Submitted) -> dict[str, Any]:
         claimed = submit.store.take_up(record, until=submit.clock() + IN_FLIGHT)
         if claimed is None:
             raise InFlightError(f"{record.job_id} is being worked on by another request")
-        log.info("job.taken_up", job_id=record.job_id)
+        log.info("job.resumed", job_id=record.job_id)
         _create(submit, submission_of(found.details, record.cluster), claimed)
     return _answer(record)
 
@@ -263,5 +263,5 @@ def _create_script(
         try:
             cluster.delete_job(job.name, job.uid)
         except FlinkjobsError as error:
-            log.warning("job.not_taken_back", job_id=record.job_id, code=error.code, detail=str(error))
+            log.warning("job.k8s_job_not_deleted", job_id=record.job_id, code=error.code, detail=str(error))
         raise

@@ -27,7 +27,7 @@ from flinkjobs.domain.transition import Action, Update, decide
 from flinkjobs.ports.store import Applied
 from flinkjobs.sync.context import Pass
 from flinkjobs.sync.report import WRITE_REFUSED, BatchResult
-from flinkjobs.sync.stuck_submissions import is_stuck_submission, take_back
+from flinkjobs.sync.stuck_submissions import delete_stuck_job, is_stuck_submission
 
 INTERNAL: Final = "INTERNAL"
 
@@ -197,7 +197,7 @@ def write_batch(current: Pass, decided: DecidedBatch) -> BatchResult:
     )
     written = [update for update in decided.updates if update.after.job_id in applied.job_ids]
     log_moves(written)
-    failed_actions = [take_back(current, record, submitter) for record, submitter in decided.stuck]
+    failed_actions = [delete_stuck_job(current, record, submitter) for record, submitter in decided.stuck]
     return BatchResult(
         is_complete=not decided.passed_over,
         scanned=len(decided.records),

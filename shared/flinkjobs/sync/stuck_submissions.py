@@ -32,7 +32,7 @@ def is_stuck_submission(
     return cause is not None and cause[0] is ReasonCode.MOUNT
 
 
-def take_back(current: Pass, record: JobRecord, submitter: Submitter) -> ObservationError | None:
+def delete_stuck_job(current: Pass, record: JobRecord, submitter: Submitter) -> ObservationError | None:
     """Deletes the Job of a stuck submission; the next pass finds it missing. Returns the error, if any."""
     job_name = record.k8s_job_name or ""
     try:
@@ -40,5 +40,5 @@ def take_back(current: Pass, record: JobRecord, submitter: Submitter) -> Observa
         kubernetes.delete_job(job_name, submitter.job_uid)
     except FlinkjobsError as error:
         return ObservationError(record.job_id, KUBERNETES_UNAVAILABLE, str(error))
-    log.warning("job.taken_back", job_id=record.job_id, k8s_job_name=job_name)
+    log.warning("job.k8s_job_deleted", job_id=record.job_id, k8s_job_name=job_name)
     return None

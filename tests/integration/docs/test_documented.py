@@ -28,7 +28,7 @@ from flinkjobs.settings import functions as settings_functions
 from flinkjobs.submit.idempotency import Key
 from flinkjobs.submit.stored_spec import stored_details
 from flinkjobs.submit.submission import Submission
-from tests.integration.docs import api_page, metrics_page
+from tests.integration.docs import api_page, log_events, metrics_page
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 PACKAGE: Final = ROOT / "shared" / "flinkjobs"
@@ -150,6 +150,19 @@ def test_metrics_page_names_every_metric_and_no_other() -> None:
     in_alerts = set(re.findall(r"flinkjobs_\w+", page.partition("## Alerts")[2]))
     assert in_alerts
     assert in_alerts <= set(FIRST_CELL.findall(page))
+
+
+def test_log_page_names_every_event_with_level_and_fields_and_no_other() -> None:
+    page = (REFERENCE / "log-events.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| `([a-z0-9_]+\.[a-z0-9_]+)` \| ([^|]+) \| ([^|]+) \| [^|]+ \|$", page, re.MULTILINE
+    )
+    described = {
+        name: log_events.Event(frozenset(levels.split(", ")), frozenset(re.findall(r"\w+", fields)))
+        for name, levels, fields in rows
+    }
+    assert len(described) == len(rows)
+    assert described == log_events.events()
 
 
 def test_description_has_every_path_of_the_page_and_no_other() -> None:

@@ -44,7 +44,7 @@ KINDS = (
     "lost",
     "old",
 )
-"""The kinds of record that a pass looks at, as the tables of `docs/explanation/reliability.md` name them."""
+"""The kinds of record that a pass examines, as the tables of `docs/explanation/reliability.md` name them."""
 
 FINAL = ("finished before", "failed before", "cancelled before")
 """The kinds that no pass touches."""

@@ -189,4 +189,4 @@ def test_the_words_of_the_document_are_the_words_of_the_test() -> None:
             row.cells[column] for column in (*records.KINDS, EVERY, "outcome", NEW) if column in row.cells
         }
     for word in said:
-        assert f"`{word}`" in TEXT.partition("## The words")[2].partition("## ")[0], word
+        assert f"`{word}`" in TEXT.partition("## Terms")[2].partition("## ")[0], word
