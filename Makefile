@@ -38,6 +38,11 @@ coverage: env
 test-browser: env-flink
 	$(RUN) -m pytest tests/browser -n 2 --dist loadfile
 
+# Follow README and tutorial on a fresh clone, as a new user does, then run the commit hooks there
+.PHONY: test-clone
+test-clone: env
+	$(RUN) -m tests.e2e.fresh_clone
+
 # Try ever new random histories of the world for SECONDS (600), and stop at a wrong status
 .PHONY: soak
 soak: env
