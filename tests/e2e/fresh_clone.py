@@ -1,6 +1,6 @@
 """The first session of a new user on a fresh clone: README, tutorial, commit hooks. `make test-clone`.
 
-It runs the commands of the pages as they are typed, and prints the duration of each step. It needs the network.
+It runs the commands as they are typed, and prints the duration of each step. It needs the network.
 """
 
 from __future__ import annotations
