@@ -93,7 +93,7 @@ def main() -> int:
 
 
 def play(console: Console) -> int:
-    """Starts the stack, runs the examples and stops everything again."""
+    """Starts the stack, runs the examples and stops the stack."""
     began = time.monotonic()
     settings = {"CLEANUP_RETENTION_HOURS": f"{RETENTION_SECONDS / 3600:.6f}"}
 
@@ -196,7 +196,7 @@ def jobs_table(records: list[dict[str, Any]]) -> Group:
 
 
 def tick_line(ticks: int, run: Mapping[str, Any] | None) -> Text:
-    """What the scheduler and the last pass did."""
+    """One line about the last run of the schedule and the pass that it started."""
     if run is None:
         return Text("waiting for the first tick of the scheduler", style="dim")
     started: datetime = run["started_at"]

@@ -202,7 +202,7 @@ class Progress:
         self._terminal = sys.stdout.isatty()
 
     def see(self, line: str) -> None:
-        """Take one line of pip's output into account."""
+        """Update the progress by one line of pip's output."""
         if line.startswith(("Collecting ", "Processing ")):  # from an index, from a folder of wheels
             self._packages += 1
         elif line.startswith("Installing collected packages"):
@@ -313,7 +313,7 @@ def find_flink_python() -> Path:
 
 
 def flink_pythons() -> Iterator[Path]:
-    """Where a Python for Flink may be, the best place first."""
+    """Yield paths that may hold a Python for Flink, the preferred one first."""
     yield interpreter()
     versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     for version in FLINK_PYTHONS:

@@ -252,9 +252,9 @@ class Interrupted(BaseException):
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Makes Ctrl-C, SIGTERM, SIGHUP and the end of a calling `make` raise `Interrupted`, once.
+    """Raises `Interrupted` once, on Ctrl-C, SIGTERM, SIGHUP or the end of the calling `make`.
 
-    A second signal while everything is being stopped is ignored: stopping is bounded in time.
+    Further signals are ignored: stopping the stack has a time limit.
     """
 
     def interrupt(number: int, _frame: FrameType | None) -> None:

@@ -1,7 +1,7 @@
-"""What the API server refuses, with its wording, and the defaults it fills in.
+"""Validates objects with the API server's wording, and fills in its defaults.
 
-Every function that validates returns the causes it found, none for a good object; `api` joins them into one
-422. Features of Jobs that the double does not play are refused rather than ignored.
+Each validating function returns the causes it found, none for a valid object; `api` joins them into one 422.
+Features of Jobs that the double does not implement are refused, not ignored.
 """
 
 import json

@@ -1,7 +1,7 @@
 """A job's settings: read from JSON, checked, changed through a field mask, written as JSON.
 
 Source: the messages Job, HttpTarget and RetryConfig of google.cloud.scheduler.v1. Only HTTP targets without
-OAuth tokens are served; everything else of a job is checked as Cloud Scheduler checks it.
+OAuth tokens are supported; all other fields are validated as by Cloud Scheduler.
 """
 
 import base64
@@ -204,8 +204,8 @@ def settings_json(job: Job) -> dict[str, object]:
 def job_json(job: Job, *, enums_as_numbers: bool) -> dict[str, object]:
     """Returns a job's settings as the API shows them.
 
-    Unlike the settings given, they carry what Cloud Scheduler adds: the ``User-Agent`` it will send, the
-    ``Content-Type`` of a body without one, and the audience of a token without one.
+    They include what Cloud Scheduler adds: its ``User-Agent``, the ``Content-Type`` of a body without one,
+    and the audience of a token without one.
     """
     target = job.http_target
     shown = settings_json(job)

@@ -158,7 +158,7 @@ class FlinkImage:
         }
 
     def paths(self) -> dict[str, Path]:
-        """Path in the image to local path."""
+        """Local path of each path in the image."""
         return {IMAGE_HOME: self.home}
 
     def env(self, configuration: Path) -> dict[str, str]:
@@ -279,7 +279,7 @@ class FlinkCluster:
             self._own_scratch = None
 
     def start_jobmanager(self) -> None:
-        """Start the JobManager if it is not running; `wait_ready` waits for it and its TaskManager."""
+        """Start the JobManager if it is not running; call `wait_ready` to wait until it answers."""
         self._start("jobmanager")
 
     def stop_jobmanager(self) -> None:

@@ -1,4 +1,4 @@
-"""Keeps the record of every Flink Python job true."""
+"""Submits PyFlink jobs through Kubernetes Jobs, and keeps one accurate record per job."""
 
 from typing import Final
 

@@ -22,7 +22,7 @@ HEARTBEAT_SECONDS: Final = 5.0
 
 
 class ActiveLease:
-    """A lease that is being kept alive."""
+    """A lease with its heartbeat."""
 
     def __init__(self, store: LeaseStore, lease: Lease) -> None:
         """Args:
@@ -37,7 +37,7 @@ class ActiveLease:
         self._thread = Thread(target=self._beat, name=f"lease {lease.name}", daemon=True)
 
     def is_ours(self) -> bool:
-        """Asks the store, and prolongs the lease. To be asked right before a write."""
+        """Renews the lease in the store; call it right before a write."""
         if not self._lost.is_set() and not self._store.renew_lease(self.lease, ttl_seconds=TTL_SECONDS):
             self._lose()
         return not self._lost.is_set()

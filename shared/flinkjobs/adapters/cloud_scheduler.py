@@ -100,7 +100,7 @@ class CloudSchedules:
         return None if job is None else _state_of(job)
 
     def apply(self, schedule: Schedule) -> Applied:
-        """Makes Cloud Scheduler keep this schedule; one that is there already causes no write.
+        """Creates or updates this schedule; an identical one causes no write.
 
         A paused one stays paused.
 

@@ -16,7 +16,7 @@ from flinkjobs.ports.store import Settled
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run is to do.
+    """The decisions of a run.
 
     Attributes:
         certain: candidates that may be deleted right away.
@@ -37,7 +37,7 @@ def make_plan(
     max_deletions: int,
     resume: ResumePosition,
 ) -> Plan:
-    """Judges every target.
+    """Decides for every target whether it may be deleted.
 
     Args:
         targets: each with its record, or None where it has none.

@@ -18,7 +18,7 @@ ErrorEntry: TypeAlias = Mapping[str, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one target. A run has exactly one outcome for each.
+    """Result for one target. A run has exactly one for each.
 
     Attributes:
         result: DONE when the run deleted it, GONE when it did not exist any more, else why it was kept.
@@ -32,7 +32,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a part of a run did; parts are added up.
+    """Results of a part of a run; parts are added up.
 
     Attributes:
         outcomes: of the targets that the run is done with.
@@ -72,7 +72,7 @@ def kept(candidate: Candidate, reason: Kept) -> Progress:
 
 
 def postponed(candidates: Iterable[Candidate], reason: Kept = Kept.OVER_LIMIT) -> Progress:
-    """Keeps candidates that the run did not get to."""
+    """Keeps candidates that the run did not reach."""
     return Progress(outcomes=[Outcome(each.target, reason, was_tried=False) for each in candidates])
 
 

@@ -46,7 +46,7 @@ class Kept(StrEnum):
 
 
 class Next(StrEnum):
-    """What to do with a target that need not be kept."""
+    """Action for a target that may be deleted."""
 
     DELETE = "delete"
     READ_OUTPUT = "read_output"

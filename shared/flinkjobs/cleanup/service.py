@@ -1,10 +1,10 @@
-"""One cleanup run: delete what is left of finished submissions, once their records are settled.
+"""One cleanup run: delete the Kubernetes objects of submissions whose records are settled.
 
     lease → compare the clocks → list the targets with their records → plan
           → read the output of the unsettled → read the records again → delete → report
 
 The plan changes nothing; where the records do not match the targets, the run ends there with an error. A run
-that reaches a limit keeps what it has done, and the next run continues: what is deleted is not listed again.
+that reaches a limit stops, and the next run continues with the objects that are left.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class Candidate:
 
     @property
     def age(self) -> Age:
-        """Its place in the order of age."""
+        """Sort key by age."""
         target = self.target
         assert target.over_since is not None  # noqa: S101 - `judge` keeps a target without it
         return target.over_since, target.name, target.uid
@@ -55,7 +55,7 @@ def deletion_order(candidates: Iterable[Candidate], resume_after: Age | None) ->
 
 @dataclass(frozen=True, slots=True)
 class WorkQueue:
-    """The candidates that a run takes up.
+    """The candidates that a run handles.
 
     Attributes:
         candidates: in deletion order.

@@ -48,12 +48,12 @@ class Connection:
 
     @cached_property
     def client(self) -> ClientSettings:
-        """Where the functions are."""
+        """URLs of the functions."""
         return read_client_settings(self.environ)
 
     @cached_property
     def schedule_settings(self) -> ScheduleSettings:
-        """Where the schedules are, and how they should be."""
+        """Location and configuration of the schedules."""
         return read_schedule_settings(self.environ)
 
     def settings(self, *required: str) -> Settings:
@@ -65,7 +65,7 @@ class Connection:
         return read_settings(self.environ, required=required)
 
     def url_of(self, function: str) -> str | None:
-        """Where a function is called; None where it runs in this process."""
+        """URL of a function; None if it runs in this process."""
         return None if self._is_direct else self.client.urls.get(function)
 
     def expect(self, function: str) -> None:
@@ -127,13 +127,13 @@ class Connection:
         return _as_json(jobs.show(self._read_side, any_id))
 
     def metrics(self) -> Document:
-        """The statistics, and the problems that are there now."""
+        """The statistics, and the current problems."""
         if self.url_of("jobs"):
             return self._http("jobs", "GET", "/api/metrics", expected_member="windows")
         return _as_json(jobs.metrics(self._read_side))
 
     def sync_one(self, job_id: str) -> Document | None:
-        """Synchronises one record where there is a way to; None where there is none.
+        """Synchronises one record; None if sync cannot be called.
 
         The sync function, in whichever place it is, else what the page's own button asks for: that also where
         sync is closed to callers outside its network.

@@ -42,10 +42,10 @@ def follow(
     interval_seconds: float,
     timeout_seconds: float | None,
 ) -> None:
-    """Looks at a job until it is over, and ends the command by its outcome.
+    """Polls a job until it ends; the exit code of the command is its outcome.
 
-    Each look first asks for a pass over just this record, where there is a way to: the job's end is seen
-    within an interval instead of within the schedule's period. Ctrl-C ends the looking, never the job.
+    Each poll first requests a pass over this one record, if sync can be called: the end of a job is seen
+    within one interval, not within the period of the schedule. Ctrl-C ends the command, never the job.
 
     Raises:
         NotFoundError: there is no such job.

@@ -85,7 +85,7 @@ _EVENTS: Final[Mapping[str, Callable[[Data], str]]] = {
 
 
 def event(entry: Data) -> str:
-    """One event of a timeline; one that is newer than this command is shown as it came."""
+    """One event of a timeline; an unknown type is printed as received."""
     try:
         return clean(_EVENTS[entry["event"]](entry["data"]))
     except (KeyError, TypeError):
@@ -108,7 +108,7 @@ _PROBLEMS: Final[Mapping[str, str]] = {
 
 
 def problem(found: Data) -> str:
-    """One of the problems that are there now."""
+    """One current problem."""
     listed = ", ".join(found["job_ids"])
     more = ", …" if found["count"] > len(found["job_ids"]) else ""
     named = f": {listed}{more}" if listed else ""

@@ -68,7 +68,7 @@ def _pass_over(connection: Connection, job_ids: list[str] | None) -> Document:
 
 
 def problems_of(report: Document) -> list[str]:
-    """What went wrong in a pass, a line each: its errors, and the clusters that did not answer."""
+    """Errors of a pass, one line each, and the clusters that did not answer."""
     away = [
         f"Flink cluster {name} did not answer: {seen['error']}"
         for name, seen in report["clusters"].items()

@@ -73,7 +73,7 @@ def _cell(value: str | float | None) -> str:
 
 
 class ReaderGone(BaseException):
-    """The reader of standard output is gone. The libraries below would exit with 1 for a BrokenPipeError."""
+    """Standard output was closed. The libraries below would exit with 1 for a BrokenPipeError."""
 
 
 class Output:
@@ -128,7 +128,7 @@ class Output:
         self.errors.print(Text(clean(text), style=style), soft_wrap=True)
 
     def error(self, text: str, hint: str = "", *, code: str, exit_code: int) -> None:
-        """Says in one line what went wrong and what to do, on standard error.
+        """Prints one line on standard error: the error and what to do.
 
         Args:
             text: what happened.

@@ -53,7 +53,7 @@ GAP: Final = 2
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the group."""
+    """Adds the command group `schedules`."""
     group = typer.Typer(no_args_is_help=True, help="Show and change when sync and cleanup run.")
     group.command("list")(list_)
     group.command("apply")(apply)
@@ -80,7 +80,7 @@ def list_(context: typer.Context, json: JsonOption = False) -> None:
 
 
 def apply(context: typer.Context, json: JsonOption = False) -> None:
-    """Make both schedules as the settings say; what is right already is left alone."""
+    """Configure both schedules by the settings; a correct schedule is not changed."""
     session = session_of(context, is_json=json)
     settings = session.connection.schedule_settings
     wanted = {name: _wanted(settings, own) for name, own in settings.own.items()}

@@ -1,4 +1,4 @@
-"""Findings: what a check found, and how it is worded."""
+"""Findings: results of checks and their texts."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def masked(text: str) -> str:
 
 
 def address_of(mongodb_uri: str) -> str:
-    """The hosts of a connection string, without credentials and options."""
+    """Hosts of a connection string, without credentials and options."""
     return re.split(r"[/?]", mongodb_uri.partition("://")[2].rpartition("@")[2])[0]
 
 

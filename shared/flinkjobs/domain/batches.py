@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def growing_chunks(items: Sequence[T], first: int, most: int) -> Iterator[Sequence[T]]:
-    """Each twice as long as the one before: the first ones are through however long the others take."""
+    """Yields chunks, each twice as long as the one before, so that the first ones finish early."""
     start, size = 0, first
     while start < len(items):
         yield items[start : start + size]

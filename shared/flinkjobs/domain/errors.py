@@ -20,14 +20,14 @@ class FlinkjobsError(Exception):
 
 
 class TemporaryError(FlinkjobsError):
-    """May go away by itself: the caller may repeat the same request."""
+    """A temporary error: the caller may repeat the same request."""
 
     http_status = 503
     code = "UNAVAILABLE"
 
 
 class PermanentError(FlinkjobsError):
-    """Will not go away by repeating."""
+    """A permanent error: a repeated request fails again."""
 
 
 class SettingsError(PermanentError):
@@ -56,7 +56,7 @@ class DuplicateJobIdError(PermanentError):
 
 
 class KubernetesUnavailableError(TemporaryError):
-    """The Kubernetes API server did not answer usefully: refused, timeout, 429, 5xx, no JSON."""
+    """The Kubernetes API server gave no valid answer: refused, timeout, 429, 5xx, no JSON."""
 
     code = "KUBERNETES_UNAVAILABLE"
 
@@ -113,13 +113,13 @@ class ListExpiredError(KubernetesUnavailableError):
 
 
 class FlinkUnavailableError(TemporaryError):
-    """A Flink REST API did not answer usefully: refused, timeout, 5xx, or an answer that is not Flink's."""
+    """A Flink REST API gave no valid answer: refused, timeout, 5xx, or not Flink's JSON."""
 
     code = "FLINK_UNAVAILABLE"
 
 
 class SyncUnavailableError(TemporaryError):
-    """The sync function did not answer usefully, or its address is not configured."""
+    """The sync function gave no valid answer, or its address is not configured."""
 
     code = "SYNC_UNAVAILABLE"
 
@@ -132,7 +132,7 @@ class SchedulerRefusedError(PermanentError):
 
 
 class SchedulerUnavailableError(TemporaryError):
-    """Cloud Scheduler did not answer usefully."""
+    """Cloud Scheduler gave no valid answer."""
 
     code = "SCHEDULER_UNAVAILABLE"
 
@@ -261,7 +261,7 @@ class NotFoundError(BadRequestError):
 
 
 class FunctionUnavailableError(TemporaryError):
-    """A deployed function did not answer usefully, or answered that it cannot do its work now."""
+    """A deployed function gave no valid answer, or is not ready."""
 
     code = "FUNCTION_UNAVAILABLE"
 
@@ -275,14 +275,14 @@ class FunctionUnavailableError(TemporaryError):
 
 
 class NoFunctionError(FunctionUnavailableError):
-    """Another service answered in the place of a function: a login, a proxy, another service.
+    """Another service answered instead of the function: a login or a proxy.
 
     It may go away, as a proxy's page does; to send the same again at once is of no use.
     """
 
 
 class FunctionRefusedError(BadRequestError):
-    """A deployed function, or what stands before it, answered and refused.
+    """A deployed function, or a proxy before it, refused the request.
 
     Attributes:
         peer_code: the code of its problem details; the HTTP status where there is none.

@@ -35,7 +35,7 @@ class Changes(msgspec.Struct, frozen=True):
 
 
 def fingerprint(cluster: str, flink_job_id: str, state: str, start_ms: int) -> str:
-    """The string that a record and an overview are compared by."""
+    """The string that compares a record with an overview."""
     return f"{cluster}|{flink_job_id}|{state}|{start_ms}"
 
 
@@ -73,7 +73,7 @@ def detect_changes(
     stored: Mapping[Status, Collection[str]],
     overviews: Mapping[str, Mapping[str, OverviewEntry] | None],
 ) -> Changes:
-    """Which records with a fingerprint have to be read whole.
+    """Finds the records with a fingerprint that must be read whole.
 
     Args:
         stored: the fingerprints of the records, by their status.

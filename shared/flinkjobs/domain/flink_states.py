@@ -13,7 +13,7 @@ from typing import Final
 
 
 class Status(StrEnum):
-    """The status of a record, as MongoDB holds it and people see it."""
+    """The status of a record, in MongoDB and on the page."""
 
     CREATED = "CREATED"
     RUNNING = "RUNNING"
@@ -74,7 +74,7 @@ _PROGRESS_OF: Final[Mapping[Status | None, int]] = MappingProxyType(
 
 
 def progress(state: str) -> int:
-    """How advanced a Flink state is: terminal states most, a word that is not known least."""
+    """Rank of a Flink state: terminal states highest, unknown states lowest."""
     return _PROGRESS_OF[STATUS_OF.get(state)]
 
 
@@ -100,7 +100,7 @@ def combine(states: Sequence[str]) -> tuple[Status, str] | None:
 
 
 def is_settled(status: Status, *, has_id: bool, submitter_done: bool) -> bool:
-    """Whether a record needs nothing more of its submitter, so that its Kubernetes Job may go.
+    """Whether a record is settled, so that its Kubernetes Job may be deleted.
 
     Args:
         status: of the record.

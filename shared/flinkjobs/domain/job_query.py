@@ -15,7 +15,7 @@ DEFAULT_LIMIT: Final = 50
 
 
 class Form(StrEnum):
-    """In which form a record holds `submitted_at`."""
+    """Type of `submitted_at` in a record."""
 
     DATE = "date"
     TEXT = "text"
@@ -26,7 +26,7 @@ class Form(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a record stands in its stream.
+    """Position of a record in its stream.
 
     Attributes:
         at: its `submitted_at`: milliseconds since 1970 of a DATE, a TEXT as it is, else None.
@@ -60,7 +60,7 @@ BEGINNING: Final[Places] = dict.fromkeys(Form)
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which records are wanted; None or empty asks nothing.
+    """Filter of a list; None or empty means no condition.
 
     Attributes:
         text: see `docs/reference/openapi.yaml`, parameter `q`.

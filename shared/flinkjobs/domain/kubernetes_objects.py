@@ -52,7 +52,7 @@ class Container(msgspec.Struct, frozen=True):
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """Why a condition of an object is as it is."""
+    """Reason and message of an object's condition."""
 
     reason: str
     message: str
@@ -100,7 +100,7 @@ class Pod(msgspec.Struct, frozen=True):
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing of this pod will run any more."""
+        """Whether no container of this pod will run again."""
         return self.phase in ("Succeeded", "Failed")
 
 
@@ -132,7 +132,7 @@ class KubernetesJob(msgspec.Struct, frozen=True):
 
 
 class Kind(StrEnum):
-    """The kinds of object that belong to a submission."""
+    """Kinds of Kubernetes objects that a submission creates."""
 
     JOB = "Job"
     POD = "Pod"
@@ -140,7 +140,7 @@ class Kind(StrEnum):
 
 
 class CleanupTarget(msgspec.Struct, frozen=True):
-    """An object of a submission as cleanup sees it: whose it is, and since when it is over.
+    """An object of a submission, for cleanup: its job id, and the time of its end.
 
     Attributes:
         resource_version: changes with every change of the object.
@@ -172,8 +172,8 @@ class Event(msgspec.Struct, frozen=True):
     """One event about a Job or a pod.
 
     Attributes:
-        last_seen: when it happened last; None where it names no time.
-        about_uid: of the object, which may have had namesakes; "" where it does not say.
+        last_seen: time of the last occurrence; None if the event has no time.
+        about_uid: uid of the object, because names can be reused; "" if the event has none.
     """
 
     about_kind: str

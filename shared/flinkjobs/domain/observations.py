@@ -14,11 +14,11 @@ from flinkjobs.domain.records import IdSource
 
 
 class Missing(msgspec.Struct, frozen=True):
-    """The peer is there, and says that it does not know the thing asked for."""
+    """The peer answered that the object does not exist."""
 
 
 class Unreachable(msgspec.Struct, frozen=True):
-    """The peer could not be asked, or its answer was not one. Decides nothing.
+    """The peer gave no valid answer. Decides nothing.
 
     Attributes:
         error: what happened, one line.
@@ -121,7 +121,7 @@ def time_of(milliseconds: int) -> datetime | None:
 
 
 class JobPhase(StrEnum):
-    """How far a Kubernetes Job is, by its conditions."""
+    """Phase of a Kubernetes Job, by its conditions."""
 
     ACTIVE = "ACTIVE"
     SUSPENDED = "SUSPENDED"

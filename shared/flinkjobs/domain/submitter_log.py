@@ -106,7 +106,7 @@ def job_ids(text: str) -> tuple[str, ...]:
 
 
 def is_unreadable(raw: bytes) -> bool:
-    """Whether these bytes are the kubelet's excuse instead of a log (it comes with status 200)."""
+    """Whether these bytes are the kubelet's error text, which it sends instead of a log with status 200."""
     return raw.startswith(UNREADABLE_LOG_PREFIXES) and raw.count(b"\n") <= 1
 
 

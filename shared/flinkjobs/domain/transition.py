@@ -59,7 +59,7 @@ as begun after it."""
 
 
 def decide(record: JobRecord, observation: Observation, now: datetime, policy: Policy) -> Action:
-    """Says what one pass makes of one record.
+    """Decides one record from one observation.
 
     Args:
         record: as it was read.
@@ -447,7 +447,7 @@ def _over(record: JobRecord, status: Status, flink_state: str, now: datetime) ->
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """The numbers that `decide` needs.
+    """Time limits for `decide`.
 
     Attributes:
         lost_after: how long a job must be missing before its record may become LOST.
@@ -462,11 +462,11 @@ class Policy(msgspec.Struct, frozen=True):
 
 
 class Keep(msgspec.Struct, frozen=True):
-    """Nothing is to be written."""
+    """The record is not written."""
 
 
 class Update(msgspec.Struct, frozen=True):
-    """The record is to become `after`, provided it still is `before`."""
+    """The record becomes `after`, on condition that it still is `before`."""
 
     before: JobRecord
     after: JobRecord

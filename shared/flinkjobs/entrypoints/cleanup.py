@@ -45,7 +45,7 @@ class CleanupFunction:
         )
 
     def post(self, request: Request) -> Answer:
-        """Deletes what may go; with `dry_run`, in the query or the body, only reports what would go."""
+        """Runs cleanup; with `dry_run`, in the query or the body, only reports what it would delete."""
         dry_run = parameters.dry_run(request)
         began = time.monotonic()
         cleanup = self._cleanup  # the first request connects, which its budget pays for

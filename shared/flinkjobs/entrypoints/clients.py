@@ -61,7 +61,7 @@ def connect_kubernetes(settings: Settings, **timeouts: float) -> KubernetesApi:
 def connect_database_and_kubernetes(
     settings: Settings, *, cold_until: float
 ) -> tuple[mongo_client.MongoDatabase, KubernetesApi]:
-    """Both; MongoDB first, which waits for the network. Where one of them fails, nothing is left open."""
+    """Connects both, MongoDB first, which waits for the network; closes both if one fails."""
     database = connect_database(settings, cold_until=cold_until)
     try:
         return database, connect_kubernetes(settings)

@@ -21,7 +21,7 @@ from flinkjobs.settings.functions import Settings
 
 @contextmanager
 def doctor_probes() -> Iterator[Probes]:
-    """The clients that doctor probes with; all that were opened are closed after the block."""
+    """Clients of doctor; those that were opened are closed after the block."""
     with ExitStack() as opened:
 
         def store(settings: Settings) -> StoreProbe:

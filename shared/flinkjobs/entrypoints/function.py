@@ -13,7 +13,7 @@ def connect_function(url: str, settings: ClientSettings) -> RemoteFunction:
     """The deployed function at this URL, called with the identity of the settings.
 
     Raises:
-        SettingsError: a token would travel without https.
+        SettingsError: the settings send a token to a URL without https.
     """
     bearers = {
         "none": None,

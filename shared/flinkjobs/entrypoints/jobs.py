@@ -70,7 +70,7 @@ class JobsFunction:
 
 
 def build_jobs(settings: Settings) -> service.Jobs:
-    """What the read side works with. Sends nothing before the first question."""
+    """Dependencies of the read side. Sends nothing before the first request."""
     return service.Jobs(
         store=MongoReadStore(connect(settings.mongodb_uri, settings.mongodb_database)),
         cluster=cache(partial(connect_kubernetes, settings, read_timeout_seconds=KUBERNETES_TIMEOUT_SECONDS)),

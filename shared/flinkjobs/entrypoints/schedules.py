@@ -10,5 +10,5 @@ from flinkjobs.settings.schedules import ScheduleSettings
 
 
 def connect_schedules(settings: ScheduleSettings) -> AbstractContextManager[Schedules]:
-    """Cloud Scheduler, for as long as the block lasts."""
+    """Cloud Scheduler, for the duration of the block."""
     return CloudSchedules(project=settings.project, location=settings.location, endpoint=settings.endpoint)

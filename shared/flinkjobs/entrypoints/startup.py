@@ -1,4 +1,4 @@
-"""What every function does at start: read its settings, configure its log."""
+"""Start of every function: reads the settings and configures the log."""
 
 from __future__ import annotations
 
@@ -29,5 +29,5 @@ def utc_now() -> datetime:
 
 
 def cold_until(settings: Settings) -> float:
-    """The moment of `time.monotonic` up to which the network of a process that starts now may come late."""
+    """Deadline by `time.monotonic` for the network of a process that starts now."""
     return time.monotonic() + settings.cold_start_seconds

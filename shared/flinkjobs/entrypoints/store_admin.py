@@ -11,5 +11,5 @@ from flinkjobs.settings.functions import Settings
 
 
 def connect_store_admin(settings: Settings) -> AbstractContextManager[StoreAdmin]:
-    """What an administrator does to the store, for as long as the block lasts."""
+    """Administration of the store, for the duration of the block."""
     return closing(MongoAdmin(connect(settings.mongodb_uri, settings.mongodb_database)))

@@ -58,7 +58,7 @@ class SubmitFunction:
         )
 
     def post(self, request: Request) -> Answer:
-        """Accepts the job that the body describes, or answers a repeated request as the first time."""
+        """Accepts the job in the body, or repeats the first answer of a repeated request."""
         settings = self._settings
         if settings.webhook_secrets:
             expect_signed(request.body, request.headers, settings.webhook_secrets)

@@ -22,7 +22,7 @@ from flinkjobs.web.messages import Answer, Request
 
 
 def build_sync(settings: Settings, database: MongoDatabase, *, cold_until: float) -> Sync:
-    """What a pass works with. Kubernetes is connected when a record needs it: most passes need none."""
+    """Dependencies of a pass. Kubernetes is connected only if a record needs it."""
     client = new_client(settings.flink_clusters.values())  # sends nothing
     return Sync(
         kubernetes=cache(partial(connect_kubernetes, settings)),

@@ -124,7 +124,7 @@ _PARSERS: Final[Mapping[str, Callable[[str], Any]]] = {
 
 
 def write_cursor(places: Places, wanted: Filter) -> str | None:
-    """The cursor that goes on from these places; None when every stream is at its end.
+    """The cursor of the next page; None when every stream has ended.
 
     It carries a digest over itself and the filters: one that was altered, or is used with other filters, is
     noticed. It holds no secret: a forged one leads to another place in the same list.

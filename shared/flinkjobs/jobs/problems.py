@@ -37,7 +37,7 @@ LAG_CODES: Final = frozenset(
 
 
 def find_problems(causes: Iterable[Cause], sync: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
-    """The problems by cause: what delays every status first, then by number of jobs.
+    """Problems by cause: first those that delay every status, then by number of jobs.
 
     Args:
         causes: see `ReadStore.causes`.

@@ -33,7 +33,7 @@ _PARAMETER: Final = re.compile(r"(?<=[?&;])(?P<name>[\w.-]+)=[^&;#\s]*")
 
 
 def without_secrets(spec: Any) -> Any:
-    """A spec as submitted, but for values whose names show that they are secrets."""
+    """A spec without the values whose names mark them as secrets."""
     if isinstance(spec, Mapping):
         return {
             str(name): HIDDEN if _is_secret(str(name), value) else without_secrets(value)

@@ -135,7 +135,7 @@ def durations(ordered: Sequence[float]) -> dict[str, Any]:
 
 
 def percentile(ordered: Sequence[float], percent: int) -> float:
-    """The nearest-rank percentile of values in ascending order, at least one."""
+    """The nearest-rank percentile of at least one value, in ascending order."""
     return ordered[max(-(-len(ordered) * percent // 100), 1) - 1]
 
 

@@ -1,1 +1,1 @@
-"""What Kubernetes and Flink say now, as values. Read only."""
+"""Observations of Kubernetes and Flink, as values. Read only."""

@@ -27,13 +27,13 @@ class Deadline:
 
     @property
     def requests_until(self) -> float:
-        """When a request under way is given up, by `time.monotonic`."""
+        """Deadline of running requests, by `time.monotonic`."""
         return self.at + REQUEST_GRACE_SECONDS
 
     def is_over(self) -> bool:
-        """Whether nothing new may begin."""
+        """Whether the time budget is exhausted."""
         return time.monotonic() > self.at
 
     def is_past_grace(self) -> bool:
-        """Whether no request may begin either, not even one that others have led to."""
+        """Whether follow-up requests may not begin either."""
         return time.monotonic() > self.requests_until

@@ -1,4 +1,4 @@
-"""Events of Kubernetes, for causes that no field of a Job or pod shows.
+"""Reads Kubernetes events, for causes that no field of a Job or pod shows.
 
 The API server has no index of the object that an event is about: a request for one object's events scans all
 events of the namespace. A pass lists them once, and only if a record needs them.
@@ -18,7 +18,7 @@ from flinkjobs.ports.kubernetes import KubernetesClient
 
 
 def events_of(kubernetes: KubernetesClient, name: str) -> Sequence[Event] | Unreachable:
-    """The events about the object of this name, at the price of a request."""
+    """The events about the object of this name; costs one request."""
     try:
         return kubernetes.events(name)
     except FlinkjobsError as error:
@@ -26,7 +26,7 @@ def events_of(kubernetes: KubernetesClient, name: str) -> Sequence[Event] | Unre
 
 
 class NamespaceEvents:
-    """The events of a namespace that can name a cause, listed at the first question. Thread-safe."""
+    """Events of a namespace that can name a cause, listed at first use. Thread-safe."""
 
     def __init__(self, kubernetes: Callable[[], KubernetesClient]) -> None:
         """Args: connects to Kubernetes, or returns the connection; it may raise."""
@@ -42,7 +42,7 @@ class NamespaceEvents:
         return self._listed if isinstance(self._listed, Unreachable) else self._listed.get(name, ())
 
     def errors(self) -> tuple[ObservationError, ...]:
-        """The error where they were asked for and could not be listed."""
+        """The error of the list, if it was requested and failed."""
         listed = self._listed
         if not isinstance(listed, Unreachable):
             return ()

@@ -26,7 +26,7 @@ from flinkjobs.observers.flink_snapshot import Snapshots
 
 
 class FlinkObservations(msgspec.Struct, frozen=True):
-    """What Flink says of the jobs of several records.
+    """Observations of the Flink jobs of several records.
 
     Attributes:
         by_job_id: by the record's job id, then by Flink Job ID.
@@ -60,7 +60,7 @@ class FlinkObserver:
         submitters: Mapping[str, SubmitterObservation],
         named: Mapping[str, NamedJobs],
     ) -> FlinkObservations:
-        """What Flink says of every id that the records know, or that their submitters name.
+        """Observes every id that the records have or that their submitters printed.
 
         Only an id for which the snapshot is not enough costs a request: one it lacks, and one that has just
         failed, for its root exception.

@@ -1,4 +1,4 @@
-"""Snapshots of the Flink clusters in one pass, and requests for what they leave open."""
+"""Snapshots of the Flink clusters in one pass, and requests for jobs that they lack."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Snapshots:
         self._count_lock = Lock()
 
     def overviews(self) -> dict[str, Mapping[str, OverviewEntry] | None]:
-        """What each cluster shows, by Flink Job ID; None where it could not be asked. Waits for all."""
+        """Overview of each cluster; None if it is unreachable. Waits for all."""
         seen = {name: self._overview(name) for name in self._overviews}
         return {
             name: None if isinstance(overview, Unreachable) else overview.entries
@@ -72,7 +72,7 @@ class Snapshots:
         return overview if isinstance(overview, Unreachable) else overview.get(flink_job_id)
 
     def named(self, records: Sequence[JobRecord], *, again: Collection[str]) -> dict[str, NamedJobs]:
-        """The jobs that are named like each record and began after it, by job id.
+        """Flink jobs with the name of a record that began after it, by job id.
 
         Args:
             records: those without a Flink Job ID, or that may lack one. Of a LOST record, the History Server
@@ -171,7 +171,7 @@ class Snapshots:
 
 @contextmanager
 def take_snapshots(flinks: Mapping[str, Flink]) -> Iterator[Snapshots]:
-    """Begins to ask every cluster, and has them all answered, or given up, when the block is left."""
+    """Starts a request to every cluster; when the block ends, each has answered or timed out."""
     threads = ThreadPoolExecutor(max(1, min(len(flinks), CLUSTERS_AT_ONCE)), thread_name_prefix="overview")
     with threads:
         yield Snapshots(
@@ -226,7 +226,7 @@ def _with_failure(job: FlinkJob, *sources: Callable[[str], str | None]) -> Flink
 
 
 def or_unreachable(ask: Callable[[], T]) -> T | Unreachable:
-    """What was asked for, or `Unreachable` with the error that came instead."""
+    """The result of a request, or `Unreachable` with its error."""
     try:
         return ask()
     except FlinkjobsError as error:
@@ -237,7 +237,7 @@ _HIDDEN: Final = "cluster {cluster} shows a job that cannot be read, and that ma
 
 
 def find_by_name(job_id: str, submitted_at: datetime, jobs: Mapping[str, FlinkJob]) -> tuple[FlinkJob, ...]:
-    """The Flink jobs that are named like a record and began after it was submitted, the first one first.
+    """Flink jobs with the name of a record that began after its submission, oldest first.
 
     They are several where the script submits several and names none of them itself. A job that failed while
     it initialised may have no start.

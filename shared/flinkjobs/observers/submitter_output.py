@@ -46,7 +46,7 @@ EVENTS_AFTER: Final = timedelta(seconds=60)
 
 
 class Output(msgspec.Struct, frozen=True):
-    """What one pod printed, as far as it can be known.
+    """Output of one pod, as far as it can be read.
 
     Attributes:
         proves_nothing_submitted: it holds no id, and shows that no job was submitted.
@@ -72,7 +72,7 @@ def observe_submitter(
     now: datetime,
     events_after: timedelta = EVENTS_AFTER,
 ) -> Submitter:
-    """Gathers what is known of one submitter, with as few requests as that takes.
+    """Observes one submitter with as few requests as possible.
 
     Args:
         job: its Job.
@@ -116,7 +116,7 @@ def observe_submitter(
 
 
 def observe_orphans(pods: Sequence[Pod], cluster: KubernetesClient, *, is_followed: bool) -> NoKubernetesJob:
-    """Gathers what the pods of a Job that does not exist any more still say.
+    """Observes the pods that a deleted Job left behind.
 
     Args:
         pods: all pods that carry the Job's name.
@@ -264,7 +264,7 @@ def _is_stuck(job: KubernetesJob, pods: Sequence[Pod], created_before: datetime)
 
 
 def has_not_started(pods: Sequence[Pod]) -> bool:
-    """Whether no submitter of these pods has run yet. Once one has, older events name what was overcome."""
+    """Whether no submitter of these pods has run yet. Later, older events name obstacles that are gone."""
     return all(
         not pod.is_over and (pod.submit is None or isinstance(pod.submit.state, Waiting)) for pod in pods
     )

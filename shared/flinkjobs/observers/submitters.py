@@ -37,12 +37,12 @@ JOB_IDS_PER_SELECTOR: Final = 80
 
 
 class SubmitterObservations(msgspec.Struct, frozen=True):
-    """What Kubernetes says of the submitters of several records.
+    """Observations of the submitters of several records.
 
     Attributes:
-        by_job_id: of each record that was asked for in time.
-        passed_over: job ids for which the time did not suffice.
-        errors: what could not be read.
+        by_job_id: the observation of each record that was examined in time.
+        passed_over: job ids that were not examined: the time budget was exhausted.
+        errors: objects that could not be read.
         is_answered: Kubernetes has answered at least one request.
     """
 
@@ -112,7 +112,7 @@ class SubmitterObserver:
     deadline: Deadline
 
     def observe(self, records: Iterable[JobRecord], now: datetime) -> SubmitterObservations:
-        """What Kubernetes says of every record whose submitter may still print an id.
+        """Observes every record whose submitter may still print an id.
 
         Args:
             records: no two with the same job id.

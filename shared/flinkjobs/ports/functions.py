@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 
 class RemoteFunction(Protocol):
-    """A deployed function, as who calls it from outside sees it."""
+    """A deployed function, called over HTTP."""
 
     def call(
         self,

@@ -13,7 +13,7 @@ from flinkjobs.domain.permissions import AccessReview, Permission
 
 
 class Deletion(StrEnum):
-    """What a request to delete came to."""
+    """Result of a request to delete."""
 
     DONE = "DONE"
     """Confirmed by the API server."""
@@ -27,7 +27,7 @@ class KubernetesClient(Protocol):
     """The Kubernetes API, in one namespace."""
 
     def until(self, moment: float) -> KubernetesClient:
-        """The same, but a request that is under way at this moment, by `time.monotonic`, is given up then.
+        """The same client with a deadline by `time.monotonic`, at which running requests are cancelled.
 
         It fails as if the server had not answered.
         """
@@ -54,7 +54,7 @@ class KubernetesClient(Protocol):
         """
 
     def events(self, name: str) -> tuple[Event, ...]:
-        """The events about the object of this name. Costs the API server as much as `all_events`."""
+        """Returns the events about the object of this name; as expensive as `all_events`."""
 
     def all_events(self) -> Iterator[Event]:
         """Streams the events of the namespace, in pages."""
@@ -66,7 +66,7 @@ class KubernetesClient(Protocol):
         """
 
     def ping(self) -> None:
-        """Asks whether the API server answers and accepts who we are."""
+        """Checks that the API server answers and accepts our credentials."""
 
 
 TAIL_LINES: Final = 2_000
@@ -86,7 +86,7 @@ class KubernetesCleanupClient(KubernetesClient, Protocol):
         """Streams the objects of one kind that match a label selector, in pages."""
 
     def delete(self, target: CleanupTarget) -> Deletion:
-        """Deletes an object, and a Job's pods with it, provided that it still is as it was listed.
+        """Deletes an object, with the pods of a Job, on condition that it has not changed since the list.
 
         Raises KubernetesConflictError when it is not, or when its name belongs to another one by now.
         """
@@ -106,7 +106,7 @@ class ClusterProbe(KubernetesClient, Protocol):
         """Streams the pods that match a label selector and are in phase Running, in pages."""
 
     def who_we_are(self) -> str:
-        """The user that the API server takes us for. KubernetesNotFoundError before Kubernetes 1.28."""
+        """Our user by the API server. KubernetesNotFoundError before Kubernetes 1.28."""
 
     def review(self, permission: Permission) -> AccessReview:
-        """Whether this is allowed to us in the namespace."""
+        """Whether we have this permission in the namespace."""

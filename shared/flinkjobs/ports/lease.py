@@ -24,7 +24,7 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 class LeaseStore(Protocol):
-    """Where leases are kept. Times are those of the store's clock alone."""
+    """Store of leases. All times are by the store's clock."""
 
     def take_lease(self, name: str, *, holder: str, ttl_seconds: float) -> Lease | None:
         """Takes a lease that is free or has run out; None while another holds it."""
@@ -36,4 +36,4 @@ class LeaseStore(Protocol):
         """Gives a lease back with a note for the next holder; False when it is not ours any more."""
 
     def cursor_of_lease(self, name: str) -> str | None:
-        """What the last holder left, for one who only looks."""
+        """The note of the last holder, without taking the lease."""

@@ -1,4 +1,4 @@
-"""Protocol for the read side of the records."""
+"""Protocol for reading records."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # of the read side and of the command: a pass needs neither
 
 
 class Tally(msgspec.Struct, frozen=True):
-    """The records that have the same values of all these, counted by the store.
+    """Number of records with these values, counted by the store.
 
     Attributes:
         status: as the document holds it, whatever that is.
@@ -36,7 +36,7 @@ class Tally(msgspec.Struct, frozen=True):
 
 
 class Cause(msgspec.Struct, frozen=True):
-    """Records that are not moving, or have ended, for the same reason.
+    """Records that wait, or have ended, for the same reason.
 
     Attributes:
         code: of the reason; None where the document holds no reason.
@@ -50,7 +50,7 @@ class Cause(msgspec.Struct, frozen=True):
 
 
 class ReadStore(Protocol):
-    """The same collections for those who only look. Nothing is ever written, not even an index."""
+    """Read-only access to the collections. Writes nothing, not even an index."""
 
     def rows(self, form: Form, wanted: Filter, *, after: Place | None, limit: int) -> Sequence[Row]:
         """The next records of one stream, newest first. Reads as many documents as it returns."""
@@ -79,7 +79,7 @@ class ReadStore(Protocol):
         """When the latest complete pass over all records began."""
 
     def last_cleanup(self) -> Mapping[str, Any] | None:
-        """The latest cleanup run that was no dry run."""
+        """The latest cleanup run, dry runs excluded."""
 
     def ping(self) -> None:
-        """Asks whether the store answers."""
+        """Checks that the store answers."""

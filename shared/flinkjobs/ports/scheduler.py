@@ -16,7 +16,7 @@ class Schedules(Protocol):
         """A schedule; None where there is none of this name."""
 
     def apply(self, schedule: Schedule) -> ScheduleApplied:
-        """Makes the scheduler keep this schedule; one that is there already causes no write."""
+        """Creates or updates this schedule; an identical one causes no write."""
 
     def pause(self, name: str) -> ScheduleState:
         """Stops a schedule; returns its state afterwards."""

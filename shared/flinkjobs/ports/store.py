@@ -24,7 +24,7 @@ NO_FINGERPRINTS: Final[Mapping[Status, Sequence[str]]] = MappingProxyType({})
 
 
 class Applied(msgspec.Struct, frozen=True):
-    """What became of a batch of conditional writes.
+    """Results of a batch of conditional writes.
 
     Attributes:
         job_ids: records that were written.
@@ -74,7 +74,7 @@ class Settled:
 
 
 class SubmitterLog(msgspec.Struct, frozen=True):
-    """The end of a submitter's log, kept on the record of a Job that goes without its ids.
+    """The end of a submitter's log, saved on the record of a Job that is deleted without an id.
 
     Attributes:
         truncated: there was more before it.
@@ -92,7 +92,7 @@ class JobStore(Protocol):
     """The collection `flink_jobs`, the job templates and the reports of runs."""
 
     def insert(self, record: JobRecord, details: Mapping[str, Any]) -> None:
-        """Adds a record with the details that only people need.
+        """Adds a record, with the submission's details.
 
         Raises DuplicateJobIdError when its `job_id` is taken, InFlightError when its idempotency key is.
         """
@@ -101,10 +101,10 @@ class JobStore(Protocol):
         """The submission that used this idempotency key."""
 
     def take_up(self, record: JobRecord, *, until: datetime) -> JobRecord | None:
-        """Makes a CREATED record in flight again; None when it is not as it was read any more."""
+        """Resumes a submission: marks its CREATED record as in flight; None if the record has changed."""
 
     def accept(self, job_id: str, *, now: datetime) -> bool:
-        """Notes that the Kubernetes Job is there; False when the record was given up for want of it."""
+        """Records that the Kubernetes Job exists; False if sync has given up the record."""
 
     def template(self, template_id: str) -> Mapping[str, Any] | None:
         """The document of a template."""
@@ -159,4 +159,4 @@ class JobStore(Protocol):
         """Keeps the report of a cleanup run in `cleanup_runs`."""
 
     def ping(self) -> None:
-        """Asks whether the store answers."""
+        """Checks that the store answers."""

@@ -13,25 +13,25 @@ from flinkjobs.ports.read_store import ReadStore
 
 
 class StoreProbe(ReadStore, Protocol):
-    """What a person on call asks of the store."""
+    """Requests of doctor to the store."""
 
     def version(self) -> str:
         """Of the server."""
 
     def user(self) -> str | None:
-        """Who we are there; None where it asks for no credentials."""
+        """User of this connection; None without authentication."""
 
     def try_write(self) -> None:
         """Writes, as the functions do, and leaves no trace on any record."""
 
     def missing_indexes(self) -> Sequence[str]:
-        """The names of the indexes that should be there and are not."""
+        """Names of missing indexes."""
 
     def waiting(self, *, submitted_before: datetime) -> Sequence[JobRecord | UnreadableRecord]:
         """The records that are CREATED since then, and the CREATED ones that cannot be read."""
 
     def without_id(self, *, submitted_since: datetime) -> Sequence[JobRecord]:
-        """The records submitted since then that FAILED before Flink had a job of theirs."""
+        """Records submitted since then that FAILED before Flink had a job for them."""
 
     def unconfirmed(self) -> Sequence[JobRecord]:
         """The records with an id that no Flink cluster knows."""
@@ -41,7 +41,7 @@ class StoreProbe(ReadStore, Protocol):
 
 
 class UnreadableDate(msgspec.Struct, frozen=True):
-    """A text that stands where a date belongs, and is none.
+    """A text in a date field that is not a date.
 
     Attributes:
         text: as it stands there, cut.
@@ -53,7 +53,7 @@ class UnreadableDate(msgspec.Struct, frozen=True):
 
 
 class Converted(msgspec.Struct, frozen=True):
-    """What became of a batch of records that hold dates as text.
+    """Results of a batch of records with dates as text.
 
     Attributes:
         records: number of documents that were read.
@@ -71,10 +71,10 @@ class Converted(msgspec.Struct, frozen=True):
 
 
 class StoreAdmin(Protocol):
-    """What is done to the store once, by a person."""
+    """Administration of the store by an operator."""
 
     def missing_indexes(self) -> Sequence[str]:
-        """Names of the indexes that records need and that are not there."""
+        """Names of missing indexes."""
 
     def ensure_indexes(self) -> None:
         """Creates the indexes that are missing; idempotent."""

@@ -16,7 +16,7 @@ AUTH_MODES: Final = ("auto", "none", "token", "google")
 
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
-    """Where the functions are, for who calls them from outside.
+    """URLs of the deployed functions and how to call them.
 
     Attributes:
         urls: base URL of each function that has one, by its name, without a slash at the end.
@@ -32,7 +32,7 @@ class ClientSettings:
 
 
 def read_client_settings(environ: Mapping[str, str]) -> ClientSettings:
-    """Reads what a caller of deployed functions needs; none of it is required.
+    """Reads the settings of a caller of deployed functions; all are optional.
 
     Raises:
         SettingsError: as `read_settings`.

@@ -167,7 +167,7 @@ _OF_FUNCTIONS: Final = (
 
 
 def has_function_settings(environ: Mapping[str, str]) -> bool:
-    """Whether some of the settings that the functions need are set, so that a missing one is a mistake."""
+    """Whether any setting of the functions is set, so that a missing one is an error."""
     return not set_values(environ).keys().isdisjoint(_OF_FUNCTIONS)
 
 

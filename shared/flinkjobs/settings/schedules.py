@@ -44,7 +44,7 @@ class OwnSchedule:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleSettings:
-    """Where the schedules are kept, and how they should be.
+    """Location and configuration of the schedules.
 
     Attributes:
         project: of Google Cloud.

@@ -19,7 +19,7 @@ MAX_KEY: Final = 255
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What makes a request a repetition of another.
+    """Identity of a request: its idempotency key and the hash of its body.
 
     Attributes:
         value: the idempotency key.
@@ -38,8 +38,8 @@ def key_of(headers: Mapping[str, str], body: Mapping[str, Any], *, is_signed: bo
     Args:
         headers: by lower-case name.
         body: the decoded JSON object.
-        is_signed: whether the signature was checked; it covers `webhook-id` and no other key, so that another
-            one would let anybody run a request again that he has seen.
+        is_signed: whether the signature was checked; it covers `webhook-id` only: with another key,
+            an attacker could replay a signed request.
 
     Raises:
         BadRequestError: a header is empty, too long, or not printable ASCII; or another key is not signed.

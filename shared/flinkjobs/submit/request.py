@@ -1,4 +1,4 @@
-"""The request of submit, checked field by field; all faults are reported at once."""
+"""Validates the request body of submit; reports every fault in one error."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ _CONF_KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a request is held to beyond its own shape.
+    """Limits that the settings put on a request.
 
     Attributes:
         clusters: names of the Flink clusters in the settings.
@@ -194,7 +194,7 @@ class Limits:
 
 
 def check_request(body: dict[str, Any], limits: Limits) -> str:
-    """Checks every field that is there; returns the template id, so that its template can be looked up.
+    """Checks every given field; returns the id of the template to look up.
 
     Raises:
         BadRequestError: with one fault per faulty field.

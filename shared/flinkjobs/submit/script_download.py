@@ -1,4 +1,4 @@
-"""The program of the init container that fetches a script. Its source is sent; here nothing calls it.
+"""Program of the init container that fetches a script; its source is sent in the manifest.
 
 It runs in the submitter's image, so it uses the standard library alone, of Python 3.8 or newer. Only https
 to allowed hosts, redirects included; no address but a public one, and the address that was checked is the
@@ -27,11 +27,11 @@ NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 class Refused(Exception):  # noqa: N818 - the message is shown to users
-    """The script is not fetched; the message says why."""
+    """The script is refused; the message holds the cause."""
 
 
 def is_public(text: str) -> bool:
-    """Whether an address belongs to the Internet, and so does every IPv4 address that it stands for."""
+    """Whether an address, and every IPv4 address embedded in it, is public."""
     address = ipaddress.ip_address(text.partition("%")[0])
     addresses: list[Any] = [address]
     if isinstance(address, ipaddress.IPv6Address):

@@ -75,7 +75,7 @@ class SubmissionOvertakenError(PermanentError):
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """What a submission works with.
+    """Dependencies of a submission.
 
     Attributes:
         store: the records.
@@ -91,7 +91,7 @@ class Submit:
 
 
 def replayed(submit: Submit, key: Key) -> Submitted | None:
-    """The submission that used this key before; None where none did.
+    """The earlier submission with this key, if any.
 
     Raises:
         KeyReusedError: it was another request.
@@ -109,7 +109,7 @@ def replayed(submit: Submit, key: Key) -> Submitted | None:
 
 
 def answer_again(submit: Submit, found: Submitted) -> dict[str, Any]:
-    """The first answer once more, after what was cut off the first time has been done.
+    """Repeats the first answer, after completing an interrupted submission.
 
     Raises: as `run`; a submission that was refused is refused again.
     """

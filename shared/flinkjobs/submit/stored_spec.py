@@ -1,4 +1,4 @@
-"""A submission as its record stores it, and back."""
+"""Converts a submission to the fields of its record, and back."""
 
 from __future__ import annotations
 

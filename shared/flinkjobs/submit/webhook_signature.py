@@ -11,7 +11,7 @@ from flinkjobs.domain.errors import UnauthorizedError
 
 
 def expect_signed(body: bytes, headers: Mapping[str, str], secrets: Sequence[str]) -> None:
-    """Lets a request pass that is signed with one of the secrets, within five minutes of now.
+    """Raises unless a request is signed with one of the secrets, within five minutes of now.
 
     Args:
         body: raw, as it was signed.
@@ -31,7 +31,7 @@ def expect_signed(body: bytes, headers: Mapping[str, str], secrets: Sequence[str
 
 
 def sign(body: str, *, message_id: str, secret: str, now: datetime) -> dict[str, str]:
-    """The headers that let a request pass `expect_signed`.
+    """Headers that sign a request for `expect_signed`.
 
     Args:
         body: exactly as it will be sent.

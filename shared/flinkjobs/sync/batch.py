@@ -55,7 +55,7 @@ class DecidedBatch(msgspec.Struct, frozen=True):
 
 
 def decide_batch(current: Pass, records: Sequence[JobRecord]) -> DecidedBatch:
-    """Observes and decides records, all but those for which the time does not suffice."""
+    """Observes and decides records until the time budget is exhausted."""
     now = current.sync.clock()
     parts = [_decide(current, distinct, now) for distinct in _without_repeated_job_ids(records)]
     return DecidedBatch(
@@ -184,7 +184,7 @@ def _decide_one(
 
 
 def write_batch(current: Pass, decided: DecidedBatch) -> BatchResult:
-    """Writes what was decided, then acts; does neither when the lease is gone."""
+    """Writes the decisions of a batch, then deletes stuck Jobs; does neither without the lease."""
     has_work = decided.updates or decided.stuck
     if has_work and current.lease is not None and not current.lease.is_ours():
         return BatchResult(

@@ -25,7 +25,7 @@ def changes_since_last_write(store: JobStore, snapshots: Snapshots) -> Changes:
 
 
 def is_decided_by_snapshot(record: JobRecord, shown: Mapping[str, OverviewEntry] | None) -> bool:
-    """Whether the snapshot of its cluster says all that there is to know about a record.
+    """Whether the snapshot of its cluster suffices to decide a record.
 
     It does not where the submitter may say more, and where a job is missing or has failed: then Kubernetes,
     or Flink, is asked about that record.

@@ -27,7 +27,7 @@ THREADS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """What every pass works with.
+    """Dependencies of every pass.
 
     Attributes:
         store: the records.
@@ -85,7 +85,7 @@ class Pass:
 
 @contextmanager
 def begin_pass(sync: Sync, run_id: str, deadline: Deadline, lease: ActiveLease | None) -> Iterator[Pass]:
-    """A pass whose snapshots are being taken; after the block every request of it has ended."""
+    """Begins a pass and its snapshots; when the block ends, all its requests have ended."""
     flinks = {name: flink.until(deadline.requests_until) for name, flink in sync.flinks.items()}
     events = NamespaceEvents(lambda: sync.kubernetes().until(deadline.requests_until))
     with ThreadPoolExecutor(max_workers=THREADS) as threads, take_snapshots(flinks) as snapshots:

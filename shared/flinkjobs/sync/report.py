@@ -19,7 +19,7 @@ WRITE_REFUSED: Final = "WRITE_REFUSED"
 
 
 class BatchResult(msgspec.Struct, frozen=True):
-    """What a pass has done with some records, counted after it happened.
+    """Results of a pass for some records, counted after each write.
 
     Attributes:
         is_complete: every record was examined, and each decision was written or refused.
@@ -64,7 +64,7 @@ def total(results: Iterable[BatchResult]) -> BatchResult:
 
 
 def missing_jobs(snapshots: Snapshots, clusters: Mapping[str, Mapping[str, Any]]) -> list[ObservationError]:
-    """One error per cluster that does not know jobs it was given, however many they are."""
+    """One error per cluster that does not know some of its jobs."""
     errors = []
     for name, count in snapshots.missing().items():
         message = f"cluster {name} answers, and does not know {count} of the jobs it was given"

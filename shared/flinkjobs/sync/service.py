@@ -224,7 +224,7 @@ def _readable(
 
 
 class ReconcileResult(msgspec.Struct, frozen=True):
-    """What reconciling a few records came to.
+    """Result of reconciling a few records.
 
     Attributes:
         records: as they are after it, or would be; only those that are open and could be read.

@@ -1,4 +1,4 @@
-"""Deletes the Jobs of submissions that were cut off: their pods wait for a missing script."""
+"""Deletes the Jobs of interrupted submissions, whose pods wait for a missing script."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from flinkjobs.sync.context import Pass
 def is_stuck_submission(
     record: JobRecord, submitter: SubmitterObservation | None, now: datetime, policy: Policy
 ) -> bool:
-    """Whether a submission was cut off before its script's ConfigMap existed, and was not repeated.
+    """Whether a submission was interrupted before its script existed, and was not repeated.
 
     The pod of an attached job would wait without end: it has no deadline.
     """

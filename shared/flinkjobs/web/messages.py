@@ -62,7 +62,7 @@ class Request:
         return parsed
 
     def expect_json(self) -> None:
-        """Lets a body pass that is declared as JSON, or not declared at all.
+        """Raises unless the body is declared as JSON or has no content type.
 
         The types that remain are those which a browser sends for any web page, without asking first.
 

@@ -35,7 +35,7 @@ def job_ids(request: Request) -> list[str] | None:
 
 
 def dry_run(request: Request) -> bool:
-    """Whether cleanup is only to say what would go: in the query, or in the body.
+    """Whether cleanup runs dry: `dry_run` in the query or in the body.
 
     Raises:
         BadRequestError: either says otherwise.
@@ -52,19 +52,19 @@ def dry_run(request: Request) -> bool:
 
 
 def expect_no_parameters(request: Request) -> None:
-    """Lets a request pass that has no parameter in its query."""
+    """Raises if the query has a parameter."""
     for name in request.query:
         raise _bad(f"query:{cut(name, 80) or NAMELESS}", "is not known here")
 
 
 def expect_nothing_else(request: Request) -> None:
-    """Lets a request pass that says all in its path: neither a parameter nor a field."""
+    """Raises if a request has a parameter or a field in its body."""
     expect_no_parameters(request)
     _expect_only(request.json_object(), set())
 
 
 def expect_own_page(request: Request) -> None:
-    """Lets pass what comes from our own page, or from a program that knows the header.
+    """Raises unless a request has the header that our page and our programs send.
 
     A form or an image of a foreign page cannot send the header, and a script of one may not.
 
@@ -78,7 +78,7 @@ def expect_own_page(request: Request) -> None:
 
 
 def page_file(request: Request) -> Answer:
-    """A file of the page; without its content where the caller holds it already.
+    """A file of the page; without content if the caller's copy is current.
 
     Raises:
         NotFoundError: the page has no such file.

@@ -1,4 +1,4 @@
-"""The Flink REST API as bytes: which path to ask, and what an answer means. No I/O.
+"""Paths and answers of the Flink REST API. No I/O.
 
 An answer is only believed when it is Flink's: the expected JSON under status 200, or Flink's own 404
 for a job. Everything else (a proxy's page, 5xx, an empty object) raises `FlinkUnavailableError`, because
@@ -204,7 +204,7 @@ def _is_flinks_not_found(body: Body, job_id: str) -> bool:
 
 
 def parse_exceptions(status: int, body: Body) -> str | None:
-    """Reads the answer to `exceptions_path`: what a person wants to know of the root exception.
+    """Reads the answer to `exceptions_path`: the error lines of the root exception.
 
     1.x has `root-exception`; 2.x only `exceptionHistory`, whose first entry is the latest.
 

@@ -64,7 +64,7 @@ _MAY_PASS: Final = frozenset({408, 429, 500, 502, 503, 504})
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Where the API server is and who we are to it.
+    """Address of the API server, and the credentials to use.
 
     Attributes:
         configuration: of the official client: address, certificate authority, client certificate.
@@ -78,17 +78,17 @@ class Access:
 def access(
     auth: str, *, kubeconfig: str | None = None, gke_cluster: str | None = None, in_cluster: bool = False
 ) -> Access:
-    """The access that the settings name.
+    """API server and credentials by the settings.
 
     Args:
         auth: `incluster`, `gke`, `kubeconfig`, or `auto`: `gke` where a cluster is named, else `incluster` in
             a pod, else `kubeconfig`.
-        kubeconfig: path of the kubeconfig file; None means the client's default place.
+        kubeconfig: path of the kubeconfig file; None means the client's default path.
         gke_cluster: `projects/…/locations/…/clusters/…`; needed by `gke`.
         in_cluster: whether this process runs in a pod.
 
     Raises:
-        SettingsError: there are no such credentials, or none that can be used.
+        SettingsError: these credentials do not exist or cannot be used.
         KubernetesUnavailableError: Google did not answer.
     """
     if auth == "auto":

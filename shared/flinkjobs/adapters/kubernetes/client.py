@@ -418,7 +418,7 @@ def connect(
 def client(
     found: Access, namespace: str, *, read_timeout_seconds: float = READ_TIMEOUT_SECONDS
 ) -> KubernetesApi:
-    """A client of the API server to which this access leads. Asks it for nothing yet."""
+    """A client of this API server. Sends no request yet."""
     configuration = found.configuration
     # Nothing is repeated behind our back, but a connection that could not even be opened.
     configuration.retries = urllib3.Retry(total=None, connect=1, read=0, redirect=0, status=0, other=0)

@@ -34,7 +34,7 @@ class _Wire(msgspec.Struct, rename="camel"):
 
 
 class Identity(_Wire):
-    """Which object it is, and whose."""
+    """Identity of an object: name, uid, labels and owner."""
 
     name: str
     uid: str = ""
@@ -260,7 +260,7 @@ def parse_event(body: Body) -> Event:
 
 
 def parse_cleanup_target(kind: Kind, body: Body) -> CleanupTarget:
-    """Reads an object for cleanup; one of which only the identity can be read says why.
+    """Reads an object for cleanup; if only its identity can be read, the target holds the error.
 
     The items of a list name no kind: https://kubernetes.io/docs/reference/using-api/api-concepts/#collections
     """

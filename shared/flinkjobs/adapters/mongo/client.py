@@ -56,7 +56,7 @@ def connect(
 
 
 def await_server(database: MongoDatabase, *, seconds: float) -> None:
-    """Waits for a server that answers, longer than every call that comes after it.
+    """Waits until a server answers, longer than any later call does.
 
     Raises:
         StoreUnavailableError: none answered.

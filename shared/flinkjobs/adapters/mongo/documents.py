@@ -52,7 +52,7 @@ FOLLOWED: Final = dict.fromkeys(
 
 
 def read_record(document: _JobDocument) -> JobRecord | UnreadableRecord:
-    """The record that a document holds; one that cannot be read becomes an `UnreadableRecord`."""
+    """Reads a document as a record, or as an `UnreadableRecord` with the error."""
     try:
         return JobRecord(
             job_id=_required_text(document, "job_id"),
@@ -149,7 +149,7 @@ def _read_reason(stored: _JobDocument | None) -> Reason | None:
 
 
 def read_time(stored: Any) -> datetime | None:
-    """A BSON date, or one of the old platform's ISO strings, which are UTC without saying so.
+    """Reads a BSON date, or an ISO string of the old platform, which is UTC without an offset.
 
     Of a string only the milliseconds count, as in a BSON date: converting it changes nothing that is read.
     """
@@ -279,7 +279,7 @@ _ONCE: Final = ("flink_jobs", "flink_job_ids", "submitter_done")
 
 
 def conditional_update(update: Update, *, now: datetime, run_id: str, by: Writer) -> UpdateOne:
-    """The write of one record: only what changed, with its move, and only if it still is as it was read.
+    """The write of one record: changed fields and its move, on condition that it has not changed.
 
     A document that was never written by a pass lacks fields, or holds them in the old platform's form: it
     gets them once. MongoDB updates every index of a field that is set, changed or not.

@@ -63,7 +63,7 @@ _FILE_OPTIONS: Final = frozenset({"tlscafile", "tlscertificatekeyfile", "tlscrlf
 
 
 def unusable_uri(uri: str, error: Exception) -> StoreRefusedError | StoreUnavailableError:
-    """The error of a connection string from which no client can be made; without its user and password.
+    """The error of an invalid connection string, without its user and password.
 
     The driver quotes names of hosts, databases and options. Where a password is not percent-encoded it takes
     parts of the password for such names, so its words are left out.
@@ -90,7 +90,7 @@ def unusable_uri(uri: str, error: Exception) -> StoreRefusedError | StoreUnavail
 
 
 def refused_job_ids(error: BulkWriteError, updates: Sequence[Update]) -> dict[str, str]:
-    """The records that MongoDB did not take, and why: a validator, a unique index, a document too large.
+    """Records that MongoDB refused, with the cause: a validator, a unique index, a document too large.
 
     Raises:
         BulkWriteError: what went wrong is not the fault of single documents.

@@ -1,4 +1,4 @@
-"""The job page: its files, shipped with the package and served as they are.
+"""Static files of the page, shipped with the package.
 
 The page is HTML, CSS and ES modules without a build step; it talks to the read side's JSON and loads
 nothing from anywhere else. `HEADERS` make the browser hold it to that.
@@ -84,7 +84,7 @@ def file(name: str) -> File:
 
 
 def words(language: str) -> Mapping[str, str]:
-    """What the page says, by key, in `en` or `zh`; placeholders are in braces."""
+    """Texts of the page by key, in `en` or `zh`; placeholders are in braces."""
     return cast("Mapping[str, str]", json.loads(file(f"messages.{language}.json").content))
 
 
