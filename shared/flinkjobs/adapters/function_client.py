@@ -19,6 +19,7 @@ from flinkjobs.domain.errors import (
     FlinkjobsError,
     FunctionRefusedError,
     FunctionUnavailableError,
+    JobNotFoundError,
     NoFunctionError,
     NotFoundError,
     SettingsError,
@@ -122,9 +123,11 @@ class HttpFunction:
         if crashed or "retry-after" in answer.headers or (status in _NOT_NOW and not problem):
             code = f" {problem['code']}" if problem.get("code") else ""
             message = f"{self._url} answered {status}{code}: {detail}"
-            return FunctionUnavailableError(message, is_own=bool(problem))
+            return FunctionUnavailableError(message, is_own=bool(problem), peer_code=problem.get("code"))
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             return UnauthorizedError(f"{self._url} answered {status}: {detail}")
+        if status == HTTPStatus.NOT_FOUND and peer_code == JobNotFoundError.code:
+            return JobNotFoundError(detail)
         if status == HTTPStatus.NOT_FOUND and problem:
             return NotFoundError(detail)
         if not problem:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import sys
 import traceback
@@ -13,16 +14,18 @@ from types import FrameType
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import Abort, TyperException
 from typer.main import get_command
 
 from flinkjobs import __version__, log
 from flinkjobs.cli import doctor, indexes, jobs, maintenance, schedules, submit
 from flinkjobs.cli.error_hints import hint_for
+from flinkjobs.cli.examples import epilog
 from flinkjobs.cli.exit_codes import Exit, exit_for
-from flinkjobs.cli.output import Output, ReaderGone, clean
-from flinkjobs.cli.session import GlobalOptions
-from flinkjobs.domain.errors import FlinkjobsError
+from flinkjobs.cli.output import Format, Output, ReaderGone, clean
+from flinkjobs.cli.session import GlobalOptions, JsonOption
+from flinkjobs.domain.errors import FlinkjobsError, code_of
 
 DEBUG_VARIABLE: Final = "FLINKJOBS_DEBUG"
 
@@ -31,7 +34,8 @@ app = typer.Typer(
     help="Submit Flink Python jobs, follow them, and find out why one does not move.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,  # plain help: flags without a type, and nothing cut
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 submit.register(app)
 jobs.register(app)
@@ -41,10 +45,39 @@ indexes.register(app)
 doctor.register(app)
 
 
+@app.command("version")
+def version(json: JsonOption = False) -> None:
+    """Print the version of this command."""
+    out = Output(Format.JSON if json else Format.TABLE)
+    if out.is_json:
+        out.json({"version": __version__})
+    else:
+        out.line(f"flinkjobs {__version__}")
+
+
 def _print_version(is_wanted: bool) -> None:
     if is_wanted:
         typer.echo(f"flinkjobs {__version__}")
         raise typer.Exit
+
+
+def command() -> TyperGroup:
+    """The command with all its parameters named plainly, and an example in each help text."""
+    built = get_command(app)
+    assert isinstance(built, TyperGroup)  # noqa: S101 an app of several commands is a group
+    _complete_help(built, "")
+    return built
+
+
+def _complete_help(part: Any, words: str) -> None:
+    for param in part.params:
+        if param.metavar is None and not getattr(param, "is_flag", False):
+            param.metavar = (param.name or "").upper()
+    if isinstance(part, TyperGroup):
+        for name, child in part.commands.items():
+            _complete_help(child, f"{words} {name}".strip())
+    else:
+        part.epilog = epilog(words)
 
 
 @app.callback()
@@ -100,12 +133,12 @@ def main() -> NoReturn:
 
 
 def _run(arguments: list[str]) -> int:
-    out = Output(is_json=_wants_json(arguments))
+    out = Output(Format.JSON if _wants_json(arguments) else Format.TABLE)
     try:
-        code = get_command(app).main(arguments, prog_name="flinkjobs", standalone_mode=False)
+        code = command().main(arguments, prog_name="flinkjobs", standalone_mode=False)
     except FlinkjobsError as error:
         code = exit_for(error)
-        out.error(str(error), hint_for(error), code=getattr(error, "peer_code", error.code), exit_code=code)
+        out.error(str(error), hint_for(error), code=code_of(error), exit_code=code)
     except TyperException as error:
         context: typer.Context | None = getattr(error, "ctx", None)
         hint = f"see {context.command_path if context else 'flinkjobs'} --help"
@@ -147,7 +180,11 @@ def _wants_json(arguments: list[str]) -> bool:
 
     Read off the words themselves: a command line that cannot be understood is one of the errors.
     """
-    return "--json" in arguments[: arguments.index("--") if "--" in arguments else None]
+    given = arguments[: arguments.index("--") if "--" in arguments else None]
+    return bool(_JSON.search("\n".join(given)))
+
+
+_JSON: Final = re.compile(r"^(--json|(--output|-o)[\n=]?(json|yaml))$", re.MULTILINE)
 
 
 class _Lines(logging.Formatter):

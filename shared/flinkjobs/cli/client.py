@@ -217,7 +217,8 @@ class Connection:
             if self._is_direct or "is required and not set" not in str(error):
                 raise
             raise SettingsError(
-                f"{error}; nor is {function.upper()}_URL, the address of the deployed function"
+                f"{function.upper()}_URL, the address of the deployed function, is not set; to work from "
+                f"here without it, {error}"
             ) from None
 
 

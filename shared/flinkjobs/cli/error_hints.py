@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from flinkjobs.domain.errors import BadRequestError, FlinkjobsError, TemporaryError
+from flinkjobs.domain.errors import BadRequestError, FlinkjobsError, TemporaryError, code_of
 
 DOCTOR: Final = "flinkjobs doctor checks every part"
 
@@ -73,7 +73,7 @@ def hint_for(error: FlinkjobsError) -> str:
     """What to do about it; "" where the message says it already."""
     if isinstance(error, BadRequestError) and error.faults:
         return "; ".join(f"{option_of(fault.pointer)} {fault.detail}" for fault in error.faults)
-    code = getattr(error, "peer_code", error.code)
+    code = code_of(error)
     if code in _HINTS:
         return _HINTS[code]
     return f"repeat it; {DOCTOR}" if isinstance(error, TemporaryError) else ""

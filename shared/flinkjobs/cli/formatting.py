@@ -33,6 +33,18 @@ def seconds(value: float | None) -> str:
     return f"{whole // DAY} d {whole % DAY // HOUR} h"
 
 
+def age(value: str | None, now: datetime) -> str | None:
+    """How long ago a time of the JSON was, in its largest unit: `42 s`, `5 min`, `3 h`, `12 d`."""
+    try:
+        passed = (now - datetime.fromisoformat(value or "")).total_seconds()
+    except (TypeError, ValueError):
+        return None
+    size, unit = next(
+        (each for each in ((DAY, "d"), (HOUR, "h"), (MINUTE, "min")) if passed >= each[0]), (1, "s")
+    )
+    return f"{max(0, int(passed)) // size} {unit}"
+
+
 def moment(value: str | None) -> str:
     """A time of the JSON, to the second, in UTC."""
     if value is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 
 import typer
@@ -14,30 +14,21 @@ from rich.table import Table
 from rich.text import Text
 
 from flinkjobs.cli.client import Connection, Document
-from flinkjobs.cli.exit_codes import Exit
+from flinkjobs.cli.completion import any_ids, template_ids
+from flinkjobs.cli.exit_codes import Exit, MisuseError
 from flinkjobs.cli.follow import INTERVAL_SECONDS, IntervalOption, TimeoutOption, expect_function, follow
 from flinkjobs.cli.formatting import clock, event, moment, reason, remedy, seconds
-from flinkjobs.cli.output import Output, clean, status_text, table
-from flinkjobs.cli.session import JsonOption, session_of
+from flinkjobs.cli.job_table import LIST, WIDE, job_table
+from flinkjobs.cli.output import Format, Output, clean, status_text, table
+from flinkjobs.cli.session import FormatOption, JsonOption, session_of
+from flinkjobs.cli.times import point_in_time
 from flinkjobs.domain.errors import KubernetesUnavailableError, NotFoundError, TemporaryError
 from flinkjobs.domain.flink_states import Status
+from flinkjobs.jobs.views import JOB_FIELDS
 
 ROWS: Final = 20
-SHORT_ID: Final = 12
-"""Digits of a Flink Job ID in a table on a terminal; the whole one everywhere else."""
-COLUMNS: Final = {
-    "Submitted (UTC)": 15,
-    "Job": 12,
-    "Status": 9,
-    "Duration": 10,
-    "Flink Job ID": 13,
-    "Reason": 24,
-}
-"""The columns of the list, and how wide each is at least where they must fit a terminal."""
-LEFT_OUT: Final = ("Flink Job ID", "Submitted (UTC)", "Duration", "Reason")
-"""The columns that go first where a terminal is too narrow for all."""
-GAP: Final = 2
-"""Columns between two columns."""
+FOLDED_FROM: Final = 30
+"""Columns from which on a reason is folded into several lines; a narrower one is cut."""
 LINES_AROUND: Final = 7
 """Lines of a live table that are no rows: counts, title, rules, directions."""
 
@@ -53,14 +44,23 @@ def register(app: typer.Typer) -> None:
 def jobs(
     context: typer.Context,
     status: Annotated[
-        list[Status] | None, typer.Option(help="Only jobs of this status; repeatable.", case_sensitive=False)
+        list[Status] | None,
+        typer.Option(
+            help=f"Only jobs of this status: {', '.join(Status)}; repeatable.", case_sensitive=False
+        ),
     ] = None,
-    template_id: Annotated[str | None, typer.Option(help="Only jobs of this template.")] = None,
+    template_id: Annotated[
+        str | None, typer.Option(help="Only jobs of this template.", autocompletion=template_ids)
+    ] = None,
     search: Annotated[
         str | None, typer.Option(help="Only jobs with this in a name, or at the beginning of an id.")
     ] = None,
     since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Only jobs submitted at this time (ISO 8601) or later.")
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Only jobs submitted at this time or later: ISO 8601, or how long ago: 30m, 2h, 7d.",
+        ),
     ] = None,
     until: Annotated[
         str | None, typer.Option(metavar="TIME", help="Only jobs submitted before this time.")
@@ -72,35 +72,64 @@ def jobs(
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Show them again and again, until Ctrl-C.")] = False,
     interval: IntervalOption = INTERVAL_SECONDS,
+    output: FormatOption = Format.TABLE,
+    fields: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,...",
+            help="With --json or -o yaml: only these fields of each job, such as job_id,status.",
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """List jobs, newest first."""
-    session = session_of(context, is_json=json)
+    session = session_of(context, is_json=json, form=output)
     connection, out = session.connection, session.out
+    wanted = _fields(fields, out)
     given = {
         "status": ",".join(status or ()),
         "template_id": template_id,
         "q": search,
-        "from": since,
-        "to": until,
+        "from": since and point_in_time("--since", since),
+        "to": until and point_in_time("--until", until),
         "limit": str(limit),
         "cursor": cursor,
     }
     query = {name: value for name, value in given.items() if value}
     if watch:
-        _watch(connection, out, query, interval)
+        _watch(connection, out, query, wanted, interval)
         return
     page = connection.list_jobs(query)
     if out.is_json:
-        out.json(page)
+        out.json(_only(page, wanted))
     else:
         _show_page(out, page)
 
 
+def _fields(given: str | None, out: Output) -> Sequence[str]:
+    """The fields of each job that were asked for; none: all of them."""
+    names = [name.strip() for name in given.split(",")] if given else []
+    if names and not out.is_json:
+        raise MisuseError("--fields needs --json or -o yaml")
+    for name in names:
+        if name not in JOB_FIELDS:
+            raise MisuseError(f"--fields: {name!r} is no field of a job; known: {', '.join(JOB_FIELDS)}")
+    return names
+
+
+def _only(page: Document, fields: Sequence[str]) -> Document:
+    if not fields:
+        return page
+    return {**page, "jobs": [{name: job[name] for name in fields} for job in page["jobs"]]}
+
+
 def _show_page(out: Output, page: Document) -> None:
-    listed = _table(page, width=out.console.width if out.console.is_terminal else None)
+    if out.form is Format.NAME:
+        out.text("\n".join(clean(job["job_id"]) for job in page["jobs"]))
+        return
+    listed = _table(out, page)
     last = listed.columns[-1]
-    if last.header == "Reason":
+    if last.header == "Reason" and (last.width or FOLDED_FROM) >= FOLDED_FROM:
         last.no_wrap, last.overflow = False, "fold"  # here is room below
     out.show(listed)
     out.show(_counts(page))
@@ -108,43 +137,9 @@ def _show_page(out: Output, page: Document) -> None:
         out.note(f"There are more: --limit, or --cursor {page['next_cursor']}")
 
 
-def _table(page: Document, *, width: int | None) -> Table:
-    """The list; on a terminal, the least important columns are left out until it fits."""
-    rows = [_row(job, is_short=width is not None) for job in page["jobs"]]
-    if width is None:
-        return table(COLUMNS, rows)
-    ids = (len(clean(job["job_id"])) for job in page["jobs"])
-    widths = {**COLUMNS, "Job": min(max(ids, default=COLUMNS["Job"]), width - COLUMNS["Status"] - GAP)}
-    for name in LEFT_OUT:
-        if _total(widths) > width:
-            del widths[name]
-    if "Reason" in widths:
-        widths["Reason"] += width - _total(widths)
-    places = [place for place, name in enumerate(COLUMNS) if name in widths]
-    listed = table(widths, [[row[place] for place in places] for row in rows])
-    for column, wide in zip(listed.columns, widths.values(), strict=True):
-        column.width, column.no_wrap, column.overflow = wide, True, "ellipsis"
-    return listed
-
-
-def _total(widths: Mapping[str, int]) -> int:
-    return sum(widths.values()) + GAP * (len(widths) - 1)
-
-
-def _row(job: Document, *, is_short: bool) -> tuple[str | Text | None, ...]:
-    flink_job_id = job["flink_job_id"]
-    if is_short and flink_job_id:
-        flink_job_id = f"{flink_job_id[:SHORT_ID]}…"
-    why = f"UNREADABLE: {job['unreadable']}" if job.get("unreadable") else reason(job["reason"])
-    submitted = moment(job["submitted_at"])
-    return (
-        submitted.partition("-")[2] if is_short else submitted,
-        job["job_id"],
-        status_text(job["status"]),
-        seconds(job["duration"]),
-        flink_job_id,
-        why,
-    )
+def _table(out: Output, page: Document) -> Table:
+    width = out.console.width if out.console.is_terminal else None
+    return job_table(page, WIDE if out.form is Format.WIDE else LIST, width=width)
 
 
 def _counts(page: Document) -> Text:
@@ -156,13 +151,19 @@ def _counts(page: Document) -> Text:
     return counts or Text("No jobs.")
 
 
-def _watch(connection: Connection, out: Output, query: Mapping[str, str], interval_seconds: float) -> None:
+def _watch(
+    connection: Connection,
+    out: Output,
+    query: Mapping[str, str],
+    fields: Sequence[str],
+    interval_seconds: float,
+) -> None:
     """Shows the page again and again; what does not answer is said, and asked again."""
     try:
         if out.is_live:
             _draw(connection, out, query, interval_seconds)
         else:
-            _repeat(connection, out, query, interval_seconds)
+            _repeat(connection, out, query, fields, interval_seconds)
     except KeyboardInterrupt:
         raise typer.Exit(Exit.INTERRUPTED) from None
 
@@ -189,10 +190,16 @@ def _screen(out: Output, page: Document, problem: str) -> Group:
     else:
         foot.append("  Ctrl-C ends this.")
     foot.no_wrap, foot.overflow = True, "ellipsis"
-    return Group(_counts(page), _table(page, width=out.console.width), foot)
+    return Group(_counts(page), _table(out, page), foot)
 
 
-def _repeat(connection: Connection, out: Output, query: Mapping[str, str], interval_seconds: float) -> None:
+def _repeat(
+    connection: Connection,
+    out: Output,
+    query: Mapping[str, str],
+    fields: Sequence[str],
+    interval_seconds: float,
+) -> None:
     """Prints the page whenever it has changed."""
     before = None
     while True:
@@ -206,23 +213,30 @@ def _repeat(connection: Connection, out: Output, query: Mapping[str, str], inter
             if now != before:
                 before = now
                 if out.is_json:
-                    out.json_line(page)
+                    out.json_line(_only(page, fields))
                 else:
                     out.line(f"{moment(page['now'])} UTC")
                     _show_page(out, page)
         time.sleep(interval_seconds)
 
 
-AnyId = Annotated[str, typer.Argument(metavar="ID", help="job_id, Kubernetes Job name or Flink Job ID.")]
+AnyId = Annotated[
+    str,
+    typer.Argument(metavar="ID", help="job_id, Kubernetes Job name or Flink Job ID.", autocompletion=any_ids),
+]
 
 
-def show(context: typer.Context, any_id: AnyId, json: JsonOption = False) -> None:
+def show(
+    context: typer.Context, any_id: AnyId, output: FormatOption = Format.TABLE, json: JsonOption = False
+) -> None:
     """Show one job: what happened so far, why it does not move or how it ended, and the end of its log."""
-    session = session_of(context, is_json=json)
+    session = session_of(context, is_json=json, form=output)
     out = session.out
     found = session.connection.show(any_id)
     if out.is_json:
         out.json(found)
+    elif out.form is Format.NAME:
+        out.line(found["job"]["job_id"])
     else:
         _show_job(out, found)
 

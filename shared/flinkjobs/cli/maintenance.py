@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 import typer
 from rich.text import Text
 
 from flinkjobs.cli.client import Connection, Document
+from flinkjobs.cli.completion import any_ids
 from flinkjobs.cli.exit_codes import Exit
 from flinkjobs.cli.formatting import problem, seconds
 from flinkjobs.cli.output import Output, status_text, table
 from flinkjobs.cli.session import JsonOption, session_of
+from flinkjobs.domain.errors import SettingsError
 from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.text import counted
 
@@ -44,7 +47,9 @@ def sync(
     context: typer.Context,
     ids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="ID...", help="Only these jobs, by any of their three ids."),
+        typer.Argument(
+            metavar="ID...", help="Only these jobs, by any of their three ids.", autocompletion=any_ids
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -53,12 +58,27 @@ def sync(
     connection, out = session.connection, session.out
     job_ids = [job_id_of(connection, given) for given in ids] if ids else None
     report = _pass_over(connection, job_ids)
+    if job_ids is not None and report["scanned"] < len(set(job_ids)):
+        _expect_known(connection, job_ids)
     if out.is_json:
         out.json(report)
     else:
         _show_pass(out, report, job_ids)
     is_good = report["complete"] and not problems_of(report)
     raise typer.Exit(Exit.OK if is_good else Exit.FAILED)
+
+
+def _expect_known(connection: Connection, job_ids: Sequence[str]) -> None:
+    """Distinguishes a job that is over, which a pass does not read, from an id that no job has.
+
+    Raises:
+        JobNotFoundError: there is no such job.
+    """
+    for job_id in job_ids:
+        try:
+            connection.show(job_id)
+        except SettingsError:
+            return  # only sync can be reached from here: its note says both
 
 
 def _pass_over(connection: Connection, job_ids: list[str] | None) -> Document:

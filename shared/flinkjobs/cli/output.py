@@ -11,8 +11,10 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
+import yaml
 from rich import box
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -20,6 +22,19 @@ from rich.text import Text
 
 from flinkjobs.domain.submitter_log import without_escapes
 from flinkjobs.web.messages import to_json
+
+
+class Format(StrEnum):
+    """How a result is printed."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    """With more columns, and nothing left out to fit the terminal."""
+    JSON = "json"
+    YAML = "yaml"
+    NAME = "name"
+    """The job ids alone, one on a line, for another command to read."""
+
 
 Cell: TypeAlias = str | Text | int | float | None
 
@@ -80,26 +95,35 @@ class Output:
     """The two streams of one command.
 
     Attributes:
-        is_json: the result is wanted as JSON.
+        form: how the result is wanted.
+        is_json: it is wanted as JSON, or the same values as YAML; an error then is JSON as well.
         is_live: both streams are terminals, and a display that changes may be drawn.
     """
 
-    def __init__(self, *, is_json: bool) -> None:
-        self.is_json = is_json
+    def __init__(self, form: Format) -> None:
+        self.form = form
+        self.is_json = form in (Format.JSON, Format.YAML)
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # whatever the locale can hold
         self.console = _console(sys.stdout)
         self.errors = _console(sys.stderr)
-        self.is_live = not is_json and self.console.is_terminal and self.errors.is_terminal
+        self.is_live = not self.is_json and self.console.is_terminal and self.errors.is_terminal
 
     def json(self, value: Mapping[str, Any]) -> None:
-        """Prints the result, one JSON value."""
-        text = json.dumps(json.loads(to_json(value)), ensure_ascii=False, indent=2)
-        self._write(_escaped(text) + "\n")
+        """Prints the result, one JSON value, or a YAML document of it."""
+        plain = json.loads(to_json(value))
+        if self.form is Format.YAML:
+            self._write(yaml.safe_dump(plain, allow_unicode=True, sort_keys=False))
+        else:
+            self._write(_escaped(json.dumps(plain, ensure_ascii=False, indent=2)) + "\n")
 
     def json_line(self, value: Mapping[str, Any]) -> None:
-        """Prints one of several results, on a line of its own (JSON Lines)."""
+        """Prints one of several results: on a line of its own (JSON Lines), or as a YAML document."""
+        if self.form is Format.YAML:
+            self._write("---\n")
+            self.json(value)
+            return
         self._write(_escaped(to_json(value)) + "\n")
 
     def show(self, renderable: RenderableType) -> None:

@@ -11,10 +11,11 @@ from typing import Annotated, Any, Final, TypeAlias
 import typer
 from rich.table import Table
 
+from flinkjobs.cli.exit_codes import MisuseError
 from flinkjobs.cli.output import Output, table
 from flinkjobs.cli.session import JsonOption, Session, session_of
 from flinkjobs.domain.cron import cron_fault
-from flinkjobs.domain.errors import BadRequestError, Fault, NotFoundError, SettingsError
+from flinkjobs.domain.errors import NotFoundError, SettingsError
 from flinkjobs.domain.schedule import Schedule, ScheduleState, State, check_schedule
 from flinkjobs.ports.scheduler import Schedules
 from flinkjobs.settings.schedules import OwnSchedule, ScheduleSettings
@@ -123,7 +124,7 @@ def set_(
     """Change when a schedule runs, and nothing else of it."""
     session = session_of(context, is_json=json)
     if (wrong := cron_fault(cron)) is not None:
-        raise BadRequestError("nothing was changed", (Fault("/cron", wrong),))
+        raise MisuseError(f"CRON {wrong}; nothing was changed")
     own = session.connection.schedule_settings.own[which]
     with _connect(session.connection.schedule_settings) as schedules:
         before = _existing(schedules, own)

@@ -12,10 +12,17 @@ import typer
 
 from flinkjobs.cli.client import Connection
 from flinkjobs.cli.config import environment
-from flinkjobs.cli.output import Output
+from flinkjobs.cli.output import Format, Output
 
 JsonOption: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON, and nothing else on standard output.")
+]
+
+FormatOption: TypeAlias = Annotated[
+    Format,
+    typer.Option(
+        "--output", "-o", metavar="FORMAT", help="table, wide, json, yaml, or name for the ids alone."
+    ),
 ]
 
 
@@ -41,9 +48,9 @@ class Session:
         out: where it prints.
     """
 
-    def __init__(self, options: GlobalOptions, *, is_json: bool) -> None:
+    def __init__(self, options: GlobalOptions, *, form: Format) -> None:
         self._options = options
-        self.out = Output(is_json=is_json)
+        self.out = Output(form)
 
     @cached_property
     def environ(self) -> dict[str, str]:
@@ -64,8 +71,15 @@ class Session:
             self.connection.close()
 
 
-def session_of(context: typer.Context, *, is_json: bool) -> Session:
-    """The session of a command, by the context that typer gives it."""
-    session = Session(context.find_object(GlobalOptions) or GlobalOptions(), is_json=is_json)
+def session_of(context: typer.Context, *, is_json: bool, form: Format = Format.TABLE) -> Session:
+    """The session of a command, by the context that typer gives it.
+
+    Args:
+        context: of the command.
+        is_json: `--json`, the short way to say `-o json`.
+        form: `-o`, where the command has it.
+    """
+    wanted = Format.JSON if is_json and form is not Format.YAML else form
+    session = Session(context.find_object(GlobalOptions) or GlobalOptions(), form=wanted)
     context.call_on_close(session.close)
     return session

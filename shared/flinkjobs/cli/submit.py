@@ -13,11 +13,19 @@ import typer
 from typer.core import TyperCommand
 
 from flinkjobs.cli.client import Connection, Document
+from flinkjobs.cli.completion import clusters, template_ids
 from flinkjobs.cli.exit_codes import Exit, MisuseError
 from flinkjobs.cli.follow import INTERVAL_SECONDS, IntervalOption, TimeoutOption, follow
 from flinkjobs.cli.output import Output
 from flinkjobs.cli.session import JsonOption, session_of
-from flinkjobs.domain.errors import BadRequestError, Fault, NoFunctionError, TemporaryError
+from flinkjobs.domain.errors import (
+    BadRequestError,
+    Fault,
+    InFlightError,
+    NoFunctionError,
+    TemporaryError,
+    code_of,
+)
 
 TRIES: Final = 3
 """How often the same request is sent while the answer is that it may succeed later."""
@@ -57,7 +65,10 @@ def submit(
         str | None, typer.Option(help="A module of --py-file to run, instead of a script.")
     ] = None,
     template_id: Annotated[
-        str | None, typer.Option(help="What kind of job this is; the script's name when left out.")
+        str | None,
+        typer.Option(
+            help="What kind of job this is; the script's name when left out.", autocompletion=template_ids
+        ),
     ] = None,
     arg: Annotated[
         list[str] | None,
@@ -79,7 +90,9 @@ def submit(
             help="Start although the savepoint holds state of operators that the script no longer has.",
         ),
     ] = False,
-    cluster: Annotated[str | None, typer.Option(help="A Flink cluster of the settings.")] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="A Flink cluster of the settings.", autocompletion=clusters)
+    ] = None,
     attached: Annotated[
         bool, typer.Option("--attached", help="The submitter stays until the job is over.")
     ] = False,
@@ -110,7 +123,7 @@ def submit(
     session = session_of(context, is_json=json)
     connection, out = session.connection, session.out
     fields: dict[str, Any] = {
-        "template_id": template_id or _template_of(script, path, url),
+        "template_id": template_id or _template_of(script, path, url, entry_module),
         "job_name": job_name,
         "script": _script(script, path, url),
         "entry_module": entry_module,
@@ -144,11 +157,15 @@ def _is_left_out(value: object) -> bool:
     return value is None or value is False or value in ([], {})
 
 
-def _template_of(script: Path | None, path: str | None, url: str | None) -> str:
+def _template_of(script: Path | None, path: str | None, url: str | None, entry_module: str | None) -> str:
     source = script.name if script is not None else (path or url or "").partition("?")[0].rpartition("/")[2]
     name = re.sub(r"[^A-Za-z0-9_.-]+", "_", source.removesuffix(".py")).lstrip("_.-")[:100]
     if not name:
-        raise MisuseError("--template-id is required where no script gives it its name")
+        if not (source or entry_module):
+            raise MisuseError(
+                "there is nothing to run: give a SCRIPT, --path, --url, or --template-id of a template"
+            )
+        raise MisuseError("--template-id is required: no script gives the job its name")
     return name
 
 
@@ -181,7 +198,12 @@ def _key_and_value(given: str) -> tuple[str, str]:
 
 
 def _send(connection: Connection, out: Output, body: Mapping[str, Any], *, key: str) -> Document:
-    """Sends the request, and the same one again while that may help: the key makes it safe."""
+    """Sends the request, and the same one again while that may help: the key makes it safe.
+
+    A repetition may be answered that the first request is in flight. That is no news: the error is then the
+    first answer, which says what is wrong.
+    """
+    first: TemporaryError | None = None
     try:
         for attempt in range(1, TRIES):
             try:
@@ -189,9 +211,13 @@ def _send(connection: Connection, out: Output, body: Mapping[str, Any], *, key: 
             except NoFunctionError:
                 raise
             except TemporaryError as error:
+                first = first or error
                 out.note(f"{error}; trying again")
                 time.sleep(RETRY_SECONDS * attempt)
-        return connection.submit(body, key=key)
+        try:
+            return connection.submit(body, key=key)
+        except TemporaryError as error:
+            raise (first if code_of(error) == InFlightError.code and first else error) from None
     except (TemporaryError, KeyboardInterrupt) as error:
         out.note(
             "It is not known whether the job was accepted. Repeating the command is safe with "

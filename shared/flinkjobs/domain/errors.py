@@ -265,13 +265,15 @@ class FunctionUnavailableError(TemporaryError):
 
     code = "FUNCTION_UNAVAILABLE"
 
-    def __init__(self, message: str, *, is_own: bool = False) -> None:
+    def __init__(self, message: str, *, is_own: bool = False, peer_code: str | None = None) -> None:
         """Args:
         message: for people.
         is_own: the function itself said that it cannot; else it is not known whether it was reached.
+        peer_code: the code of its problem details.
         """
         super().__init__(message)
         self.is_own = is_own
+        self.peer_code = peer_code
 
 
 class NoFunctionError(FunctionUnavailableError):
@@ -294,6 +296,11 @@ class FunctionRefusedError(BadRequestError):
     def __init__(self, message: str, faults: tuple[Fault, ...] = (), *, peer_code: str) -> None:
         super().__init__(message, faults)
         self.peer_code = peer_code
+
+
+def code_of(error: FlinkjobsError) -> str:
+    """The stable code of an error: where a function answered it, the code in its answer."""
+    return getattr(error, "peer_code", None) or error.code
 
 
 NAMELESS: Final = '""'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -51,8 +52,13 @@ def test_a_pass_over_one_job_by_any_of_its_ids(run: Run, environ: Mapping[str, s
     ran = run("sync", OTHER_ID, "--json", environ=environ)
     assert (ran.code, ran.json["changed"]) == (0, {"FINISHED": 1})
     assert (world.record("ends_1")["status"], world.record("ends_2")["status"]) == ("RUNNING", "FINISHED")
-    unknown = run("sync", "f" * 32, environ=environ)
-    assert (unknown.code, unknown.out) == (4, "")
+    for unknown_id in ("f" * 32, "unknown_1"):
+        unknown = run("sync", unknown_id, "--json", environ=environ)
+        assert (unknown.code, unknown.out) == (4, "")
+        assert json.loads(unknown.err)["error"]["code"] == "JOB_NOT_FOUND"
+    over = run("sync", "ends_2", environ=environ)
+    assert over.code == 0
+    assert "Some of these were not looked at" in over.err
 
 
 def test_a_cluster_that_does_not_answer_is_a_finding(run: Run, urls: Mapping[str, str], world: World) -> None:

@@ -154,7 +154,7 @@ def test_a_wrong_expression_is_refused_before_anything_is_sent(run: Run, environ
         )
         assert scheduler.asked == []
         assert scheduler.connections == 0
-    assert ran.code == 3
+    assert ran.code == 2
     assert "'61 * * * *': bad minute" in one_line(ran.err)
     assert ran.out == ""
 

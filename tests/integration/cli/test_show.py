@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from doubles.kubernetes.faults import Outcome, PodFault, RequestFault
 from flinkjobs.doctor.codes import REMEDIES
@@ -65,18 +67,8 @@ def test_jobs_are_listed_newest_first(run: Run, environ: Mapping[str, str]) -> N
     }
     plain = run("jobs", environ=environ)
     lines = plain.out.splitlines()
-    assert lines[0].split() == [
-        "Submitted",
-        "(UTC)",
-        "Job",
-        "Status",
-        "Duration",
-        "Flink",
-        "Job",
-        "ID",
-        "Reason",
-    ]
-    assert [line.split()[2] for line in lines[1:4]] == ["waits_1", "fails_1", "runs_1"]
+    assert lines[0].split() == ["Job", "Status", "Age", "Duration", "Flink", "Job", "ID", "Reason"]
+    assert [line.split()[0] for line in lines[1:4]] == ["waits_1", "fails_1", "runs_1"]
     assert "4 min 12 s" in lines[2]
     assert RUNNING_ID in lines[3], "nothing is cut where no terminal is"
     assert plain.out == re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", "", plain.out)
@@ -94,8 +86,59 @@ def test_jobs_are_filtered(run: Run, urls: Mapping[str, str]) -> None:
     first = run("jobs", "--json", "--limit", "2", environ=urls).json
     assert ids("--limit", "2", "--cursor", first["next_cursor"]) == ["runs_1"]
     wrong = run("jobs", "--since", "yesterday", environ=urls)
-    assert (wrong.code, wrong.out) == (3, "")
+    assert (wrong.code, wrong.out) == (2, "")
     assert "--since" in one_line(wrong.err)
+    assert run("jobs", "-o", "name", "--status", "failed", environ=urls).out == "fails_1\n"
+    assert run("jobs", "--since", "1h", "-o", "name", environ=urls).out == ""
+
+
+@pytest.mark.usefixtures("three_jobs")
+def test_jobs_are_printed_as_data(run: Run, urls: Mapping[str, str]) -> None:
+    wanted = [{"job_id": "waits_1", "status": "CREATED"}]
+    arguments = ("jobs", "--limit", "1", "--fields", "job_id,status")
+    assert run(*arguments, "--json", environ=urls).json["jobs"] == wanted
+    as_yaml = run(*arguments, "-o", "yaml", environ=urls)
+    assert yaml.safe_load(as_yaml.out)["jobs"] == wanted
+    assert as_yaml.out.startswith("jobs:\n- job_id: waits_1\n  status: CREATED\n")
+    shown = run("show", RUNNING_ID, "-o", "yaml", environ=urls)
+    assert yaml.safe_load(shown.out)["job"]["flink_job_id"] == RUNNING_ID
+    assert run("show", RUNNING_ID, "-o", "name", environ=urls).out == "runs_1\n"
+    unknown = run("jobs", "--fields", "job_id,owner", "-o", "json", environ=urls)
+    assert unknown.code == 2
+    assert "'owner' is no field of a job" in json.loads(unknown.err)["error"]["message"]
+    assert "--fields needs --json" in one_line(run("jobs", "--fields", "job_id", environ=urls).err)
+
+
+@pytest.mark.usefixtures("three_jobs")
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("flinkjobs show w", ["waits_1"]),
+        (f"flinkjobs show {FAILED_ID[:6]}", [FAILED_ID]),
+        ("flinkjobs jobs --template-id w", ["word_count"]),
+        ("flinkjobs submit --cluster d", ["default"]),
+    ],
+)
+def test_words_of_the_records_are_completed(
+    tmp_path: Path, urls: Mapping[str, str], world: World, words: str, expected: list[str]
+) -> None:
+    world.jobs.update_one({"job_id": "runs_1"}, {"$set": {"template_id": "word_count"}})
+    asked = {
+        "_FLINKJOBS_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split(" ")) - 1),
+    }
+
+    def completed(environ: Mapping[str, str]) -> list[str]:
+        env = {**own_environment(tmp_path), **asked, **environ}
+        done = subprocess.run(
+            COMMAND, env=env, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.stderr == ""
+        return done.stdout.split()
+
+    assert completed(urls) == expected
+    assert completed({}) == [], "nothing to complete from, and no error on the line"
 
 
 # --- show, logs -------------------------------------------------------------------------------------
@@ -214,7 +257,7 @@ def test_an_error_is_json_where_the_result_would_be(
     unknown = run("show", "unknown_\x1b[2J1", "--json", environ=environ)
     assert (unknown.code, unknown.out) == (4, "")
     assert json.loads(unknown.err)["error"] == {
-        "code": "NOT_FOUND" if "JOBS_URL" in environ else "JOB_NOT_FOUND",
+        "code": "JOB_NOT_FOUND",
         "message": "no record has the id unknown_1",
         "hint": "",
         "exit_code": 4,
@@ -261,7 +304,7 @@ def test_watching_draws_what_changes_until_ctrl_c(
     command = [*COMMAND, "jobs", "--watch", "--interval", "0.3"]
     with Terminal(command, env={**own_environment(tmp_path), **settings}, cwd=tmp_path) as terminal:
         terminal.wait_for("FAILED 1")
-        assert f"{RUNNING_ID[:12]}…" in terminal.text
+        assert RUNNING_ID in terminal.text
         world.jobs.update_one({"job_id": "runs_1"}, {"$set": {"status": "FINISHED"}})
         terminal.wait_for("FINISHED 1")
         terminal.type(CTRL_C)

@@ -192,11 +192,13 @@ def test_what_needs_no_answer_is_refused_before_anything_is_sent() -> None:
     with pytest.raises(MisuseError, match="SCRIPT and --url are two scripts"):
         _script(Path("a.py"), None, "https://host.example/a.py")
     with pytest.raises(MisuseError, match="--template-id is required"):
-        _template_of(None, None, None)
-    assert _template_of(Path("x/daily report (2).py"), None, None) == "daily_report_2_"
-    assert _template_of(None, "/opt/.hidden.py", None) == "hidden"
+        _template_of(None, None, None, "main")
+    with pytest.raises(MisuseError, match="there is nothing to run: give a SCRIPT"):
+        _template_of(None, None, None, None)
+    assert _template_of(Path("x/daily report (2).py"), None, None, None) == "daily_report_2_"
+    assert _template_of(None, "/opt/.hidden.py", None, None) == "hidden"
     url = "https://host.example/a/my.py?v=1"
-    assert (_template_of(None, None, url), _script(None, None, url)) == ("my", {"url": url})
+    assert (_template_of(None, None, url, None), _script(None, None, url)) == ("my", {"url": url})
 
 
 def test_a_repeated_command_submits_nothing_twice(
@@ -222,6 +224,16 @@ def test_what_may_succeed_later_is_sent_again_with_the_same_key(run: Run) -> Non
         assert (len(server.asked), len(keys)) == (3, 1)
     assert (ran.code, ran.json) == (0, ANSWER)
     assert ran.err.count("trying again") == 2
+
+
+def test_the_first_error_is_reported_and_not_the_answer_to_its_repetition(run: Run) -> None:
+    echo = problem(409, "IN_FLIGHT", headers={"Retry-After": "10"})
+    with deployed(problem(503, "KUBERNETES_UNAVAILABLE", headers={"Retry-After": "5"}), echo, echo) as server:
+        ran = run("submit", "--path", "/opt/etl.py", "--json", environ={"SUBMIT_URL": server.url})
+        assert len(server.asked) == 3
+    error = json.loads(ran.err.splitlines()[-1])["error"]
+    assert (ran.code, error["code"]) == (5, "KUBERNETES_UNAVAILABLE")
+    assert "K8S_AUTH" in error["hint"]
 
 
 def test_a_function_that_does_not_answer_leaves_the_key_to_go_on_with(run: Run, nowhere: str) -> None:

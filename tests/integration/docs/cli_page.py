@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from typer.main import get_command
-
-from flinkjobs.cli.app import app
+from flinkjobs.cli.app import command
 from flinkjobs.cli.exit_codes import Exit
 
 PAGE: Final = Path(__file__).resolve().parents[3] / "docs" / "reference" / "cli.md"
@@ -42,7 +40,7 @@ def exit_codes() -> Iterator[str]:
 
 def commands() -> Iterator[str]:
     """A section per command."""
-    yield from _section("flinkjobs", get_command(app))
+    yield from _section("flinkjobs", command())
 
 
 def _section(path: str, command: Any) -> Iterator[str]:

@@ -16,7 +16,7 @@ from rich.console import Console
 from typer.testing import Result
 
 from flinkjobs.cli import doctor as command
-from flinkjobs.cli.output import Output
+from flinkjobs.cli.output import Format, Output
 from flinkjobs.doctor.findings import Finding, Verdict
 from tests.support.picture import svg
 
@@ -30,7 +30,7 @@ BLOCK = re.compile(r"(?<=<!-- doctor: )(\w+)( -->\n\n```text\n)(.*?)(?=```\n)", 
 
 def draw(result: Result) -> Console:
     """What the command shows on a terminal, for the findings that it has printed as JSON."""
-    out = Output(is_json=False)
+    out = Output(Format.TABLE)
     out.console = Console(
         record=True, force_terminal=True, width=COLUMNS, file=io.StringIO(), highlight=False, markup=False
     )

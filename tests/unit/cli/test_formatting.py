@@ -15,7 +15,7 @@ from flinkjobs import log
 from flinkjobs.cli import indexes, maintenance, schedules
 from flinkjobs.cli.app import _log_to_standard_error
 from flinkjobs.cli.formatting import clock, event, moment, problem, reason, remedy, seconds
-from flinkjobs.cli.output import Output, clean, clean_lines
+from flinkjobs.cli.output import Format, Output, clean, clean_lines
 
 
 @given(st.text())
@@ -213,7 +213,7 @@ def _conversion(count: int) -> dict[str, Any]:
 def test_counts_are_shown_in_singular_and_plural(
     show: Callable[[Output, int], None], lines: list[str], count: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    show(Output(is_json=False), count)
+    show(Output(Format.TABLE), count)
     printed = capsys.readouterr().out.splitlines()
     for line in lines:
         assert re.sub(r"{(.*?)\|(.*?)}", lambda found: found[count], line) in printed

@@ -1,0 +1,46 @@
+"""Examples for the help text of each command; a test parses every one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+EXAMPLES: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
+    {
+        "submit": (
+            "flinkjobs submit word_count.py --wait -- --least 2",
+            "flinkjobs submit --template-id daily_report --conf state.backend.type=rocksdb",
+        ),
+        "jobs": (
+            "flinkjobs jobs --status RUNNING --since 2h",
+            "flinkjobs jobs --watch",
+            "flinkjobs jobs --status FAILED -o name | xargs -n 1 flinkjobs show",
+            "flinkjobs jobs --json --fields job_id,status,reason",
+        ),
+        "show": (
+            "flinkjobs show word_count_1795424460211",
+            "flinkjobs show a1b2c3d4e5f60718293a4b5c6d7e8f90 -o yaml",
+        ),
+        "logs": ("flinkjobs logs word_count_1795424460211",),
+        "wait": ("flinkjobs wait word_count_1795424460211 --timeout 600",),
+        "sync": ("flinkjobs sync", "flinkjobs sync word_count_1795424460211"),
+        "cleanup": ("flinkjobs cleanup --dry-run",),
+        "metrics": ("flinkjobs metrics --json",),
+        "indexes": ("flinkjobs indexes --dry-run",),
+        "doctor": ("flinkjobs doctor", "flinkjobs doctor --function cleanup --strict"),
+        "version": ("flinkjobs version",),
+        "schedules list": ("flinkjobs schedules list",),
+        "schedules apply": ("flinkjobs schedules apply",),
+        "schedules set": ('flinkjobs schedules set sync "*/1 * * * *"',),
+        "schedules pause": ("flinkjobs schedules pause cleanup",),
+        "schedules resume": ("flinkjobs schedules resume cleanup",),
+        "schedules run": ("flinkjobs schedules run sync",),
+    }
+)
+"""By the words of the command."""
+
+
+def epilog(command: str) -> str:
+    """The examples of a command as its help text shows them, each on a line of its own."""
+    return "\n".join(["Examples:", "", "\b", *(f"  {line}" for line in EXAMPLES[command])])
