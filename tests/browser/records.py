@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.support.records import Document, new_record
+from tests.support.records import Document, labelled, new_record
 
 SCRIPT_NAME = "<img src=x onerror=alert(1)>"
 """A job's name that is markup; a page that took it for that would run its script."""
@@ -135,6 +135,7 @@ def cast(now: datetime) -> list[Document]:
             "FINISHED",
             job_name="每日报表 daily report",
             submitted_by="zhang.min",
+            **labelled({"team": "search"}),
             submitter_log={
                 "text": f"Job has been submitted with JobID {FLINK_IDS['report']}\nProgram finished\n",
                 "truncated": True,
@@ -166,6 +167,7 @@ def cast(now: datetime) -> list[Document]:
             ago(30 * minute),
             "RUNNING",
             submitted_by="li.wei",
+            **labelled({"team": "search", "example.com/stage": "test"}),
             **in_flink(FLINK_IDS["orders"], ago(29 * minute)),
         ),
         record(

@@ -288,6 +288,15 @@ def test_a_lost_job_is_not_guessed_at(lab: Lab) -> None:
     assert events(page) == ["submitted", "id_found", "started", "ended"]
 
 
+def test_each_label_of_a_job_leads_to_the_jobs_that_have_it(lab: Lab) -> None:
+    page = lab.open("?job=orders_enrich_1795300000007&status=RUNNING")
+    expect(panel(page).locator(".label")).to_have_text(["team=search", "example.com/stage=test"])
+    panel(page).get_by_role("link", name="team=search").click()
+    expect(panel(page)).to_be_hidden()
+    expect(page.locator("table.jobs tbody tr")).to_have_count(2)
+    assert page.url.endswith("?label=team=search")
+
+
 def test_a_record_of_the_old_platform_has_its_story_too(lab: Lab) -> None:
     page = lab.open("?job=old_platform_1795300000000")
     expect(panel(page).locator(".verdict")).to_have_text("Finished after 20 min 00 s.")

@@ -277,6 +277,28 @@ def test_template_and_time_of_submission_filter(lab: Lab) -> None:
     expect(row(page, "daily_report_1795300000005")).to_be_visible()
 
 
+def test_labels_filter_and_stay_in_the_address(lab: Lab) -> None:
+    page = lab.open()
+    labels = page.get_by_role("textbox", name="Labels")
+    labels.fill("team=search")
+    labels.press("Enter")
+    expect(rows(page)).to_have_count(2)
+    assert page.url.endswith("?label=team=search")
+    labels.fill("team=search, example.com/stage=test")
+    labels.press("Enter")
+    expect(rows(page)).to_have_count(1)
+    expect(row(page, "orders_enrich_1795300000007")).to_be_visible()
+    other = lab.open(urlsplit(page.url)._replace(scheme="", netloc="", path="").geturl())
+    expect(rows(other)).to_have_count(1)
+    expect(other.get_by_role("textbox", name="Labels")).to_have_value("team=search,example.com/stage=test")
+    labels.fill("team")
+    labels.press("Enter")
+    assert labels.evaluate("input => input.matches(':invalid')")
+    expect(rows(page)).to_have_count(1)  # an invalid label sends no request
+    page.get_by_role("button", name="Clear filters").click()
+    expect(rows(page)).to_have_count(len(NEWEST_FIRST))
+
+
 def test_link_shows_another_user_the_same_and_back_returns(lab: Lab) -> None:
     page = lab.open()
     chip(page, "FAILED").click()

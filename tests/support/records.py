@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -34,6 +35,11 @@ def new_record(job_id: str, submitted_at: datetime, /, **fields: Any) -> Documen
         "revision": 0,
     }
     return new | fields
+
+
+def labelled(labels: Mapping[str, str]) -> Document:
+    """The fields of a record with these labels."""
+    return {"labels": dict(labels), "label_pairs": [f"{key}={value}" for key, value in labels.items()]}
 
 
 def termination_message(*flink_job_ids: str) -> str:

@@ -65,6 +65,15 @@ def jobs(
     until: Annotated[
         str | None, typer.Option(metavar="TIME", help="Only jobs submitted before this time.")
     ] = None,
+    selector: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--selector",
+            "-l",
+            metavar="KEY=VALUE",
+            help="Only jobs with this label; repeatable, or comma-separated.",
+        ),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=200, help="How many jobs at most.")] = ROWS,
     cursor: Annotated[
         str | None,
@@ -92,6 +101,7 @@ def jobs(
         "q": search,
         "from": since and point_in_time("--since", since),
         "to": until and point_in_time("--until", until),
+        "label": ",".join(selector or ()),
         "limit": str(limit),
         "cursor": cursor,
     }
@@ -253,6 +263,7 @@ def _show_job(out: Output, found: Document) -> None:
         ("Kubernetes Job", job["k8s_job_name"]),
         ("Template, name", f"{job['template_id']}, {job['job_name']}"),
         ("Cluster", job["cluster"]),
+        ("Labels", ", ".join(f"{key}={value}" for key, value in (job.get("labels") or {}).items()) or None),
         ("Submitted", moment(job["submitted_at"])),
         ("Started", moment(job["start_time"])),
         ("Ended", moment(job["end_time"])),

@@ -106,6 +106,10 @@ def submit(
     memory: Annotated[str | None, typer.Option(help="Of the submitter's pod, such as 1Gi.")] = None,
     job_name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
     submitted_by: Annotated[str | None, typer.Option(help="Who submits it.")] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="A label of the job, as Kubernetes' labels; repeatable."),
+    ] = None,
     idempotency_key: Annotated[
         str | None,
         typer.Option(
@@ -131,7 +135,7 @@ def submit(
         "parallelism": parallelism,
         "py_files": py_file,
         "jars": jar,
-        "flink_conf": dict(_key_and_value(given) for given in conf or ()),
+        "flink_conf": dict(_key_and_value("--conf", given) for given in conf or ()),
         "savepoint_path": savepoint_path,
         "allow_non_restored_state": allow_non_restored_state,
         "cluster": cluster,
@@ -139,6 +143,7 @@ def submit(
         "exactly_once": exactly_once,
         "resources": {name: value for name, value in (("cpu", cpu), ("memory", memory)) if value is not None},
         "submitted_by": submitted_by,
+        "labels": dict(_key_and_value("--label", given) for given in label or ()),
     }
     body = {name: value for name, value in fields.items() if not _is_left_out(value)}
     if wait:
@@ -190,10 +195,10 @@ def _text_of(script: Path) -> str:
         raise BadRequestError("nothing was submitted", (fault,)) from error
 
 
-def _key_and_value(given: str) -> tuple[str, str]:
+def _key_and_value(option: str, given: str) -> tuple[str, str]:
     key, equals, value = given.partition("=")
     if not equals or not key:
-        raise MisuseError(f"--conf must be KEY=VALUE, not {given!r}")
+        raise MisuseError(f"{option} must be KEY=VALUE, not {given!r}")
     return key, value
 
 

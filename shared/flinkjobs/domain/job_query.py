@@ -66,6 +66,7 @@ class Filter:
         text: see `docs/reference/openapi.yaml`, parameter `q`.
         since: submitted then or later.
         before: submitted earlier than then.
+        labels: keys and values, in order; a record has all of them.
     """
 
     statuses: tuple[Status, ...] = ()
@@ -73,6 +74,7 @@ class Filter:
     text: str | None = None
     since: datetime | None = None
     before: datetime | None = None
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

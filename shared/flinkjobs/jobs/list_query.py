@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 from flinkjobs.domain.errors import NAMELESS, BadRequestError, Fault, describe_faults
 from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.job_query import BEGINNING, DEFAULT_LIMIT, Filter, Form, Place, Places, Query, Row
+from flinkjobs.domain.labels import MAX_LABELS, check_key, check_value
 from flinkjobs.domain.text import cut
 
 T = TypeVar("T")
@@ -32,7 +33,7 @@ _NO_TEXT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def parse_query(pairs: Iterable[tuple[str, str]]) -> Query:
-    """Reads the parameters of a list; an empty value counts as not given.
+    """Reads the parameters of a list; an empty value counts as not given, and `label` may be repeated.
 
     Raises:
         BadRequestError: one is unknown, twice there, or wrong; every fault at once.
@@ -48,7 +49,14 @@ def parse_query(pairs: Iterable[tuple[str, str]]) -> Query:
     since, before = parsed.get("from"), parsed.get("to")
     if since is not None and before is not None and since >= before:
         faults.append(Fault("query:from", "must be earlier than `to`"))
-    wanted = Filter(parsed.get("status", ()), parsed.get("template_id"), parsed.get("q"), since, before)
+    wanted = Filter(
+        statuses=parsed.get("status", ()),
+        template_id=parsed.get("template_id"),
+        text=parsed.get("q"),
+        since=since,
+        before=before,
+        labels=parsed.get("label", ()),
+    )
     after: Places = BEGINNING
     if "cursor" in parsed and not faults:
         try:
@@ -68,9 +76,9 @@ def _given(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, str], list[Fault
         if name not in _PARSERS:
             pointer = f"query:{cut(name, 80) or NAMELESS}"
             faults.append(Fault(pointer, f"is not known here; known: {', '.join(_PARSERS)}"))
-        elif name in given:
+        elif name in given and name != "label":
             faults.append(Fault(f"query:{name}", "is there twice"))
-        given[name] = value
+        given[name] = ",".join(filter(None, (given.get(name), value))) if name == "label" else value
     return given, faults
 
 
@@ -88,6 +96,23 @@ def _text(text: str) -> str:
     if _NO_TEXT.search(text):
         raise ValueError("must not hold control characters")
     return text
+
+
+def _labels(text: str) -> tuple[tuple[str, str], ...]:
+    pairs = sorted({_label(pair) for pair in text.split(",")})
+    if len(pairs) > MAX_LABELS:
+        raise ValueError(f"must be at most {MAX_LABELS} labels")
+    return tuple(pairs)
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError("must be labels, KEY=VALUE, separated by commas")
+    try:
+        return check_key(key), check_value(value)
+    except ValueError as error:
+        raise ValueError(f"must be labels, KEY=VALUE, separated by commas: {cut(text, 80)} {error}") from None
 
 
 def _limit(text: str) -> int:
@@ -118,6 +143,7 @@ _PARSERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "q": _text,
     "from": _time,
     "to": _time,
+    "label": _labels,
     "limit": _limit,
     "cursor": _cursor,
 }

@@ -17,7 +17,7 @@ from flinkjobs.domain.text import cut
 JOB_FIELDS: Final = (
     *("job_id", "template_id", "job_name", "cluster", "submitted_by", "k8s_job_name"),
     *("flink_job_id", "flink_job_ids", "status", "flink_state", "submitted_at", "start_time", "end_time"),
-    *("updated_at", "duration", "reason"),
+    *("updated_at", "duration", "reason", "labels"),
 )
 _K8S_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
 
@@ -53,7 +53,17 @@ def _readable(record: JobRecord, details: Mapping[str, Any]) -> dict[str, Any]:
         "updated_at": details.get("updated_at"),
         "duration": number_or_none(record.duration),
         "reason": reason and {"code": reason.code.value, "message": reason.message, "since": reason.since},
+        "labels": _labels(details.get("labels")),
     }
+
+
+def _labels(stored: Any) -> dict[str, str]:
+    """A record of an older version has none."""
+    if stored is None:
+        return {}
+    if not isinstance(stored, Mapping):
+        raise TypeError(f"labels is no object but {cut(repr(stored), 80)}")
+    return {str(key): str(value) for key, value in stored.items()}
 
 
 def text_or_none(value: Any) -> str | None:

@@ -149,7 +149,7 @@ def job_manifest(submission: Submission, job_id: str, target: Target) -> dict[st
     that Kubernetes does not submit the Flink job again.
     """
     name = kubernetes_job_name(submission.template_id, job_id)
-    metadata = _metadata(job_id)
+    metadata = _metadata(job_id, submission.labels)
     pod_metadata = metadata if target.allow_injection else _without_injection(metadata)
     limit = 0 if submission.attached else target.timeout_seconds
     spec: dict[str, Any] = {
@@ -181,16 +181,17 @@ def config_map_manifest(
         "metadata": {
             "name": job_name,
             "namespace": namespace,
-            **_metadata(job_id),
+            **_metadata(job_id, {}),
             "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": job_name, "uid": job_uid}],
         },
         "data": {SCRIPT_FILE: script.text},
     }
 
 
-def _metadata(job_id: str) -> dict[str, Any]:
+def _metadata(job_id: str, labels: Mapping[str, str]) -> dict[str, Any]:
+    """What sync and cleanup find the object by, over the job's own labels."""
     return {
-        "labels": {APP_LABEL: APP, JOB_ID_LABEL: label_safe(job_id)},
+        "labels": {**labels, APP_LABEL: APP, JOB_ID_LABEL: label_safe(job_id)},
         "annotations": {JOB_ID_ANNOTATION: job_id},
     }
 

@@ -26,6 +26,7 @@ from flinkjobs.domain.errors import (
     describe_faults,
     json_pointer,
 )
+from flinkjobs.domain.labels import MAX_LABELS, MAX_VALUE, VALUE_PATTERN, check_free_key
 from flinkjobs.domain.text import cut
 from flinkjobs.settings.functions import DEFAULT_CLUSTER
 from flinkjobs.submit.submission import InlineScript, PathScript, Resources, Script, Submission, UrlScript
@@ -88,6 +89,8 @@ _Quantity = Annotated[
     StringConstraints(pattern=r"^[0-9]{1,9}(\.[0-9]{1,3})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"),
     AfterValidator(_more_than_nothing),
 ]
+_LabelKey = Annotated[str, AfterValidator(check_free_key)]
+_LabelValue = Annotated[str, StringConstraints(max_length=MAX_VALUE, pattern=VALUE_PATTERN)]
 
 
 class _Part(BaseModel):
@@ -148,6 +151,7 @@ class _Body(_Part):
     exactly_once: bool = False
     resources: _Resources = _Resources()
     submitted_by: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_TEXT)] | None = None
+    labels: Annotated[dict[_LabelKey, _LabelValue], Field(max_length=MAX_LABELS)] = {}
 
 
 FORBIDDEN_CONF: Final = (
@@ -245,6 +249,7 @@ def parse_submission(
         exactly_once=parsed.exactly_once,
         resources=Resources(cpu=parsed.resources.cpu, memory=parsed.resources.memory),
         submitted_by=parsed.submitted_by,
+        labels=dict(parsed.labels),
     )
 
 
@@ -366,4 +371,4 @@ def _conf_faults(conf: Iterable[str]) -> Iterable[Fault]:
 
 def _field(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
     """A location as pydantic reports it, without the mark that it is a dictionary's key which is faulty."""
-    return location[:2] if location[:1] == ("flink_conf",) else location
+    return location[:2] if location[:1] in (("flink_conf",), ("labels",)) else location

@@ -16,7 +16,7 @@ from flinkjobs.submit.submission import (
     UrlScript,
 )
 
-_ON_THE_RECORD: Final = ("template_id", "job_name", "submitted_by", "cluster")
+_ON_THE_RECORD: Final = ("template_id", "job_name", "submitted_by", "cluster", "labels")
 """Fields of a submission that are fields of the record; `spec` holds all others under their own names."""
 
 
@@ -28,6 +28,7 @@ def stored_details(submission: Submission, key: Key | None) -> Mapping[str, Any]
         "template_id": submission.template_id,
         "job_name": submission.job_name or submission.template_id,
         "submitted_by": submission.submitted_by,
+        "labels": dict(submission.labels),
         "spec": {name: list(value) if isinstance(value, tuple) else value for name, value in spec.items()},
     }
     if key is None:
@@ -50,6 +51,7 @@ def submission_of(details: Mapping[str, Any], cluster: str) -> Submission:
         template_id=details["template_id"],
         job_name=details["job_name"],
         submitted_by=details["submitted_by"],
+        labels=details.get("labels", {}),
         cluster=cluster,
         **values,
     )

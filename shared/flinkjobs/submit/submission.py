@@ -48,6 +48,7 @@ class Submission:
         attached: `flink run` without `-d`: it waits for the job, and the submitter has no time limit.
         exactly_once: fix Flink's own job id, so that Flink refuses a second run.
         allow_non_restored_state: start although the script has no operator for some state of the savepoint.
+        labels: of the record, the Job and its pod.
     """
 
     template_id: str
@@ -66,6 +67,7 @@ class Submission:
     exactly_once: bool = False
     resources: Resources = field(default_factory=Resources)
     submitted_by: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

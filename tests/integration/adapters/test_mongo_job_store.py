@@ -116,6 +116,8 @@ NEW_DOCUMENT: Document = {
     "job_name": "nightly",
     "cluster": "batch",
     "submitted_by": "ann",
+    "labels": {"example.com/team": "search", "stage": ""},
+    "label_pairs": ["example.com/team=search", "stage="],
     "spec": {"script": {"path": "/opt/job.py"}, "args": ["a", "b"]},
     "k8s_job_name": "flink-py-etl-1",
     "flink_job_id": None,
@@ -148,7 +150,7 @@ NEW_DOCUMENT: Document = {
         }
     ],
 }
-DETAILS = {name: NEW_DOCUMENT[name] for name in ("template_id", "job_name", "submitted_by", "spec")}
+DETAILS = {name: NEW_DOCUMENT[name] for name in ("template_id", "job_name", "submitted_by", "labels", "spec")}
 
 
 def test_a_new_document_has_the_fields_of_the_contract(

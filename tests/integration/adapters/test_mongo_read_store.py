@@ -35,6 +35,7 @@ from flinkjobs.jobs import service as jobs
 from flinkjobs.jobs.list_query import write_cursor
 from flinkjobs.ports.kubernetes import KubernetesClient
 from local.mongodb import MongoServer
+from tests.support.records import labelled
 
 NOW = datetime(2025, 11, 2, 12, tzinfo=UTC)
 A, B, C = "a" * 32, "b" * 32, "c" * 32
@@ -173,6 +174,7 @@ def test_an_old_record_is_shown_with_its_times(found: jobs.Jobs, records: Collec
         **dict.fromkeys(("template_id", "job_name", "submitted_by", "k8s_job_name", "flink_state")),
         "updated_at": NOW,
         "reason": None,
+        "labels": {},
         "job_id": "template_id_timestamp",
         "cluster": "default",
         "flink_job_id": A,
@@ -327,8 +329,17 @@ def shop() -> list[Document]:
         fields = {"template_id": template, "status": status, "job_name": name}
         is_old = chance.random() < 0.4
         make, time = (old_document, iso(at)) if is_old else (document, at)
-        made.append(make(f"{template}_{number}", submitted_at=time, **fields))
+        one = make(f"{template}_{number}", submitted_at=time, **fields)
+        made.append(one if is_old else one | labels(number))
     return made
+
+
+def labels(number: int) -> Document:
+    """Every second record has a team, every third a stage."""
+    own = {"team": "search"} if number % 2 else {}
+    if number % 3 == 0:
+        own["example.com/stage.1"] = ""
+    return labelled(own) if own else {"labels": {}}
 
 
 def time_of(one: Document) -> datetime:
@@ -369,7 +380,25 @@ FILTERS: list[tuple[Pairs, Callable[[Document], bool]]] = [
     ([("q", "tl_1")], never),
     ([("q", ".*")], never),
     ([("q", "etl"), ("template_id", "Report")], never),
-    ([("q", ""), ("status", ""), ("template_id", ""), ("from", "")], always),
+    ([("label", "team=search")], lambda one: one.get("labels", {}).get("team") == "search"),
+    ([("label", "team=searc")], never),
+    (
+        [("label", "example.com/stage.1="), ("status", "FAILED")],
+        lambda one: one["status"] == "FAILED" and "example.com/stage.1" in one.get("labels", {}),
+    ),
+    (
+        [("label", "team=search,example.com/stage.1="), ("template_id", "etl")],
+        lambda one: one["template_id"] == "etl" and len(one.get("labels", {})) == 2,
+    ),
+    (
+        [("label", "team=search"), ("q", "REPORT"), ("to", "2025-11-02T06:00:00")],
+        lambda one: (
+            "team" in one.get("labels", {})
+            and "report" in one["template_id"].lower()
+            and time_of(one) < NOW - 6 * HOUR
+        ),
+    ),
+    ([("q", ""), ("status", ""), ("template_id", ""), ("from", ""), ("label", "")], always),
 ]
 
 
@@ -808,6 +837,7 @@ def crowd(mongo_server: MongoServer) -> Iterator[tuple[jobs.Jobs, Spy, Collectio
             "flink_job_ids": [id_],
             "reason": reasons.get(status),
             "spec": {"args": ["x" * 100]},
+            **labels(number),
             **common,
         }
 
@@ -861,6 +891,9 @@ LISTS: list[Pairs] = [
     [("template_id", "nothing")],
     [("from", "2025-10-20T00:00:00Z"), ("to", "2025-10-25T00:00:00Z")],
     [("from", "2025-10-20T00:00:00Z"), ("status", "FAILED,LOST")],
+    [("label", "team=search")],
+    [("label", "example.com/stage.1="), ("status", "FAILED,LOST"), ("template_id", "tpl_3")],
+    [("label", "team=search"), ("from", "2025-10-20T00:00:00Z"), ("to", "2025-10-25T00:00:00Z")],
     [("q", "nightly 499")],
     [("q", "flink-py-tpl_7-")],
     [("q", "flink-py-tpl_7-00000007-x7k2p")],

@@ -19,6 +19,7 @@ from flinkjobs.domain.flink_states import Status
 from tests.integration.cli.conftest import COMMAND, Run, one_line, own_environment
 from tests.integration.functions.conftest import World
 from tests.integration.functions.test_sync import followed
+from tests.support.records import labelled
 from tests.support.terminal import CTRL_C, Terminal
 
 RUNNING_ID, FAILED_ID = "a" * 32, "b" * 32
@@ -30,7 +31,8 @@ HOSTILE = "\x1b[2J\x1b]0;gotcha\x07[bold red]not markup[/]\x9b31m\u202eevil"
 @pytest.fixture
 def three_jobs(world: World) -> str:
     """One runs, one failed, of one the submitter has printed a log; the name of its Kubernetes Job."""
-    world.add_record("runs_1", submitted_at=NOON.replace(hour=9), **followed(RUNNING_ID))
+    two = labelled({"team": "search", "stage": "test"})
+    world.add_record("runs_1", submitted_at=NOON.replace(hour=9), **followed(RUNNING_ID), **two)
     world.add_record(
         "fails_1",
         submitted_at=NOON.replace(hour=10),
@@ -48,7 +50,9 @@ def three_jobs(world: World) -> str:
     )
     name = world.create_job("waits_1")
     world.kubernetes.wait_finished(name)
-    world.add_record("waits_1", submitted_at=NOON.replace(hour=11), k8s_job_name=name)
+    world.add_record(
+        "waits_1", submitted_at=NOON.replace(hour=11), k8s_job_name=name, **labelled({"team": "search"})
+    )
     return name
 
 
@@ -83,11 +87,14 @@ def test_jobs_are_filtered(run: Run, urls: Mapping[str, str]) -> None:
 
     assert ids("--status", "failed", "--status", "RUNNING") == ["fails_1", "runs_1"]
     assert ids("--since", "2026-11-01T09:30:00Z", "--search", "wait") == ["waits_1"]
+    assert ids("-l", "team=search") == ["waits_1", "runs_1"]
+    assert ids("--selector", "team=search", "--selector", "stage=test") == ["runs_1"]
     first = run("jobs", "--json", "--limit", "2", environ=urls).json
     assert ids("--limit", "2", "--cursor", first["next_cursor"]) == ["runs_1"]
     wrong = run("jobs", "--since", "yesterday", environ=urls)
     assert (wrong.code, wrong.out) == (2, "")
     assert "--since" in one_line(wrong.err)
+    assert "--selector must be labels" in one_line(run("jobs", "-l", "team", environ=urls).err)
     assert run("jobs", "-o", "name", "--status", "failed", environ=urls).out == "fails_1\n"
     assert run("jobs", "--since", "1h", "-o", "name", environ=urls).out == ""
 
@@ -167,6 +174,7 @@ def test_a_job_is_shown_with_its_story_its_reason_and_its_log(
     ran = run("show", three_jobs, environ=environ)
     assert (ran.code, ran.err) == (0, "")
     assert re.search(r"^Job +waits_1$", ran.out, re.MULTILINE)
+    assert re.search(r"^Labels +team=search$", ran.out, re.MULTILINE)
     assert re.search(r"^2026-11-01 11:00:00 +submitted", ran.out, re.MULTILINE)
     assert "  kubectl describe job,pods -n lemo-dev -l app=flink-python-job,job-id=waits_1\n" in ran.out
     assert ran.out.endswith("begin\n[bold red]not markup[/]31mevil\nValueError: no table\n")

@@ -76,6 +76,7 @@ def test_every_field_of_the_request_has_its_option(
         *("--parallelism", "4", "--py-file", "/opt/a.py", "--py-file", "/opt/b.py", "--jar", "/opt/a.jar"),
         *("--conf", "taskmanager.numberOfTaskSlots=2", "--conf", "a.b=c=d", "--savepoint-path", "s3://b/s"),
         "--allow-non-restored-state",
+        *("--label", "team=search", "--label", "example.com/stage="),
         *("--cluster", "batch", "--attached", "--cpu", "2", "--memory", "512Mi", "--submitted-by", "ann"),
         *("--idempotency-key", "key-1", "--", "--json", "--", "-x"),
         environ=environ,
@@ -86,6 +87,7 @@ def test_every_field_of_the_request_has_its_option(
     assert record["template_id"] == "daily_report"
     assert (record["job_name"], record["cluster"], record["submitted_by"]) == ("nightly", "batch", "ann")
     assert record["idempotency_key"] == "key-1"
+    assert record["labels"] == {"team": "search", "example.com/stage": ""}
     assert record["spec"] == {
         "script": {"inline": SCRIPT},
         "entry_module": None,
@@ -187,8 +189,8 @@ def test_each_mistake_has_its_exit_code(
 
 def test_what_needs_no_answer_is_refused_before_anything_is_sent() -> None:
     with pytest.raises(MisuseError, match="--conf must be KEY=VALUE"):
-        _key_and_value("nothing")
-    assert _key_and_value("a.b=c=d") == ("a.b", "c=d")
+        _key_and_value("--conf", "nothing")
+    assert _key_and_value("--conf", "a.b=c=d") == ("a.b", "c=d")
     with pytest.raises(MisuseError, match="SCRIPT and --url are two scripts"):
         _script(Path("a.py"), None, "https://host.example/a.py")
     with pytest.raises(MisuseError, match="--template-id is required"):

@@ -73,7 +73,7 @@ def _spelling(param: Any) -> str:
         return _argument(param)
     if param.is_flag:
         return str(param.opts[0])
-    return f"{param.opts[0]} {param.metavar or param.name.upper()}"
+    return f"{', '.join(param.opts)} {param.metavar or param.name.upper()}"
 
 
 def _meaning(param: Any) -> str:

@@ -130,7 +130,7 @@ def test_settings_page_default_is_that_of_the_code(page: Path) -> None:
 def test_record_page_names_every_field_and_no_other() -> None:
     now = datetime.now(UTC)
     record = JobRecord(job_id="a_1", status=Status.CREATED, submitted_at=now)
-    submission = Submission(template_id="a", script=None)
+    submission = Submission(template_id="a", script=None, labels={"team": "a"})
     document = new_document(record, stored_details(submission, Key("k", "h")))
     update: Any = conditional_update(Update(record, record), now=now, run_id="run", by=Writer.SYNC)
     changed = set(update._doc["$set"])

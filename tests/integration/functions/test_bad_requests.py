@@ -65,6 +65,7 @@ MADE: Mapping[str, Callable[[], bytes]] = {
     "many_py_files": lambda: json.dumps({**LEAST, "py_files": ["/a.zip"] * 101}).encode(),
     "long_py_files": lambda: json.dumps({**LEAST, "py_files": ["作" * 1024] * 50}).encode(),
     "many_options": lambda: json.dumps({**LEAST, "flink_conf": {f"a.{n}": "x" for n in range(201)}}).encode(),
+    "many_labels": lambda: json.dumps({**LEAST, "labels": {f"l{n}": "x" for n in range(21)}}).encode(),
     "many_fields": lambda: json.dumps({**LEAST, **{f"field_{n}": 1 for n in range(200)}}).encode(),
     "long_number": lambda: b'{"template_id": "etl", "parallelism": ' + b"1" * 5000 + b"}",
     "deep_arrays": lambda: b'{"args": ' + b"[" * 10_000 + b"]" * 10_000 + b"}",

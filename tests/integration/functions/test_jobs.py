@@ -162,6 +162,7 @@ def test_a_record_in_the_list(jobs: FunctionServer, world: World) -> None:
         duration=9.25,
         reason={"code": "JOB_FAILED", "message": EVIL, "since": since},
         idempotency_key=SECRET,
+        labels={"example.com/team": "search"},
     )
     body = get(jobs, "/api/jobs?q=ETL&status=FAILED,LOST&limit=1")
     assert body["jobs"] == [
@@ -182,6 +183,7 @@ def test_a_record_in_the_list(jobs: FunctionServer, world: World) -> None:
             "updated_at": iso(since),
             "duration": 9.25,
             "reason": {"code": "JOB_FAILED", "message": EVIL, "since": iso(since)},
+            "labels": {"example.com/team": "search"},
         }
     ]
     assert body["counts"]["FAILED"] == 1

@@ -20,6 +20,7 @@ from schemathesis.core.failures import FailureGroup
 from schemathesis.core.result import Ok
 from schemathesis.schemas import APIOperation
 
+from flinkjobs.domain.labels import RESERVED_KEYS
 from flinkjobs.submit.request import FORBIDDEN_CONF, _Body
 from local.functions import FunctionServer
 from tests.integration.functions.conftest import World
@@ -264,6 +265,12 @@ def test_the_described_options_that_are_refused_are_those_of_the_code() -> None:
     assert described == {
         pattern.pattern.replace(r"(\$|internal\.)", r"internal\.") for pattern, _ in FORBIDDEN_CONF
     }
+
+
+def test_the_described_label_keys_that_are_refused_are_those_of_the_code() -> None:
+    names = WHOLE["components"]["schemas"]["Submission"]["properties"]["labels"]["propertyNames"]
+    described = {one["not"]["pattern"] for one in names["allOf"] if "not" in one}
+    assert described == {pattern.pattern for pattern, _ in RESERVED_KEYS}
 
 
 def walk(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any, Any]]:

@@ -60,6 +60,7 @@ def test_the_record_holds_what_was_submitted(submit: FunctionServer, world: Worl
         "attached": True,
         "resources": {"cpu": "2", "memory": "512Mi"},
         "submitted_by": "ann",
+        "labels": {"team": "search", "example.com/stage": ""},
     }
     body = accepted(call(submit, json=request))
     record = world.record(body["job_id"])
@@ -67,6 +68,7 @@ def test_the_record_holds_what_was_submitted(submit: FunctionServer, world: Worl
     assert record["job_name"] == "nightly"
     assert record["cluster"] == "batch"
     assert record["submitted_by"] == "ann"
+    assert record["labels"] == {"team": "search", "example.com/stage": ""}
     assert record["k8s_job_name"] == body["k8s_job_name"]
     assert record["status"] == "CREATED"
     assert record["submitted_at"] == datetime.fromisoformat(body["submitted_at"])
@@ -78,12 +80,14 @@ def test_the_record_holds_what_was_submitted(submit: FunctionServer, world: Worl
 
 
 def test_the_kubernetes_job_carries_the_labels_and_the_command(submit: FunctionServer, world: World) -> None:
-    body = accepted(call(submit, json={**PATH, "args": ["a b", "$(x)"], "cluster": "batch"}))
+    own = {"team": "search", "example.com/stage": ""}
+    body = accepted(call(submit, json={**PATH, "args": ["a b", "$(x)"], "cluster": "batch", "labels": own}))
     job = world.kubernetes.get("jobs", body["k8s_job_name"])
     assert job is not None
     template = job["spec"]["template"]
     for metadata in (job["metadata"], template["metadata"]):
-        assert metadata["labels"].items() >= {"app": "flink-python-job", "job-id": body["job_id"]}.items()
+        ours = {"app": "flink-python-job", "job-id": body["job_id"]}
+        assert metadata["labels"].items() >= {**own, **ours}.items()
         assert metadata["annotations"]["flinkjobs/job-id"] == body["job_id"]
     assert (job["spec"]["backoffLimit"], template["spec"]["restartPolicy"]) == (0, "Never")
     [container] = template["spec"]["containers"]

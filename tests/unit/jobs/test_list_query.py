@@ -36,8 +36,16 @@ QUERIES: list[tuple[Sequence[tuple[str, str]], Query]] = [
     ([("from", "2025-11-01T12:00:00Z")], Query(Filter(since=NOON))),
     ([("from", "2025-11-01T20:00:00+08:00")], Query(Filter(since=NOON))),
     ([("to", "2025-11-01T12:00:00")], Query(Filter(before=NOON))),
+    ([("label", "team=search")], Query(Filter(labels=(("team", "search"),)))),
+    (
+        [("label", "team=search,a.b/c="), ("label", ""), ("label", "b=1"), ("label", "b=1")],
+        Query(Filter(labels=(("a.b/c", ""), ("b", "1"), ("team", "search")))),
+    ),
     ([("to", "2025-11-02")], Query(Filter(before=NOON + timedelta(hours=12)))),
-    ([(name, "") for name in ("status", "template_id", "q", "from", "to", "limit", "cursor")], Query()),
+    (
+        [(name, "") for name in ("status", "template_id", "q", "from", "to", "label", "limit", "cursor")],
+        Query(),
+    ),
 ]
 
 
@@ -53,6 +61,15 @@ def test_every_fault_is_reported_at_once() -> None:
     assert sorted(fault.pointer for fault in caught.value.faults) == [
         *("query:from", "query:limit", "query:sort", "query:status"),
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["team", "=x", "a b=x", "a=x y", "a=b=c", "a=b,", ",", "a!=b", ",".join(f"l{n}=x" for n in range(21))],
+)
+def test_a_faulty_label_is_refused(text: str) -> None:
+    with pytest.raises(BadRequestError, match="query:label must be"):
+        parse_query([("label", text)])
 
 
 @pytest.mark.parametrize("text", ["a\x00b", "\n", "\x7f", "\x85", "\ud800"])

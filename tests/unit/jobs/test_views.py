@@ -383,3 +383,22 @@ def test_a_row_with_fields_of_strange_types_is_shown() -> None:
     assert (shown["template_id"], shown["job_name"], shown["submitted_by"]) == ("7", "['a']", None)
     assert shown["updated_at"] == NOON
     assert "unreadable" not in shown
+
+
+@pytest.mark.parametrize(
+    ("details", "expected"),
+    [
+        ({}, {}),
+        ({"labels": None}, {}),
+        ({"labels": {"example.com/team": "search"}}, {"example.com/team": "search"}),
+        ({"labels": {"n": 1}}, {"n": "1"}),
+    ],
+)
+def test_labels_of_a_row(details: dict[str, Any], expected: dict[str, str]) -> None:
+    """A record of an older version has none."""
+    assert views.job_view(Row(Place(0, "1"), NOON, record(Status.RUNNING), details))["labels"] == expected
+
+
+def test_a_row_whose_labels_are_no_object_is_unreadable() -> None:
+    shown = views.job_view(Row(Place(0, "1"), NOON, record(Status.RUNNING), {"labels": ["a"]}))
+    assert shown["unreadable"] == "TypeError: labels is no object but ['a']"

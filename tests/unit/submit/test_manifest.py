@@ -297,6 +297,15 @@ def test_the_pods_say_nothing_of_injection_where_the_settings_allow_it() -> None
     assert manifest["spec"]["template"]["metadata"] == {"labels": LABELS, "annotations": ANNOTATIONS}
 
 
+def test_the_job_and_its_pods_carry_the_submissions_labels_under_ours() -> None:
+    """Whatever a submission says: sync and cleanup find the objects by ours."""
+    own = {"team": "search", "app": "mine", "job-id": "other", "sidecar.istio.io/inject": "true"}
+    manifest = job_manifest(replace(PLAIN, labels=own), JOB_ID, TARGET)
+    pod = manifest["spec"]["template"]["metadata"]
+    assert manifest["metadata"]["labels"] == {**own, **LABELS}
+    assert pod["labels"] == {"team": "search", **LABELS, "sidecar.istio.io/inject": "false"}
+
+
 def test_a_job_id_that_is_no_label_value_stays_exact_in_the_annotation() -> None:
     metadata = job_manifest(PLAIN, "日报_1761998400000", TARGET)["metadata"]
     assert LABEL_VALUE.fullmatch(metadata["labels"]["job-id"])

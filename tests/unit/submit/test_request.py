@@ -50,6 +50,7 @@ def test_the_whole_request() -> None:
         "exactly_once": True,
         "resources": {"cpu": "2", "memory": "1.5Gi"},
         "submitted_by": "李雷",
+        "labels": {"team": "search", "a.example.com/Stage_1": ""},
     }
     assert parse_submission(body, LIMITS) == Submission(
         template_id="ETL_daily.v-2",
@@ -67,6 +68,7 @@ def test_the_whole_request() -> None:
         exactly_once=True,
         resources=Resources(cpu="2", memory="1.5Gi"),
         submitted_by="李雷",
+        labels={"team": "search", "a.example.com/Stage_1": ""},
     )
 
 

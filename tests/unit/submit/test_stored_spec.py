@@ -27,6 +27,7 @@ FULL = Submission(
     exactly_once=True,
     resources=Resources(cpu="1", memory="2Gi"),
     submitted_by="ann",
+    labels={"team": "search", "example.com/stage.1": ""},
 )
 
 
@@ -35,6 +36,7 @@ def test_stored_details_of_a_full_submission() -> None:
         "template_id": "etl",
         "job_name": "nightly",
         "submitted_by": "ann",
+        "labels": {"team": "search", "example.com/stage.1": ""},
         "spec": {
             "script": {"inline": "print()"},
             "entry_module": "etl.main",
@@ -73,5 +75,6 @@ def test_a_submission_of_another_version_is_read() -> None:
     """A missing field has its default, and an unknown one is ignored."""
     details = stored_details(FULL, None)
     spec = {name: value for name, value in details["spec"].items() if name != "parallelism"}
-    read = submission_of({**details, "spec": {**spec, "pod_template": "gpu"}}, "batch")
-    assert read == replace(FULL, parallelism=None)
+    others = {name: value for name, value in details.items() if name != "labels"}
+    read = submission_of({**others, "spec": {**spec, "pod_template": "gpu"}}, "batch")
+    assert read == replace(FULL, parallelism=None, labels={})

@@ -186,11 +186,18 @@ def settled_state(document: _JobDocument) -> Settled:
     )
 
 
+def label_pair(key: str, value: str) -> str:
+    """A label as `label_pairs` holds it: an index cannot hold the keys of `labels`, which contain dots."""
+    return f"{key}={value}"
+
+
 def new_document(record: JobRecord, details: Mapping[str, Any]) -> dict[str, Any]:
     """The document of a new record."""
+    pairs = [label_pair(key, value) for key, value in details.get("labels", {}).items()]
     return {
         "job_id": record.job_id,
         **details,
+        **({"label_pairs": pairs} if pairs else {}),
         **_fields(record),
         "submitted_at": record.submitted_at,
         "k8s_job_name": record.k8s_job_name,

@@ -50,6 +50,14 @@ BY_TEMPLATE: Final = (
     ("status", ASCENDING),
 )
 """The list of a template."""
+BY_LABEL: Final = (
+    ("label_pairs", ASCENDING),
+    ("submitted_at", DESCENDING),
+    ("_id", DESCENDING),
+    ("status", ASCENDING),
+    ("template_id", ASCENDING),
+)
+"""The list of a label, without records that have none. For a text or a second label, records are read."""
 
 BY_FINGERPRINT: Final = (("status", ASCENDING), ("fingerprint", ASCENDING))
 """A pass: which records are unchanged, from these keys alone; and the others, by their fingerprints."""
@@ -64,6 +72,7 @@ JOB_INDEXES: Final = (
     IndexModel(BY_TIME, name="list_by_time"),
     IndexModel(BY_STATUS, name="list_by_status"),
     IndexModel(BY_TEMPLATE, name="list_by_template"),
+    IndexModel(BY_LABEL, name="list_by_label", partialFilterExpression={"label_pairs": {"$exists": True}}),
     IndexModel(BY_FINGERPRINT),
     IndexModel(
         [("idempotency_key", ASCENDING)],

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -21,9 +22,9 @@ from pymongo import DESCENDING
 from pymongo.errors import OperationFailure
 
 from flinkjobs.adapters.mongo.client import MongoDatabase
-from flinkjobs.adapters.mongo.documents import FOLLOWED, read_record, read_time
+from flinkjobs.adapters.mongo.documents import FOLLOWED, label_pair, read_record, read_time
 from flinkjobs.adapters.mongo.errors import translated
-from flinkjobs.adapters.mongo.indexes import BY_STATUS, BY_TEMPLATE, BY_TIME
+from flinkjobs.adapters.mongo.indexes import BY_LABEL, BY_STATUS, BY_TEMPLATE, BY_TIME
 from flinkjobs.domain.errors import BadRequestError, Fault
 from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.job_query import Filter, Form, Place, Row
@@ -34,7 +35,9 @@ T = TypeVar("T")
 _Document = dict[str, Any]
 _Index = Sequence[tuple[str, int]]
 
-LISTED_FIELDS: Final = FOLLOWED | dict.fromkeys(("template_id", "job_name", "submitted_by", "updated_at"), 1)
+LISTED_FIELDS: Final = FOLLOWED | dict.fromkeys(
+    ("template_id", "job_name", "submitted_by", "labels", "updated_at"), 1
+)
 SHOWN_FIELDS: Final = LISTED_FIELDS | dict.fromkeys(("spec", "submitter_log", "history"), 1)
 
 NEWEST_FIRST: Final = {"submitted_at": DESCENDING, "_id": DESCENDING}
@@ -82,7 +85,8 @@ class MongoReadStore:
                     if text is None:
                         found += self._newest(condition, _index_of(wanted), missing)
                     else:
-                        found += self._by_id(self._matching(condition, BY_TIME, text, missing))
+                        index = _index_of_text(wanted)
+                        found += self._by_id(self._matching(condition, index, text, missing))
         return [_row(document) for document in found]
 
     def _newest(self, condition: _Document, index: _Index, limit: int) -> list[_Document]:
@@ -123,15 +127,14 @@ class MongoReadStore:
         with translated():
             text = None if wanted.text is None else self._text_condition(wanted.text)
             for form in forms:
-                condition = {} if form is None else _bounds(form, wanted)
-                if wanted.template_id is not None:
-                    condition["template_id"] = wanted.template_id
+                bounds = {} if form is None else _bounds(form, wanted)
+                condition = bounds | _fields_of(replace(wanted, statuses=()))
                 if text is not None:
                     in_order: list[_Document] = [{"$match": condition}, {"$sort": NEWEST_FIRST}]
                     in_keys = [*in_order, {"$limit": _NO_LIMIT}, {"$match": text}, count]
-                    found = self._aggregate(in_keys, BY_TIME)
-                elif wanted.template_id is not None:
-                    found = self._aggregate([{"$match": condition}, count], BY_TEMPLATE)
+                    found = self._aggregate(in_keys, _index_of_text(wanted))
+                elif wanted.labels or wanted.template_id is not None:
+                    found = self._aggregate([{"$match": condition}, count], _index_of(wanted))
                 else:
                     condition["status"] = {"$in": _KNOWN}
                     found = self._aggregate([{"$match": condition}, count], BY_STATUS)
@@ -267,9 +270,15 @@ def _hinted(index: _Index, ask: Callable[[Mapping[str, Any]], T]) -> T:
 
 
 def _index_of(wanted: Filter) -> _Index:
+    if wanted.labels:
+        return BY_LABEL
     if wanted.template_id is not None:
         return BY_TEMPLATE
     return BY_STATUS if wanted.statuses else BY_TIME
+
+
+def _index_of_text(wanted: Filter) -> _Index:
+    return BY_LABEL if wanted.labels else BY_TIME
 
 
 def _fields_of(wanted: Filter) -> _Document:
@@ -278,6 +287,8 @@ def _fields_of(wanted: Filter) -> _Document:
         fields["status"] = {"$in": [status.value for status in wanted.statuses]}
     if wanted.template_id is not None:
         fields["template_id"] = wanted.template_id
+    if wanted.labels:
+        fields["label_pairs"] = {"$all": [label_pair(key, value) for key, value in wanted.labels]}
     return fields
 
 

@@ -1,7 +1,7 @@
 // The side panel: everything about one job, as the answer to "what happened to it?".
 
 import { FINAL } from "./url_state.js";
-import { copyButton, h, outsideLink, refill, setText, statusChip } from "./dom.js";
+import { copyButton, h, jobsLink, outsideLink, refill, setText, statusChip } from "./dom.js";
 import { duration, json, lastLine, local, ticking, timeElement, zone } from "./format.js";
 import { clock } from "./polling.js";
 import { errorText } from "./notices.js";
@@ -13,7 +13,7 @@ const SECTIONS = ["verdict", "reason", "timeline", "facts", "flink", "kubernetes
 
 /**
  * @param {HTMLDialogElement} dialog
- * @param {object} actions close(), sync(jobId)
+ * @param {object} actions close(), sync(jobId), address(filters), showJobs(filters)
  */
 export function createDetails(dialog, actions) {
   const title = h("h2", { id: "details-title", tabindex: "-1" }, t("details.title"));
@@ -91,7 +91,7 @@ export function createDetails(dialog, actions) {
       fill("verdict", [job.status, job.reason, job.duration, job.start_time, job.unreadable], () => verdict(job));
       fill("reason", [job.reason, FINAL.has(job.status)], () => reason(job));
       fill("timeline", [data.timeline, job], () => timeline(data));
-      fill("facts", job, () => facts(job));
+      fill("facts", job, () => facts(job, actions));
       fill("flink", [data.flink_jobs, job.flink_state, job.status], () => flink(data));
       fill("kubernetes", data.kubernetes, () => kubernetes(data.kubernetes));
       fill("log", [data.log_tail, job.status, data.kubernetes], () => log(data));
@@ -250,7 +250,7 @@ function timelineFacts(event, data) {
   return found.filter(Boolean).flatMap((fact, index) => (index ? [" · ", fact] : [fact]));
 }
 
-function facts(job) {
+function facts(job, actions) {
   const rows = [
     ["job_id", copyable(job.job_id, "fact.job_id")],
     ["job_name", job.job_name],
@@ -259,6 +259,7 @@ function facts(job) {
     ["flink_job_id", copyable(job.flink_job_id, "fact.flink_job_id")],
     ["cluster", job.cluster],
     ["submitted_by", job.submitted_by],
+    ["labels", labels(job.labels, actions)],
     ["submitted_at", job.submitted_at ? timeElement(job.submitted_at) : null],
     ["start_time", job.start_time ? timeElement(job.start_time) : null],
     ["end_time", job.end_time ? timeElement(job.end_time) : null],
@@ -268,6 +269,14 @@ function facts(job) {
   const shown = rows.filter(([, value]) => value);
   const entries = shown.map(([name, value]) => h("div", {}, h("dt", {}, t(`fact.${name}`)), h("dd", {}, value)));
   return [heading("details.facts", " ", h("small", {}, t("details.zone", { zone: zone() }))), h("dl", { class: "facts-list" }, ...entries)];
+}
+
+/** Each label leads to the jobs that have it. */
+function labels(all, actions) {
+  const pairs = Object.entries(all ?? {}).map(([key, value]) => `${key}=${value}`);
+  if (!pairs.length) return null;
+  const link = (label) => jobsLink(actions, { label }, label, { class: "label", title: t("details.label") });
+  return h("span", { class: "labels" }, ...pairs.map(link));
 }
 
 function copyable(text, key) {

@@ -89,6 +89,16 @@ export function outsideLink(address, label) {
   );
 }
 
+/** A link to the list of jobs with these filters; a plain click stays on the page. */
+export function jobsLink(actions, filters, text, properties = {}) {
+  const click = (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    actions.showJobs(filters);
+  };
+  return h("a", { ...properties, href: actions.address(filters), click }, text);
+}
+
 /** A button that copies `text`, and says whether it did. */
 export function copyButton(text, what, words = t("details.copy")) {
   const label = h("span", {}, words);

@@ -7,6 +7,8 @@ import { clock } from "./polling.js";
 import { t, tOr } from "./i18n.js";
 
 const TYPING_MS = 300;
+/** KEY=VALUE, once or more, separated by commas. */
+const LABELS = " *([\\w.\\/\\-]+=[\\w.\\-]*)( *, *[\\w.\\/\\-]+=[\\w.\\-]*)* *";
 const COLUMNS = ["status", "job", "template", "submitted", "duration", "reason", "actions"];
 
 /**
@@ -210,6 +212,16 @@ function createFilters(actions) {
     placeholder: t("list.template.hint"),
     change: () => actions.filter({ template_id: template.value.trim() }),
   });
+  const labels = h("input", {
+    id: "label",
+    maxlength: 2000,
+    pattern: LABELS,
+    title: t("list.label.format"),
+    autocomplete: "off",
+    spellcheck: "false",
+    placeholder: t("list.label.hint"),
+    change: () => labels.reportValidity() && actions.filter({ label: labels.value.replaceAll(" ", "") }),
+  });
   const range = h(
     "select",
     { id: "range", change: () => actions.filter({ range: range.value, from: "", to: "" }) },
@@ -231,7 +243,7 @@ function createFilters(actions) {
       type: "button",
       class: "clear",
       click: () => {
-        actions.filter({ status: [], q: "", template_id: "", range: "", from: "", to: "" });
+        actions.filter({ status: [], q: "", template_id: "", label: "", range: "", from: "", to: "" });
         search.focus();
       },
     },
@@ -251,6 +263,7 @@ function createFilters(actions) {
         { class: "fields" },
         field(search, "unseen"),
         field(template, "unseen", templates),
+        field(labels, "unseen"),
         field(range, "unseen"),
         from,
         to,
@@ -266,6 +279,7 @@ function createFilters(actions) {
       }
       if (document.activeElement !== search) search.value = next.q;
       if (document.activeElement !== template) template.value = next.template_id;
+      if (document.activeElement !== labels) labels.value = next.label;
       range.value = next.range;
       for (const [input, shown] of [[between[0], from], [between[1], to]]) {
         shown.hidden = next.range !== "custom";

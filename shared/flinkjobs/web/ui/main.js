@@ -148,7 +148,7 @@ const actions = {
 
 /** The list with these filters and no others. */
 const unfiltered = (filters) => {
-  const none = { status: [], q: "", template_id: "", range: "", from: "", to: "", cursor: "", job: "" };
+  const none = { status: [], q: "", template_id: "", label: "", range: "", from: "", to: "", cursor: "", job: "" };
   return { ...state, tab: "jobs", ...none, ...filters };
 };
 

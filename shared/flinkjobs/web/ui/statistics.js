@@ -1,7 +1,7 @@
 // The tab *Statistics*: tiles, plots and a table per template, over one window of time.
 
 import { FINAL, STATUSES, WINDOWS } from "./url_state.js";
-import { h, reconcile, refill, setAttribute, setText } from "./dom.js";
+import { h, jobsLink, reconcile, refill, setAttribute, setText } from "./dom.js";
 import { duration, local, localParts, number, percent, span } from "./format.js";
 import { t } from "./i18n.js";
 
@@ -289,12 +289,7 @@ function dataTable(head, rows, caption) {
 function templateTable(templates, window, actions) {
   const link = (text, filters, label = null) => {
     const jobs = { ...filters, range: window === "all" ? "" : window };
-    const click = (event) => {
-      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-      event.preventDefault();
-      actions.showJobs(jobs);
-    };
-    return h("a", { href: actions.address(jobs), click, "aria-label": label }, text);
+    return jobsLink(actions, jobs, text, { "aria-label": label });
   };
   const hint = t("statistics.templates.hint", { n: number(templates.length) });
   const title = h("h3", {}, t("statistics.templates"), " ", h("small", {}, hint));

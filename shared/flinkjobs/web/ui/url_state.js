@@ -7,7 +7,7 @@ export const FINAL = new Set(["FINISHED", "FAILED", "CANCELLED", "LOST"]);
 export const RANGES = { "1h": 3600, "24h": 86400, "7d": 604800, "30d": 2592000 };
 export const WINDOWS = ["24h", "7d", "30d", "all"];
 
-const NAMES = ["q", "template_id", "range", "from", "to", "cursor", "job"];
+const NAMES = ["q", "template_id", "label", "range", "from", "to", "cursor", "job"];
 
 /** The state that the address names; what it does not name is empty. */
 export function read() {
@@ -27,13 +27,13 @@ export function href(state) {
   if (state.status.length) query.set("status", state.status.join(","));
   for (const name of NAMES) if (state[name]) query.set(name, state[name]);
   if (state.window !== "24h") query.set("window", state.window);
-  return `?${query}`.replaceAll("%2C", ",").replaceAll("%3A", ":");
+  return `?${query}`.replaceAll("%2C", ",").replaceAll("%3A", ":").replaceAll("%3D", "=").replaceAll("%2F", "/");
 }
 
 /** The parameters of GET api/jobs for a state. */
 export function listParameters(state, serverNow) {
-  const { q, template_id, cursor } = state;
-  return { status: state.status.join(","), q, template_id, cursor, ...times(state, serverNow) };
+  const { q, template_id, label, cursor } = state;
+  return { status: state.status.join(","), q, template_id, label, cursor, ...times(state, serverNow) };
 }
 
 function times(state, serverNow) {
@@ -47,4 +47,4 @@ function times(state, serverNow) {
 
 /** Whether anything is filtered. */
 export const isFiltered = (state) =>
-  Boolean(state.status.length || state.q || state.template_id || state.range);
+  Boolean(state.status.length || state.q || state.template_id || state.label || state.range);
