@@ -48,6 +48,10 @@ INDEXES = {
         [("template_id", 1), ("submitted_at", -1), ("_id", -1), ("status", 1)],
         False,
     ),
+    "list_by_label": (
+        [("label_pairs", 1), ("submitted_at", -1), ("_id", -1), ("status", 1), ("template_id", 1)],
+        False,
+    ),
 }
 
 
