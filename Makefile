@@ -7,7 +7,7 @@ RUN := .venv/bin/python
 help:
 	@awk '/^# /{text=substr($$0,3)} /^[a-z][a-z-]*:/{sub(":.*",""); printf "make %-14s %s\n", $$0, text}' Makefile
 
-# Run four PyFlink jobs from submission to their true end on the local stack
+# Run four PyFlink jobs from submission to their final status on the local stack
 .PHONY: demo
 demo: env-flink
 	@$(RUN) -m local.demo

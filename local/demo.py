@@ -1,4 +1,4 @@
-"""`make demo`: four PyFlink jobs from their submission to their true end, on the real stack."""
+"""`make demo`: four PyFlink jobs from submission to final status, on the real stack."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ EXAMPLES = (
 
 
 def main() -> int:
-    """Runs the demo. 0: every job came to its true end; 1: not, and why; 128 + n: ended by a signal."""
+    """Runs the demo. Returns 0 if every job reached its expected status, 1 if not, 128 + n after signal n."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=LOG_WIDTH)
@@ -167,7 +167,7 @@ def follow(console: Console, stack: Stack, job_ids: list[str]) -> bool:
 
 
 def has_ended(example: Example, record: Mapping[str, Any]) -> bool:
-    """Whether a record has reached its example's true end."""
+    """Whether a record has the final status of its example."""
     reason = record["reason"] or {}
     is_known = record["flink_job_id"] is not None or example.reason_code == "SUBMIT_FAILED"
     return record["status"] == example.outcome and reason.get("code") == example.reason_code and is_known

@@ -11,7 +11,7 @@ locals {
   # optional: names of var.settings that this function reads.
   functions = {
     cleanup = {
-      description   = "Deletes the finished Kubernetes Jobs whose record is safe"
+      description   = "Deletes the finished Kubernetes Jobs whose final status is stored"
       memory        = "512Mi"
       cpu           = "1"
       timeout       = local.schedules.cleanup.timeout_seconds
