@@ -89,7 +89,7 @@ locals {
       duration = 0
       severity = "ERROR"
       advice   = <<-EOT
-        Flink answers, and does not know jobs any more that were running: nothing says how they ended.
+        Flink answers, but no longer knows jobs that were running: how they ended is unknown.
         Most often its JobManager was restarted without high availability. The records are those with the
         status LOST; they go back by themselves if the jobs reappear.
       EOT

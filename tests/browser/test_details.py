@@ -64,7 +64,7 @@ def test_waiting_job_shows_its_cause_and_is_refreshed(lab: Lab) -> None:
     page = lab.open("?job=clicks_hourly_1795300000009")
     shown = panel(page)
     expect(shown.locator(".verdict")).to_have_text(
-        re.compile(r"Waiting for 0:2\d:\d\d to be handed to Flink\.")
+        re.compile(r"Waiting for 0:2\d:\d\d; not yet submitted to Flink\.")
     )
     expect(shown.locator(".part-reason")).to_contain_text("Check the image's name and tag")
     assert events(page) == ["submitted", "waiting", "now"]
@@ -96,13 +96,13 @@ def test_a_pod_that_has_not_started_is_not_said_to_have(lab: Lab, kubernetes_wor
 
 
 FAILED_BUT_WHEN = [
-    ({"flink_job_id": FLINK_IDS["gone"]}, "Failed in Flink; after how long is not known."),
+    ({"flink_job_id": FLINK_IDS["gone"]}, "Failed in Flink; the duration is unknown."),
     ({"reason": "SUBMIT_FAILED"}, "Failed before Flink ran it."),
     ({"reason": "NO_JOB_SUBMITTED"}, "Failed before Flink ran it."),
     ({"reason": "K8S_REFUSED"}, "Failed before Flink ran it."),
-    ({"reason": "LOG_UNAVAILABLE"}, "Failed; whether Flink ever ran it is not known."),
+    ({"reason": "LOG_UNAVAILABLE"}, "Failed; it is unknown whether Flink ran it."),
     ({"reason": "K8S_JOB_MISSING"}, "Failed before Flink ran it."),
-    ({}, "Failed; whether Flink ever ran it is not known."),
+    ({}, "Failed; it is unknown whether Flink ran it."),
 ]
 
 
@@ -125,8 +125,8 @@ def test_that_flink_never_ran_a_job_is_said_only_where_it_is_known(
     page = lab.open("?job=failed_1")
     expect(panel(page).locator(".verdict")).to_have_text(verdict)
     none = {
-        "Failed before Flink ran it.": "No Flink job came of it.",
-        "Failed; whether Flink ever ran it is not known.": "Flink may have run the job all the same",
+        "Failed before Flink ran it.": "No Flink job was submitted.",
+        "Failed; it is unknown whether Flink ran it.": "Flink may have run the job all the same",
     }
     expect(panel(page).locator(".part-flink")).to_contain_text(none.get(verdict, FLINK_IDS["gone"]))
 
@@ -147,7 +147,7 @@ def test_a_log_is_said_to_be_gone_only_where_that_is_known(
     log = panel(page).locator(".part-log")
     expect(log).to_contain_text("No log is left: the pod is gone")
     with kubernetes_world.control.fault(RequestFault(effect="status", status=503)):
-        expect(log).to_contain_text("whether there is a log is not known")
+        expect(log).to_contain_text("it is unknown whether there is a log")
         expect(panel(page).locator(".part-kubernetes")).to_contain_text("Kubernetes could not be asked")
     expect(log).to_contain_text("No log is left: the pod is gone")
     page.goto(f"{lab.url}/?job=user_features_1795300000010")
@@ -209,7 +209,7 @@ def test_a_sync_that_gives_no_report_is_not_said_to_have_done_nothing(lab: Lab) 
     )
     button.click()
     expect(panel(page).locator(".sync-result")).to_have_text(
-        "Sync gave no report, so what it did is not known. The server answered 504."
+        "Sync did not answer; the status may still change. The server answered 504."
     )
     expect(button).to_be_enabled()
 
@@ -283,7 +283,7 @@ def test_a_status_that_changed_in_between_is_in_the_timeline(lab: Lab, locale: s
 def test_a_lost_job_is_not_guessed_at(lab: Lab) -> None:
     page = lab.open("?job=recommender_train_1795300000003")
     expect(panel(page).locator(".verdict")).to_have_text(
-        "Flink does not know the job. Nothing shows what became of it."
+        "Flink does not know the job. Its outcome is unknown."
     )
     assert events(page) == ["submitted", "id_found", "started", "ended"]
 

@@ -123,7 +123,7 @@ def test_the_four_jobs_of_the_demo_are_shown_truly_from_submission_to_end(
     shown = details(page, job_ids["raises_before_submitting"])
     expect(shown.locator(".verdict")).to_have_text("Failed before Flink ran it.")
     expect(shown.locator(".verdict-more")).to_have_text("KeyError: '2025-11-02'")
-    expect(shown.locator(".part-flink")).to_contain_text("No Flink job came of it.")
+    expect(shown.locator(".part-flink")).to_contain_text("No Flink job was submitted.")
     expect(shown.locator(".part-log pre")).to_contain_text("Traceback (most recent call last)")
     stories["raises_before_submitting"] = events(page)
     page.keyboard.press("Escape")

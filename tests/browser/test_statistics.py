@@ -67,7 +67,7 @@ def test_each_plot_is_drawn_and_is_a_table_too(lab: Lab) -> None:
     )
     for title in (
         "Distribution over status",
-        "What became of the jobs, by time of submission",
+        "Outcomes by time of submission",
         "Durations of FINISHED jobs",
     ):
         page.wait_for_function(
@@ -76,7 +76,7 @@ def test_each_plot_is_drawn_and_is_a_table_too(lab: Lab) -> None:
         assert colours(plot(page, title).locator("canvas")) > 5
         plot(page, title).get_by_text("As a table").click()
     assert table(distribution)["FAILED"] == ["2", "18.2 %"]
-    over_time = table(plot(page, "What became of the jobs, by time of submission"))
+    over_time = table(plot(page, "Outcomes by time of submission"))
     assert len(over_time) == 24
     assert sum(int(cells[1]) for cells in over_time.values()) == 2, "the column FAILED"
     durations = table(plot(page, "Durations of FINISHED jobs"))
@@ -98,7 +98,7 @@ def test_a_window_of_time_is_chosen_and_stands_in_the_address(lab: Lab) -> None:
     expect(page).to_have_url(re.compile("window=30d"))
     expect(page.get_by_role("button", name="30 days")).to_have_attribute("aria-pressed", "true")
     page.get_by_role("button", name="All", exact=True).click()
-    expect(plot(page, "What became of the jobs, by time of submission")).to_contain_text("Choose 24 hours")
+    expect(plot(page, "Outcomes by time of submission")).to_contain_text("Choose 24 hours")
     page.go_back()
     page.go_back()
     expect(tile(page, "Jobs").locator(".value")).to_have_text("11")

@@ -300,8 +300,8 @@ def _why_no_log(found: Document) -> str:
         pod = kubernetes["pods"][-1]
         return f"pod {pod['name']} is {pod['phase']}, and has printed nothing"
     if kubernetes["found"]:
-        return "its Kubernetes Job has no pod, and the record keeps none"
-    return "its pod is gone, and the record keeps none"
+        return "its Kubernetes Job has no pod, and the record holds no log"
+    return "its pod no longer exists, and the record holds no log"
 
 
 def _facts(facts: list[tuple[str, str | Text | None]]) -> Table:

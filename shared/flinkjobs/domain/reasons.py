@@ -420,7 +420,7 @@ REASONS: Final[Mapping[ReasonCode, ReasonInfo]] = MappingProxyType(
             problem=ProblemKind.NO_FLINK_JOB_ID,
             en=Text(
                 "the outcome is unknown",
-                "Nothing shows what became of the job. Either Flink no longer knows it, usually because the "
+                "The outcome of the job is unknown. Either Flink no longer knows it, usually because the "
                 "JobManager was restarted without high availability; or the submitter ended without printing "
                 "a Flink Job ID, and no Flink job has the record's name.",
                 "Look for the job in Flink's web UI, and check its output, before you submit again: it may "

@@ -350,7 +350,7 @@ def _seen_again(record: JobRecord, flink: Mapping[str, FlinkObservation]) -> boo
 
 def _lost(record: JobRecord, gone: Sequence[FlinkJobRef], now: datetime) -> JobRecord:
     if any(ref.confirmed for ref in gone):
-        what = "Flink does not know it any more, and nothing says how it ended"
+        what = "Flink no longer knows it; how it ended is unknown"
     else:
         what = "an id was found, but no cluster has ever known a job of that id"
     known = [f"{ref.id} {ref.state}" for ref in record.flink_jobs if ref.state in TERMINAL_STATES]
