@@ -57,7 +57,7 @@ def test_failed_job_shows_cause_meaning_and_remedy(lab: Lab) -> None:
     expect(shown.locator(".commands code").last).to_contain_text(
         "kubectl logs -n lemo-dev job/flink-py-fails-at-run-time-"
     )
-    expect(shown.locator(".part-log")).to_contain_text("No log is left")
+    expect(shown.locator(".part-log")).to_contain_text("No log is available")
 
 
 def test_waiting_job_shows_its_cause_and_is_refreshed(lab: Lab) -> None:
@@ -126,7 +126,7 @@ def test_that_flink_never_ran_a_job_is_said_only_where_it_is_known(
     expect(panel(page).locator(".verdict")).to_have_text(verdict)
     none = {
         "Failed before Flink ran it.": "No Flink job was submitted.",
-        "Failed; it is unknown whether Flink ran it.": "Flink may have run the job all the same",
+        "Failed; it is unknown whether Flink ran it.": "Flink may still have run the job",
     }
     expect(panel(page).locator(".part-flink")).to_contain_text(none.get(verdict, FLINK_IDS["gone"]))
 
@@ -145,11 +145,11 @@ def test_a_log_is_said_to_be_gone_only_where_that_is_known(
 ) -> None:
     page = lab.open("?job=orders_enrich_1795300000007")
     log = panel(page).locator(".part-log")
-    expect(log).to_contain_text("No log is left: the pod is gone")
+    expect(log).to_contain_text("No log is available: the pod no longer exists")
     with kubernetes_world.control.fault(RequestFault(effect="status", status=503)):
         expect(log).to_contain_text("it is unknown whether there is a log")
         expect(panel(page).locator(".part-kubernetes")).to_contain_text("Kubernetes could not be asked")
-    expect(log).to_contain_text("No log is left: the pod is gone")
+    expect(log).to_contain_text("No log is available: the pod no longer exists")
     page.goto(f"{lab.url}/?job=user_features_1795300000010")
     expect(log).to_contain_text("There is no log yet.")
 

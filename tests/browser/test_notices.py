@@ -78,7 +78,7 @@ def test_when_the_server_is_away_the_page_says_so_and_keeps_what_it_has(lab: Lab
     page.context.set_offline(True)
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("The server does not answer.")
-    expect(alert).to_contain_text("What is shown is as of")
+    expect(alert).to_contain_text("The data shown are from")
     expect(rows(page)).to_have_count(11)
     expect(page.locator("#fresh-text")).to_contain_text("not updated for")
     expect(page.locator("#view-jobs")).to_have_attribute("data-stale", "")
@@ -96,7 +96,7 @@ def test_when_the_server_is_away_the_page_says_so_and_keeps_what_it_has(lab: Lab
             200,
             "text/html",
             "<html>Please log in</html>",
-            "Another service than the jobs function answered (200)",
+            "The answer (200) is not from the jobs function",
         ),
         (
             503,
@@ -116,7 +116,7 @@ def test_an_answer_that_is_none_is_never_an_empty_list(
     page.reload()
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text(said)
-    expect(alert).to_contain_text("that does not mean that there is nothing")
+    expect(alert).to_contain_text("This does not mean that there are no jobs")
     expect(page.locator(".empty").first).to_contain_text("could not be loaded")
     page.get_by_role("tab", name="Statistics").click()
     expect(page.locator("#view-statistics .empty").first).to_contain_text("could not be loaded")
