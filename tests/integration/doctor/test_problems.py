@@ -382,7 +382,7 @@ PROBLEMS: list[tuple[Problem, Line]] = [
             "function.sync",
             "FUNCTION_UNAVAILABLE",
             r"^http://127\.0\.0\.1:\d+ is not ready: KUBERNETES_REFUSED: GET /jobs: 401 Unauthorized$",
-            "lacks what it says here",
+            "the settings that this line names",
         ),
     ),
     (sync_is_not_called, Line("sync.pass", "SYNC_OLD", "began 60 min ago", "flinkjobs sync")),
@@ -420,7 +420,7 @@ PROBLEMS: list[tuple[Problem, Line]] = [
     (
         pods_submit_to_another_cluster,
         Line(
-            "sync.errors", "JOBS_MISSING", "cluster default answers, and does not know 1 of", "must be one."
+            "sync.errors", "JOBS_MISSING", "cluster default answers, and does not know 1 of", "must name the same cluster."
         ),
     ),
     (
