@@ -420,7 +420,10 @@ PROBLEMS: list[tuple[Problem, Line]] = [
     (
         pods_submit_to_another_cluster,
         Line(
-            "sync.errors", "JOBS_MISSING", "cluster default answers, and does not know 1 of", "must name the same cluster."
+            "sync.errors",
+            "JOBS_MISSING",
+            "cluster default answers, and does not know 1 of",
+            "must name the same cluster.",
         ),
     ),
     (
