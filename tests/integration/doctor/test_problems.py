@@ -373,7 +373,7 @@ PROBLEMS: list[tuple[Problem, Line]] = [
             "function.sync",
             "FUNCTION_UNAVAILABLE",
             "503 STORE_UNAVAILABLE: MongoDB did not",
-            "function's log",
+            "then its log",
         ),
     ),
     (
