@@ -39,6 +39,8 @@ class Move(msgspec.Struct, frozen=True):
         flink_state: Flink's raw word after it.
         reason_code: code of the record's reason after it.
         by: the writer.
+        stuck: True where the record has become stuck, False where it no longer is; status and `was` are the same
+            then. None for a change of status.
     """
 
     seq: int
@@ -48,6 +50,7 @@ class Move(msgspec.Struct, frozen=True):
     flink_state: str | None
     reason_code: ReasonCode | None
     by: Writer
+    stuck: bool | None = None
 
 
 def move_of(before: JobRecord | None, after: JobRecord, *, at: datetime, by: Writer) -> Move | None:
