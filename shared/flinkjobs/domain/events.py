@@ -1,7 +1,7 @@
 """Events: what a move means to who wants to be notified, and the filter of a channel. Pure.
 
-An event exists because a move was written, and only then. Its id is made of what moved and of the move's `seq`,
-so every repetition carries the same id.
+An event exists because a move was written, and only then. Its id is made of what moved and of the move's
+`seq`, so every repetition carries the same id.
 """
 
 from __future__ import annotations
@@ -102,8 +102,8 @@ def sync_event_id(seq: int) -> str:
 class EventFilter(msgspec.Struct, frozen=True):
     """Which events a channel receives: those that pass every part. An empty part lets everything pass.
 
-    The parts but `labels` are globs (`*`, `?`, `[…]`), case-sensitive; one that matches is enough. An event that
-    lacks what a part asks for does not pass: a filter by template admits no event of a cluster.
+    The parts but `labels` are globs (`*`, `?`, `[…]`), case-sensitive; one that matches is enough. An event
+    that lacks what a part asks for does not pass: a filter by template admits no event of a cluster.
 
     Attributes:
         events: types, as in `flinkjobs.job.failed` or `flinkjobs.cluster.*`.

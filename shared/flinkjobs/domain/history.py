@@ -39,7 +39,7 @@ class Move(msgspec.Struct, frozen=True):
         flink_state: Flink's raw word after it.
         reason_code: code of the record's reason after it.
         by: the writer.
-        stuck: True where the record has become stuck, False where it no longer is; status and `was` are the same
+        stuck: True where the record has become stuck, False where it no longer is; `was` equals `status`
             then. None for a change of status.
     """
 
