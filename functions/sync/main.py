@@ -5,11 +5,12 @@ import gc
 import flask
 import functions_framework
 
-from flinkjobs.entrypoints.startup import settings_or_exit
+from flinkjobs.entrypoints.startup import channels_or_exit, settings_or_exit
 from flinkjobs.entrypoints.sync import SyncFunction
 from flinkjobs.web.server import serve
 
-FUNCTION = SyncFunction(settings_or_exit(["FLINK_REST_URL"]))
+SETTINGS = settings_or_exit(["FLINK_REST_URL"])
+FUNCTION = SyncFunction(SETTINGS, channels_or_exit(SETTINGS))
 gc.freeze()  # what was imported stays: no collection looks through it
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import cache, cached_property, partial
+from typing import TYPE_CHECKING
 
 from flinkjobs.adapters.flink.client import HttpFlink, new_client
 from flinkjobs.adapters.mongo.client import MongoDatabase
@@ -19,6 +21,9 @@ from flinkjobs.sync import service
 from flinkjobs.sync.context import Sync
 from flinkjobs.web import parameters
 from flinkjobs.web.messages import Answer, Request
+
+if TYPE_CHECKING:
+    from flinkjobs.ports.channels import Channel
 
 
 def build_sync(settings: Settings, database: MongoDatabase, *, cold_until: float) -> Sync:
@@ -41,8 +46,9 @@ def build_sync(settings: Settings, database: MongoDatabase, *, cold_until: float
 class SyncFunction:
     """The sync function: `POST /` runs one pass."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, channels: Sequence[Channel] = ()) -> None:
         self._settings = settings
+        self._channels = channels
         self._cold_until = cold_until(settings)
 
     @cached_property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Annotated, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import msgspec
 
@@ -19,16 +19,21 @@ from flinkjobs.settings.parsing import (
     hosts,
     hours,
     http_url,
+    inline_or_file,
     jobmanager,
     mongodb_uri,
     namespace,
     object_name,
     object_names,
     one_of,
+    page_url,
     set_values,
     webhook_secrets,
     whole_number,
 )
+
+if TYPE_CHECKING:
+    from flinkjobs.settings.notify import ChannelSettings
 
 DEFAULT_CLUSTER: Final = "default"
 """Name of the cluster that `FLINK_REST_URL` describes."""
@@ -99,6 +104,8 @@ class Settings:
     allowed_script_hosts: frozenset[str]
     sync_url: str | None
     sync_period_seconds: int
+    notify_channels: tuple[ChannelSettings, ...] = field(repr=False)
+    page_url: str | None
     log_level: str
 
 
@@ -129,10 +136,11 @@ def read_settings(environ: Mapping[str, str], *, required: Collection[str] = ())
         if name not in env and not (name == "FLINK_REST_URL" and "FLINK_CLUSTERS" in env):
             raise SettingsError(f"{name} is required and not set")
     read = Reader(env)
+    clusters = _clusters(read)
     return Settings(
         mongodb_uri=read.value("MONGODB_URI", "", mongodb_uri),
         mongodb_database=read.value("MONGODB_DATABASE", "lemo_recommender", database),
-        flink_clusters=_clusters(read),
+        flink_clusters=clusters,
         flink_image=env.get("FLINK_IMAGE", ""),
         flink_bin=env.get("FLINK_BIN", "/opt/flink/bin/flink"),
         k8s_namespace=read.value("K8S_NAMESPACE", "lemo-dev", namespace),
@@ -154,6 +162,8 @@ def read_settings(environ: Mapping[str, str], *, required: Collection[str] = ())
         allowed_script_hosts=read.value("ALLOWED_SCRIPT_HOSTS", frozenset(), hosts),
         sync_url=read.value("SYNC_URL", None, http_url),
         sync_period_seconds=read.value("SYNC_PERIOD_SECONDS", 180, whole_number(1, 86_400)),
+        notify_channels=read.value("NOTIFY_CHANNELS", (), lambda text: _channels(text, clusters)),
+        page_url=read.value("PAGE_URL", None, page_url),
         log_level=read.value("LOG_LEVEL", "INFO", one_of(LOG_LEVELS)),
     )
 
@@ -169,6 +179,13 @@ _OF_FUNCTIONS: Final = (
 def has_function_settings(environ: Mapping[str, str]) -> bool:
     """Whether any setting of the functions is set, so that a missing one is an error."""
     return not set_values(environ).keys().isdisjoint(_OF_FUNCTIONS)
+
+
+def _channels(text: str, clusters: Collection[str]) -> tuple[ChannelSettings, ...]:
+    # Most functions have no channels, and start without what reads them.
+    from flinkjobs.settings.notify import read_channels  # noqa: PLC0415
+
+    return read_channels(inline_or_file(text), clusters)
 
 
 def _gke(read: Reader) -> str | None:

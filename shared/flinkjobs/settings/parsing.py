@@ -6,6 +6,7 @@ import base64
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -156,6 +157,25 @@ def http_url(text: str) -> str:
         if has_host and parts.scheme in ("http", "https") and not parts.query and not parts.fragment:
             return text.rstrip("/")
     raise ValueError(f"must be an http or https URL, not {cut(_without_password(text), 120)!r}")
+
+
+def page_url(text: str) -> str:
+    """A URL that people open: it is shown, so it holds no user and no password."""
+    url = http_url(text)
+    if "@" in urlsplit(url).netloc:
+        raise ValueError("must hold no user and no password")
+    return url
+
+
+def inline_or_file(text: str) -> str:
+    """The value itself, or the content of the file that `@path` names."""
+    if not text.startswith("@"):
+        return text
+    try:
+        return Path(text[1:]).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        cause = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise ValueError(f"names the file {cut(text[1:], 120)!r}, which cannot be read: {cause}") from None
 
 
 def _without_password(url: str) -> str:

@@ -1,0 +1,1 @@
+"""Channels: signed webhooks over httpx, and chat services over Apprise."""

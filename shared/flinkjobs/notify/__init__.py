@@ -1,0 +1,1 @@
+"""Events of moves, delivered to the channels that the settings name."""
