@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ class Answer:
         delay_seconds: silence before the answer.
         cut_after: number of bytes of the body to send before the connection is closed.
         drip_seconds: silence before each byte of the body.
+        is_reset: the connection is reset instead.
     """
 
     status: int = 200
@@ -31,6 +33,7 @@ class Answer:
     delay_seconds: float = 0.0
     cut_after: int | None = None
     drip_seconds: float = 0.0
+    is_reset: bool = False
 
 
 def html(status: int) -> Answer:
@@ -152,6 +155,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, answer: Answer) -> None:
         closing = self.server.owner.closing
         closing.wait(answer.delay_seconds)
+        if answer.is_reset:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.close_connection = True
+            return
         begin = self.send_response_only if "Date" in answer.headers else self.send_response
         begin(answer.status)
         for name, value in answer.headers.items():

@@ -201,6 +201,7 @@ class _Words(msgspec.Struct, frozen=True, kw_only=True):
 
     colon: str
     comma: str
+    times: str
     job: str
     template: str
     cluster: str
@@ -219,6 +220,7 @@ _WORDS: Final[Mapping[Language, _Words]] = MappingProxyType(
         Language.EN: _Words(
             colon=": ",
             comma=", ",
+            times="{value} ({count})",
             job="Job",
             template="Template",
             cluster="Cluster",
@@ -233,7 +235,8 @@ _WORDS: Final[Mapping[Language, _Words]] = MappingProxyType(
         ),
         Language.ZH: _Words(
             colon="：",
-            comma="，",
+            comma="、",
+            times="{value}（{count}）",
             job="作业",
             template="模板",
             cluster="集群",
@@ -261,40 +264,37 @@ def message_of(event: Event, *, language: Language, page_url: str | None) -> Mes
     """The message of one event: what, which job, why, since when, a link, three commands."""
     words, kind = _WORDS[language], _KINDS[event.type]
     title = _filled(kind.one[language], event)
-    facts = [
-        *_job_facts(event.job, words),
-        (words.why, _why(event, language)),
-        (words.since, _shown(_since(event))),
-        (words.page, event_url(event, page_url)),
+    lines = [
+        *(_job_lines(event.job, words) if event.job is not None else []),
+        _line(words, words.why, _why(event, language))
+        if event.job is not None
+        else _filled(kind.why[language], event),
+        _line(words, words.since, _shown(_since(event))),
+        _line(words, words.page, event_url(event, page_url)),
     ]
-    return Message(
-        kind.severity, title, _body([_line(words, *fact) for fact in facts], _commands(event), words)
-    )
+    return Message(kind.severity, title, _body(lines, _commands(event), words))
 
 
 def digest_of(events: Sequence[Event], *, language: Language, page_url: str | None) -> Message:
     """The message of several events of one type: how many of what, the first ten, a link, three commands."""
     words, kind = _WORDS[language], _KINDS[events[0].type]
     title = kind.several[language].format(count=len(events))
-    times = sorted(event.time for event in events)
-    jobs = [event.job or {} for event in events]
-    listed = events[:DIGEST_LISTS]
+    first, last = min(event.time for event in events), max(event.time for event in events)
+    jobs = [event.job for event in events if event.job is not None]
+    listed = [(_inert(event.subject), _cause(event, language)) for event in events[:DIGEST_LISTS]]
     lines = [
-        words.between.format(first=_shown(times[0]), last=_shown(times[-1])),
+        words.between.format(first=_shown(first), last=_shown(last)),
         _line(words, words.why, _counted((_cause(event, language) for event in events), words)),
         _line(words, words.template, _counted((job.get("template_id") for job in jobs), words)),
-        _line(words, words.cluster, _counted((event.cluster for event in events), words)),
+        _line(words, words.cluster, _counted((job.get("cluster") for job in jobs), words)),
         _line(words, words.submitted_by, _counted((job.get("submitted_by") for job in jobs), words)),
         words.first.format(count=len(listed)) + words.colon.rstrip(),
-        *(
-            f"- {_line(words, _inert(event.subject), _cause(event, language)) or _inert(event.subject)}"
-            for event in listed
-        ),
+        *(f"- {_line(words, subject, cause) or subject}" for subject, cause in listed),
         _line(words, words.page, _list_url(kind, page_url)),
     ]
     commands = [
         f"flinkjobs jobs --status {kind.status.lower()}" if kind.status else "flinkjobs jobs",
-        *(_commands(events[0])[:1] if jobs[0] else ["flinkjobs sync"]),
+        *(_commands(events[0])[:1] if jobs else ["flinkjobs sync"]),
         "flinkjobs doctor",
     ]
     return Message(kind.severity, title, _body(lines, commands, words))
@@ -309,16 +309,15 @@ def _filled(text: str, event: Event) -> str:
     )
 
 
-def _job_facts(job: Mapping[str, Any] | None, words: _Words) -> Iterable[tuple[str, str | None]]:
-    if job is None:
-        return
-    for label, name in (
-        (words.job, "job_name"),
-        (words.template, "template_id"),
-        (words.cluster, "cluster"),
-        (words.submitted_by, "submitted_by"),
+def _job_lines(job: Mapping[str, Any], words: _Words) -> Iterable[str | None]:
+    name = job.get("job_name")
+    for label, value in (
+        (words.job, name if name != job.get("job_id") else None),  # the title has the id
+        (words.template, job.get("template_id")),
+        (words.cluster, job.get("cluster")),
+        (words.submitted_by, job.get("submitted_by")),
     ):
-        yield label, job.get(name) and _inert(str(job[name]))
+        yield _line(words, label, value and _inert(str(value)))
 
 
 def _cause(event: Event, language: Language) -> str | None:
@@ -333,9 +332,7 @@ def _cause(event: Event, language: Language) -> str | None:
 
 
 def _why(event: Event, language: Language) -> str | None:
-    """The cause in one line; of a job with what its record says, where that is still of the same cause."""
-    if event.job is None:
-        return _filled(_KINDS[event.type].why[language], event)
+    """The cause of a job's move in one line; with what its record says, where that is of the same cause."""
     cause, reason = _cause(event, language), _reason(event)
     message = str(reason.get("message") or "").strip().partition("\n")[0] if reason else ""
     if cause and message:
@@ -352,7 +349,7 @@ def _reason(event: Event) -> Mapping[str, Any] | None:
 
 def _since(event: Event) -> datetime:
     """Since when it is so: the beginning of the cause where that is known, else the time of the move."""
-    since = (_reason(event) or {}).get("since") if event.job is not None else None
+    since = (_reason(event) or {}).get("since")
     if event.type is EventType.CLUSTER_UNREACHABLE:
         since = event.move.get("since")
     return since if isinstance(since, datetime) else event.time
@@ -391,7 +388,7 @@ def _counted(values: Iterable[str | None], words: _Words) -> str | None:
     """How often each value occurs, the most frequent first; None where there is none."""
     counts = Counter(value for value in values if value)
     shown = counts.most_common(_COUNTS)
-    parts = [f"{_inert(str(value))} {count}" for value, count in shown]
+    parts = [words.times.format(value=_inert(str(value)), count=count) for value, count in shown]
     if others := counts.total() - sum(count for _, count in shown):
         parts.append(words.others.format(count=others))
     return words.comma.join(parts) or None

@@ -28,6 +28,10 @@ _LOGGER: Final = logging.getLogger("apprise")
 _LOGGER.propagate = False
 _LOGGER.addHandler(logging.NullHandler())
 
+logging.getLogger("urllib3.connection").addFilter(
+    lambda record: not str(record.msg).startswith("Failed to parse headers")  # it names the whole URL
+)
+
 _STATUS: Final = re.compile(r"error=(\d{3})\b")
 """How Apprise's plugins log the HTTP status of an answer."""
 

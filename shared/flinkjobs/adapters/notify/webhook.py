@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -78,7 +79,7 @@ class WebhookChannel:
         self._clock = clock
         try:
             self._host = httpx.URL(settings.url).host
-        except httpx.InvalidURL:
+        except (httpx.InvalidURL, ValueError):
             raise ValueError("url names no valid host") from None
         self._is_any_address_allowed = settings.allow_private or is_this_machine(self._host)
         self._timeout_seconds = read_timeout_seconds
@@ -97,7 +98,8 @@ class WebhookChannel:
         except httpx.TimeoutException as error:
             return Failed(f"{self._host} {_timeout(error, self._timeout_seconds)}")
         except httpx.HTTPError as error:
-            return Failed(f"{self._host} could not be reached: {_cause(error)}")
+            outcome = "could not be reached" if isinstance(error, httpx.ConnectError) else "gave no answer"
+            return Failed(f"{self._host} {outcome}: {_cause(error)}")
         except _PrivateAddressError as error:
             return Failed(str(error))
         if 200 <= status < 300:  # noqa: PLR2004 - the successful ones
@@ -114,10 +116,11 @@ class WebhookChannel:
         began = time.monotonic()
         with self._client.stream("POST", url, content=body, headers=headers, extensions=extensions) as answer:
             size = 0
-            for part in answer.iter_raw():
-                size += len(part)
-                if size > MAX_ANSWER_BYTES or time.monotonic() - began > self._timeout_seconds:
-                    break  # the connection is closed; what counts is the status
+            with suppress(httpx.HTTPError):  # what counts is the status
+                for part in answer.iter_raw():
+                    size += len(part)
+                    if size > MAX_ANSWER_BYTES or time.monotonic() - began > self._timeout_seconds:
+                        break  # and the connection is closed
             return answer.status_code, answer.headers.get("retry-after")
 
     def _expect_public(self, event: str, info: Mapping[str, Any]) -> None:
