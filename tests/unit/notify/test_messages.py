@@ -1,4 +1,4 @@
-"""What people read: every message and digest, in both languages, as `tests/data/notify_messages.yaml` has them."""
+"""What people read of an event, in both languages: the rows of `tests/data/notify_messages.yaml`."""
 
 from __future__ import annotations
 

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from flinkjobs.domain.errors import SettingsError
+from flinkjobs.domain.events import EventFilter
 from flinkjobs.settings.functions import FlinkCluster, Settings, read_settings
+from flinkjobs.settings.notify import ChannelSettings, ChannelType
 
 SECRET = "s3cr3t-p4ssw0rd"
 NEW_WEBHOOK_SECRET = "whsec_" + "bmV3" * 8
@@ -41,6 +43,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert settings.cleanup_max_deletions == 2000
     assert settings.cleanup_deletions_per_second == 20
     assert (settings.sync_url, settings.sync_period_seconds) == (None, 180)
+    assert (settings.notify_channels, settings.page_url) == ((), None)
     assert settings.log_level == "INFO"
 
 
@@ -68,6 +71,8 @@ def test_every_setting_is_read() -> None:
         CLEANUP_UNHARVESTED_HOURS="1",
         CLEANUP_MAX_DELETIONS="5",
         CLEANUP_DELETIONS_PER_SECOND="40",
+        NOTIFY_CHANNELS='[{"name": "team", "type": "chat", "url": "slack://t0ken"}]',
+        PAGE_URL="https://flink.example/jobs/",
         LOG_LEVEL="DEBUG",
     )
     assert settings == Settings(
@@ -95,6 +100,8 @@ def test_every_setting_is_read() -> None:
         allowed_script_hosts=frozenset({"a.example", "b.example", "c.example"}),
         sync_url="https://sync.example",
         sync_period_seconds=60,
+        notify_channels=(ChannelSettings("team", ChannelType.CHAT, EventFilter(), url="slack://t0ken"),),
+        page_url="https://flink.example/jobs",
         log_level="DEBUG",
     )
 
@@ -162,6 +169,9 @@ WRONG = [
     ("CLEANUP_DELETIONS_PER_SECOND", "1001"),
     ("SYNC_URL", f"https://user:{SECRET}@sync?x"),
     ("SYNC_PERIOD_SECONDS", "0"),
+    ("PAGE_URL", "flink.example"),
+    ("PAGE_URL", f"https://user:{SECRET}@flink.example"),
+    ("NOTIFY_CHANNELS", SECRET),
     ("WEBHOOK_SECRETS", SECRET),
     ("WEBHOOK_SECRETS", f"whsec_bmV3 {SECRET}"),
     ("LOG_LEVEL", "info"),

@@ -109,6 +109,10 @@ class WebhookChannel:
             return Gone(answered)
         return Failed(answered, _seconds(retry_after, self._clock()))
 
+    def close(self) -> None:
+        """Closes the connections. Harmless when repeated."""
+        self._client.close()
+
     def _post(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, str | None]:
         """The status of the answer, and its Retry-After. The answer itself is of no use."""
         extensions = {} if self._is_any_address_allowed else {"trace": self._expect_public}
@@ -126,8 +130,10 @@ class WebhookChannel:
     def _expect_public(self, event: str, info: Mapping[str, Any]) -> None:
         """Called by the HTTP library: stops a request to a private address before any of it is sent."""
         if event == "connection.connect_tcp.complete":
-            address = info["return_value"].get_extra_info("server_addr")[0]
+            connection = info["return_value"]
+            address = connection.get_extra_info("server_addr")[0]
             if not is_public(address):
+                connection.close()
                 raise _PrivateAddressError(
                     f"{self._host} has the address {address}, which is not public: set allow_private "
                     "if it is meant"
