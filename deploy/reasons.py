@@ -1,4 +1,4 @@
-"""Writes the texts of the codes, those of reasons and those of doctor, to the files that repeat them.
+"""Writes the texts of the codes, and the messages of notifications, to the files that repeat them.
 
     python -m deploy.reasons            writes the files
     python -m deploy.reasons --check    fails when a file differs
@@ -9,6 +9,7 @@
 | `web/ui/messages.*.json` | the keys `reason.CODE.*` | the same |
 | `web/ui/details.js` | the constant `NEVER_RAN` | the same |
 | `docs/how-to/operations.md` | the table of doctor's codes | `flinkjobs.doctor.codes` |
+| `docs/how-to/be-notified*.md` | the examples of messages | `deploy.notifications` |
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from deploy.notifications import with_examples
 from flinkjobs.doctor.codes import CODES, Code
 from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.reasons import REASONS, ReasonInfo, Text
 from flinkjobs.jobs.problems import NO_REASON
+from flinkjobs.settings.notify import Language
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 UI: Final = "shared/flinkjobs/web/ui"
@@ -98,6 +101,8 @@ def _replaced(text: str, pattern: str, new: str) -> str:
 FILES: Final[Mapping[str, Callable[[str], str]]] = {
     "docs/reference/codes.md": with_codes,
     "docs/how-to/operations.md": with_findings,
+    "docs/how-to/be-notified.md": lambda text: with_examples(text, Language.EN),
+    "docs/how-to/be-notified.zh-CN.md": lambda text: with_examples(text, Language.ZH),
     f"{UI}/messages.en.json": lambda text: with_messages(text, lambda info: info.en),
     f"{UI}/messages.zh.json": lambda text: with_messages(text, lambda info: info.zh),
     f"{UI}/details.js": with_never_ran,

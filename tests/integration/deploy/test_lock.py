@@ -42,10 +42,10 @@ def test_every_pin_has_hashes(name: str) -> None:
 
 
 OF_OTHERS = {
-    "submit": {"httpx", "prometheus-client"},
-    "sync": {"prometheus-client", "standardwebhooks"},
-    "cleanup": {"prometheus-client", "standardwebhooks"},
-    "jobs": {"standardwebhooks"},
+    "submit": {"apprise", "httpx", "prometheus-client"},
+    "sync": {"prometheus-client"},
+    "cleanup": {"apprise", "prometheus-client", "standardwebhooks"},
+    "jobs": {"apprise", "standardwebhooks"},
 }
 
 

@@ -20,11 +20,13 @@ import flinkjobs
 from deploy import site
 from flinkjobs.adapters.mongo.documents import _ref_document, conditional_update, new_document
 from flinkjobs.domain.errors import FlinkjobsError
+from flinkjobs.domain.events import EventType
 from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.history import Writer
 from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord
 from flinkjobs.domain.transition import Update
 from flinkjobs.settings import functions as settings_functions
+from flinkjobs.settings import notify as settings_notify
 from flinkjobs.submit.idempotency import Key
 from flinkjobs.submit.stored_spec import stored_details
 from flinkjobs.submit.submission import Submission
@@ -182,6 +184,18 @@ def test_description_has_every_path_of_the_page_and_no_other() -> None:
     assert described == declared
 
 
+def test_events_page_names_every_type_and_every_field_of_a_channel_and_no_other() -> None:
+    page = (REFERENCE / "events.md").read_text()
+    types = re.findall(r"^\| `(flinkjobs\.[a-z_.]+)` \|", page, re.MULTILINE)
+    assert types == list(EventType)
+    rows = re.findall(r"^\| `(\w+)` \| (all|webhook|chat) \|", page.partition("## Channels")[2], re.MULTILINE)
+    shared = {"name", "type", "url", *settings_notify._FILTERS}
+    assert dict(rows) == dict.fromkeys(shared, "all") | {
+        name: kind.value for kind, own in settings_notify._OWN.items() for name in own if name != "url"
+    }
+    assert len(rows) == len(dict(rows))
+
+
 def test_site_builds_without_a_warning() -> None:
     assert site.main() == 0
     assert (site.ROOT / "build" / "docs" / "docs" / "tutorial" / "index.html").exists()
@@ -249,7 +263,7 @@ def test_the_picture_of_the_house_is_the_contract_of_the_layers() -> None:
     ]
     expected = [set(layer.split(" | ")) for layer in layers]
     shown: dict[int, set[str]] = {}
-    for number, room in re.findall(r"^(\d)  (\w+) ", ARCHITECTURE.read_text(), re.MULTILINE):
+    for number, room in re.findall(r"^(\d+) +(\w+) ", ARCHITECTURE.read_text(), re.MULTILINE):
         shown.setdefault(int(number), set()).add(room)
     assert list(shown) == list(range(len(expected), 0, -1))
     assert list(shown.values()) == expected

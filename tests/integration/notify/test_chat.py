@@ -25,7 +25,7 @@ def channel(url: str, *, timeout_seconds: float = 10, **fields: Any) -> ChatChan
 
 
 def received(service: str, count: int, **fields: Any) -> Asked:
-    """The request that a service gets of so many events."""
+    """The request that a service gets of this number of events."""
     with ScriptedServer(lambda _: Answer()) as receiver:
         events = [failed_event(number) for number in range(count)]
         assert channel(service.replace("HOST", receiver.address), **fields).send(events) == Delivered()
