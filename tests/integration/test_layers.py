@@ -45,6 +45,7 @@ FORBIDDEN = [
         "from flinkjobs.adapters.mongo import job_store",
         "flinkjobs.web.server -> flinkjobs.adapters.mongo.job_store",
     ),
+    ("notify/messages.py", "import apprise", "flinkjobs.notify.messages -> apprise"),
     ("cleanup/service.py", "import flask", "flinkjobs.cleanup.service -> flask"),
     ("new_room/__init__.py", "", "new_room"),
 ]

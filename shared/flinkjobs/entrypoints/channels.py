@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from flinkjobs.domain.errors import SettingsError
 from flinkjobs.entrypoints.startup import utc_now
 from flinkjobs.ports.channels import Channel
@@ -15,11 +17,13 @@ def build_channels(settings: Settings) -> tuple[Channel, ...]:
     Raises:
         SettingsError: what the libraries do not accept, of all channels in one line.
     """
+    kinds = {channel.type for channel in settings.notify_channels}
+    builders = {kind: _BUILDERS[kind](settings.page_url) for kind in kinds}
     channels: list[Channel] = []
     faults: list[str] = []
     for described in settings.notify_channels:
         try:
-            channels.append(_channel(described, settings.page_url))
+            channels.append(builders[described.type](described))
         except ValueError as error:
             faults.append(f"channel {described.name}: {error}")
     if faults:
@@ -27,12 +31,21 @@ def build_channels(settings: Settings) -> tuple[Channel, ...]:
     return tuple(channels)
 
 
-def _channel(described: ChannelSettings, page_url: str | None) -> Channel:
+def _webhooks(page_url: str | None) -> Callable[[ChannelSettings], Channel]:
+    from flinkjobs.adapters.notify import webhook  # noqa: PLC0415
+
+    client = webhook.new_client()
+    return lambda each: webhook.WebhookChannel(each, client=client, page_url=page_url, clock=utc_now)
+
+
+def _chats(page_url: str | None) -> Callable[[ChannelSettings], Channel]:
     # Apprise takes seconds to be imported: only who has a chat waits for it.
-    if described.type is ChannelType.CHAT:
-        from flinkjobs.adapters.notify.chat import ChatChannel  # noqa: PLC0415
+    from flinkjobs.adapters.notify import chat  # noqa: PLC0415
 
-        return ChatChannel(described, page_url=page_url)
-    from flinkjobs.adapters.notify.webhook import WebhookChannel  # noqa: PLC0415
+    return lambda each: chat.ChatChannel(each, page_url=page_url)
 
-    return WebhookChannel(described, page_url=page_url, clock=utc_now)
+
+_BUILDERS: Mapping[ChannelType, Callable[[str | None], Callable[[ChannelSettings], Channel]]] = {
+    ChannelType.WEBHOOK: _webhooks,
+    ChannelType.CHAT: _chats,
+}

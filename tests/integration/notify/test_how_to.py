@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from doubles.processes import Process, free_port
-from flinkjobs.adapters.notify.webhook import WebhookChannel
+from flinkjobs.adapters.notify.webhook import WebhookChannel, new_client
 from flinkjobs.domain.events import Event
 from flinkjobs.ports.channels import Delivered, Failed, SendResult
 from flinkjobs.settings.notify import read_channels
@@ -56,9 +56,10 @@ def answers(url: str) -> bool:
 
 def sent(url: str, event: Event, secret: str = SECRET) -> SendResult:
     settings = channel_settings("webhook", url, secret=secret)
-    with closing(
-        WebhookChannel(settings, page_url="https://flink.example", clock=lambda: datetime.now(UTC))
-    ) as webhook:
+    with new_client() as client:
+        webhook = WebhookChannel(
+            settings, client=client, page_url="https://flink.example", clock=lambda: datetime.now(UTC)
+        )
         return webhook.send([event])
 
 

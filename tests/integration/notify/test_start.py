@@ -49,7 +49,10 @@ def test_sync_imports_only_what_its_channels_need() -> None:
     ("change", "fault"),
     [
         ({"url": "s3cr3t"}, "url must be an Apprise URL, such as slack://… or mailtos://…"),
-        ({"url": "slack://s3cr3t_/a/b"}, "url is none that Apprise knows, see https://appriseit.com/services/"),
+        (
+            {"url": "slack://s3cr3t_/a/b"},
+            "url is none that Apprise knows, see https://appriseit.com/services/",
+        ),
     ],
 )
 def test_a_wrong_channel_stops_sync_with_one_line(change: Mapping[str, str], fault: str) -> None:

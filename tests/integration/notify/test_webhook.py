@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from doubles.kubernetes.tls_listener import make_certificate, server_context
 from flinkjobs import __version__, log
-from flinkjobs.adapters.notify.webhook import WebhookChannel
+from flinkjobs.adapters.notify.webhook import WebhookChannel, new_client
 from flinkjobs.domain.events import Event, EventType
 from flinkjobs.ports.channels import Delivered, Failed, Gone, SendResult
 from tests.support.events import NOON, OLD_SECRET, SECRET, channel_settings, failed_event
@@ -35,10 +35,8 @@ def channel(
     url: str, *, page_url: str | None = PAGE, timeout_seconds: float = 5, **fields: Any
 ) -> Iterator[WebhookChannel]:
     settings = channel_settings("webhook", url, **fields)
-    with closing(
-        WebhookChannel(settings, page_url=page_url, clock=now, read_timeout_seconds=timeout_seconds)
-    ) as webhook:
-        yield webhook
+    with new_client(read_timeout_seconds=timeout_seconds) as client:
+        yield WebhookChannel(settings, client=client, page_url=page_url, clock=now)
 
 
 def sent(url: str, event: Event | None = None, **fields: Any) -> SendResult:

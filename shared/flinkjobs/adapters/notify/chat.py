@@ -85,13 +85,13 @@ class ChatChannel:
                 body_format=apprise.NotifyFormat.TEXT,
                 timeout=self._timeout_seconds,
             )
-        [sent] = result.results
-        last = sent.attempts[-1]  # a URL may say `optional`: then all results count as successes but this
-        if last:
+        # Of the attempts, since a URL may say `optional`: then every result counts as a success.
+        attempts = [attempt for sent in result.results for attempt in sent.attempts]
+        if attempts and attempts[-1]:
             return Delivered()
-        if last.status is AppriseResultStatus.TIMEOUT:
+        if attempts and attempts[-1].status is AppriseResultStatus.TIMEOUT:
             return Failed(f"{self._service} did not answer within {self._timeout_seconds:g} s")
-        return self._failure("\n".join(entry.message for entry in last.logs))
+        return self._failure("\n".join(entry.message for attempt in attempts[-1:] for entry in attempt.logs))
 
     def _failure(self, logged: str) -> Failed | Gone:
         if found := _STATUS.search(logged):

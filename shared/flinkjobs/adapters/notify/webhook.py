@@ -34,6 +34,9 @@ CONNECT_TIMEOUT_SECONDS: Final = 5.0
 READ_TIMEOUT_SECONDS: Final = 10.0
 """Longest silence of a receiver after it has the event."""
 
+ANSWER_TIMEOUT_SECONDS: Final = 1.0
+"""How long an answer is read after its status, which is all that counts."""
+
 MAX_ANSWER_BYTES: Final = 65_536
 """Maximum size of an answer that is read, so that its connection can be used again."""
 
@@ -42,6 +45,15 @@ DEFAULT_SOURCE: Final = "flinkjobs"
 
 _PRINTABLE: Final = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
 """What a header may hold as it is: https://www.rfc-editor.org/rfc/rfc9110#name-field-values"""
+
+
+def new_client(*, read_timeout_seconds: float = READ_TIMEOUT_SECONDS) -> httpx.Client:
+    """Connections to the receivers of all webhooks; threads may share it."""
+    return httpx.Client(
+        timeout=httpx.Timeout(read_timeout_seconds, connect=CONNECT_TIMEOUT_SECONDS),
+        headers={"User-Agent": USER_AGENT},
+        follow_redirects=False,
+    )
 
 
 class _PrivateAddressError(Exception):
@@ -57,17 +69,17 @@ class WebhookChannel:
         self,
         settings: ChannelSettings,
         *,
+        client: httpx.Client,
         page_url: str | None,
         clock: Callable[[], datetime],
-        read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
     ) -> None:
         """Sends nothing yet.
 
         Args:
             settings: of this channel.
+            client: from `new_client`; it may be shared.
             page_url: where people open the page; None where it is not known.
             clock: the time now, aware UTC.
-            read_timeout_seconds: see `READ_TIMEOUT_SECONDS`.
 
         Raises:
             ValueError: the URL names no host that there can be.
@@ -79,15 +91,11 @@ class WebhookChannel:
         self._clock = clock
         try:
             self._host = httpx.URL(settings.url).host
+            self._host.encode("idna")  # as the name will be resolved
         except (httpx.InvalidURL, ValueError):
             raise ValueError("url names no valid host") from None
         self._is_any_address_allowed = settings.allow_private or is_this_machine(self._host)
-        self._timeout_seconds = read_timeout_seconds
-        self._client = httpx.Client(
-            timeout=httpx.Timeout(read_timeout_seconds, connect=CONNECT_TIMEOUT_SECONDS),
-            headers={"User-Agent": USER_AGENT},
-            follow_redirects=False,
-        )
+        self._client = client
 
     def send(self, events: Sequence[Event]) -> SendResult:
         """Sends one event; see `flinkjobs.ports.channels.Channel`."""
@@ -96,7 +104,7 @@ class WebhookChannel:
         try:
             status, retry_after = self._post(body, headers | self._signature(event.id, body.decode()))
         except httpx.TimeoutException as error:
-            return Failed(f"{self._host} {_timeout(error, self._timeout_seconds)}")
+            return Failed(f"{self._host} {self._timeout(error)}")
         except httpx.HTTPError as error:
             outcome = "could not be reached" if isinstance(error, httpx.ConnectError) else "gave no answer"
             return Failed(f"{self._host} {outcome}: {_cause(error)}")
@@ -109,9 +117,10 @@ class WebhookChannel:
             return Gone(answered)
         return Failed(answered, _seconds(retry_after, self._clock()))
 
-    def close(self) -> None:
-        """Closes the connections. Harmless when repeated."""
-        self._client.close()
+    def _timeout(self, error: httpx.TimeoutException) -> str:
+        if isinstance(error, httpx.ConnectTimeout):
+            return f"could not be reached within {self._client.timeout.connect:g} s"
+        return f"did not answer within {self._client.timeout.read:g} s"
 
     def _post(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, str | None]:
         """The status of the answer, and its Retry-After. The answer itself is of no use."""
@@ -123,7 +132,7 @@ class WebhookChannel:
             with suppress(httpx.HTTPError):  # what counts is the status
                 for part in answer.iter_raw():
                     size += len(part)
-                    if size > MAX_ANSWER_BYTES or time.monotonic() - began > self._timeout_seconds:
+                    if size > MAX_ANSWER_BYTES or time.monotonic() - began > ANSWER_TIMEOUT_SECONDS:
                         break  # and the connection is closed
             return answer.status_code, answer.headers.get("retry-after")
 
@@ -159,12 +168,6 @@ def cloud_event(event: Event, page_url: str | None) -> CloudEvent:
     }
     data = {"move": event.move, "job": event.job, "url": event_url(event, page_url)}
     return CloudEvent(attributes, json.loads(to_json(data)))  # the SDK knows no times
-
-
-def _timeout(error: httpx.TimeoutException, read_timeout_seconds: float) -> str:
-    if isinstance(error, httpx.ConnectTimeout):
-        return f"could not be reached within {CONNECT_TIMEOUT_SECONDS:g} s"
-    return f"did not answer within {read_timeout_seconds:g} s"
 
 
 def _cause(error: httpx.HTTPError) -> str:
