@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from apprise.plugins.feishu import NotifyFeishu
 
-from flinkjobs import log
 from flinkjobs.adapters.notify.chat import ChatChannel
 from flinkjobs.notify.messages import digest_of, message_of
 from flinkjobs.ports.channels import Delivered, Failed, Gone, SendResult
@@ -114,13 +113,14 @@ def test_an_optional_service_counts_as_failed_where_it_failed() -> None:
 
 
 @pytest.mark.parametrize("name", [*ANSWERS, "a header that is none"])
-def test_no_part_of_a_url_is_shown(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_no_part_of_a_url_is_shown(
+    name: str, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     """Apprise and urllib3 log URLs; a header that cannot be parsed makes urllib3 warn with all of it."""
-    log.configure("DEBUG")
     answer, _ = ANSWERS.get(name, (Answer(headers={"no header\x00": "x"}), None))
     with ScriptedServer(lambda _: answer) as receiver:
         chat = channel(f"json://us3r:p4ss@{receiver.address}/p4th?:qu3ry=1", timeout_seconds=0.5)
         shown = repr((chat.send([failed_event()]), chat, channel_settings("chat", "json://us3r:p4ss@h/p4th")))
     printed = capfd.readouterr()
     for secret in ("us3r", "p4ss", "p4th", "qu3ry"):
-        assert secret not in shown + printed.out + printed.err
+        assert secret not in shown + printed.out + printed.err + caplog.text

@@ -11,13 +11,11 @@ import pytest
 
 from doubles.processes import ProcessError
 from local.functions import FunctionServer
-from tests.support.events import SECRET
+from tests.support.events import CHAT, WEBHOOK
 from tests.support.fresh_process import what_prints
 
 ROOT = Path(__file__).parents[3]
 ENVIRON = {"MONGODB_URI": "mongodb://localhost", "FLINK_REST_URL": "http://localhost:8081"}
-WEBHOOK = {"name": "ops", "type": "webhook", "url": "https://hooks.example/s3cr3t", "secret": SECRET}
-CHAT = {"name": "team", "type": "chat", "url": "mmosts://chat.example/s3cr3t"}
 
 IMPORTED = """
 import json, os, runpy, sys
@@ -31,7 +29,7 @@ print(json.dumps([name for name in names if name in sys.modules]))
 
 def imported(*channels: Mapping[str, Any]) -> list[str]:
     """What of channels sync has imported at its start."""
-    given = {"NOTIFY_CHANNELS": json.dumps(channels)} if channels else {}
+    given = {"NOTIFY_CHANNELS": json.dumps([*map(dict, channels)])} if channels else {}
     output, errors = what_prints(IMPORTED, ROOT, json.dumps({**ENVIRON, **given}))
     assert output, errors
     names: list[str] = json.loads(output)
@@ -42,7 +40,6 @@ def test_sync_imports_only_what_its_channels_need() -> None:
     """Apprise takes seconds to be imported; a function without channels starts as fast as before."""
     assert imported() == []
     assert "apprise" not in imported(WEBHOOK)
-    assert "apprise" in imported(CHAT)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +53,7 @@ def test_sync_imports_only_what_its_channels_need() -> None:
     ],
 )
 def test_a_wrong_channel_stops_sync_with_one_line(change: Mapping[str, str], fault: str) -> None:
-    settings = {**ENVIRON, "NOTIFY_CHANNELS": json.dumps([WEBHOOK, {**CHAT, **change}])}
+    settings = {**ENVIRON, "NOTIFY_CHANNELS": json.dumps([dict(WEBHOOK), {**CHAT, **change}])}
     with pytest.raises(ProcessError) as caught:
         FunctionServer("sync", settings).close()
     message = str(caught.value)

@@ -1,25 +1,18 @@
-"""Channels as they are read; `tests/data/bad_channels.yaml` has what is wrong."""
+"""Channels as they are read, and every fault of `tests/data/bad_channels.yaml` that needs no library."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flinkjobs.domain.errors import SettingsError
 from flinkjobs.domain.events import EventFilter
 from flinkjobs.settings.functions import read_settings
 from flinkjobs.settings.notify import ChannelSettings, ChannelType, Language, read_channels
-
-SECRET = "whsec_" + "bmV3" * 8
-WEBHOOK: Mapping[str, Any] = {
-    "name": "ops",
-    "type": "webhook",
-    "url": "https://h.example/x",
-    "secret": SECRET,
-}
+from tests.support.events import BAD_CHANNELS, SECRET, WEBHOOK, environ_with
 
 
 def test_every_field_is_read() -> None:
@@ -47,7 +40,7 @@ def test_every_field_is_read() -> None:
                 submitted_by=("alice",),
                 labels={"team": "data"},
             ),
-            url="https://h.example/x",
+            url="https://hooks.example/s3cr3t",
             secrets=(SECRET, SECRET),
             allow_private=True,
         ),
@@ -89,14 +82,29 @@ def test_clusters_are_not_checked_where_none_is_configured() -> None:
 
 def test_the_value_may_be_in_a_file(tmp_path: Path) -> None:
     file = tmp_path / "channels.json"
-    file.write_text(json.dumps([WEBHOOK]) + "\n", encoding="utf-8")
+    file.write_text(json.dumps([dict(WEBHOOK)]) + "\n", encoding="utf-8")
     settings = read_settings({"MONGODB_URI": "mongodb://localhost", "NOTIFY_CHANNELS": f"@{file}"})
     assert [channel.name for channel in settings.notify_channels] == ["ops"]
 
 
 def test_no_secret_is_in_the_representation() -> None:
-    given = json.dumps([WEBHOOK, {"name": "team", "type": "chat", "url": "slack://t0ken"}])
+    given = json.dumps([dict(WEBHOOK), {"name": "team", "type": "chat", "url": "slack://t0ken"}])
     settings = read_settings({"MONGODB_URI": "mongodb://localhost", "NOTIFY_CHANNELS": given})
     shown = repr((settings, settings.notify_channels))
-    for secret in (SECRET, "h.example", "t0ken"):
+    for secret in (SECRET, "hooks.example", "t0ken"):
         assert secret not in shown
+
+
+def test_the_bad_channels_have_names_of_their_own() -> None:
+    assert len({row["name"] for row in BAD_CHANNELS}) == len(BAD_CHANNELS) >= 30
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in BAD_CHANNELS if "by_library" not in row], ids=lambda row: row["name"]
+)
+def test_a_wrong_channel_is_named_in_one_line_without_a_secret(row: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_settings(environ_with(row))
+    assert str(caught.value) == f"NOTIFY_CHANNELS {row['error']}"
+    assert "s3cr3t" not in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1

@@ -24,10 +24,7 @@ from flinkjobs.settings.notify import ChannelSettings
 TIMEOUT_SECONDS: Final = 20.0
 """How long a message may take in all, the pauses that Apprise makes for a service's rate limit included."""
 
-_LOGGER: Final = logging.getLogger("apprise")
-_LOGGER.propagate = False
-_LOGGER.addHandler(logging.NullHandler())
-
+logging.getLogger("apprise").propagate = False
 logging.getLogger("urllib3.connection").addFilter(
     lambda record: not str(record.msg).startswith("Failed to parse headers")  # it names the whole URL
 )
