@@ -356,7 +356,7 @@ def _since(event: Event) -> datetime:
 
 
 def _shown(time: Any) -> str:
-    """A time for people: of which zone it is stands beside it."""
+    """A time for people, with its zone."""
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if isinstance(time, datetime) else "?"
 
 

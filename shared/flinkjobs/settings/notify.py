@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from flinkjobs.domain.events import EventFilter, EventType
+from flinkjobs.domain.labels import check_free_key, check_value
 from flinkjobs.domain.text import cut
 from flinkjobs.settings.parsing import webhook_secrets
 
@@ -175,6 +176,12 @@ def _events(value: Any) -> tuple[str, ...]:
 def _labels(value: Any) -> Mapping[str, str]:
     if not isinstance(value, dict) or not value or not all(isinstance(each, str) for each in value.values()):
         raise ValueError("must be an object of one or more labels with their values, which are texts")
+    for label, text in value.items():
+        try:
+            check_free_key(label)
+            check_value(text)
+        except ValueError as error:
+            raise ValueError(f"{cut(label, 80)!r} {error}") from None
     return MappingProxyType(value)
 
 
@@ -245,4 +252,4 @@ _OWN: Final[Mapping[ChannelType, Mapping[str, Callable[[Any], Any]]]] = MappingP
         ChannelType.CHAT: {"url": _chat_url, "language": _language},
     }
 )
-"""The fields of each type besides those that all have: how each is read. `url` and `secret` are required."""
+"""The fields of each type, without those that all have: how each is read. `url` and `secret` are required."""
