@@ -96,6 +96,7 @@ def floor(request: flask.Request) -> flask.typing.ResponseReturnValue:
                         "by": "sync",
                     }
                     change["$push"] = {"history": {"$each": [move], "$slice": -100}}
+                    change["$min"] = {"pending_since": now}
             writes.append(UpdateOne(unchanged, change))
     if writes:
         JOBS.bulk_write(writes, ordered=False)

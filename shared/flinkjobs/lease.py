@@ -42,6 +42,11 @@ class ActiveLease:
             self._lose()
         return not self._lost.is_set()
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the store has said, to a heartbeat or a question, that it is not ours any more."""
+        return self._lost.is_set()
+
     def _lose(self) -> None:
         self._lost.set()
         log.warning("lease.lost", name=self.lease.name, holder=self.lease.holder, fence=self.lease.fence)

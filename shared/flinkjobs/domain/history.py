@@ -1,4 +1,4 @@
-"""Moves of a record: every change of its status, as its history keeps it.
+"""Moves of a record: every change of its status, and into or out of stuck, as its history keeps it.
 
 A move goes into the same conditional write as the status, so that the history holds what was written and
 nothing else.
@@ -29,7 +29,7 @@ class Writer(StrEnum):
 
 
 class Move(msgspec.Struct, frozen=True):
-    """One change of a record's status.
+    """One change of a record's status, or one into or out of stuck.
 
     Attributes:
         seq: the `revision` that the write creates; 0 for a new record. It increases from move to move.
@@ -54,7 +54,7 @@ class Move(msgspec.Struct, frozen=True):
 
 
 def move_of(before: JobRecord | None, after: JobRecord, *, at: datetime, by: Writer) -> Move | None:
-    """The move that a write makes; None where the status stays.
+    """The move that a write makes; None where the status stays and the record is as stuck as before.
 
     Args:
         before: the record as it was read; None for a new one.
@@ -62,8 +62,11 @@ def move_of(before: JobRecord | None, after: JobRecord, *, at: datetime, by: Wri
         at: the time of the write, aware UTC.
         by: the writer.
     """
+    stuck = None
     if before is not None and before.status is after.status:
-        return None
+        stuck = after.stuck_since is not None
+        if stuck == (before.stuck_since is not None):
+            return None
     return Move(
         seq=0 if before is None else before.next_revision,
         at=at,
@@ -72,4 +75,5 @@ def move_of(before: JobRecord | None, after: JobRecord, *, at: datetime, by: Wri
         flink_state=after.flink_state,
         reason_code=after.reason.code if after.reason else None,
         by=by,
+        stuck=stuck,
     )

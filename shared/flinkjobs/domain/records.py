@@ -105,6 +105,7 @@ class JobRecord(msgspec.Struct, frozen=True, gc=False):
             once that is there.
         missing_passes: in how many passes no Flink job of its name was known, while it has no id; counted up
             to three.
+        stuck_since: when a pass found it stuck, see `flinkjobs.domain.stuck`; None while it is not.
         fingerprint: see `flinkjobs.domain.fingerprint`.
         revision: counts the writes; every write is conditional on it being as read.
         document_id: the store's own name of the document that was read, by which it is written: a job id of
@@ -127,6 +128,7 @@ class JobRecord(msgspec.Struct, frozen=True, gc=False):
     missing_since: datetime | None = None
     in_flight_until: datetime | None = None
     missing_passes: int = 0
+    stuck_since: datetime | None = None
     fingerprint: str | None = None
     revision: int | None = None
     document_id: DocumentId = DocumentId(None)

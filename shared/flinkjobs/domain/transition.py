@@ -41,6 +41,7 @@ from flinkjobs.domain.observations import (
 from flinkjobs.domain.pod_diagnosis import is_better
 from flinkjobs.domain.reasons import ReasonCode
 from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord, Reason
+from flinkjobs.domain.stuck import stuck_since
 from flinkjobs.domain.submission_proof import STOPPED_EXIT_CODES
 from flinkjobs.domain.text import cut
 
@@ -87,7 +88,11 @@ def decide(record: JobRecord, observation: Observation, now: datetime, policy: P
     elif record.k8s_job_name is None and record.status is not Status.LOST:
         message = "the record names no Kubernetes Job and no Flink job: there is nothing to follow it by"
         after = _with_reason(after, (ReasonCode.K8S_JOB_UNKNOWN, message), now)
-    after = replace(after, fingerprint=fingerprint_of(after, observation.flink))
+    after = replace(
+        after,
+        fingerprint=fingerprint_of(after, observation.flink),
+        stuck_since=stuck_since(record, after, now, policy.stuck_after),
+    )
     # A record without a fingerprint gets it with its next write: a rollout writes nothing by itself.
     compared = after if record.fingerprint else replace(after, fingerprint=None)
     return Keep() if compared == record else Update(before=record, after=after)
@@ -452,10 +457,12 @@ class Policy(msgspec.Struct, frozen=True):
     Attributes:
         lost_after: how long a job must be missing before its record may become LOST.
         grace: how old a record must be before the absence of its Kubernetes Job counts.
+        stuck_after: how long a record must be CREATED for the same reason to be stuck.
     """
 
     lost_after: timedelta = timedelta(seconds=600)
     grace: timedelta = timedelta(seconds=600)
+    stuck_after: timedelta = timedelta(seconds=300)
 
 
 # --- actions --------------------------------------------------------------------------------------

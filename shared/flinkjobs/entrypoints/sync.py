@@ -13,6 +13,7 @@ from flinkjobs.adapters.flink.client import HttpFlink, new_client
 from flinkjobs.adapters.mongo.client import MongoDatabase
 from flinkjobs.adapters.mongo.job_store import MongoJobStore
 from flinkjobs.adapters.mongo.lease_store import MongoLeaseStore
+from flinkjobs.adapters.mongo.notify_store import MongoNotifyStore
 from flinkjobs.domain.transition import Policy
 from flinkjobs.entrypoints.clients import connect_database, connect_kubernetes
 from flinkjobs.entrypoints.startup import cold_until, utc_now
@@ -32,14 +33,19 @@ def build_sync(settings: Settings, database: MongoDatabase, *, cold_until: float
     return Sync(
         kubernetes=cache(partial(connect_kubernetes, settings)),
         store=MongoJobStore(database),
+        notify_store=MongoNotifyStore(database),
         leases=MongoLeaseStore(database),
         flinks={
             name: HttpFlink(described, client, cold_until=cold_until)
             for name, described in settings.flink_clusters.items()
         },
-        policy=Policy(lost_after=timedelta(seconds=settings.lost_after_seconds)),
+        policy=Policy(
+            lost_after=timedelta(seconds=settings.lost_after_seconds),
+            stuck_after=timedelta(seconds=settings.notify_stuck_after_seconds),
+        ),
         budget_seconds=settings.sync_budget_seconds,
         clock=utc_now,
+        period=timedelta(seconds=settings.sync_period_seconds),
     )
 
 

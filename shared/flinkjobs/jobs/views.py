@@ -24,13 +24,17 @@ _K8S_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
 
 def job_view(row: Row) -> dict[str, Any]:
     """The fields of a record; an unreadable one has its error in `unreadable`, and None elsewhere."""
-    record = row.record
+    return record_view(row.record, row.details)
+
+
+def record_view(record: JobRecord | UnreadableRecord, details: Mapping[str, Any]) -> dict[str, Any]:
+    """As `job_view`, of a record and of the fields of its document that are only displayed."""
     if isinstance(record, JobRecord):
         try:
-            return _readable(record, row.details)
+            return _readable(record, details)
         except (TypeError, ValueError) as error:
             record = UnreadableRecord(record.job_id, cut(f"{type(error).__name__}: {error}", 200))
-    job_id = text_or_none(row.details.get("job_id"))
+    job_id = text_or_none(details.get("job_id"))
     return {**dict.fromkeys(JOB_FIELDS), "job_id": job_id, "unreadable": record.error}
 
 

@@ -149,6 +149,11 @@ class JobStore(Protocol):
     def save_run(self, report: Mapping[str, Any]) -> None:
         """Keeps the report of a pass in `sync_runs`."""
 
+    def save_notified(
+        self, run_id: str, started_at: datetime, notified: Mapping[str, Mapping[str, int]]
+    ) -> None:
+        """Adds to the report of a pass that is kept what it has delivered, by channel."""
+
     def save_submitter_log(self, job_id: str, k8s_job_name: str, log: SubmitterLog) -> bool:
         """Keeps the end of a submitter's log on the record that names its Job, or none.
 

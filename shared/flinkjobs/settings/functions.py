@@ -95,6 +95,7 @@ class Settings:
     submit_timeout_seconds: int
     sync_budget_seconds: int
     lost_after_seconds: int
+    notify_stuck_after_seconds: int
     cleanup_retention_hours: float
     cleanup_unharvested_hours: float
     cleanup_max_deletions: int
@@ -153,6 +154,7 @@ def read_settings(environ: Mapping[str, str], *, required: Collection[str] = ())
         submit_timeout_seconds=read.value("SUBMIT_TIMEOUT_SECONDS", 600, whole_number(10, 86_400)),
         sync_budget_seconds=read.value("SYNC_BUDGET_SECONDS", 120, whole_number(1, 3_600)),
         lost_after_seconds=read.value("LOST_AFTER_SECONDS", 600, whole_number(0, 604_800)),
+        notify_stuck_after_seconds=read.value("NOTIFY_STUCK_AFTER_SECONDS", 300, whole_number(0, 604_800)),
         cleanup_retention_hours=read.value("CLEANUP_RETENTION_HOURS", 24.0, hours),
         cleanup_unharvested_hours=read.value("CLEANUP_UNHARVESTED_HOURS", 168.0, hours),
         cleanup_max_deletions=read.value("CLEANUP_MAX_DELETIONS", 2000, whole_number(1, 1_000_000)),

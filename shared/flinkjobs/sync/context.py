@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Final
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
 
 from flinkjobs.domain.transition import Policy
 from flinkjobs.lease import ActiveLease
@@ -19,7 +19,11 @@ from flinkjobs.observers.submitters import SubmitterObserver
 from flinkjobs.ports.flink import Flink
 from flinkjobs.ports.kubernetes import KubernetesClient
 from flinkjobs.ports.lease import LeaseStore
+from flinkjobs.ports.notify_store import NotifyStore
 from flinkjobs.ports.store import JobStore
+
+if TYPE_CHECKING:  # imported by the composition root, where a channel is configured
+    from flinkjobs.notify.delivery import Delivery
 
 THREADS: Final = 8
 """Maximum number of concurrent requests, to all peers together."""
@@ -31,21 +35,27 @@ class Sync:
 
     Attributes:
         store: the records.
+        notify_store: what is said of clusters, and what channels still have to be sent.
         leases: keep passes apart.
         kubernetes: connects to Kubernetes, or returns the connection; it may raise.
         flinks: every Flink cluster, by its name in the settings.
         policy: see `Policy`.
         budget_seconds: after this long a pass begins with no further record.
         clock: the time now, aware UTC.
+        period: the time between two passes.
+        delivery: to the channels; None where the settings name none.
     """
 
     store: JobStore
+    notify_store: NotifyStore
     leases: LeaseStore
     kubernetes: Callable[[], KubernetesClient]
     flinks: Mapping[str, Flink]
     policy: Policy
     budget_seconds: float
     clock: Callable[[], datetime]
+    period: timedelta = timedelta(seconds=180)
+    delivery: Delivery | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from flinkjobs.domain.observations import ObservationError
 from flinkjobs.observers.flink_snapshot import Snapshots
 
 JOBS_MISSING: Final = "JOBS_MISSING"
+NOT_NOTIFIED: Final = "NOT_NOTIFIED"
 RUN_NOT_SAVED: Final = "RUN_NOT_SAVED"
 UNREADABLE_RECORD: Final = "UNREADABLE_RECORD"
 WRITE_REFUSED: Final = "WRITE_REFUSED"
@@ -98,6 +99,7 @@ def pass_report(
         "conflicts": done.conflicts,
         "errors": error_views(done.errors),
         "clusters": dict(clusters),
+        "notified": {},
     }
 
 

@@ -4,7 +4,7 @@
           → whole, only the records whose fingerprint is not in the snapshots
           → those that the snapshot decides: decide → bulk write, batch by batch
           → the others: Jobs, pods, logs, single Flink jobs → decide → bulk write → actions
-          → report
+          → report → events to the channels
 
 An error of one peer costs what depends on that peer; an error of one record costs that record. A pass that
 runs out of time keeps what it has done, and the next one begins where it stopped.
@@ -32,13 +32,15 @@ from flinkjobs.domain.errors import FlinkjobsError, StoreRefusedError, Temporary
 from flinkjobs.domain.history import Writer
 from flinkjobs.domain.observations import KUBERNETES_UNAVAILABLE, ObservationError
 from flinkjobs.domain.records import JobRecord, UnreadableRecord
-from flinkjobs.lease import hold_lease
+from flinkjobs.lease import ActiveLease, hold_lease
 from flinkjobs.observers.deadline import Deadline
 from flinkjobs.ports.store import NO_FINGERPRINTS
 from flinkjobs.sync.batch import DecidedBatch, decide_batch, log_moves, write_batch
 from flinkjobs.sync.change_detection import changes_since_last_write, is_decided_by_snapshot
+from flinkjobs.sync.clusters import note_clusters
 from flinkjobs.sync.context import Pass, Sync, begin_pass
 from flinkjobs.sync.report import (
+    NOT_NOTIFIED,
     RUN_NOT_SAVED,
     UNREADABLE_RECORD,
     BatchResult,
@@ -61,6 +63,16 @@ MAX_CONCURRENT_WRITES: Final = 8
 
 LOST_WATCHED_FOR: Final = timedelta(days=30)
 """A LOST record goes back if its job reappears within this time."""
+
+
+MARKS_KEPT: Final = timedelta(hours=1)
+"""How long moves stay marked for delivery where no channel is configured.
+
+During a rollout a function of another version may know a channel, and deliver them.
+"""
+
+MARKS_PER_PASS: Final = 1_000
+"""Maximum number of records whose marks one pass clears where no channel is configured."""
 
 
 class NothingReachableError(TemporaryError):
@@ -92,6 +104,8 @@ def run_pass(sync: Sync, *, job_ids: Collection[str] | None = None) -> dict[str,
                 run_id=run_id, started_at=started_at, duration_seconds=0, result=None, clusters={}
             )
         with begin_pass(sync, run_id, deadline, active) as current:
+            if active is not None and sync.delivery is not None:
+                sync.delivery.begin()
             results = list(_reconcile(current, lost_since=started_at - LOST_WATCHED_FOR, job_ids=job_ids))
         result, clusters = total(results), current.snapshots.report()
         _expect_any_answer(result, clusters)
@@ -109,11 +123,32 @@ def run_pass(sync: Sync, *, job_ids: Collection[str] | None = None) -> dict[str,
             clusters=clusters,
         )
         try:
+            if active is not None:
+                note_clusters(sync, current.snapshots, clusters, started_at, is_complete=result.is_complete)
             sync.store.save_run({**report, "whole": job_ids is None})
         except FlinkjobsError as error:  # the records are written: the pass itself has done its work
             report["errors"].append({"job_id": None, "code": RUN_NOT_SAVED, "message": str(error)})
+        if active is not None:
+            report["notified"] = _notify(sync, report, deadline, active)
     log.info("sync.pass", whole=job_ids is None, **report)
     return report
+
+
+def _notify(
+    sync: Sync, report: Mapping[str, Any], deadline: Deadline, lease: ActiveLease
+) -> Mapping[str, Mapping[str, int]]:
+    """Sends the events of what was written; the counts, by channel."""
+    notified: Mapping[str, Mapping[str, int]] = {}
+    try:
+        if sync.delivery is None:
+            now = sync.clock()
+            sync.notify_store.forget(before=now - MARKS_KEPT, limit=MARKS_PER_PASS, now=now)
+        else:
+            notified = sync.delivery.run(deadline, lease)
+            sync.store.save_notified(report["run_id"], report["started_at"], notified)
+    except FlinkjobsError as error:  # the next pass delivers what is still pending
+        report["errors"].append({"job_id": None, "code": NOT_NOTIFIED, "message": str(error)})
+    return notified
 
 
 def _expect_any_answer(result: BatchResult, clusters: Mapping[str, Mapping[str, Any]]) -> None:

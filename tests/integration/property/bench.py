@@ -13,6 +13,7 @@ from pymongo.monitoring import CommandListener, CommandStartedEvent, CommandSucc
 from flinkjobs.adapters.mongo.indexes import ensure_indexes
 from flinkjobs.adapters.mongo.job_store import MongoJobStore
 from flinkjobs.adapters.mongo.lease_store import MongoLeaseStore
+from flinkjobs.adapters.mongo.notify_store import MongoNotifyStore
 
 
 class Writes(CommandListener):
@@ -48,6 +49,7 @@ class Bench:
         self._database = self.client[database]
         self.store = MongoJobStore(self._database)
         self.lease_store = MongoLeaseStore(self._database)
+        self.notify_store = MongoNotifyStore(self._database)
         self.tally: Counter[str] = Counter()
         ensure_indexes(self._database)
         self.jobs = self._database["flink_jobs"]
@@ -62,8 +64,8 @@ class Bench:
 
     def clear(self) -> None:
         """Every collection empty."""
-        for collection in (self.jobs, self.leases, self._database["sync_runs"]):
-            collection.delete_many({})
+        for name in ("flink_jobs", "leases", "sync_runs", "clusters", "channels"):
+            self._database[name].delete_many({})
 
     def documents(self) -> dict[str, bytes]:
         """Every record as its bytes, by job id."""

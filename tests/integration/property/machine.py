@@ -507,6 +507,7 @@ class StatusMachine(RuleBasedStateMachine):
         """
         setting = Sync(
             store=scene.store,
+            notify_store=self.bench.notify_store,
             leases=scene.leases,
             kubernetes=lambda: scene.cluster,
             flinks=scene.flinks,

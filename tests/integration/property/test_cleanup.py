@@ -101,6 +101,7 @@ def begin(bench: Bench, drawn: list[TrueObject], most: int) -> tuple[CleanupWorl
         bench.jobs.insert_many(found)
     sync = Sync(
         store=bench.store,
+        notify_store=bench.notify_store,
         leases=bench.lease_store,
         kubernetes=lambda: world,
         flinks={"default": FlinkInMemory("default", shows(), lambda _: Missing())},

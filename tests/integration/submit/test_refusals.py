@@ -20,6 +20,7 @@ from flinkjobs.adapters.mongo.client import connect
 from flinkjobs.adapters.mongo.indexes import ensure_indexes
 from flinkjobs.adapters.mongo.job_store import MongoJobStore
 from flinkjobs.adapters.mongo.lease_store import MongoLeaseStore
+from flinkjobs.adapters.mongo.notify_store import MongoNotifyStore
 from flinkjobs.domain.errors import KubernetesUnavailableError
 from flinkjobs.domain.kubernetes_objects import KubernetesJob
 from flinkjobs.domain.transition import NAMELESS_FOR, PASSES_BEFORE_LOST, Policy
@@ -412,6 +413,7 @@ def test_an_attached_job_whose_script_never_came_is_taken_back_by_sync(
             policy = Policy(grace=timedelta(seconds=600))
             later = Sync(
                 store=desk.submit.store,
+                notify_store=MongoNotifyStore(traces.jobs.database),
                 leases=MongoLeaseStore(traces.jobs.database),
                 kubernetes=lambda: cluster,
                 flinks={"default": flink},

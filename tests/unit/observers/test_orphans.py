@@ -21,6 +21,7 @@ from flinkjobs.domain.records import JobRecord
 from flinkjobs.domain.transition import Policy, Update
 from flinkjobs.ports.kubernetes import Deletion, KubernetesCleanupClient
 from flinkjobs.ports.lease import Lease, LeaseStore
+from flinkjobs.ports.notify_store import NotifyStore
 from flinkjobs.ports.store import Applied, JobStore, Settled, SubmitterLog
 from flinkjobs.sync.context import Sync
 from flinkjobs.sync.service import ReconcileResult, reconcile_records
@@ -125,6 +126,7 @@ def sync_with(cluster: ClusterDouble, records: Records) -> Sync:
     policy = Policy(lost_after=timedelta(minutes=10), grace=timedelta(minutes=10))
     return Sync(
         store=cast("JobStore", records),
+        notify_store=cast("NotifyStore", records),
         leases=cast("LeaseStore", records),
         kubernetes=lambda: cluster,
         flinks={"default": FlinkInMemory("default", shows(a="RUNNING"), lambda _: Missing())},

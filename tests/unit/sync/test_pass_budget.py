@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from flinkjobs.cleanup import context as cleanup_context
 from flinkjobs.cleanup import service as cleanup
 from flinkjobs.cleanup.retention import RetentionPolicy
+from flinkjobs.domain.cluster_moves import ClusterRecord
 from flinkjobs.domain.flink_states import OPEN, Status
 from flinkjobs.domain.history import Writer
 from flinkjobs.domain.observations import FlinkJob, Overview, time_of
@@ -24,6 +25,7 @@ from flinkjobs.observers.flink_snapshot import take_snapshots
 from flinkjobs.ports.flink import Flink
 from flinkjobs.ports.kubernetes import KubernetesCleanupClient
 from flinkjobs.ports.lease import Lease, LeaseStore
+from flinkjobs.ports.notify_store import NotifyStore
 from flinkjobs.ports.store import Applied, JobStore
 from flinkjobs.sync import service as sync
 from flinkjobs.sync.batch import decide_batch
@@ -52,6 +54,7 @@ def working_with(
 ) -> Sync:
     return Sync(
         store=cast("JobStore", store),
+        notify_store=cast("NotifyStore", store),
         leases=cast("LeaseStore", store),
         kubernetes=lambda: pytest.fail("no record needs Kubernetes"),
         flinks=flinks,
@@ -155,8 +158,17 @@ class Contended:
         )
         return iter([])
 
+    def clusters(self) -> Mapping[str, ClusterRecord]:
+        return {}
+
+    def last_pass_at(self) -> None:
+        return None
+
     def save_run(self, report: Mapping[str, object]) -> None:
         self.runs.append(report)
+
+    def forget(self, *, before: datetime, limit: int, now: datetime) -> None:
+        assert (before, limit) == (now - timedelta(hours=1), 1_000)
 
 
 @pytest.mark.parametrize("is_given_back", [True, False])

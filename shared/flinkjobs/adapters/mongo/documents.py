@@ -40,12 +40,18 @@ FOLLOWED: Final = dict.fromkeys(
         "missing_since",
         "in_flight_until",
         "missing_passes",
+        "stuck_since",
         "fingerprint",
         "revision",
     ),
     1,
 )
 """Projection of the fields that `read_record` reads."""
+
+LISTED_FIELDS: Final = FOLLOWED | dict.fromkeys(
+    ("template_id", "job_name", "submitted_by", "labels", "updated_at"), 1
+)
+"""Projection of the fields that a list shows, and an event."""
 
 
 # --- documents --------------------------------------------------------------------------------------
@@ -71,6 +77,7 @@ def read_record(document: _JobDocument) -> JobRecord | UnreadableRecord:
             missing_since=read_time(document.get("missing_since")),
             in_flight_until=read_time(document.get("in_flight_until")),
             missing_passes=document.get("missing_passes") or 0,
+            stuck_since=read_time(document.get("stuck_since")),
             fingerprint=_text_of(document, "fingerprint"),
             revision=_revision(document),
             document_id=DocumentId(document.get("_id")),
@@ -160,6 +167,14 @@ def read_time(stored: Any) -> datetime | None:
     return read.replace(microsecond=read.microsecond // 1000 * 1000)
 
 
+def time_or_none(stored: Any) -> datetime | None:
+    """As `read_time`; None where there is no time, or one that cannot be read."""
+    try:
+        return read_time(stored)
+    except (TypeError, ValueError, AttributeError, OverflowError):
+        return None
+
+
 def _required_time(document: _JobDocument, name: str) -> datetime:
     time = read_time(document.get(name))
     if time is None:
@@ -206,13 +221,14 @@ def new_document(record: JobRecord, details: Mapping[str, Any]) -> dict[str, Any
         "updated_at": record.submitted_at,
         "revision": 0,
         "history": _moves(None, record, at=record.submitted_at, by=Writer.SUBMIT),
+        "pending_since": record.submitted_at,
     }
 
 
 def _moves(
     before: JobRecord | None, after: JobRecord, *, at: datetime, by: Writer
 ) -> Sequence[Mapping[str, Any]]:
-    """What a write adds to the history: one move, none where the status stays."""
+    """What a write adds to the history: one move, or none."""
     move = move_of(before, after, at=at, by=by)
     if move is None:
         return []
@@ -225,6 +241,7 @@ def _moves(
             "flink_state": move.flink_state,
             "reason_code": move.reason_code and move.reason_code.value,
             "by": move.by.value,
+            **({} if move.stuck is None else {"stuck": move.stuck}),
         }
     ]
 
@@ -232,10 +249,16 @@ def _moves(
 def with_move(
     fields: Mapping[str, Any], before: JobRecord, after: JobRecord, *, at: datetime, by: Writer
 ) -> dict[str, Any]:
-    """The update that sets these fields and adds the move, if there is one, to the history."""
+    """The update that sets these fields and adds the move, if any: to the history, and for delivery."""
     moves = _moves(before, after, at=at, by=by)
-    pushed = {"$push": {"history": {"$each": moves, "$slice": -MOVES_KEPT}}} if moves else {}
-    return {"$set": fields, **pushed}
+    if not moves:
+        return {"$set": fields}
+    return {
+        "$set": fields,
+        "$push": {"history": {"$each": moves, "$slice": -MOVES_KEPT}},
+        "$min": {"pending_since": at},
+        "$unset": {"waiting_for": ""},
+    }
 
 
 def _fields(record: JobRecord) -> dict[str, Any]:
@@ -277,6 +300,7 @@ _CHANGEABLE: Final[Sequence[tuple[str, Callable[[JobRecord], Any], Callable[[Job
     ("reason", attrgetter("reason"), lambda record: _reason_document(record.reason)),
     ("missing_since", attrgetter("missing_since"), attrgetter("missing_since")),
     ("missing_passes", attrgetter("missing_passes"), attrgetter("missing_passes")),
+    ("stuck_since", attrgetter("stuck_since"), attrgetter("stuck_since")),
     ("fingerprint", attrgetter("fingerprint"), attrgetter("fingerprint")),
 )
 """Every field that a pass may change: its name, the value that is compared, and how it is written."""

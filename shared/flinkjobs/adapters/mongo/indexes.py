@@ -62,6 +62,14 @@ BY_LABEL: Final = (
 BY_FINGERPRINT: Final = (("status", ASCENDING), ("fingerprint", ASCENDING))
 """A pass: which records are unchanged, from these keys alone; and the others, by their fingerprints."""
 
+BY_MARK: Final = (("pending_since", ASCENDING),)
+"""Where no channel is configured: the records whose marks are old, `find({"pending_since": {"$lt": …}})`; and
+how many records are pending, and since when."""
+BY_CHANNEL: Final = (("waiting_for", ASCENDING), ("pending_since", ASCENDING))
+"""A delivery: `find({"pending_since": {"$exists": true}, "waiting_for": {"$in": [null, …]}})`, oldest first.
+
+What waits for a channel that fails has its name there, and is read only when the channel is tried."""
+
 JOB_INDEXES: Final = (
     IndexModel([("status", ASCENDING)]),
     IndexModel([("job_id", ASCENDING)], unique=True),
@@ -74,6 +82,8 @@ JOB_INDEXES: Final = (
     IndexModel(BY_TEMPLATE, name="list_by_template"),
     IndexModel(BY_LABEL, name="list_by_label", partialFilterExpression={"label_pairs": {"$exists": True}}),
     IndexModel(BY_FINGERPRINT),
+    IndexModel(BY_MARK, sparse=True),
+    IndexModel(BY_CHANNEL, partialFilterExpression={"pending_since": {"$exists": True}}),
     IndexModel(
         [("idempotency_key", ASCENDING)],
         unique=True,

@@ -169,6 +169,7 @@ class MongoJobStore:
                     "status": Status.FAILED.value,
                     "reason": {"code": code.value, "message": message, "since": now},
                     "submitter_done": True,
+                    "stuck_since": None,
                     "in_flight_until": None,
                     "updated_at": now,
                     "revision": before.next_revision,
@@ -190,6 +191,14 @@ class MongoJobStore:
     def save_run(self, report: Mapping[str, Any]) -> None:
         with translated():
             self._runs.insert_one(dict(report))
+
+    def save_notified(
+        self, run_id: str, started_at: datetime, notified: Mapping[str, Mapping[str, int]]
+    ) -> None:
+        with translated():
+            self._runs.update_one(
+                {"started_at": started_at, "run_id": run_id}, {"$set": {"notified": notified}}
+            )
 
     def save_submitter_log(self, job_id: str, k8s_job_name: str, log: SubmitterLog) -> bool:
         kept = {"text": log.text, "truncated": log.truncated, "pod": log.pod, "saved_at": log.saved_at}

@@ -22,7 +22,7 @@ from pymongo import DESCENDING
 from pymongo.errors import OperationFailure
 
 from flinkjobs.adapters.mongo.client import MongoDatabase
-from flinkjobs.adapters.mongo.documents import FOLLOWED, label_pair, read_record, read_time
+from flinkjobs.adapters.mongo.documents import LISTED_FIELDS, label_pair, read_record, time_or_none
 from flinkjobs.adapters.mongo.errors import translated
 from flinkjobs.adapters.mongo.indexes import BY_LABEL, BY_STATUS, BY_TEMPLATE, BY_TIME
 from flinkjobs.domain.errors import BadRequestError, Fault
@@ -35,9 +35,6 @@ T = TypeVar("T")
 _Document = dict[str, Any]
 _Index = Sequence[tuple[str, int]]
 
-LISTED_FIELDS: Final = FOLLOWED | dict.fromkeys(
-    ("template_id", "job_name", "submitted_by", "labels", "updated_at"), 1
-)
 SHOWN_FIELDS: Final = LISTED_FIELDS | dict.fromkeys(("spec", "submitter_log", "history"), 1)
 
 NEWEST_FIRST: Final = {"submitted_at": DESCENDING, "_id": DESCENDING}
@@ -356,17 +353,10 @@ def _row(document: _Document) -> Row:
         at = stored
     return Row(
         place=Place(at=at, id=json_util.dumps(document["_id"])),
-        time=_readable_time(stored),
+        time=time_or_none(stored),
         record=read_record(document),
-        details={**document, "updated_at": _readable_time(document.get("updated_at"))},
+        details={**document, "updated_at": time_or_none(document.get("updated_at"))},
     )
-
-
-def _readable_time(stored: Any) -> datetime | None:
-    try:
-        return read_time(stored)
-    except (TypeError, ValueError, AttributeError, OverflowError):
-        return None
 
 
 _SUBMITTED: Final = {
