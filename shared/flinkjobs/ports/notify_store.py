@@ -117,7 +117,7 @@ class NotifyStore(Protocol):
         """
 
     def forget(self, *, before: datetime, limit: int, now: datetime) -> None:
-        """Where no channel is configured: ends being pending since earlier than `before`.
+        """Where no channel is configured: what moved last before `before` is pending no more.
 
         Every channel counts as removed at `now`, unless it is already.
         """

@@ -112,8 +112,8 @@ def contradiction(
 def contradiction_of_moves(before: Document, after: Document) -> str | None:
     """What is wrong with the moves that were added to a record between two looks at it.
 
-    Each is one change of the status, or one into or out of stuck, by a revision of its own. An old record begins
-    without a history.
+    Each is one change of the status, or one into or out of stuck, by a revision of its own. An old record
+    begins without a history.
     """
     known = before.get("history", [])
     history = after.get("history", [])
@@ -123,6 +123,16 @@ def contradiction_of_moves(before: Document, after: Document) -> str | None:
     statuses = [before["status"], *(move["status"] for move in moves)]
     if [move["was"] for move in moves] != statuses[:-1] or statuses[-1] != after["status"]:
         return f"{moves} do not lead from {before['status']} to {after['status']}"
+    if (wrong := _contradiction_of_stuck(before, after, moves)) is not None:
+        return wrong
+    seqs = [before.get("revision") or 0, *(move["seq"] for move in moves)]
+    if seqs != sorted(set(seqs)) or seqs[-1] > (after.get("revision") or 0):
+        return f"{seqs} do not increase up to revision {after.get('revision')}"
+    return None
+
+
+def _contradiction_of_stuck(before: Document, after: Document, moves: Sequence[Document]) -> str | None:
+    """Each move changes the status, or whether the record is stuck; and it is marked for delivery."""
     is_stuck = [before.get("stuck_since") is not None]
     for move in moves:
         if (move["was"] == move["status"]) != ("stuck" in move) or move.get("stuck") is is_stuck[-1]:
@@ -132,9 +142,6 @@ def contradiction_of_moves(before: Document, after: Document) -> str | None:
         return f"{moves} do not lead to stuck since {after.get('stuck_since')}"
     if moves and after.get("pending_since") is None:
         return f"{moves} are written, and the record is not pending"
-    seqs = [before.get("revision") or 0, *(move["seq"] for move in moves)]
-    if seqs != sorted(set(seqs)) or seqs[-1] > (after.get("revision") or 0):
-        return f"{seqs} do not increase up to revision {after.get('revision')}"
     return None
 
 

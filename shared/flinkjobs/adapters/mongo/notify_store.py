@@ -112,7 +112,8 @@ class MongoNotifyStore:
                     collection.bulk_write(writes, ordered=False)
 
     def forget(self, *, before: datetime, limit: int, now: datetime) -> None:
-        old = {"pending_since": {"$lt": before}}
+        is_new = {"$elemMatch": {"at": {"$gte": before}}}
+        old = {"pending_since": {"$lt": before}, "history": {"$not": is_new}}
         with translated():
             self._channels.update_many({"removed_at": None}, {"$set": {"removed_at": now}})
             for collection in (self._jobs, self._clusters):
