@@ -24,16 +24,21 @@ from flinkjobs.web import parameters
 from flinkjobs.web.messages import Answer, Request
 
 if TYPE_CHECKING:
+    from flinkjobs.notify.delivery import Delivery
     from flinkjobs.ports.channels import Channel
+    from flinkjobs.ports.notify_store import NotifyStore
 
 
-def build_sync(settings: Settings, database: MongoDatabase, *, cold_until: float) -> Sync:
+def build_sync(
+    settings: Settings, database: MongoDatabase, *, cold_until: float, channels: Sequence[Channel] = ()
+) -> Sync:
     """Dependencies of a pass. Kubernetes is connected only if a record needs it."""
     client = new_client(settings.flink_clusters.values())  # sends nothing
+    notify_store = MongoNotifyStore(database)
     return Sync(
         kubernetes=cache(partial(connect_kubernetes, settings)),
         store=MongoJobStore(database),
-        notify_store=MongoNotifyStore(database),
+        notify_store=notify_store,
         leases=MongoLeaseStore(database),
         flinks={
             name: HttpFlink(described, client, cold_until=cold_until)
@@ -46,7 +51,15 @@ def build_sync(settings: Settings, database: MongoDatabase, *, cold_until: float
         budget_seconds=settings.sync_budget_seconds,
         clock=utc_now,
         period=timedelta(seconds=settings.sync_period_seconds),
+        delivery=_delivery(notify_store, channels) if channels else None,
     )
+
+
+def _delivery(store: NotifyStore, channels: Sequence[Channel]) -> Delivery:
+    # A function without channels starts without what delivers to them.
+    from flinkjobs.notify.delivery import Delivery  # noqa: PLC0415
+
+    return Delivery(store, channels, clock=utc_now)
 
 
 class SyncFunction:
@@ -61,7 +74,7 @@ class SyncFunction:
     def _sync(self) -> Sync:
         budget_ends = time.monotonic() + self._settings.sync_budget_seconds
         database = connect_database(self._settings, cold_until=min(self._cold_until, budget_ends))
-        return build_sync(self._settings, database, cold_until=self._cold_until)
+        return build_sync(self._settings, database, cold_until=self._cold_until, channels=self._channels)
 
     def post(self, request: Request) -> Answer:
         """Runs one pass, over all open records or those of `job_ids`."""

@@ -505,16 +505,7 @@ class StatusMachine(RuleBasedStateMachine):
         The lease of a process that died is frozen until a rule lets it run out: how long a step really takes
         is no matter.
         """
-        setting = Sync(
-            store=scene.store,
-            notify_store=self.bench.notify_store,
-            leases=scene.leases,
-            kubernetes=lambda: scene.cluster,
-            flinks=scene.flinks,
-            policy=Policy(lost_after=LOST_AFTER, grace=oracle.GRACE),
-            budget_seconds=budget_seconds,
-            clock=scene.clock,
-        )
+        setting = self._setting(scene, budget_seconds)
         report = None
         try:
             report = sync.run_pass(setting, job_ids=job_ids)
@@ -532,6 +523,19 @@ class StatusMachine(RuleBasedStateMachine):
         if scene.fault is not None:
             raise scene.fault
         return report
+
+    def _setting(self, scene: Scene, budget_seconds: float) -> Sync:
+        """What the pass works with."""
+        return Sync(
+            store=scene.store,
+            notify_store=self.bench.notify_store,
+            leases=scene.leases,
+            kubernetes=lambda: scene.cluster,
+            flinks=scene.flinks,
+            policy=Policy(lost_after=LOST_AFTER, grace=oracle.GRACE),
+            budget_seconds=budget_seconds,
+            clock=scene.clock,
+        )
 
     def _owners(self) -> dict[str, set[str]]:
         """The records that have each Flink Job ID."""

@@ -132,7 +132,7 @@ def contradiction_of_moves(before: Document, after: Document) -> str | None:
 
 
 def _contradiction_of_stuck(before: Document, after: Document, moves: Sequence[Document]) -> str | None:
-    """Each move changes the status, or whether the record is stuck; and it is marked for delivery."""
+    """Each move changes the status, or else whether the record is stuck."""
     is_stuck = [before.get("stuck_since") is not None]
     for move in moves:
         if (move["was"] == move["status"]) != ("stuck" in move) or move.get("stuck") is is_stuck[-1]:
@@ -140,8 +140,6 @@ def _contradiction_of_stuck(before: Document, after: Document, moves: Sequence[D
         is_stuck.append(move.get("stuck", False))
     if is_stuck[-1] != (after.get("stuck_since") is not None):
         return f"{moves} do not lead to stuck since {after.get('stuck_since')}"
-    if moves and after.get("pending_since") is None:
-        return f"{moves} are written, and the record is not pending"
     return None
 
 
