@@ -82,9 +82,9 @@ class Mortal:
 
     def prepare(self, database: str) -> None:
         """Three jobs, two of which move in the next pass; channels and clusters as passes leave them."""
-        self.client.drop_database(database)
         found = self.client[database]
-        ensure_indexes(found)
+        for name in ("flink_jobs", "clusters", "channels", "leases", "sync_runs"):
+            found[name].delete_many({})
         found["flink_jobs"].insert_many([running(number, cluster="default") for number in range(3)])
         found["sync_runs"].insert_one({"started_at": BEGIN, "whole": True})
         found["channels"].insert_many({"_id": name, "since": BEGIN, "set_aside": 0} for name in CHANNELS)
@@ -102,6 +102,7 @@ def mortal(mongo_server: MongoServer) -> Iterator[Mortal]:
         MongoClient[dict[str, Any]](mongo_server.uri, tz_aware=True) as client,
         MongoRoad(gate, mongo_server.port) as road,
     ):
+        ensure_indexes(client["kills"])
         new = Mortal(gate, client)
         with ScriptedServer(new.receive) as receiver:
             command = [sys.executable, "-m", "tests.integration.notify.mortal_pass", road.uri, receiver.url]
