@@ -38,6 +38,7 @@ RUNS = 7
 COLD_RUNS = {True: 11, False: 5}
 """With bytecode, where a bound hangs on it, and without."""
 FLOOR, BARE, POLLING, OURS, CLEANUP = "floor", "bare floor", "polling", "sync", "cleanup"
+OURS_WITH_CHANNELS = "sync, two channels"
 OURS_WITH_A_DEAD_CLUSTER = "sync, one cluster dead"
 
 TEN = World(10_000, 10)
@@ -70,6 +71,7 @@ CASES = (
     Case("all-changed", World(10_000, 100), (FLOOR, OURS), runs=5),
     Case("failed", World(10_000, 10, failed=100), (OURS,), runs=5),
     Case("clusters", EIGHT, (OURS, OURS_WITH_A_DEAD_CLUSTER), runs=5),
+    Case("channels", World(10_000, 10, do_all_end=True), (OURS, OURS_WITH_CHANNELS)),
     Case("without-id", FULL_HOUSE, (OURS, CLEANUP), runs=5),
 )
 FLOOR_BOUNDS = {"ten": 1.2, "hundred-thousand": 1.5, "hundred-thousand-unchanged": 0.6}
@@ -146,6 +148,8 @@ def _run(arena: Arena, case: Case, console: Console) -> Measured:
 def _peer(arena: Arena, world: World, contender: str) -> Any:
     if contender == OURS_WITH_A_DEAD_CLUSTER:
         return arena.peer(OURS, replace(world, is_one_dead=True))
+    if contender == OURS_WITH_CHANNELS:
+        return arena.peer(OURS, world, channels=("first", "second"))
     if contender == BARE:
         return arena.peer(FLOOR, world, path="/?bare")
     return arena.peer(contender, world, path="/?dry_run=true" if contender == CLEANUP else "/")
@@ -217,6 +221,13 @@ def _pass_checks(measured: Mapping[str, Measured]) -> Iterator[Check]:
         )
         name = "one of 8 clusters dead: seconds added to the pass, at most a connect timeout"
         yield Check(name, added, CONNECT_TIMEOUT_SECONDS + 0.1)
+    if channels := measured.get("channels"):
+        ratio = channels.paired(
+            OURS_WITH_CHANNELS,
+            OURS,
+            lambda one, other: one.before_delivery_seconds / other.before_delivery_seconds,
+        )
+        yield Check("10,000 open, 1,000 move: time before delivery, two channels ÷ none", ratio, 1.1)
     if hundred and (thousand := measured.get("thousand")):
         growth = (hundred.middle(OURS).seconds / 100) / thousand.middle(OURS).seconds
         yield Check("growth 1,000 → 100,000: seconds per record at 100,000 ÷ at 1,000", growth, 1.0)

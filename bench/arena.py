@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -16,6 +17,7 @@ from pymongo import MongoClient, WriteConcern
 
 from bench.flink_double import FlinkDouble
 from bench.measure import Measurements, Probe, commands
+from bench.receiver import Receiver
 from bench.worlds import World, cluster_name, finished_jobs
 from doubles.kubernetes.process import KubernetesDouble
 from flinkjobs.adapters.mongo.indexes import ensure_indexes
@@ -44,6 +46,7 @@ class Arena:
             self.flink = starting.enter_context(FlinkDouble(CLUSTERS))
             self.kubernetes = starting.enter_context(KubernetesDouble(run=False))
             self.dead_url = starting.enter_context(dead_host())
+            self.receiver = starting.enter_context(Receiver())
             self._stack = starting.pop_all()
         self.database = self._client.get_database(DATABASE, write_concern=WriteConcern(w=1, j=False))
         self._jobs_lying_around = 0
@@ -70,10 +73,17 @@ class Arena:
             "KUBECONFIG": str(self.kubernetes.kubeconfig),
         }
 
+    def _channels(self, names: Sequence[str]) -> dict[str, str]:
+        secret = "whsec_" + base64.b64encode(bytes(32)).decode()
+        webhooks = [
+            {"name": name, "type": "webhook", "url": self.receiver.url, "secret": secret} for name in names
+        ]
+        return {"NOTIFY_CHANNELS": json.dumps(webhooks)} if webhooks else {}
+
     def build(self, world: World) -> None:
         """Makes this world stand: records, what Flink knows, what lies around in Kubernetes."""
         self.world = world
-        for name in ("flink_jobs", "before", "leases", "sync_runs"):
+        for name in ("flink_jobs", "before", "leases", "sync_runs", "clusters", "channels"):
             self.database.drop_collection(name)
         ensure_indexes(self.database)
         documents = world.documents()
@@ -107,10 +117,20 @@ class Arena:
         self.database["before"].aggregate([{"$merge": {"into": "flink_jobs", "whenMatched": "replace"}}])
 
     @contextlib.contextmanager
-    def peer(self, name: str, world: World, *, path: str = "/") -> Iterator[Peer]:
-        """The function of a peer, or one that is deployed, running; `path` is what is called of it."""
+    def peer(
+        self, name: str, world: World, *, path: str = "/", channels: Sequence[str] = ()
+    ) -> Iterator[Peer]:
+        """The function of a peer, or one that is deployed, running.
+
+        Args:
+            name: of the peer, or of the function.
+            world: as it stands.
+            path: what is called of it.
+            channels: names of webhooks that it has; their receiver takes everything at once.
+        """
         source = PEERS / f"{name}.py"
-        with FunctionServer(name, self.settings(world), source=source if source.exists() else None) as server:
+        settings = self.settings(world) | self._channels(channels)
+        with FunctionServer(name, settings, source=source if source.exists() else None) as server:
             peer = Peer(self, Probe(server, path))
             try:
                 yield peer

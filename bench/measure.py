@@ -27,6 +27,7 @@ class Measurements:
         peak_rss_mib: of the function's process, the highest during the call.
         mongodb_commands: that reached the server.
         documents_written: records that are not as they were.
+        before_delivery_seconds: of a pass, until its records and its report were written, as it says itself.
     """
 
     seconds: float
@@ -36,6 +37,7 @@ class Measurements:
     kubernetes_requests: int = 0
     mongodb_commands: int = 0
     documents_written: int = 0
+    before_delivery_seconds: float = 0.0
 
 
 def middle(runs: list[Measurements]) -> Measurements:
@@ -74,7 +76,8 @@ class Probe:
         cpu = self._cpu_seconds() - cpu
         if answer.status_code != httpx.codes.OK:
             raise RuntimeError(f"{self._url}: {answer.status_code} {answer.text[:500]}")
-        return Measurements(seconds, cpu, self._peak_rss_mib())
+        reported = answer.json().get("duration_seconds", 0.0)
+        return Measurements(seconds, cpu, self._peak_rss_mib(), before_delivery_seconds=reported)
 
     def close(self) -> None:
         """Closes the connection."""

@@ -37,6 +37,7 @@ class World:
         clusters: over which the records are spread evenly.
         is_one_dead: the last cluster does not answer connections at all.
         finished_jobs: Kubernetes Jobs lying around.
+        do_all_end: every job that changed has ended, so that the status of its record changes.
     """
 
     records: int
@@ -46,12 +47,14 @@ class World:
     clusters: int = 1
     is_one_dead: bool = False
     finished_jobs: int = 0
+    do_all_end: bool = False
 
     @property
     def name(self) -> str:
         """What the world is called in the results."""
         name = f"{self.records:,} open, {self.changed_percent} % changed"
         name += f", {self.failed} of them failed" if self.failed else ""
+        name += ", all of them ended" if self.do_all_end else ""
         name += f", {self.without_id} without an id" if self.without_id else ""
         name += f", {self.finished_jobs:,} finished Jobs" if self.finished_jobs else ""
         name += f", {self.clusters} clusters" if self.clusters > 1 else ""
@@ -66,7 +69,8 @@ class World:
         if not self.is_changed(number):
             return "RUNNING"
         order = number * self.changed_percent // 100
-        return "FAILED" if order < self.failed else CHANGES[order % len(CHANGES)]
+        changes = CHANGES[:-1] if self.do_all_end else CHANGES
+        return "FAILED" if order < self.failed else changes[order % len(changes)]
 
     def documents(self) -> Iterator[Document]:
         """Every record as the last pass has left it; the other Jobs belong to records that are over."""
