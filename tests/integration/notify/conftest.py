@@ -71,6 +71,7 @@ class Stage:
     now: datetime = BEGIN
     states: Mapping[str, str] | None = field(default_factory=dict)
     period: timedelta = PERIOD
+    budget_seconds: float = 120.0
 
     @property
     def jobs(self) -> Any:
@@ -103,7 +104,7 @@ class Stage:
             kubernetes=lambda: pytest.fail("no record needs Kubernetes"),
             flinks={"default": FlinkInMemory("default", self.overview, self.job)},
             policy=Policy(),
-            budget_seconds=120,
+            budget_seconds=self.budget_seconds,
             clock=clock,
             period=self.period,
             delivery=delivery if self.channels else None,
