@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import httpx
 from pymongo import MongoClient
@@ -47,7 +48,7 @@ class HttpChannel:
 
 def run_one(uri: str, url: str, database: str) -> None:
     """One whole pass."""
-    with MongoClient(uri, tz_aware=True, journal=True) as client:
+    with MongoClient[dict[str, Any]](uri, tz_aware=True, journal=True) as client:
         channels = [HttpChannel(name, url) for name in CHANNELS]
         stage = Stage(client[database], channels, now=NOW, states=STATES)
         report = service.run_pass(stage.sync())

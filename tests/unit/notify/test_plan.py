@@ -189,7 +189,7 @@ def test_moves_of_a_time_before_the_channel_are_not_missed() -> None:
 def planned(jobs: Sequence[str], digest_above: int | None) -> list[list[list[str]]]:
     """By lane, its requests as lists of `job:letter`; each job is the letters of its moves."""
     rows = []
-    names = {}
+    names: dict[tuple[int, int], str] = {}
     for number, letters in enumerate(jobs):
         moves = [move(seq, letter, minutes=seq) for seq, letter in enumerate(letters)]
         subject = pending(moves, name=f"j{number}")
