@@ -71,7 +71,7 @@ def test_decide_writes_a_record_only_because_it_becomes_stuck(seconds: int) -> N
     waits = JobRecord(
         "etl_1", Status.CREATED, BEGIN, k8s_job_name="etl", reason=Reason(*cause, BEGIN), revision=2
     )
-    seen = Observation(Submitter(phase=JobPhase.ACTIVE, log=LogState.RUNNING, trouble=cause), {})
+    seen = Observation(Submitter(phase=JobPhase.ACTIVE, log=LogState.RUNNING, problem=cause), {})
     now = BEGIN + timedelta(seconds=seconds)
     action = decide(waits, seen, now, Policy(stuck_after=AFTER))
     if seconds < 300:
