@@ -70,9 +70,15 @@ locals {
       max_instances = 1
       ingress       = "ALLOW_INTERNAL_ONLY"
       egress        = var.vpc_egress
-      secrets       = { MONGODB_URI = "mongodb-uri" }
-      environment   = { SYNC_BUDGET_SECONDS = tostring(local.schedules.sync.budget_seconds) }
-      optional      = ["FLINK_HISTORY_URL", "LOST_AFTER_SECONDS"]
+      secrets = merge(
+        { MONGODB_URI = "mongodb-uri" },
+        var.notify_channels_version == null ? {} : { NOTIFY_CHANNELS = "notify-channels" },
+      )
+      environment = {
+        SYNC_BUDGET_SECONDS = tostring(local.schedules.sync.budget_seconds)
+        SYNC_PERIOD_SECONDS = tostring(local.sync_overdue_seconds / 3) # after three of them it says that it resumed
+      }
+      optional = ["FLINK_HISTORY_URL", "LOST_AFTER_SECONDS", "NOTIFY_STUCK_AFTER_SECONDS", "PAGE_URL"]
     }
   }
 

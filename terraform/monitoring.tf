@@ -42,6 +42,11 @@ locals {
       resource    = "cloud_scheduler_job"
       filter      = "${local.log_of_schedules} AND severity>=ERROR"
     }
+    failed_notifications = {
+      description = "Requests to a notification channel that it has not taken"
+      resource    = "cloud_run_revision"
+      filter      = "${local.log_of.sync} AND jsonPayload.message=\"notify.failed\""
+    }
     lost_jobs = {
       description = "Records that became LOST"
       resource    = "cloud_run_revision"
@@ -118,6 +123,17 @@ locals {
         has no line at all, it did not start: a setting is missing or wrong, or the call was not permitted.
       EOT
     }
+    notifications_failed = {
+      title    = "a notification channel takes no events"
+      query    = "sum(increase(${local.promql.failed_notifications}[6h])) > 3" # one pass tries three times
+      duration = 0
+      severity = "WARNING"
+      advice   = <<-EOT
+        sync could not send events to one of the channels of NOTIFY_CHANNELS, and tries again for 24 hours. The field
+        `error` of the event `notify.failed` in its log says why; `flinkjobs notify list` shows every channel,
+        `flinkjobs notify test CHANNEL` sends it a test, `flinkjobs notify retry CHANNEL` ends its waiting time.
+      EOT
+    }
     page_failed = {
       title    = "the page fails for ten minutes"
       query    = "sum(increase(${local.errors_of.jobs}[5m])) > 0"
@@ -147,6 +163,7 @@ locals {
     { title = "Failed runs", query = "sum(increase(${local.promql.failed_runs}[10m]))" },
     { title = "Failed attempts of the schedules", query = "sum(increase(${local.promql.failed_triggers}[10m]))" },
     { title = "Jobs submitted", query = "sum(increase(${local.promql.submissions}[10m]))" },
+    { title = "Events not sent", query = "sum(increase(${local.promql.failed_notifications}[10m]))" },
     { title = "Jobs LOST", query = "sum(increase(${local.promql.lost_jobs}[10m]))" },
     { title = "Errors of submit and jobs", query = "sum(increase(${local.errors_of.jobs}[10m])) + sum(increase(${local.errors_of.submit}[10m]))" },
     { title = "Runs of cleanup", query = "sum(increase(${local.promql.cleanups}[1h]))" },

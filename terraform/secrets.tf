@@ -5,12 +5,14 @@ locals {
   secrets = merge(
     { mongodb-uri = { version = var.mongodb_uri_version } },
     var.mongodb_read_uri_version == null ? {} : { mongodb-read-uri = { version = var.mongodb_read_uri_version } },
+    var.notify_channels_version == null ? {} : { notify-channels = { version = var.notify_channels_version } },
     var.webhook_secrets_version == null ? {} : { webhook-secrets = { version = var.webhook_secrets_version } },
   )
 
   secret_values = {
     mongodb-read-uri = var.mongodb_read_uri
     mongodb-uri      = var.mongodb_uri
+    notify-channels  = var.notify_channels
     webhook-secrets  = var.webhook_secrets
   }
 

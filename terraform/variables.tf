@@ -270,6 +270,35 @@ variable "notification_channels" {
   }
 }
 
+variable "notify_channels" {
+  description = "The channels that sync sends events to, as JSON: `NOTIFY_CHANNELS` of docs/reference/settings.md. They hold secrets, so they are kept in Secret Manager only; every apply needs them where `notify_channels_version` is set."
+  type        = string
+  default     = null
+  ephemeral   = true
+  sensitive   = true
+
+  validation {
+    condition     = var.notify_channels == null || can(jsondecode(var.notify_channels)[0].name)
+    error_message = "Must be a JSON list of channels, each with a name; sync checks the rest at its start."
+  }
+
+  validation {
+    condition     = var.notify_channels != null || var.notify_channels_version == null
+    error_message = "notify_channels_version is set, so notify_channels are needed too."
+  }
+}
+
+variable "notify_channels_version" {
+  description = "Raise it by one together with new `notify_channels`. null: sync sends no events."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.notify_channels_version == null || try(var.notify_channels_version >= 1, false)
+    error_message = "Must be 1 or more."
+  }
+}
+
 variable "prefix" {
   description = "What the name of everything here begins with."
   type        = string
@@ -332,7 +361,7 @@ variable "settings" {
       "ALLOWED_SCRIPT_HOSTS", "CLEANUP_DELETIONS_PER_SECOND", "CLEANUP_MAX_DELETIONS", "CLEANUP_RETENTION_HOURS",
       "CLEANUP_UNHARVESTED_HOURS", "FLINK_BIN", "FLINK_HISTORY_URL", "FLINK_JOBMANAGER", "FLINK_UI_URL",
       "K8S_ALLOW_INJECTION", "K8S_IMAGE_PULL_SECRETS", "K8S_SERVICE_ACCOUNT", "LOST_AFTER_SECONDS",
-      "SUBMIT_TIMEOUT_SECONDS",
+      "NOTIFY_STUCK_AFTER_SECONDS", "PAGE_URL", "SUBMIT_TIMEOUT_SECONDS",
     ], name)])
     error_message = "Holds a name that is no further setting: the others have variables of their own."
   }

@@ -29,6 +29,7 @@ variables {
   # Ephemeral variables that are not set cannot be applied within a test.
   mongodb_read_uri = "mongodb://reader@10.0.0.6"
   mongodb_uri      = "mongodb://writer@10.0.0.6"
+  notify_channels  = "[{\"name\": \"ops\", \"type\": \"chat\", \"url\": \"slack://a/b/c\"}]"
   webhook_secrets  = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
   project_id       = "my-project"
 }
@@ -118,9 +119,10 @@ run "defaults" {
 
   assert {
     condition = toset(keys(google_monitoring_alert_policy.this)) == toset([
-      "cleanup_overdue", "jobs_lost", "no_complete_pass", "page_failed", "pass_failed", "submit_failed",
+      "cleanup_overdue", "jobs_lost", "no_complete_pass", "notifications_failed", "page_failed", "pass_failed",
+      "submit_failed",
     ])
-    error_message = "There are six alerts."
+    error_message = "There are seven alerts."
   }
 
   assert {
@@ -322,11 +324,13 @@ run "versions_without_their_secrets" {
   variables {
     mongodb_read_uri         = null
     mongodb_read_uri_version = 1
+    notify_channels          = null
+    notify_channels_version  = 1
     webhook_secrets          = null
     webhook_secrets_version  = 1
   }
 
-  expect_failures = [var.mongodb_read_uri, var.webhook_secrets]
+  expect_failures = [var.mongodb_read_uri, var.notify_channels, var.webhook_secrets]
 }
 
 run "a_longer_cleanup" {
@@ -382,6 +386,7 @@ run "callers" {
 
   variables {
     jobs_invokers           = ["group:data@example.com"]
+    notify_channels_version = 1
     submit_invokers         = ["allUsers"]
     webhook_secrets_version = 1
   }
@@ -399,6 +404,14 @@ run "callers" {
       == toset(["MONGODB_URI", "WEBHOOK_SECRETS"])
     )
     error_message = "submit demands a signature."
+  }
+
+  assert {
+    condition = [
+      for name, function in google_cloudfunctions2_function.this : name
+      if contains(function.service_config[0].secret_environment_variables[*].key, "NOTIFY_CHANNELS")
+    ] == ["sync"]
+    error_message = "sync alone gets the channels."
   }
 }
 

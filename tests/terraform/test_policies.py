@@ -148,6 +148,7 @@ def test_the_functions_run_on_python_3_12(module: Module) -> None:
 @mirrors(
     "Every function gets MONGODB_URI, by the version of its secret.",
     "submit demands a signature.",
+    "sync alone gets the channels.",
 )
 def test_secrets_come_from_secret_manager_by_version(module: Module, functions: dict[str, Block]) -> None:
     config = one(module.resources["google_cloudfunctions2_function.this"], "service_config")
@@ -157,14 +158,19 @@ def test_secrets_come_from_secret_manager_by_version(module: Module, functions: 
     )
     for described in functions.values():
         assert "MONGODB_URI" in str(described["secrets"])
-        assert not {"MONGODB_URI", "WEBHOOK_SECRETS"} & set(described["optional"])
+        assert not {"MONGODB_URI", "NOTIFY_CHANNELS", "WEBHOOK_SECRETS"} & set(described["optional"])
     assert re.search(
         r"webhook_secrets_version == null \? \{\} : \{\s*WEBHOOK_SECRETS", functions["submit"]["secrets"]
     )
+    assert re.search(
+        r"notify_channels_version == null \? \{\} : \{\s*NOTIFY_CHANNELS", functions["sync"]["secrets"]
+    )
+    with_channels = [name for name, described in functions.items() if "NOTIFY_CHANNELS" in str(described)]
+    assert with_channels == ["sync"]
 
 
 def test_no_secret_is_kept_in_a_state_or_a_plan(module: Module) -> None:
-    secret = {"mongodb_read_uri", "mongodb_uri", "webhook_secrets"}
+    secret = {"mongodb_read_uri", "mongodb_uri", "notify_channels", "webhook_secrets"}
     for name, variable in module.variables.items():
         assert (variable.get("ephemeral", False), variable.get("sensitive", False)) == (
             (name in secret,) * 2
@@ -369,7 +375,7 @@ def test_only_named_members_may_call(module: Module, functions: dict[str, Block]
 
 
 @mirrors("versions_without_their_secrets")
-@pytest.mark.parametrize("secret", ["mongodb_read_uri", "webhook_secrets"])
+@pytest.mark.parametrize("secret", ["mongodb_read_uri", "notify_channels", "webhook_secrets"])
 def test_a_version_needs_its_secret(module: Module, secret: str) -> None:
     """Provider 7 refuses a version of a secret without a value, whether or not it would be sent."""
     *_, given = conditions(module, secret)
@@ -467,11 +473,12 @@ def test_another_source_is_another_object(module: Module) -> None:
 # --- alerts -------------------------------------------------------------------------------------------
 
 
-@mirrors("There are six alerts.")
-def test_there_are_six_alerts_that_say_what_to_do(module: Module) -> None:
+@mirrors("There are seven alerts.")
+def test_there_are_seven_alerts_that_say_what_to_do(module: Module) -> None:
     alerts = module.locals["alerts"]
     assert set(alerts) == {
-        *("cleanup_overdue", "jobs_lost", "no_complete_pass", "page_failed", "pass_failed", "submit_failed"),
+        *("cleanup_overdue", "jobs_lost", "no_complete_pass", "notifications_failed", "page_failed"),
+        *("pass_failed", "submit_failed"),
     }
     policy = module.resources["google_monitoring_alert_policy.this"]
     assert policy["for_each"] == "${local.alerts}"
@@ -769,6 +776,8 @@ WRONG = [
     ("gke_cluster", "main"),
     ("prefix", "Flink_Jobs"),
     ("prefix", "a-name-of-more-than-twenty"),
+    ("notify_channels", "slack://a/b/c"),
+    ("notify_channels", "{}"),
     ("webhook_secrets", "whsec_short"),
     ("webhook_secrets", "whsec_UkVQTEFDRS1USElT"),
     ("flink_rest_url", "10.0.0.5:8081"),

@@ -203,7 +203,7 @@ def test_secrets_are_in_no_other_document() -> None:
     assert secret["stringData"].keys() == SECRETS.keys()
 
 
-@pytest.mark.parametrize("name", ["MONGODB_URI", "WEBHOOK_SECRETS"])
+@pytest.mark.parametrize("name", ["MONGODB_URI", "NOTIFY_CHANNELS", "WEBHOOK_SECRETS"])
 def test_no_function_starts_with_a_secret_of_the_example(name: str) -> None:
     """Applied as it is by mistake, it would let in everybody who can read it here."""
     [secret] = documents("Secret")
