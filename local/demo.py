@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import httpx
+from cloudevents.http import to_json
 from pymongo import MongoClient
 from rich import box
 from rich.console import Console, Group
@@ -29,6 +30,7 @@ SPEED = 36.0
 """How many times faster the schedules of the demo run: every three minutes is every five seconds."""
 RETENTION_SECONDS = 8
 OUTCOME_SECONDS = 240.0
+EVENTS_SECONDS = 60.0
 REFRESH_SECONDS = 0.5
 REQUEST_SECONDS = 60.0
 LOG_WIDTH = 100
@@ -113,6 +115,7 @@ def play(console: Console) -> int:
         console.rule("Following them")
         is_over = follow(console, stack, job_ids)
         if is_over:
+            is_over = show_events(console, stack, job_ids)
             show_cleanup(console, stack)
             show_further(console)
     console.print(f"[dim]Stopped everything. The demo took {time.monotonic() - began:.0f} s.[/]")
@@ -206,6 +209,27 @@ def tick_line(ticks: int, run: Mapping[str, Any] | None) -> Text:
         f"examined {run['scanned']}, wrote {changed}",
         style="dim",
     )
+
+
+def show_events(console: Console, stack: Stack, job_ids: list[str]) -> bool:
+    """Shows the last event that the receiver got; whether the end of every job has arrived."""
+    console.rule("Events, as sync sends them to the receiver of this stack")
+    ends = {
+        (job_id, f"flinkjobs.job.{example.outcome.lower()}")
+        for job_id, example in zip(job_ids, EXAMPLES, strict=True)
+    }
+    deadline = time.monotonic() + EVENTS_SECONDS
+    while not ends <= {(event["subject"], event["type"]) for event in stack.receiver.events}:
+        if time.monotonic() > deadline:
+            console.print(f"[bold red]After {EVENTS_SECONDS:.0f} s not every event has arrived.[/]")
+            return False
+        time.sleep(REFRESH_SECONDS)
+    received = stack.receiver.events
+    console.print(
+        f"{len(received)} CloudEvents with a valid signature, {stack.receiver.refused} without. The last one:"
+    )
+    console.print_json(to_json(received[-1]).decode())
+    return True
 
 
 def show_cleanup(console: Console, stack: Stack) -> None:

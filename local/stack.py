@@ -29,6 +29,7 @@ from flinkjobs.domain.schedule import Schedule
 from local.flink import FlinkAddress, FlinkCluster, ask, flink, installed_version
 from local.functions import FunctionServer
 from local.mongodb import mongodb
+from local.receiver import EventReceiver
 from local.user_settings import SettingsMissingError, missing_settings
 
 NAMESPACE = "lemo-dev"
@@ -128,6 +129,8 @@ class Stack:
         self._say("MongoDB        answers")
         self.kubernetes = parts.enter_context(self._kubernetes(self.flink))
         self._say(f"Kubernetes     {self.kubernetes.url or self.kubernetes.kubeconfig}")
+        self.receiver = parts.enter_context(EventReceiver())
+        self._say(f"Receiver       {self.receiver.url}, of events")
         for name in FUNCTIONS:
             self.functions[name] = parts.enter_context(
                 FunctionServer(name, self._settings_of(name), scratch=self.scratch)
@@ -182,6 +185,9 @@ class Stack:
         return {**ours, **passed_on, **self._settings}
 
     def _settings_of(self, name: str) -> dict[str, str]:
+        if name == "sync":
+            channels = self._environ.get("NOTIFY_CHANNELS", self.receiver.channels)
+            return {"NOTIFY_CHANNELS": channels, **self.function_settings}
         if name != "jobs":
             return self.function_settings
         period = max(round(SYNC_PERIOD_SECONDS / self._speed), 1)

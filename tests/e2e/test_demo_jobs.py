@@ -128,6 +128,32 @@ def test_every_record_was_submitted_once(stack: Stack, records: dict[str, Docume
     }
 
 
+def test_every_move_arrives_as_a_signed_event(stack: Stack, records: dict[str, Document]) -> None:
+    """The receiver verifies each signature and parses each event with the official libraries."""
+    moves = {
+        f"{record['job_id']}/{move['seq']}": f"flinkjobs.job.{move['status'].lower()}"
+        for record in records.values()
+        for move in record["history"]
+    }
+
+    def look() -> dict[str, str] | None:
+        found = {event["id"]: event["type"] for event in stack.receiver.events}
+        return found if moves.keys() <= found.keys() else None
+
+    found = until(look, timeout_seconds=OUTCOME_SECONDS, what="an event for every move")
+    assert {id_: found[id_] for id_ in moves} == moves
+    assert stack.receiver.refused == 0
+    [failed] = [
+        event
+        for event in stack.receiver.events
+        if (event["subject"], event["type"])
+        == (records["fails_at_run_time"]["job_id"], "flinkjobs.job.failed")
+    ]
+    assert failed["source"] == "flinkjobs"
+    assert failed.data["move"]["reason_code"] == "JOB_FAILED"
+    assert failed.data["job"]["reason"]["message"] == "ValueError: amount -3 is negative"
+
+
 def test_cleanup_deletes_what_is_harvested_and_its_pods(
     stack: Stack, records: dict[str, Document], database: Database[Document]
 ) -> None:

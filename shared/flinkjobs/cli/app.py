@@ -19,7 +19,7 @@ from typer.exceptions import Abort, TyperException
 from typer.main import get_command
 
 from flinkjobs import __version__, log
-from flinkjobs.cli import doctor, indexes, jobs, maintenance, schedules, submit
+from flinkjobs.cli import doctor, indexes, jobs, maintenance, notify, schedules, submit
 from flinkjobs.cli.error_hints import hint_for
 from flinkjobs.cli.examples import epilog
 from flinkjobs.cli.exit_codes import Exit, exit_for
@@ -41,6 +41,7 @@ submit.register(app)
 jobs.register(app)
 maintenance.register(app)
 schedules.register(app)
+notify.register(app)
 indexes.register(app)
 doctor.register(app)
 

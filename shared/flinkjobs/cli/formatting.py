@@ -82,6 +82,8 @@ _EVENTS: Final[Mapping[str, Callable[[Data], str]]] = {
     ),
     "started": lambda data: f"started in Flink as {data['flink_job_id']}",
     "waiting": lambda data: f"held up by {data['code']}: {data['message']}",
+    "stuck": lambda data: f"stuck: {data['code']} lasts",
+    "recovered": lambda _data: "no longer stuck",
     "moved": lambda data: (
         f"moved from {data['was']} to {data['status']}" + (f", {data['code']}" if data.get("code") else "")
     ),

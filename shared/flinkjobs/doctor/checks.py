@@ -38,6 +38,7 @@ from flinkjobs.doctor.findings import (
     unknown,
     warn,
 )
+from flinkjobs.doctor.notify_checks import NOTIFY_CHECKS
 from flinkjobs.doctor.record_checks import RECORD_CHECKS
 from flinkjobs.domain.cron import longest_gap
 from flinkjobs.domain.observations import (
@@ -500,6 +501,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     _sync_age,
     _sync_errors,
     _cleanup,
+    *NOTIFY_CHECKS,
     *RECORD_CHECKS,
 )
 """In the order of causes: a check may fail because of one above it, never because of one below it."""

@@ -49,6 +49,11 @@ class Code(StrEnum):
     CLEANUP_NEVER = "CLEANUP_NEVER"
     CLEANUP_OLD = "CLEANUP_OLD"
     CLEANUP_ERRORS = "CLEANUP_ERRORS"
+    NOTIFY_UNKNOWN = "NOTIFY_UNKNOWN"
+    NOTIFY_FAILING = "NOTIFY_FAILING"
+    NOTIFY_GONE = "NOTIFY_GONE"
+    NOTIFY_SET_ASIDE = "NOTIFY_SET_ASIDE"
+    NOTIFY_LATE = "NOTIFY_LATE"
     JOBMANAGER_UNREACHABLE = "JOBMANAGER_UNREACHABLE"
     SUBMIT_TIMED_OUT = "SUBMIT_TIMED_OUT"
     STILL_SUBMITTING = "STILL_SUBMITTING"
@@ -233,6 +238,30 @@ CODES: Final[Mapping[Code, CodeInfo]] = MappingProxyType(
         Code.CLEANUP_ERRORS: CodeInfo(
             "the last cleanup could not delete every object that was due",
             "The next run tries again. If the error remains, check the log of cleanup.",
+        ),
+        # notifications
+        Code.NOTIFY_UNKNOWN: CodeInfo(
+            "NOTIFY_CHANNELS names a channel here that sync has not been given",
+            "Set NOTIFY_CHANNELS for sync too, and let a pass run.",
+        ),
+        Code.NOTIFY_FAILING: CodeInfo(
+            "a channel takes no events",
+            "Correct what the message names, in NOTIFY_CHANNELS or at the receiver; `flinkjobs notify test CHANNEL` "
+            "tries it. Events wait for 24 hours; `flinkjobs notify retry CHANNEL` lets the next pass send at once.",
+        ),
+        Code.NOTIFY_GONE: CodeInfo(
+            "a channel's receiver has answered 410: it wants no events any more",
+            "Take the channel out of NOTIFY_CHANNELS; or, where the receiver is back, run "
+            "`flinkjobs notify retry CHANNEL`.",
+        ),
+        Code.NOTIFY_SET_ASIDE: CodeInfo(
+            "a channel was not sent all events: it failed for 24 hours, or sent 410, or the history lost moves",
+            "Look at what happened meanwhile: `flinkjobs jobs`. `flinkjobs notify retry CHANNEL` counts from 0 again.",
+        ),
+        Code.NOTIFY_LATE: CodeInfo(
+            "events wait although no channel fails",
+            "Look at the log of sync: its passes end before they have sent everything (SYNC_BUDGET_SECONDS), or "
+            "do not run.",
         ),
         # records
         Code.STILL_SUBMITTING: CodeInfo(

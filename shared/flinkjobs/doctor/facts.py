@@ -194,6 +194,37 @@ class Problems:
     lost: int
 
 
+@dataclass(frozen=True, slots=True)
+class ChannelFacts:
+    """One channel, as sync has left it.
+
+    Attributes:
+        state: a `flinkjobs.jobs.notifications.ChannelCondition`.
+        waiting: number of jobs and clusters whose events wait for it.
+        set_aside: number of events that it will not be sent.
+    """
+
+    name: str
+    state: str
+    last_success_at: datetime | None
+    failing_since: datetime | None
+    last_error: str | None
+    waiting: int
+    set_aside: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notifications:
+    """What sync still has to send.
+
+    Attributes:
+        oldest_pending: age of the oldest event that is not sent to every channel; None without any.
+    """
+
+    oldest_pending: timedelta | None
+    channels: tuple[ChannelFacts, ...]
+
+
 _UNASKED: Final = NotAsked("the settings are wrong")
 
 
@@ -220,6 +251,8 @@ class Facts:
         sync: passes over all records.
         cleanup: runs of cleanup.
         records: see `Records`; `Problems` where only the functions are known.
+        channels: names of the channels that NOTIFY_CHANNELS names here.
+        notifications: what sync still has to send, and to which channels.
         sync_period_seconds: period of the passes, as the jobs function reports it; None if it was not asked.
     """
 
@@ -241,6 +274,8 @@ class Facts:
     sync: ProbeResult[Runs] = _UNASKED
     cleanup: ProbeResult[Runs] = _UNASKED
     records: ProbeResult[Records | Problems] = _UNASKED
+    channels: ProbeResult[tuple[str, ...]] = _UNASKED
+    notifications: ProbeResult[Notifications] = _UNASKED
     sync_period_seconds: int | None = None
 
 
@@ -252,6 +287,30 @@ def attempt(ask: Callable[[], T]) -> ProbeResult[T]:
         return Unreachable(str(error))
     except FlinkjobsError as error:
         return Refused(str(error), error.reason if isinstance(error, KubernetesRefusedError) else "")
+
+
+def notifications_from_view(view: Mapping[str, Any]) -> Notifications:
+    """What `flinkjobs.jobs.notifications.backlog_view` shows, as it is or as JSON."""
+    oldest = view["oldest_pending_seconds"]
+    return Notifications(
+        oldest_pending=None if oldest is None else timedelta(seconds=oldest),
+        channels=tuple(
+            ChannelFacts(
+                name=str(channel["name"]),
+                state=str(channel["state"]),
+                last_success_at=_time(channel["last_success_at"]),
+                failing_since=_time(channel["failing_since"]),
+                last_error=channel["last_error"],
+                waiting=int(channel["waiting"]),
+                set_aside=int(channel["set_aside"]),
+            )
+            for channel in view["channels"]
+        ),
+    )
+
+
+def _time(shown: datetime | str | None) -> datetime | None:
+    return datetime.fromisoformat(shown) if isinstance(shown, str) else shown
 
 
 def run_from_report(report: Mapping[str, Any]) -> Run:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from flinkjobs.doctor.facts import (
     FlinkFacts,
     NotAsked,
+    Notifications,
     NotReady,
     Passed,
     ProbeResult,
@@ -18,6 +19,7 @@ from flinkjobs.doctor.facts import (
     Run,
     Runs,
     attempt,
+    notifications_from_view,
     run_from_report,
 )
 from flinkjobs.domain.errors import FunctionRefusedError, FunctionUnavailableError, NoFunctionError
@@ -35,6 +37,7 @@ class Statistics:
     sync: Runs
     cleanup: Runs
     records: Problems
+    notifications: ProbeResult[Notifications]
     sync_period_seconds: int
 
 
@@ -115,6 +118,9 @@ def _read_statistics(answer: Mapping[str, Any]) -> Statistics:
             without_id=by_kind[ProblemKind.NO_FLINK_JOB_ID],
             lost=int(answer["windows"]["24h"]["lost"]),
         ),
+        notifications=notifications_from_view(answer["notifications"])
+        if "notifications" in answer
+        else NotAsked("the function jobs is of an older version"),
         sync_period_seconds=int(sync["period_seconds"]),
     )
 

@@ -30,7 +30,9 @@ from flinkjobs.doctor.facts import (
     Runs,
     StoreFacts,
     Waiting,
+    Notifications,
     attempt,
+    notifications_from_view,
     run_from_report,
 )
 from flinkjobs.doctor.findings import address_of
@@ -50,9 +52,11 @@ from flinkjobs.domain.permissions import AccessReview, Function, deployed_functi
 from flinkjobs.domain.reasons import ReasonCode
 from flinkjobs.domain.records import JobRecord, UnreadableRecord
 from flinkjobs.domain.schedule import ScheduleState
+from flinkjobs.jobs.notifications import backlog_view
 from flinkjobs.observers.events import events_of
 from flinkjobs.observers.submitter_output import observe_orphans, observe_submitter
 from flinkjobs.observers.submitters import find_job_and_pods
+from flinkjobs.ports.channels import Channel
 from flinkjobs.ports.flink import FlinkProbe
 from flinkjobs.ports.functions import RemoteFunction
 from flinkjobs.ports.kubernetes import ClusterProbe
@@ -82,6 +86,7 @@ class Probes:
     flinks: Callable[[Settings], Mapping[str, FlinkProbe]]
     function: Callable[[str, ClientSettings], RemoteFunction]
     schedules: Callable[[ScheduleSettings], Schedules]
+    channels: Callable[[Settings], Sequence[Channel]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +144,7 @@ def run_probes(
                 own=own,
                 schedules=schedules.result(),
             )
-        store = threads.submit(_store, settings, probes)
+        store = threads.submit(_store, settings, probes, clock())
         cluster = threads.submit(_cluster, settings, probes, function)
         flinks = {name: threads.submit(_flink, flink) for name, flink in probes.flinks(settings).items()}
         stored, kubernetes = store.result(), cluster.result()
@@ -163,6 +168,8 @@ def run_probes(
             sync=stored.sync,
             cleanup=stored.cleanup,
             records=records,
+            channels=attempt(lambda: tuple(channel.name for channel in probes.channels(settings))),
+            notifications=stored.notifications,
         )
 
 
@@ -177,9 +184,10 @@ class _Stored:
     indexes: ProbeResult[tuple[str, ...]]
     sync: ProbeResult[Runs]
     cleanup: ProbeResult[Runs]
+    notifications: ProbeResult[Notifications]
 
 
-def _store(settings: Settings, probes: Probes) -> _Stored:
+def _store(settings: Settings, probes: Probes, now: datetime) -> _Stored:
     probe = attempt(lambda: probes.store(settings))
     facts: ProbeResult[StoreFacts]
     if isinstance(probe, Unreachable | Refused | NotAsked):
@@ -198,9 +206,12 @@ def _store(settings: Settings, probes: Probes) -> _Stored:
                 indexes=attempt(lambda: tuple(probe.missing_indexes())),
                 sync=attempt(lambda: _passes(probe)),
                 cleanup=attempt(lambda: _cleanups(probe)),
+                notifications=attempt(lambda: notifications_from_view(backlog_view(probe.backlog(), now))),
             )
     away = NotAsked("MongoDB does not answer as it should")
-    return _Stored(probe=None, facts=facts, write=away, indexes=away, sync=away, cleanup=away)
+    return _Stored(
+        probe=None, facts=facts, write=away, indexes=away, sync=away, cleanup=away, notifications=away
+    )
 
 
 def _passes(probe: StoreProbe) -> Runs:
@@ -298,6 +309,7 @@ def _from_outside(
         kubernetes=unasked,
         identity=unasked,
         access=unasked,
+        channels=unasked,
         functions=functions,
         own=own,
         schedules=schedules,
@@ -309,12 +321,13 @@ def _from_outside(
             sync=statistics.sync,
             cleanup=statistics.cleanup,
             records=statistics.records,
+            notifications=statistics.notifications,
             sync_period_seconds=statistics.sync_period_seconds,
         )
     if functions["jobs"] is None:  # its /ready answers, its statistics do not
         found = replace(found, functions={**functions, "jobs": statistics})
     away = NotAsked("the function jobs does not answer as it should")
-    return replace(found, sync=away, cleanup=away, records=away)
+    return replace(found, sync=away, cleanup=away, records=away, notifications=away)
 
 
 def _schedules(

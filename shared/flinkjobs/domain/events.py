@@ -20,6 +20,8 @@ from flinkjobs.domain.history import Move
 
 SYNC_SUBJECT: Final = "sync"
 """Subject of the events of sync itself."""
+TEST_SUBJECT: Final = "test"
+"""Subject of the events that try a channel."""
 
 
 class EventType(StrEnum):
@@ -38,6 +40,8 @@ class EventType(StrEnum):
     CLUSTER_REACHABLE = "flinkjobs.cluster.reachable"
     CLUSTER_JOBS_MISSING = "flinkjobs.cluster.jobs_missing"
     SYNC_RESUMED = "flinkjobs.sync.resumed"
+    NOTIFY_TEST = "flinkjobs.notify.test"
+    """Sent by a person to try a channel; nothing has happened."""
 
 
 _OF_STATUS: Final[Mapping[Status, EventType]] = MappingProxyType(
@@ -93,6 +97,11 @@ def job_event_id(job_id: str, seq: int) -> str:
 
 def cluster_event_id(name: str, seq: int) -> str:
     return f"cluster/{name}/{seq}"
+
+
+def sample_event(id_: str, now: datetime) -> Event:
+    """What `flinkjobs notify test` sends: marked as a test by its type, and about no job."""
+    return Event(f"{TEST_SUBJECT}/{id_}", EventType.NOTIFY_TEST, now, TEST_SUBJECT, None, {"at": now})
 
 
 def sync_event_id(seq: int) -> str:

@@ -9,6 +9,7 @@ from flinkjobs.adapters.flink.client import HttpFlink, new_client
 from flinkjobs.adapters.mongo.client import connect
 from flinkjobs.adapters.mongo.probe import MongoProbe
 from flinkjobs.doctor.probes import Probes
+from flinkjobs.entrypoints.channels import build_channels
 from flinkjobs.entrypoints.clients import connect_kubernetes
 from flinkjobs.entrypoints.function import connect_function
 from flinkjobs.entrypoints.schedules import connect_schedules
@@ -42,5 +43,6 @@ def doctor_probes() -> Iterator[Probes]:
             cluster=lambda settings: opened.enter_context(closing(connect_kubernetes(settings))),
             flinks=flinks,
             function=function,
+            channels=build_channels,
             schedules=lambda settings: opened.enter_context(connect_schedules(settings)),
         )

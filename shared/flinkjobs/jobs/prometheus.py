@@ -5,12 +5,12 @@ Names and units: https://prometheus.io/docs/practices/naming/
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
@@ -102,6 +102,20 @@ class _StatisticsCollector(Collector):
             ["problem", "code"],
             _problem_counts(self._metrics["problems"]),
         )
+        notifications = self._metrics["notifications"]
+        yield _gauge(
+            "flinkjobs_notifications_pending",
+            "Jobs and clusters with events that are not sent to every channel.",
+            [],
+            {(): notifications["pending"]},
+        )
+        yield _gauge(
+            "flinkjobs_notifications_oldest_pending_seconds",
+            "Age of the oldest event that is not sent to every channel; no sample without any.",
+            [],
+            {(): notifications["oldest_pending_seconds"]},
+        )
+        yield _deliveries(notifications["channels"])
 
 
 def _gauge(name: str, text: str, labels: list[str], values: Mapping[tuple[str, ...], float | None]) -> Metric:
@@ -128,6 +142,18 @@ def _durations(windows: Mapping[str, Any]) -> Metric:
         for word, quantile in _QUANTILES.items():
             if found[word] is not None:
                 family.add_sample(family.name, {"window": name, "quantile": quantile}, found[word])
+    return family
+
+
+def _deliveries(channels: Sequence[Mapping[str, Any]]) -> Metric:
+    family = CounterMetricFamily(
+        "flinkjobs_notifications",
+        "Events by channel and result; each failed attempt counts.",
+        labels=["channel", "result"],
+    )
+    for channel in channels:
+        for result in ("delivered", "failed", "set_aside"):
+            family.add_metric([channel["name"], result], channel[result])
     return family
 
 

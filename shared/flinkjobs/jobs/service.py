@@ -27,6 +27,7 @@ from flinkjobs.domain.submitter_log import KEPT_BYTES, lines_of, tail
 from flinkjobs.domain.text import cut
 from flinkjobs.jobs import problems, statistics
 from flinkjobs.jobs.list_query import merge, parse_query, write_cursor
+from flinkjobs.jobs.notifications import backlog_view, sent_view
 from flinkjobs.jobs.redaction import without_secrets
 from flinkjobs.jobs.timeline import timeline
 from flinkjobs.jobs.views import flink_job_view, job_view, kubectl_lines
@@ -117,6 +118,7 @@ def show(jobs: Jobs, any_id: str) -> dict[str, Any]:
         "spec": without_secrets(details.get("spec")),
         "flink_jobs": _flink_jobs(jobs, record) if record else [],
         "timeline": timeline(record, details, observed.job, observed.pods) if record else [],
+        "notifications": sent_view(details),
         "kubernetes": _kubernetes(jobs, record, observed),
         "log_tail": _log_tail(jobs, observed, _kept_log(details)),
         "sync_now": record is not None and jobs.sync is not None,
@@ -264,4 +266,5 @@ def metrics(jobs: Jobs) -> dict[str, Any]:
         "sync": sync,
         "cleanup": statistics.cleanup_state(jobs.store.last_cleanup(), now),
         "problems": problems.find_problems(causes, sync, now),
+        "notifications": backlog_view(jobs.store.backlog(), now),
     }

@@ -16,6 +16,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import datetime
 from typing import Final
 
+from msgspec.structs import replace
+
 from flinkjobs import log
 from flinkjobs.domain.batches import chunks
 from flinkjobs.domain.events import Event
@@ -174,6 +176,8 @@ class Delivery:
                 now=self._clock(),
                 jitter=self._chance.random(),
             )
+            counted = after.delivered + run.delivered, after.failed + run.failed
+            after = replace(after, delivered=counted[0], failed=counted[1])
             if after != run.state:
                 self._store.save_channel(run.state, after)
         may_wait = run is None or run.failure is not None or run.is_failing
@@ -262,7 +266,7 @@ class ChannelRun:
             self.delivered += len(send)
             self._failures = max(self._failures - 1, 0)
             for item in send:
-                item.subject.advance(self.name, item.seq)
+                item.subject.note_sent(self.name, item.seq, item.event, now)
             return
         self.failed += len(send)
         self.failure = result

@@ -191,6 +191,12 @@ _KINDS: Final[Mapping[EventType, _Kind]] = MappingProxyType(
                 "{since} 至 {at} 期间没有进行同步。请检查调度和 sync 的日志。",
             ),
         ),
+        EventType.NOTIFY_TEST: _kind(
+            Severity.INFO,
+            None,
+            ("Test of flinkjobs", "{count} tests of flinkjobs", "This channel works. Nothing has happened."),
+            ("flinkjobs 测试消息", "{count} 条 flinkjobs 测试消息", "该通道工作正常，没有发生任何事件。"),
+        ),
     }
 )
 """Every type of event has its row."""
@@ -370,6 +376,8 @@ def _commands(event: Event) -> list[str]:
     """Three commands that show more."""
     if event.type is EventType.SYNC_RESUMED:
         return ["flinkjobs doctor", "flinkjobs schedules list", "flinkjobs sync"]
+    if event.type is EventType.NOTIFY_TEST:
+        return ["flinkjobs notify list", "flinkjobs doctor", "flinkjobs jobs"]
     if event.job is None:
         return ["flinkjobs doctor", "flinkjobs jobs --status running", "flinkjobs sync"]
     job_id, template = shlex.quote(event.subject), event.job.get("template_id")

@@ -27,7 +27,7 @@ from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.history import MOVES_KEPT, Move, Writer
 from flinkjobs.jobs.views import record_view
 from flinkjobs.ports.channels import Failed, Gone
-from flinkjobs.ports.notify_store import ChannelState, Pending, Progress
+from flinkjobs.ports.notify_store import ChannelState, Pending, Progress, Sent
 
 SET_ASIDE_AFTER: Final = timedelta(hours=24)
 """How long an event waits for a channel that fails; then the channel goes without it."""
@@ -62,6 +62,7 @@ class Subject:
         self._last = max((seq for seq, _ in self.events), default=-1)
         self._open: dict[str, int] = {}
         self._done: dict[str, int] = {}
+        self._sent: list[Sent] = []
 
     def expect(self, channel: str, due: Due) -> None:
         """What is to be sent to a channel that may be served now."""
@@ -77,6 +78,11 @@ class Subject:
             del self._open[channel]
             self._done[channel] = self._last
 
+    def note_sent(self, channel: str, seq: int, event: Event, at: datetime) -> None:
+        """The channel has taken an event."""
+        self._sent.append(Sent(channel, seq, event.type.value, at))
+        self.advance(channel, seq)
+
     def hold(self, channel: str) -> None:
         """The channel gets nothing more in this delivery; what is left, if anything, waits for it."""
         if self._open.pop(channel, None) is not None:
@@ -89,10 +95,11 @@ class Subject:
     def progress(self) -> Progress | None:
         """What is to be noted since it was asked for last; None where there is nothing."""
         done, self._done = self._done, {}
+        sent, self._sent = self._sent, []
         waiting_for = None if self._open else frozenset(self.held)
         if not done and waiting_for in (None, self.pending.waiting_for or None):
             return None
-        return Progress(self.pending, done, waiting_for)
+        return Progress(self.pending, done, waiting_for, tuple(sent))
 
 
 class Due(msgspec.Struct, frozen=True):

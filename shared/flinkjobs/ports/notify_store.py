@@ -42,6 +42,21 @@ class Pending(msgspec.Struct, frozen=True):
     details: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
+class Sent(msgspec.Struct, frozen=True):
+    """An event that a channel has taken.
+
+    Attributes:
+        seq: of its move.
+        type: of the event.
+        at: when the channel had taken it.
+    """
+
+    channel: str
+    seq: int
+    type: str
+    at: datetime
+
+
 class Progress(msgspec.Struct, frozen=True):
     """What delivery has done with one pending document.
 
@@ -49,11 +64,13 @@ class Progress(msgspec.Struct, frozen=True):
         delivered: by channel, the `seq` up to which it is done.
         waiting_for: the channels for which it stays pending; empty: it is pending no more. None: other
             channels are still being served.
+        sent: the events that channels have taken since the last progress.
     """
 
     pending: Pending
     delivered: Mapping[str, int]
     waiting_for: frozenset[str] | None = None
+    sent: Sequence[Sent] = ()
 
 
 class ChannelState(msgspec.Struct, frozen=True):
@@ -67,6 +84,8 @@ class ChannelState(msgspec.Struct, frozen=True):
         next_attempt_at: until then nothing is sent to it.
         last_error: of the last failure, one line.
         set_aside: number of events that it will not be sent.
+        delivered: number of events that it has taken; a repeated one counts again.
+        failed: number of events that were sent and that it has not taken; each attempt counts.
         gone_at: when its receiver answered that it wants no events any more.
         removed_at: since when the settings do not name it.
     """
@@ -79,6 +98,8 @@ class ChannelState(msgspec.Struct, frozen=True):
     next_attempt_at: datetime | None = None
     last_error: str | None = None
     set_aside: int = 0
+    delivered: int = 0
+    failed: int = 0
     gone_at: datetime | None = None
     removed_at: datetime | None = None
 
@@ -99,7 +120,7 @@ class NotifyStore(Protocol):
         """Every channel that was ever named, by name."""
 
     def save_channel(self, before: ChannelState | None, after: ChannelState) -> None:
-        """Writes what changed; adds to `set_aside`. Without `before`, only if there is none of this name."""
+        """Writes what changed; adds to the numbers of events. Without `before`, only if there is none of this name."""
 
     def pending(self, *, waiting_for: Collection[str], limit: int) -> Sequence[Pending]:
         """What is pending and waits for no particular channel, or for one of these; oldest first."""
@@ -114,6 +135,15 @@ class NotifyStore(Protocol):
         """Notes what was delivered; it stays whatever else is written to a document.
 
         A document stops being pending, or waits for the channels, only if it still is as it was read.
+        """
+
+    def retry(self, channel: str | None) -> Sequence[str]:
+        """Ends the waiting time of a channel, or of all, and counts what was set aside from 0 again.
+
+        A channel that is gone gets what happens from the next pass on.
+
+        Returns:
+            The names of the channels that are known and were changed.
         """
 
     def forget(self, *, before: datetime, limit: int, now: datetime) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
+from flinkjobs.ports.notify_store import ChannelState
+
 if TYPE_CHECKING:  # of the read side and of the command: a pass needs neither
     from flinkjobs.domain.job_query import Filter, Form, Place, Row
 
@@ -49,6 +51,22 @@ class Cause(msgspec.Struct, frozen=True):
     job_ids: Sequence[str]
 
 
+class Backlog(msgspec.Struct, frozen=True):
+    """The channels, and what they still have to be sent.
+
+    Attributes:
+        pending: number of jobs and clusters with events that are not sent to every channel.
+        oldest_at: time of the oldest of these events; None without any.
+        waiting: how many of them wait for a channel that has failed, by its name.
+        channels: every channel that sync has been given.
+    """
+
+    pending: int
+    oldest_at: datetime | None
+    waiting: Mapping[str, int]
+    channels: Sequence[ChannelState]
+
+
 class ReadStore(Protocol):
     """Read-only access to the collections. Writes nothing, not even an index."""
 
@@ -80,6 +98,9 @@ class ReadStore(Protocol):
 
     def last_cleanup(self) -> Mapping[str, Any] | None:
         """The latest cleanup run, dry runs excluded."""
+
+    def backlog(self) -> Backlog:
+        """The channels, and what they still have to be sent."""
 
     def ping(self) -> None:
         """Checks that the store answers."""

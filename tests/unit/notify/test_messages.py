@@ -20,7 +20,7 @@ PAGE = "https://flink.example/jobs"
 
 def event(given: Mapping[str, Any]) -> Event:
     job, subject = given.get("job"), given["subject"]
-    cluster = job["cluster"] if job else None if subject == "sync" else subject
+    cluster = job["cluster"] if job else None if subject in ("sync", "test") else subject
     return Event(**{**given, "type": EventType(given["type"]), "cluster": cluster})
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from msgspec import structs
 from pymongo import DESCENDING, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
@@ -20,11 +21,15 @@ from flinkjobs.ports.notify_store import ChannelState, Pending, Progress
 
 _Document = dict[str, Any]
 
-_IS_PENDING: Final[_Document] = {"pending_since": {"$exists": True}}
+IS_PENDING: Final[_Document] = {"pending_since": {"$exists": True}}
+"""What is pending, in `flink_jobs` and in `clusters`."""
 _MARKS: Final = ("pending_since", "delivered", "waiting_for", "history")
 _OF_JOBS: Final = LISTED_FIELDS | dict.fromkeys(_MARKS, 1)
 _OF_CLUSTERS: Final = dict.fromkeys(("seq", *_MARKS), 1)
 _EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_COUNTERS: Final = ("set_aside", "delivered", "failed")
+_SENT_KEPT: Final = 100
+"""Number of events, the newest ones, of which a record keeps when they were sent."""
 _NO_LONGER_PENDING: Final = {"pending_since": "", "waiting_for": ""}
 
 
@@ -66,40 +71,42 @@ class MongoNotifyStore:
 
     def channels(self) -> Mapping[str, ChannelState]:
         with translated():
-            return {found["_id"]: _channel(found) for found in self._channels.find()}
+            return {found["_id"]: read_channel(found) for found in self._channels.find()}
 
     def save_channel(self, before: ChannelState | None, after: ChannelState) -> None:
-        names = [name for name in after.__struct_fields__ if name not in ("name", "set_aside")]
+        names = [name for name in after.__struct_fields__ if name not in ("name", *_COUNTERS)]
         fields = {
             name: getattr(after, name)
             for name in names
             if before is None or getattr(after, name) != getattr(before, name)
         }
         if before is None:
-            change: _Document = {"$setOnInsert": {**fields, "set_aside": after.set_aside}}
+            change: _Document = {
+                "$setOnInsert": fields | {name: getattr(after, name) for name in _COUNTERS}
+            }
         else:
-            added = {"$inc": {"set_aside": after.set_aside - before.set_aside}}
-            change = ({"$set": fields} if fields else {}) | added
+            added = {name: getattr(after, name) - getattr(before, name) for name in _COUNTERS}
+            change = ({"$set": fields} if fields else {}) | {"$inc": added}
         with translated():
             self._channels.update_one({"_id": after.name}, change, upsert=before is None)
 
     # --- what is pending
 
     def pending(self, *, waiting_for: Collection[str], limit: int) -> Sequence[Pending]:
-        wanted = _IS_PENDING | {"waiting_for": {"$in": [None, *sorted(waiting_for)]}}
+        wanted = IS_PENDING | {"waiting_for": {"$in": [None, *sorted(waiting_for)]}}
         with translated():
-            clusters = [_pending(found) for found in self._clusters.find(_IS_PENDING, _OF_CLUSTERS)]
+            clusters = [_pending(found) for found in self._clusters.find(IS_PENDING, _OF_CLUSTERS)]
             jobs = self._jobs.find(wanted, _OF_JOBS, sort={"pending_since": 1}, limit=limit)
             return [*clusters, *map(_pending_job, jobs)]
 
     def waiting(self, channel: str, *, limit: int) -> Sequence[Pending]:
-        wanted = _IS_PENDING | {"waiting_for": channel}
+        wanted = IS_PENDING | {"waiting_for": channel}
         with translated():
             found = self._jobs.find(wanted, _OF_JOBS, sort={"pending_since": 1}, limit=limit)
             return [_pending_job(document) for document in found]
 
     def count_waiting(self, channel: str) -> int:
-        wanted = _IS_PENDING | {"waiting_for": channel}
+        wanted = IS_PENDING | {"waiting_for": channel}
         with translated():
             return self._jobs.count_documents(wanted) + self._clusters.count_documents(wanted)
 
@@ -110,6 +117,14 @@ class MongoNotifyStore:
             if writes:
                 with translated():
                     collection.bulk_write(writes, ordered=False)
+
+    def retry(self, channel: str | None) -> Sequence[str]:
+        wanted = {"removed_at": None} if channel is None else {"_id": channel}
+        reset = {"attempts": 0, "next_attempt_at": None, "failing_since": None, "gone_at": None}
+        with translated():
+            found = sorted(each["_id"] for each in self._channels.find(wanted, {"_id": 1}))
+            self._channels.update_many({"_id": {"$in": found}}, {"$set": reset | {"set_aside": 0}})
+        return found
 
     def forget(self, *, before: datetime, limit: int, now: datetime) -> None:
         is_new = {"$elemMatch": {"at": {"$gte": before}}}
@@ -127,7 +142,9 @@ def _writes(progress: Progress, version: str) -> Iterator[UpdateOne]:
     found = {"_id": pending.document_id.value}
     if progress.delivered:
         marks = {f"delivered.{channel}": seq for channel, seq in progress.delivered.items()}
-        yield UpdateOne(found, {"$max": marks})
+        sent = [structs.asdict(each) for each in progress.sent]
+        pushed = {"$push": {"notified": {"$each": sent, "$slice": -_SENT_KEPT}}} if sent else {}
+        yield UpdateOne(found, {"$max": marks, **pushed})
     as_read = found | {version: pending.version}
     if progress.waiting_for == frozenset():
         yield UpdateOne(as_read, {"$unset": _NO_LONGER_PENDING})
@@ -163,7 +180,8 @@ def _cluster(document: _Document) -> ClusterRecord:
     return ClusterRecord(**known | {"name": document["_id"], "state": ClusterStatus(document["state"])})
 
 
-def _channel(document: _Document) -> ChannelState:
+def read_channel(document: _Document) -> ChannelState:
+    """A document of `channels`; fields of a newer version are ignored."""
     known = {name: document[name] for name in ChannelState.__struct_fields__ if name in document}
     return ChannelState(**known | {"name": document["_id"]})
 

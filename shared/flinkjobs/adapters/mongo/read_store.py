@@ -25,17 +25,18 @@ from flinkjobs.adapters.mongo.client import MongoDatabase
 from flinkjobs.adapters.mongo.documents import LISTED_FIELDS, label_pair, read_record, time_or_none
 from flinkjobs.adapters.mongo.errors import translated
 from flinkjobs.adapters.mongo.indexes import BY_LABEL, BY_STATUS, BY_TEMPLATE, BY_TIME
+from flinkjobs.adapters.mongo.notify_store import IS_PENDING, read_channel
 from flinkjobs.domain.errors import BadRequestError, Fault
 from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.job_query import Filter, Form, Place, Row
 from flinkjobs.domain.text import cut
-from flinkjobs.ports.read_store import Cause, Tally
+from flinkjobs.ports.read_store import Backlog, Cause, Tally
 
 T = TypeVar("T")
 _Document = dict[str, Any]
 _Index = Sequence[tuple[str, int]]
 
-SHOWN_FIELDS: Final = LISTED_FIELDS | dict.fromkeys(("spec", "submitter_log", "history"), 1)
+SHOWN_FIELDS: Final = LISTED_FIELDS | dict.fromkeys(("spec", "submitter_log", "history", "notified"), 1)
 
 NEWEST_FIRST: Final = {"submitted_at": DESCENDING, "_id": DESCENDING}
 MAX_ALIKE: Final = 20
@@ -68,6 +69,8 @@ class MongoReadStore:
         self._jobs = database["flink_jobs"]
         self._runs = database["sync_runs"]
         self._cleanups = database["cleanup_runs"]
+        self._clusters = database["clusters"]
+        self._channels = database["channels"]
         self._client = database.client
 
     # --- lists --------------------------------------------------------------------------------------
@@ -235,6 +238,26 @@ class MongoReadStore:
             return self._cleanups.find_one(
                 {**_DATED, "dry_run": {"$ne": True}}, fields, sort={"started_at": DESCENDING}
             )
+
+    # --- notifications ------------------------------------------------------------------------------
+
+    def backlog(self) -> Backlog:
+        pending, oldest = 0, list[datetime]()
+        with translated():
+            channels = [read_channel(found) for found in self._channels.find({}, sort={"_id": 1})]
+            for collection in (self._jobs, self._clusters):
+                pending += collection.count_documents(IS_PENDING)
+                first = collection.find_one(IS_PENDING, {"pending_since": 1}, sort={"pending_since": 1})
+                if first and isinstance(first["pending_since"], datetime):
+                    oldest.append(first["pending_since"])
+            waiting = {
+                channel.name: sum(
+                    collection.count_documents(IS_PENDING | {"waiting_for": channel.name})
+                    for collection in (self._jobs, self._clusters)
+                )
+                for channel in channels
+            }
+        return Backlog(pending, min(oldest, default=None), waiting, channels)
 
     def ping(self) -> None:
         with translated():

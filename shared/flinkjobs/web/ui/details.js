@@ -239,6 +239,8 @@ function timelineFacts(event, data) {
       data.code ? reasonTitle(data.code) : null,
     ],
     waiting: () => [data.code ? reasonTitle(data.code) : null],
+    stuck: () => [data.code ? reasonTitle(data.code) : null],
+    recovered: () => [],
     ended: () => [
       data.duration !== null && data.duration !== undefined ? duration(data.duration, { decimals: 3 }) : null,
       data.code ? reasonTitle(data.code) : null,
