@@ -136,6 +136,10 @@ def cast(now: datetime) -> list[Document]:
             job_name="每日报表 daily report",
             submitted_by="zhang.min",
             **labelled({"team": "search"}),
+            notified=[
+                {"channel": "ops", "seq": 0, "type": "flinkjobs.job.created", "at": ago(2 * hour)},
+                {"channel": "feishu", "seq": 2, "type": "flinkjobs.job.finished", "at": ago(hour)},
+            ],
             submitter_log={
                 "text": f"Job has been submitted with JobID {FLINK_IDS['report']}\nProgram finished\n",
                 "truncated": True,

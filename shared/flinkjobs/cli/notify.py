@@ -17,14 +17,23 @@ from flinkjobs.domain.events import sample_event
 from flinkjobs.entrypoints.startup import utc_now
 from flinkjobs.ports.channels import Delivered
 
-COLUMNS = ("Channel", "State", "Last success (UTC)", "Waiting", "Delivered", "Failed", "Set aside", "Last error")
+COLUMNS = (
+    "Channel",
+    "State",
+    "Last success (UTC)",
+    "Waiting",
+    "Delivered",
+    "Failed",
+    "Set aside",
+    "Last error",
+)
 
 
 def register(app: typer.Typer) -> None:
     """Adds the group."""
     group = typer.Typer(no_args_is_help=True, help="Show and try the channels that sync sends events to.")
     group.command("list")(list_)
-    group.command("test")(test)
+    group.command("test")(send_test)
     group.command("retry")(retry)
     app.add_typer(group, name="notify")
 
@@ -61,15 +70,15 @@ def _show(out: Output, found: Document) -> None:
         out.line(f"Pending: events of {found['pending']} jobs and clusters, the oldest {age:.0f} s old.")
 
 
-def test(
+def send_test(
     context: typer.Context,
     channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="Its name in NOTIFY_CHANNELS.")],
     json: JsonOption = False,
 ) -> None:
     """Send one event of type flinkjobs.notify.test to this channel only, from this machine.
 
-    The channel comes from NOTIFY_CHANNELS as it is set here; its filter does not count. Exits with 1 if it does
-    not take the event.
+    The channel comes from NOTIFY_CHANNELS as it is set here; its filter does not count. Exits with 1
+    where the channel does not take the event.
     """
     from flinkjobs.entrypoints.channels import build_channels  # Apprise takes a second to import
 
@@ -99,8 +108,8 @@ def retry(
 ) -> None:
     """Let the next pass send to a channel at once: end its waiting time and count what was set aside from 0.
 
-    A channel whose receiver answered 410 gets the events of what happens from then on. Events that were set aside
-    are not sent again. Works on MongoDB (MONGODB_URI).
+    A channel whose receiver answered 410 gets the events of what happens from then on. What was set aside is
+    not sent again. Works on MongoDB (MONGODB_URI).
     """
     from flinkjobs.entrypoints.notify import connect_notify_store
 

@@ -246,8 +246,9 @@ CODES: Final[Mapping[Code, CodeInfo]] = MappingProxyType(
         ),
         Code.NOTIFY_FAILING: CodeInfo(
             "a channel takes no events",
-            "Correct what the message names, in NOTIFY_CHANNELS or at the receiver; `flinkjobs notify test CHANNEL` "
-            "tries it. Events wait for 24 hours; `flinkjobs notify retry CHANNEL` lets the next pass send at once.",
+            "Correct what the message names, in NOTIFY_CHANNELS or at the receiver; "
+            "`flinkjobs notify test CHANNEL` tries it. Events wait for 24 hours; "
+            "`flinkjobs notify retry CHANNEL` lets the next pass send at once.",
         ),
         Code.NOTIFY_GONE: CodeInfo(
             "a channel's receiver has answered 410: it wants no events any more",
@@ -255,13 +256,15 @@ CODES: Final[Mapping[Code, CodeInfo]] = MappingProxyType(
             "`flinkjobs notify retry CHANNEL`.",
         ),
         Code.NOTIFY_SET_ASIDE: CodeInfo(
-            "a channel was not sent all events: it failed for 24 hours, or sent 410, or the history lost moves",
-            "Look at what happened meanwhile: `flinkjobs jobs`. `flinkjobs notify retry CHANNEL` counts from 0 again.",
+            "a channel was not sent all events: it failed for 24 hours, or answered 410, or the history lost "
+            "moves",
+            "Look at what happened in that time: `flinkjobs jobs`. `flinkjobs notify retry CHANNEL` counts "
+            "from 0 again.",
         ),
         Code.NOTIFY_LATE: CodeInfo(
             "events wait although no channel fails",
-            "Look at the log of sync: its passes end before they have sent everything (SYNC_BUDGET_SECONDS), or "
-            "do not run.",
+            "Look at the log of sync: its passes end before they have sent everything "
+            "(SYNC_BUDGET_SECONDS), or do not run.",
         ),
         # records
         Code.STILL_SUBMITTING: CodeInfo(

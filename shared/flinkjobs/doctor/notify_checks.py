@@ -14,7 +14,7 @@ from flinkjobs.domain.text import counted
 from flinkjobs.jobs.notifications import ChannelCondition
 
 LATE: Final = timedelta(minutes=15)
-"""Age from which an event that waits for no failing channel is a finding: five passes at the default schedule."""
+"""Age from which an event that no failing channel holds up is a finding: five passes by default."""
 
 
 def _configured(facts: Facts) -> Iterator[Finding]:

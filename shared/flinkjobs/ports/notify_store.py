@@ -120,7 +120,7 @@ class NotifyStore(Protocol):
         """Every channel that was ever named, by name."""
 
     def save_channel(self, before: ChannelState | None, after: ChannelState) -> None:
-        """Writes what changed; adds to the numbers of events. Without `before`, only if there is none of this name."""
+        """Writes what changed; adds to the counts. Without `before`, only if there is none of this name."""
 
     def pending(self, *, waiting_for: Collection[str], limit: int) -> Sequence[Pending]:
         """What is pending and waits for no particular channel, or for one of these; oldest first."""

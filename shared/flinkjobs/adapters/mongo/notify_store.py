@@ -81,9 +81,7 @@ class MongoNotifyStore:
             if before is None or getattr(after, name) != getattr(before, name)
         }
         if before is None:
-            change: _Document = {
-                "$setOnInsert": fields | {name: getattr(after, name) for name in _COUNTERS}
-            }
+            change: _Document = {"$setOnInsert": fields | {name: getattr(after, name) for name in _COUNTERS}}
         else:
             added = {name: getattr(after, name) - getattr(before, name) for name in _COUNTERS}
             change = ({"$set": fields} if fields else {}) | {"$inc": added}

@@ -9,7 +9,7 @@ import { has, t, tOr } from "./i18n.js";
 
 /** FAILED for one of these: Flink never had the job. With another reason this is not known. Written by `make reasons`. */
 const NEVER_RAN = new Set(["K8S_REFUSED", "K8S_JOB_MISSING", "SUBMIT_FAILED", "NO_JOB_SUBMITTED"]);
-const SECTIONS = ["verdict", "reason", "timeline", "facts", "flink", "kubernetes", "log", "spec"];
+const SECTIONS = ["verdict", "reason", "timeline", "sent", "facts", "flink", "kubernetes", "log", "spec"];
 
 /**
  * @param {HTMLDialogElement} dialog
@@ -91,6 +91,7 @@ export function createDetails(dialog, actions) {
       fill("verdict", [job.status, job.reason, job.duration, job.start_time, job.unreadable], () => verdict(job));
       fill("reason", [job.reason, FINAL.has(job.status)], () => reason(job));
       fill("timeline", [data.timeline, job], () => timeline(data));
+      fill("sent", data.notifications, () => sent(data.notifications));
       fill("facts", job, () => facts(job, actions));
       fill("flink", [data.flink_jobs, job.flink_state, job.status], () => flink(data));
       fill("kubernetes", data.kubernetes, () => kubernetes(data.kubernetes));
@@ -250,6 +251,21 @@ function timelineFacts(event, data) {
     ? shown[event]()
     : Object.entries(data).map(([name, value]) => (value === null ? null : `${name}: ${value}`));
   return found.filter(Boolean).flatMap((fact, index) => (index ? [" · ", fact] : [fact]));
+}
+
+/** Which event was sent to which channel, and when. */
+function sent(events) {
+  if (!events?.length) return null;
+  const items = events.map(({ channel, type, at }) =>
+    h("li", {}, h("strong", {}, channel ?? "–"), ` · ${eventWord(type)} · `, at ? timeElement(at) : t("timeline.time_unknown")),
+  );
+  return [heading("details.sent"), h("ul", { class: "sent" }, ...items)];
+}
+
+/** `flinkjobs.job.failed` in the words of the page. */
+function eventWord(type) {
+  const what = type?.split(".").at(-1) ?? "";
+  return tOr(`status.${what.toUpperCase()}`, tOr(`timeline.${what}`, type ?? "–"));
 }
 
 function facts(job, actions) {
