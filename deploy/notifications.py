@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from flinkjobs.domain.events import Event, EventType
+from flinkjobs.domain.events import Event, EventType, sample_event
 from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.reasons import ReasonCode
 from flinkjobs.notify.messages import Message, digest_of, message_of
@@ -66,6 +66,8 @@ def _event(kind: EventType, number: int = 0) -> Event:
     what = kind.value.rpartition(".")[2]
     if kind.value.startswith("flinkjobs.job."):
         return _job_event(kind, STATUSES.get(kind) or Status(what.upper()), number)
+    if kind is EventType.NOTIFY_TEST:
+        return sample_event("1", AT)
     subject = "sync" if kind is EventType.SYNC_RESUMED else "default"
     move = {"status": what, "since": AT - MINUTES_BEFORE, "jobs": 120}
     return Event(f"{subject}/1", kind, AT, subject, None if subject == "sync" else subject, move)

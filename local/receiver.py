@@ -88,7 +88,7 @@ class EventReceiver:
     def _receive(self, headers: dict[str, str], body: bytes) -> HTTPStatus:
         try:
             Webhook(self.secret).verify(body, headers)
-        except WebhookVerificationError:
+        except (WebhookVerificationError, ValueError):  # of a signature that is no base64
             with self._lock:
                 self._refused += 1
             return HTTPStatus.UNAUTHORIZED

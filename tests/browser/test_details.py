@@ -300,7 +300,9 @@ def test_each_label_of_a_job_leads_to_the_jobs_that_have_it(lab: Lab) -> None:
 def test_what_was_sent_to_which_channel_is_shown_with_its_time(lab: Lab) -> None:
     page = lab.open("?job=daily_report_1795300000005")
     items = panel(page).locator(".part-sent li")
-    expect(items).to_have_text([re.compile(r"^ops · CREATED · .*\d"), re.compile(r"^feishu · FINISHED · .*\d")])
+    expect(items).to_have_text(
+        [re.compile(r"^ops · CREATED · .*\d"), re.compile(r"^feishu · FINISHED · .*\d")]
+    )
     page = lab.open("?job=orders_enrich_1795300000007")
     expect(panel(page).locator(".verdict")).to_be_visible()
     expect(panel(page).locator(".part-sent")).to_be_hidden()

@@ -36,7 +36,8 @@ def rows() -> Iterator[str]:
     yield "|---|---|---|---|"
     for family in text_string_to_metric_families(exposition(answer["example"]).decode()):
         labels = sorted({f"`{name}`" for sample in family.samples for name in sample.labels})
-        yield f"| `{family.name}` | {family.type} | {', '.join(labels)} | {family.documentation} |"
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        yield f"| `{name}` | {family.type} | {', '.join(labels)} | {family.documentation} |"
 
 
 if __name__ == "__main__":

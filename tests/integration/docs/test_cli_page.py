@@ -54,7 +54,11 @@ def test_every_command_can_answer_in_json() -> None:
     sections = cli_page.PAGE.read_text(encoding="utf-8").split("\n### ")[1:]
     without = {section.splitlines()[0] for section in sections if "`--json`" not in section}
     assert len(sections) > 15
-    assert without == {"`flinkjobs`", "`flinkjobs schedules`"}, "these two are groups"
+    assert without == {
+        "`flinkjobs`",
+        "`flinkjobs notify`",
+        "`flinkjobs schedules`",
+    }, "these are groups"
 
 
 def test_every_end_of_a_job_and_every_kind_of_error_has_its_exit_code() -> None:

@@ -19,12 +19,14 @@ import yaml
 import flinkjobs
 from deploy import site
 from flinkjobs.adapters.mongo.documents import _ref_document, conditional_update, new_document
+from flinkjobs.adapters.mongo.notify_store import _writes
 from flinkjobs.domain.errors import FlinkjobsError
 from flinkjobs.domain.events import EventType
 from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.history import Writer
-from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord
+from flinkjobs.domain.records import DocumentId, FlinkJobRef, IdSource, JobRecord
 from flinkjobs.domain.transition import Update
+from flinkjobs.ports.notify_store import Pending, Progress, Sent
 from flinkjobs.settings import functions as settings_functions
 from flinkjobs.settings import notify as settings_notify
 from flinkjobs.submit.idempotency import Key
@@ -139,7 +141,16 @@ def test_record_page_names_every_field_and_no_other() -> None:
     [log_field] = re.findall(
         r'"\$set": \{"(\w+)": kept\}', (PACKAGE / "adapters/mongo/job_store.py").read_text()
     )
-    assert fields_of("Fields") == {*document, *changed, log_field}
+    pending = Pending(DocumentId(1), "a_1", 0, now, (), {})
+    sent = Sent("ops", 0, "flinkjobs.job.created", now)
+    marks = [write._doc for write in _writes(Progress(pending, {"ops": 0}, frozenset({"b"}), (sent,)), "seq")]
+    of_delivery = {
+        name.partition(".")[0]
+        for each in marks
+        for names in each.values()
+        for name in names  # type: ignore[union-attr]
+    }
+    assert fields_of("Fields") == {*document, *changed, *of_delivery, log_field}
     assert fields_of("spec") == set(document["spec"])
     assert fields_of("flink_jobs") == set(_ref_document(FlinkJobRef(id="", source=IdSource.LOG)))
     assert fields_of("history") == set(document["history"][0])

@@ -175,7 +175,7 @@ def world(
     history: FlinkServer,
 ) -> World:
     database = mongo_client[DATABASE]
-    for name in ("flink_jobs", "sync_runs", "cleanup_runs", "leases"):
+    for name in ("flink_jobs", "sync_runs", "cleanup_runs", "leases", "clusters", "channels"):
         database[name].delete_many({})
     for server in (flink, batch, history):
         server.reset()
