@@ -12,9 +12,11 @@ import pytest
 from flinkjobs.doctor.checks import CHECKS, judge
 from flinkjobs.doctor.codes import ATTEMPTS, REMEDIES, Code
 from flinkjobs.doctor.facts import (
+    ChannelFacts,
     Facts,
     FlinkFacts,
     NotAsked,
+    Notifications,
     Records,
     Refused,
     Run,
@@ -117,6 +119,17 @@ def record(code: ReasonCode | None = None, message: str = "why", **fields: objec
     return msgspec.structs.replace(made, reason=reason, **fields)
 
 
+OPS = ChannelFacts(
+    name="ops",
+    state="OK",
+    last_success_at=NOW - 3 * MINUTE,
+    failing_since=None,
+    last_error=None,
+    waiting=0,
+    set_aside=0,
+)
+
+
 def healthy() -> Facts:
     """All is well."""
     return Facts(
@@ -136,6 +149,8 @@ def healthy() -> Facts:
         sync=Runs(Run(NOW - 2 * MINUTE, complete=True), Run(NOW - 2 * MINUTE, complete=True)),
         cleanup=Runs(Run(NOW - 10 * HOUR, complete=True), None),
         records=Records(),
+        channels=("ops",),
+        notifications=Notifications(None, (OPS,)),
     )
 
 
@@ -167,6 +182,8 @@ def test_a_healthy_system_fails_nowhere() -> None:
         ("sync.pass", "ok", "the last complete pass began 2 min ago"),
         ("sync.errors", "ok", "the last pass, 2 min ago, met none"),
         ("cleanup.run", "ok", "the last cleanup began 10 h ago"),
+        ("notify.settings", "ok", "1 channel: ops"),
+        ("notify.ops", "ok", "it took its last event 3 min ago"),
         ("records.created", "ok", "no job is CREATED for longer than 5 min"),
         ("records.no-id", "ok", "no submission of the last 24 h ended without one"),
         ("records.lost", "ok", "no job was LOST in the last 24 h"),
