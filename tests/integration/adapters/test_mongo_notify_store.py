@@ -16,7 +16,7 @@ from flinkjobs.adapters.mongo.indexes import ensure_indexes
 from flinkjobs.adapters.mongo.notify_store import MongoNotifyStore
 from flinkjobs.domain.cluster_moves import ClusterMove, ClusterRecord, ClusterStatus
 from flinkjobs.domain.records import JobRecord
-from flinkjobs.ports.notify_store import ChannelState, Pending, Progress
+from flinkjobs.ports.notify_store import ChannelState, Pending, Progress, Sent
 from local.mongodb import MongoServer
 
 NOON = datetime(2025, 11, 1, 12, tzinfo=UTC)
@@ -181,6 +181,21 @@ def test_a_record_that_has_moved_since_stays_pending(
     assert marks(mongo_database, "b") == {"pending_since": NOON}
 
 
+def test_what_a_channel_has_taken_is_kept_with_its_time(
+    store: MongoNotifyStore, mongo_database: Database[Document]
+) -> None:
+    """The newest hundred: a job that restarts all day does not fill its record."""
+    add(mongo_database, job())
+    [found] = store.pending(waiting_for=[], limit=1)
+    sent = [Sent("ops", seq, "flinkjobs.job.running", NOON + timedelta(seconds=seq)) for seq in range(101)]
+    store.note([Progress(found, {"ops": 0}, sent=sent[:1])])
+    store.note([Progress(found, {"ops": 100}, sent=sent[1:])])
+    kept = (mongo_database["flink_jobs"].find_one() or {})["notified"]
+    assert len(kept) == 100
+    assert kept[-1] == {"channel": "ops", "seq": 100, "type": "flinkjobs.job.running", "at": sent[-1].at}
+    assert kept[0]["seq"] == 1
+
+
 def test_without_channels_old_marks_are_cleared_a_part_at_a_time(
     store: MongoNotifyStore, mongo_database: Database[Document]
 ) -> None:
@@ -263,6 +278,27 @@ def test_a_channel_is_kept_and_its_set_aside_events_are_added_up(
     store.save_channel(failed, new)
     found = mongo_database["channels"].find_one() or {}
     assert (found["of_a_newer_version"], found["last_error"], found["since"]) == (True, None, NOON)
+
+
+def test_the_counts_of_a_channel_are_added_up(store: MongoNotifyStore) -> None:
+    """Whichever pass counted: a count is never set."""
+    new = ChannelState("ops", since=NOON)
+    store.save_channel(None, new)
+    store.save_channel(new, replace(new, delivered=2, failed=1, last_success_at=NOON))
+    store.save_channel(new, replace(new, delivered=3, failed=4))
+    assert store.channels() == {"ops": replace(new, delivered=5, failed=5, last_success_at=NOON)}
+
+
+def test_a_retry_makes_a_channel_as_one_that_never_failed(store: MongoNotifyStore) -> None:
+    good = ChannelState("ops", since=NOON, last_success_at=NOON, last_error="500", delivered=3, failed=2)
+    fails = replace(good, failing_since=LATER, attempts=3, next_attempt_at=LATER, set_aside=4, gone_at=LATER)
+    for each in (fails, replace(fails, name="team"), replace(fails, name="old", removed_at=NOON)):
+        store.save_channel(None, each)
+    assert store.retry("ops") == ["ops"]
+    assert store.channels()["ops"] == good
+    assert store.channels()["team"] == replace(fails, name="team")
+    assert store.retry(None) == ["ops", "team"]
+    assert store.retry("nowhere") == []
 
 
 def test_the_last_pass_is_the_last_whole_one(

@@ -143,13 +143,10 @@ def test_record_page_names_every_field_and_no_other() -> None:
     )
     pending = Pending(DocumentId(1), "a_1", 0, now, (), {})
     sent = Sent("ops", 0, "flinkjobs.job.created", now)
-    marks = [write._doc for write in _writes(Progress(pending, {"ops": 0}, frozenset({"b"}), (sent,)), "seq")]
-    of_delivery = {
-        name.partition(".")[0]
-        for each in marks
-        for names in each.values()
-        for name in names  # type: ignore[union-attr]
-    }
+    marks: list[Any] = [
+        write._doc for write in _writes(Progress(pending, {"ops": 0}, frozenset({"b"}), (sent,)), "seq")
+    ]
+    of_delivery = {name.partition(".")[0] for each in marks for names in each.values() for name in names}
     assert fields_of("Fields") == {*document, *changed, *of_delivery, log_field}
     assert fields_of("spec") == set(document["spec"])
     assert fields_of("flink_jobs") == set(_ref_document(FlinkJobRef(id="", source=IdSource.LOG)))

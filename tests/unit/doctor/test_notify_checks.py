@@ -138,7 +138,7 @@ def test_without_channels_nothing_is_checked() -> None:
 
 
 def test_a_view_is_read_as_it_is_and_as_json() -> None:
-    channel = {"name": "ops", "state": "OK", "failing_since": None, "last_error": None}
+    channel: dict[str, Any] = {"name": "ops", "state": "OK", "failing_since": None, "last_error": None}
     channel |= {"waiting": 0, "set_aside": 0}
     for time in (NOW - 3 * MINUTE, "2026-01-05T11:57:00.000Z"):
         view = {"oldest_pending_seconds": 60.0, "channels": [channel | {"last_success_at": time}]}
