@@ -278,7 +278,7 @@ variable "notify_channels" {
   sensitive   = true
 
   validation {
-    condition     = var.notify_channels == null || can(jsondecode(var.notify_channels)[0].name)
+    condition     = var.notify_channels == null || can(regex("^\\[", var.notify_channels)) && can(jsondecode(var.notify_channels)[0].name)
     error_message = "Must be a JSON list of channels, each with a name; sync checks the rest at its start."
   }
 

@@ -303,9 +303,8 @@ def test_the_budgets_grow_and_end_before_the_next_run(
     assert cleanup == [120, 150, 165]
     for name in SCHEDULED:
         assert functions[name]["timeout"] == f"${{local.schedules.{name}.timeout_seconds}}"
-        assert functions[name]["environment"] == {
-            "SYNC_BUDGET_SECONDS": f"${{tostring(local.schedules.{name}.budget_seconds)}}"
-        }
+        budget = f"${{tostring(local.schedules.{name}.budget_seconds)}}"
+        assert functions[name]["environment"]["SYNC_BUDGET_SECONDS"] == budget
     job = module.resources["google_cloud_scheduler_job.this"]
     assert job["attempt_deadline"] == "${each.value.deadline_seconds}s"
     assert one(job, "retry_config", "retry_count") == 0
@@ -503,9 +502,9 @@ def test_three_periods_without_a_complete_pass(module: Module, functions: dict[s
     window = "${local.sync_overdue_seconds - 2 * local.sync_period}"
     assert f"${{local.promql.complete_passes}}[{window}s]" in alert["query"]
     assert "or vector(0)" in alert["query"]
-    assert (
-        "SYNC_PERIOD_SECONDS = tostring(local.sync_overdue_seconds / 3)" in functions["jobs"]["environment"]
-    )
+    period = "tostring(local.sync_overdue_seconds / 3)"
+    assert f"SYNC_PERIOD_SECONDS = {period}" in functions["jobs"]["environment"]
+    assert functions["sync"]["environment"]["SYNC_PERIOD_SECONDS"] == f"${{{period}}}"
 
 
 @mirrors("a_schedule_that_rests", "an_alarm_before_the_third_pass")
