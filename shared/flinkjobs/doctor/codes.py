@@ -258,12 +258,12 @@ CODES: Final[Mapping[Code, CodeInfo]] = MappingProxyType(
         Code.NOTIFY_SET_ASIDE: CodeInfo(
             "a channel was not sent all events: it failed for 24 hours, or answered 410, or the history lost "
             "moves",
-            "Look at what happened in that time: `flinkjobs jobs`. `flinkjobs notify retry CHANNEL` counts "
+            "Check what happened in that time: `flinkjobs jobs`. `flinkjobs notify retry CHANNEL` counts "
             "from 0 again.",
         ),
         Code.NOTIFY_LATE: CodeInfo(
             "events wait although no channel fails",
-            "Look at the log of sync: its passes end before they have sent everything "
+            "Check the log of sync: its passes end before they have sent everything "
             "(SYNC_BUDGET_SECONDS), or do not run.",
         ),
         # records

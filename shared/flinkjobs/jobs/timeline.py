@@ -88,12 +88,9 @@ def _moved(move: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_shown_by_another_event(move: Mapping[str, Any]) -> bool:
-    """Whether *submitted*, *started* or *waiting* shows the move.
-
-    These are the first one, the one to RUNNING after it, and those into and out of stuck.
-    """
+    """Whether *submitted* or *started* shows the move: the first one, and the one to RUNNING after it."""
     was, status = move.get("was"), move["status"]
-    return was is None or was == status or (was, status) == (Status.CREATED, Status.RUNNING)
+    return was is None or (was, status) == (Status.CREATED, Status.RUNNING)
 
 
 def _in_order(events: list[dict[str, Any]]) -> list[dict[str, Any]]:

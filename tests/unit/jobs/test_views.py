@@ -210,6 +210,15 @@ HISTORIES: dict[str, tuple[JobRecord, Any, list[tuple[str, float | None]]]] = {
         [CREATED, RUNS, moved(700, "RUNNING", "LOST"), moved(800, "LOST", "RUNNING")],
         [*BEGINNING, ("moved", 700), ("moved", 800)],
     ),
+    "stuck and no longer": (
+        record(Status.CREATED),
+        [
+            CREATED,
+            moved(400, "CREATED", "CREATED", stuck=True),
+            moved(600, "CREATED", "CREATED", stuck=False),
+        ],
+        [("submitted", 0), ("stuck", 400), ("recovered", 600)],
+    ),
     "the time of an end is that of its move, not of its first suspicion": (
         record(Status.LOST, reason=UNKNOWN),
         [CREATED, moved(180, "CREATED", "LOST")],
