@@ -18,7 +18,7 @@ def stuck_since(
     """Since when a record is stuck; None while it is not.
 
     A record that is stuck stays so until its reason is gone or its status changes: another code alone changes
-    nothing, so that a pod which fails for two causes in turn makes one event.
+    nothing, so that a pod which fails for two causes alternately makes one event.
 
     Args:
         before: the record as it was read.

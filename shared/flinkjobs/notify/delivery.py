@@ -128,7 +128,7 @@ class Delivery:
         return [Subject(pending) for pending in unique.values()]
 
     def _is_admitted(self, subject: Subject, name: str, state: ChannelState, now: datetime) -> bool:
-        """Whether something of a subject is to wait for a channel; of one not known here, it may be."""
+        """Whether events of a subject are to wait for a channel; for one that is not known here, they are."""
         channel = self._channels.get(name)
         return channel is None or bool(due_events(subject, state, channel.filter, now).events)
 
@@ -290,7 +290,7 @@ class ChannelRun:
         """Ends the delivery; what is left for a channel that failed too often waits for it.
 
         Returns:
-            The subjects of which something is to be noted.
+            The subjects whose progress is to be noted.
         """
         subjects = [subject for subject, _ in self._due] if self.is_stopped else []
         for subject in subjects:

@@ -35,7 +35,7 @@ SET_ASIDE_AFTER: Final = timedelta(hours=24)
 REMOVED_AFTER: Final = timedelta(hours=1)
 """How long the settings must not name a channel before it counts as removed.
 
-During a rollout, functions run beside each other of which some know a channel and others do not.
+During a rollout, some of the functions that run know a channel and others do not.
 """
 
 FIRST_DELAY_SECONDS: Final = 60.0
@@ -89,7 +89,7 @@ class Subject:
             self.held.add(channel)
 
     def is_open(self, channel: str) -> bool:
-        """Whether something is still to be sent to the channel in this delivery."""
+        """Whether events are still to be sent to the channel in this delivery."""
         return channel in self._open
 
     def progress(self) -> Progress | None:

@@ -111,7 +111,7 @@ class NotifyStore(Protocol):
         """When the latest whole pass that was saved began."""
 
     def clusters(self) -> Mapping[str, ClusterRecord]:
-        """The clusters of which something was ever noted, by name, and sync itself."""
+        """The clusters that have a document, by name, and sync itself."""
 
     def save_cluster(self, before: ClusterRecord, after: ClusterRecord, moves: Sequence[ClusterMove]) -> None:
         """Writes what changed with its moves, unless another pass has added a move since it was read."""

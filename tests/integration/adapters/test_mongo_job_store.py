@@ -137,6 +137,8 @@ NEW_DOCUMENT: Document = {
     "submitter_done": False,
     "dropped_ids": [],
     "in_flight_until": None,
+    "stuck_since": None,
+    "pending_since": NOON,
     "revision": 0,
     "history": [
         {
@@ -168,12 +170,12 @@ def test_a_new_document_has_the_types_of_the_contract(
     texts = ("job_id", "template_id", "job_name", "cluster", "submitted_by", "k8s_job_name", "status")
     nulls = (
         *("flink_job_id", "flink_state", "start_time", "end_time", "duration", "reason", "missing_since"),
-        *("in_flight_until", "fingerprint"),
+        *("in_flight_until", "fingerprint", "stuck_since"),
     )
     assert types_of(jobs, {}) == {
         **dict.fromkeys(texts, "string"),
         **dict.fromkeys(nulls, "null"),
-        **dict.fromkeys(("submitted_at", "updated_at"), "date"),
+        **dict.fromkeys(("submitted_at", "updated_at", "pending_since"), "date"),
         **dict.fromkeys(("flink_job_ids", "flink_jobs", "dropped_ids", "history", "label_pairs"), "array"),
         **dict.fromkeys(("spec", "labels"), "object"),
         "submitter_done": "bool",
@@ -388,6 +390,7 @@ def test_an_old_document_loses_nothing_when_it_is_written(
         "updated_at": LATER,
         "revision": 1,
         "history": [move(1, "RUNNING", "FINISHED", flink_state="FINISHED")],
+        "pending_since": LATER,
         "synced_by": "run",
     }
 
@@ -575,7 +578,9 @@ def test_a_write_sets_only_what_changed(
     [(name, command)] = commands.sent
     [statement] = command["updates"]
     assert name == "update"
-    assert set(statement["u"]) == {"$set", "$push"}
+    assert set(statement["u"]) == {"$set", "$push", "$min", "$unset"}
+    assert statement["u"]["$min"] == {"pending_since": LATER.replace(tzinfo=None)}
+    assert statement["u"]["$unset"] == {"waiting_for": ""}  # every channel may have to be sent the move
     found = {"status", "flink_job_id", "flink_job_ids", "flink_jobs"}
     assert set(statement["u"]["$set"]) == found | {"updated_at", "revision", "synced_by"}
     [document] = jobs.find({}, {"_id": 1})

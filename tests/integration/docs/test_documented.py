@@ -15,18 +15,20 @@ from typing import Any, Final
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 import flinkjobs
 from deploy import site
 from flinkjobs.adapters.mongo.documents import _ref_document, conditional_update, new_document
 from flinkjobs.adapters.mongo.notify_store import _writes
+from flinkjobs.domain.cluster_moves import ClusterRecord
 from flinkjobs.domain.errors import FlinkjobsError
 from flinkjobs.domain.events import EventType
 from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.history import Writer
 from flinkjobs.domain.records import DocumentId, FlinkJobRef, IdSource, JobRecord
 from flinkjobs.domain.transition import Update
-from flinkjobs.ports.notify_store import Pending, Progress, Sent
+from flinkjobs.ports.notify_store import ChannelState, Pending, Progress, Sent
 from flinkjobs.settings import functions as settings_functions
 from flinkjobs.settings import notify as settings_notify
 from flinkjobs.submit.idempotency import Key
@@ -150,7 +152,17 @@ def test_record_page_names_every_field_and_no_other() -> None:
     assert fields_of("Fields") == {*document, *changed, *of_delivery, log_field}
     assert fields_of("spec") == set(document["spec"])
     assert fields_of("flink_jobs") == set(_ref_document(FlinkJobRef(id="", source=IdSource.LOG)))
-    assert fields_of("history") == set(document["history"][0])
+    stuck: Any = conditional_update(
+        Update(record, replace(record, stuck_since=now)), now=now, run_id="run", by=Writer.SYNC
+    )
+    [move] = stuck._doc["$push"]["history"]["$each"]
+    assert fields_of("history") == {*document["history"][0], *move}
+    assert fields_of("clusters") == {
+        *("_id", "history"),
+        *ClusterRecord.__struct_fields__,
+        *of_delivery,
+    } - {"name"}
+    assert fields_of("channels") == {"_id", *ChannelState.__struct_fields__} - {"name"}
     assert fields_of("Status") == {status.value for status in Status}
 
 

@@ -30,7 +30,7 @@ END = START + 17_365
 CAUSE = "java.lang.ArithmeticException: / by zero"
 REPORT = {
     *("run_id", "started_at", "duration_seconds", "complete", "skipped", "scanned", "unresolved", "resolved"),
-    *("changed", "unchanged", "conflicts", "errors", "clusters"),
+    *("changed", "unchanged", "conflicts", "errors", "clusters", "notified"),
 }
 
 

@@ -1,4 +1,4 @@
-"""What passes deliver: to receivers that fail, beside other versions, and where channels come and go."""
+"""What passes deliver: to receivers that fail, with other versions, and where channels come and go."""
 
 from __future__ import annotations
 

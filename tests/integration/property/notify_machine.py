@@ -102,7 +102,7 @@ class NotifyMachine(StatusMachine):
             self.fuse = None
 
     @rule(messages=st.integers(0, 20))
-    def sync_now_beside_a_delivery(self, messages: int) -> None:
+    def sync_now_during_a_delivery(self, messages: int) -> None:
         """Another pass over a few records comes in between the messages of a delivery."""
         with self._step():
             self.fuse = Fuse(messages, self._sync_some_now, is_deadly=False)
@@ -152,7 +152,7 @@ class NotifyMachine(StatusMachine):
             self.is_whole = before
 
     def _check_quiet(self, version: int, before: Mapping[str, bytes], writes: int) -> None:
-        """What a quiet pass writes is told by the status machine, which has no channels."""
+        """What a quiet pass writes is checked by the status machine, which has no channels."""
 
     # --- the end
 

@@ -22,7 +22,7 @@ MOODS: Final = {
     "down": ("500", "time-out", "refused"),
     "gone": ("410",),
 }
-"""What a receiver answers, in turn; which one follows from the event and from how often it was sent."""
+"""What a receiver may answer; which one follows from the event and from how often it was sent."""
 
 TAKEN: Final = ("200", "time-out")
 """The answers before which the receiver has taken the event, whatever the sender knows."""
