@@ -31,7 +31,7 @@ from bench.checks import Check
 from bench.measure import Measurements, middle
 from bench.worlds import World
 from deploy.lock import FUNCTIONS, ROOT
-from flinkjobs.adapters.flink.client import CONNECT_TIMEOUT_SECONDS
+from flinkjobs.adapters.flink.connection import CONNECT_TIMEOUT_SECONDS
 
 RESULTS = ROOT / "build" / "bench" / "results.json"
 RUNS = 7

@@ -91,6 +91,17 @@ def _settings(facts: Facts) -> Iterator[Finding]:
         yield ok("settings", "; ".join([f"{place}{image}", *clusters]))
 
 
+def _jobmanagers(facts: Facts) -> Iterator[Finding]:
+    """A finding only where the pods may submit to another address than the one that we ask."""
+    if isinstance(facts.settings, Settings) and facts.function in (None, Function.SUBMIT):
+        for name, cluster in facts.settings.flink_clusters.items():
+            if (lost := cluster.lost_to_jobmanager) is not None:
+                evidence = (
+                    f"Flink {name}: pods submit to {cluster.jobmanager}, without {lost} of its REST URL"
+                )
+                yield warn("settings", Code.JOBMANAGER_DERIVED, evidence)
+
+
 def _too_old(check: str, peer: str, version: str, address: str) -> Finding:
     evidence = f"{peer} {version} at {address}; the minimum is {MINIMUM_VERSIONS[peer]}"
     return fail(check, Code.VERSION_TOO_OLD, evidence)
@@ -217,7 +228,7 @@ def _flink(facts: Facts) -> Iterator[Finding]:
         match result:
             case Unreachable(error) | Refused(error):
                 evidence = f"{_rest_url(facts, name)}: {_bare(name, error)}"
-                yield fail(check, Code.FLINK_UNAVAILABLE, evidence)
+                yield fail(check, _code_of_flink(result, Code.FLINK_UNAVAILABLE), evidence)
             case NotAsked(because):
                 yield skipped(check, because)
             case Passed(at, None):
@@ -227,6 +238,11 @@ def _flink(facts: Facts) -> Iterator[Finding]:
                 yield fail(check, Code.FLINK_UNAVAILABLE, evidence)
             case FlinkFacts():
                 yield _of_cluster(check, result, _rest_url(facts, name), facts)
+
+
+def _code_of_flink(result: Unreachable | Refused, otherwise: Code) -> Code:
+    """The code of a refusal on the way to Flink, else that of a peer that does not answer."""
+    return Code(result.reason) if isinstance(result, Refused) and result.reason else otherwise
 
 
 def _of_cluster(check: str, cluster: FlinkFacts, url: str, facts: Facts) -> Finding:
@@ -274,7 +290,7 @@ def _history(facts: Facts) -> Iterator[Finding]:
         check = f"history.{name}"
         match jobs:
             case Unreachable(error) | Refused(error):
-                yield fail(check, Code.HISTORY_UNAVAILABLE, error)
+                yield fail(check, _code_of_flink(jobs, Code.HISTORY_UNAVAILABLE), error)
             case NotAsked(because):
                 yield skipped(check, because)
             case count:
@@ -487,6 +503,7 @@ Check: TypeAlias = Callable[[Facts], Iterator[Finding]]
 
 CHECKS: Final[tuple[Check, ...]] = (
     _settings,
+    _jobmanagers,
     _store,
     _write,
     _indexes,

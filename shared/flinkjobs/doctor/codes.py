@@ -15,6 +15,7 @@ class Code(StrEnum):
 
     SETTINGS = "SETTINGS"
     SETTING_MISSING = "SETTING_MISSING"
+    JOBMANAGER_DERIVED = "JOBMANAGER_DERIVED"
     FUNCTIONS_ONLY = "FUNCTIONS_ONLY"
     VERSION_TOO_OLD = "VERSION_TOO_OLD"
     STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
@@ -28,6 +29,8 @@ class Code(StrEnum):
     PERMISSION_MISSING = "PERMISSION_MISSING"
     SIDECAR_RUNS = "SIDECAR_RUNS"
     FLINK_UNAVAILABLE = "FLINK_UNAVAILABLE"
+    FLINK_CERTIFICATE = "FLINK_CERTIFICATE"
+    FLINK_CREDENTIAL = "FLINK_CREDENTIAL"
     FLINK_NO_TASKMANAGER = "FLINK_NO_TASKMANAGER"
     FLINK_LINES_DIFFER = "FLINK_LINES_DIFFER"
     FLINK_NO_FREE_SLOT = "FLINK_NO_FREE_SLOT"
@@ -85,6 +88,11 @@ CODES: Final[Mapping[Code, CodeInfo]] = MappingProxyType(
         Code.SETTING_MISSING: CodeInfo(
             "a setting that some functions need is not set",
             "Set it: a function that needs it does not start without it.",
+        ),
+        Code.JOBMANAGER_DERIVED: CodeInfo(
+            "`flink run` gets an address made of the REST URL, which lacks a part of it",
+            "Set FLINK_JOBMANAGER (`jobmanager` in FLINK_CLUSTERS) to the address that the pods submit to: "
+            "`host:port`, or since Flink 1.19 a URL. What TLS needs belongs to `flink_conf`.",
         ),
         Code.FUNCTIONS_ONLY: CodeInfo(
             "only the URLs of the functions are set here, or a function is closed to the outside",
@@ -146,6 +154,16 @@ CODES: Final[Mapping[Code, CodeInfo]] = MappingProxyType(
             "the cluster's REST API does not answer as Flink does",
             "Start the JobManager, or correct FLINK_REST_URL (FLINK_CLUSTERS). No status changes "
             "until it answers.",
+        ),
+        Code.FLINK_CERTIFICATE: CodeInfo(
+            "the certificate of the cluster's REST API is not trusted",
+            "Name the file of its authority in `ca_file` of FLINK_CLUSTERS, or correct the host in the URL. "
+            "No status changes until it is trusted.",
+        ),
+        Code.FLINK_CREDENTIAL: CodeInfo(
+            "the cluster's REST API, or a proxy before it, wants a credential or another one",
+            "Set or renew `client_cert_file`, `token_file` or `google_audience` of FLINK_CLUSTERS, or the "
+            "user in the URL. No status changes until it is accepted.",
         ),
         Code.FLINK_NO_TASKMANAGER: CodeInfo(
             "the JobManager answers, but has no TaskManager to run jobs on",

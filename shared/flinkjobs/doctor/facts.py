@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias, TypeVar
 
-from flinkjobs.domain.errors import FlinkjobsError, KubernetesRefusedError, TemporaryError
+from flinkjobs.domain.errors import (
+    FlinkCredentialError,
+    FlinkjobsError,
+    FlinkUntrustedError,
+    KubernetesRefusedError,
+    TemporaryError,
+)
 from flinkjobs.domain.observations import (
     SubmitterObservation,
     Unreachable,
@@ -36,7 +42,8 @@ class Refused:
 
     Attributes:
         error: what it said, one line.
-        reason: the word of a Kubernetes Status object, e.g. `Forbidden`; "" from other peers.
+        reason: the word of a Kubernetes Status object, e.g. `Forbidden`; the code of a refusal on the way to
+            Flink; else "".
     """
 
     error: str
@@ -283,6 +290,8 @@ def attempt(ask: Callable[[], T]) -> ProbeResult[T]:
     """The result of a request, or its error as a value."""
     try:
         return ask()
+    except (FlinkUntrustedError, FlinkCredentialError) as error:
+        return Refused(str(error), error.code)
     except TemporaryError as error:
         return Unreachable(str(error))
     except FlinkjobsError as error:

@@ -118,6 +118,18 @@ class FlinkUnavailableError(TemporaryError):
     code = "FLINK_UNAVAILABLE"
 
 
+class FlinkUntrustedError(FlinkUnavailableError):
+    """The certificate of a Flink REST API is not trusted, or the file of authorities cannot be read."""
+
+    code = "FLINK_CERTIFICATE"
+
+
+class FlinkCredentialError(FlinkUnavailableError):
+    """A Flink REST API wants a credential, or another one, or our own cannot be read."""
+
+    code = "FLINK_CREDENTIAL"
+
+
 class SyncUnavailableError(TemporaryError):
     """The sync function gave no valid answer, or its address is not configured."""
 

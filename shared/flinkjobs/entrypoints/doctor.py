@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 
-from flinkjobs.adapters.flink.client import HttpFlink, new_client
+from flinkjobs.adapters.flink.client import HttpFlink
+from flinkjobs.adapters.flink.connection import FlinkConnection
 from flinkjobs.adapters.mongo.client import connect
 from flinkjobs.adapters.mongo.probe import MongoProbe
 from flinkjobs.doctor.probes import Probes
@@ -30,8 +31,10 @@ def doctor_probes() -> Iterator[Probes]:
             return opened.enter_context(closing(probe))
 
         def flinks(settings: Settings) -> Mapping[str, FlinkProbe]:
-            client = opened.enter_context(new_client(settings.flink_clusters.values()))
-            return {name: HttpFlink(cluster, client) for name, cluster in settings.flink_clusters.items()}
+            return {
+                name: HttpFlink(cluster, opened.enter_context(FlinkConnection(cluster)))
+                for name, cluster in settings.flink_clusters.items()
+            }
 
         def function(url: str, settings: ClientSettings) -> RemoteFunction:
             called = connect_function(url, settings)

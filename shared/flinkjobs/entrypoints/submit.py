@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import time
+from dataclasses import replace
 from functools import cached_property
 from typing import Final
 
+from flinkjobs import log
 from flinkjobs.adapters.mongo.job_store import MongoJobStore
 from flinkjobs.entrypoints.clients import connect_database_and_kubernetes
 from flinkjobs.entrypoints.startup import cold_until, utc_now
@@ -29,6 +31,10 @@ class SubmitFunction:
         self._settings = settings
         self._script_download = inspect.getsource(script_download)
         self._cold_until = cold_until(settings)
+        for name, cluster in settings.flink_clusters.items():
+            if (lost := cluster.lost_to_jobmanager) is not None:
+                what = f"the pods submit to {cluster.jobmanager}, without {lost} of the REST URL"
+                log.warning("flink.jobmanager_derived", cluster=name, detail=f"{what}: set its jobmanager")
 
     @cached_property
     def _submit(self) -> service.Submit:
@@ -73,6 +79,8 @@ class SubmitFunction:
         document = self._submit.store.template(template_id)
         defaults = template_defaults(document) if document is not None else None
         submission = parse_submission(body, limits, defaults)
+        cluster_conf = settings.flink_clusters[submission.cluster].flink_conf
+        submission = replace(submission, cluster_conf=dict(cluster_conf))
         return Answer(service.run(self._submit, submission, key), status=202)
 
     def ready(self) -> None:

@@ -9,7 +9,8 @@ from datetime import timedelta
 from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING
 
-from flinkjobs.adapters.flink.client import HttpFlink, new_client
+from flinkjobs.adapters.flink.client import HttpFlink
+from flinkjobs.adapters.flink.connection import FlinkConnection
 from flinkjobs.adapters.mongo.client import MongoDatabase
 from flinkjobs.adapters.mongo.job_store import MongoJobStore
 from flinkjobs.adapters.mongo.lease_store import MongoLeaseStore
@@ -33,7 +34,6 @@ def build_sync(
     settings: Settings, database: MongoDatabase, *, cold_until: float, channels: Sequence[Channel] = ()
 ) -> Sync:
     """Dependencies of a pass. Kubernetes is connected only if a record needs it."""
-    client = new_client(settings.flink_clusters.values())  # sends nothing
     notify_store = MongoNotifyStore(database)
     return Sync(
         kubernetes=cache(partial(connect_kubernetes, settings)),
@@ -41,7 +41,7 @@ def build_sync(
         notify_store=notify_store,
         leases=MongoLeaseStore(database),
         flinks={
-            name: HttpFlink(described, client, cold_until=cold_until)
+            name: HttpFlink(described, FlinkConnection(described), cold_until=cold_until)
             for name, described in settings.flink_clusters.items()
         },
         policy=Policy(

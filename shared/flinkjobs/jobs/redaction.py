@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from flinkjobs.domain.secret_names import SECRET_NAME
 from flinkjobs.domain.text import cut
 
 MAX_SPEC_TEXT: Final = 16_384
@@ -16,14 +17,6 @@ MAX_SPEC_TEXT: Final = 16_384
 HIDDEN: Final = "******"
 """Placeholder of a secret, the same as in Flink's web UI."""
 
-_SECRET_NAME: Final = re.compile(
-    r"password|passwd|passphrase|pwd|secret|token|credential|auth-params|basic-auth|jaas\.config|http-headers"
-    r"|signature|(?:^|[._-])sig$"
-    r"|(?:^|[._-]|access|account|service|api)key(?![a-z])",
-    re.IGNORECASE,
-)
-"""Names whose values are secrets: those which Flink's own pages hide, because they contain one of the words
-of `GlobalConfiguration.SENSITIVE_KEYS` in any case (as of Flink 1.20), and every kind of key in addition."""
 _OPTION: Final = re.compile(r"-{1,2}(?P<name>[\w.-]+)(?P<value>=.*)?", re.DOTALL)
 _ASSIGNMENT: Final = re.compile(r"(?P<name>[\w.-]+)(?P<value>=.*)", re.DOTALL)
 """A value by its name without dashes, as it stands behind `-D`."""
@@ -54,11 +47,11 @@ def without_secrets(spec: Any) -> Any:
 
 
 def _parameter(found: re.Match[str]) -> str:
-    return f"{found['name']}={HIDDEN}" if _SECRET_NAME.search(found["name"]) else found[0]
+    return f"{found['name']}={HIDDEN}" if SECRET_NAME.search(found["name"]) else found[0]
 
 
 def _is_secret(name: str, value: Any) -> bool:
-    return _SECRET_NAME.search(name) is not None and not isinstance(value, Mapping | list | tuple)
+    return SECRET_NAME.search(name) is not None and not isinstance(value, Mapping | list | tuple)
 
 
 def _arguments(values: Sequence[Any]) -> list[Any]:
@@ -67,7 +60,7 @@ def _arguments(values: Sequence[Any]) -> list[Any]:
     is_value_of_secret = False
     for value in values:
         option = _named(value)
-        is_secret = option is not None and _SECRET_NAME.search(option["name"]) is not None
+        is_secret = option is not None and SECRET_NAME.search(option["name"]) is not None
         if is_value_of_secret and not str(value).startswith("--"):
             shown.append(HIDDEN)
         elif is_secret and option is not None and option["value"]:

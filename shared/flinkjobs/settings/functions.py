@@ -6,10 +6,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+from urllib.parse import urlsplit
 
 import msgspec
 
 from flinkjobs.domain.errors import SettingsError
+from flinkjobs.settings.flink_access import FlinkAccess, checked_access, checked_flink_conf
 from flinkjobs.settings.parsing import (
     Reader,
     address_of,
@@ -49,8 +51,11 @@ class FlinkCluster:
     Attributes:
         rest_url: base URL of its REST API, without a slash at the end.
         history_url: base URL of its History Server, or None.
-        jobmanager: `host:port` for `flink run -m`.
+        jobmanager: for `flink run -m`: `host:port`, or a URL, which Flink reads since 1.19.
         ui_url: base URL under which people open its web UI, where that is not `rest_url`.
+        access: what its REST API and its History Server ask of a client.
+        flink_conf: options of Flink for every submission, under the submission's own.
+        is_jobmanager_derived: whether `jobmanager` was made of `rest_url`, since none was given.
     """
 
     name: str
@@ -58,6 +63,20 @@ class FlinkCluster:
     history_url: str | None
     jobmanager: str
     ui_url: str | None = None
+    access: FlinkAccess = field(default_factory=FlinkAccess)
+    flink_conf: Mapping[str, str] = field(default_factory=dict)
+    is_jobmanager_derived: bool = field(default=False, compare=False)
+
+    @property
+    def lost_to_jobmanager(self) -> str | None:
+        """The parts of `rest_url` that a derived `jobmanager` lacks, for people; None where it lacks none."""
+        parts = urlsplit(self.rest_url)
+        lost = [
+            *(["https"] if parts.scheme == "https" else []),
+            *([f"the path {parts.path}"] if parts.path else []),
+            *(["the credentials"] if parts.username is not None else []),
+        ]
+        return " and ".join(lost) if self.is_jobmanager_derived and lost else None
 
     @property
     def web_url(self) -> str:
@@ -210,6 +229,7 @@ def _clusters(read: Reader) -> Mapping[str, FlinkCluster]:
             history_url=read.value("FLINK_HISTORY_URL", None, http_url),
             jobmanager=read.value("FLINK_JOBMANAGER", address_of(rest_url), jobmanager),
             ui_url=read.value("FLINK_UI_URL", None, http_url),
+            is_jobmanager_derived="FLINK_JOBMANAGER" not in read.env,
         )
     else:
         for name in ("FLINK_HISTORY_URL", "FLINK_JOBMANAGER", "FLINK_UI_URL"):
@@ -230,6 +250,12 @@ class _Described(msgspec.Struct, forbid_unknown_fields=True):
     history_url: str | None = None
     jobmanager: str | None = None
     ui_url: str | None = None
+    ca_file: str | None = None
+    client_cert_file: str | None = None
+    client_key_file: str | None = None
+    token_file: str | None = None
+    google_audience: str | None = None
+    flink_conf: dict[str, str] = {}
 
 
 _Name: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")]
@@ -248,12 +274,23 @@ def _several_clusters(text: str) -> tuple[FlinkCluster, ...]:
 def _cluster(name: str, given: _Described) -> FlinkCluster:
     try:
         rest_url = http_url(given.rest_url)
+        history_url = None if given.history_url is None else http_url(given.history_url)
+        access = FlinkAccess(
+            ca_file=given.ca_file,
+            client_cert_file=given.client_cert_file,
+            client_key_file=given.client_key_file,
+            token_file=given.token_file,
+            google_audience=given.google_audience,
+        )
         return FlinkCluster(
             name=name,
             rest_url=rest_url,
-            history_url=None if given.history_url is None else http_url(given.history_url),
+            history_url=history_url,
             jobmanager=address_of(rest_url) if given.jobmanager is None else jobmanager(given.jobmanager),
             ui_url=None if given.ui_url is None else http_url(given.ui_url),
+            access=checked_access(access, [url for url in (rest_url, history_url) if url]),
+            flink_conf=checked_flink_conf(given.flink_conf),
+            is_jobmanager_derived=given.jobmanager is None,
         )
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error

@@ -183,9 +183,15 @@ def _without_password(url: str) -> str:
 
 
 def jobmanager(text: str) -> str:
-    if not _HOST_PORT.fullmatch(text):
-        raise ValueError(f"must be host:port, not {cut(text, 120)!r}")
-    return text
+    """`host:port`, or a URL with a port and without credentials: a Job's command shows it."""
+    is_url = text.startswith(("http://", "https://"))
+    parts = urlsplit(http_url(text)) if is_url else None
+    if parts is None and not _HOST_PORT.fullmatch(text):
+        raise ValueError(f"must be host:port or a URL with a port, not {cut(_without_password(text), 120)!r}")
+    if parts is not None and (parts.port is None or parts.username is not None):
+        what = "a port" if parts.port is None else "no credentials"
+        raise ValueError(f"must have {what}: {cut(_without_password(text), 120)!r}")
+    return text.rstrip("/") if is_url else text
 
 
 def address_of(rest_url: str) -> str:

@@ -101,6 +101,12 @@ flink failed and no id was seen, the message stays empty, so that Kubernetes put
 """
 
 
+class _Expanded(str):
+    """An argument in which Kubernetes replaces `$(NAME)` by the container's variable."""
+
+    __slots__ = ()
+
+
 def flink_command(submission: Submission, job_id: str, target: Target) -> tuple[str, ...]:
     """The `flink run` command line, one element per value.
 
@@ -114,7 +120,9 @@ def flink_command(submission: Submission, job_id: str, target: Target) -> tuple[
     command += ["-m", target.jobmanager, f"-Dpipeline.name={job_id}"]
     if submission.exactly_once:
         command.append(f"-D$internal.pipeline.job-id={fixed_flink_job_id(job_id)}")
-    command += [f"-D{key}={value}" for key, value in sorted(submission.flink_conf.items())]
+    of_cluster = {key: _Expanded(f"-D{key}={value}") for key, value in submission.cluster_conf.items()}
+    own = {key: f"-D{key}={value}" for key, value in submission.flink_conf.items()}
+    command += [option for _, option in sorted((of_cluster | own).items())]
     if submission.parallelism is not None:
         command += ["-p", str(submission.parallelism)]
     command += _restore_options(submission)
@@ -204,13 +212,16 @@ def _without_injection(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _escaped(arguments: Sequence[str]) -> list[str]:
-    """The arguments, written so that Kubernetes hands over exactly them.
+    """The arguments, written so that Kubernetes hands over exactly them, but for those that it expands.
 
     In a command it replaces `$(NAME)`, and makes one dollar sign of two. It reads what follows a single
     dollar sign as one byte, so that a character beyond ASCII would not survive there.
     """
     in_need = re.compile(r"\${2,}|\$(?=[(\x80-\U0010ffff])")
-    return [in_need.sub(lambda run: run[0] * 2, argument) for argument in arguments]
+    return [
+        str(argument) if isinstance(argument, _Expanded) else in_need.sub(lambda run: run[0] * 2, argument)
+        for argument in arguments
+    ]
 
 
 def _quantities(resources: Resources) -> dict[str, str]:

@@ -26,6 +26,7 @@ from flinkjobs.domain.errors import (
     describe_faults,
     json_pointer,
 )
+from flinkjobs.domain.flink_options import CONF_KEY, FORBIDDEN_CONF
 from flinkjobs.domain.labels import MAX_LABELS, MAX_VALUE, VALUE_PATTERN, check_free_key
 from flinkjobs.domain.text import cut
 from flinkjobs.settings.functions import DEFAULT_CLUSTER
@@ -152,36 +153,6 @@ class _Body(_Part):
     resources: _Resources = _Resources()
     submitted_by: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_TEXT)] | None = None
     labels: Annotated[dict[_LabelKey, _LabelValue], Field(max_length=MAX_LABELS)] = {}
-
-
-FORBIDDEN_CONF: Final = (
-    (re.compile(r"^(\$|internal\.)"), "is internal to Flink"),
-    (re.compile(r"^pipeline\.name$"), "is how the record finds its job: the submitter sets it"),
-    (
-        re.compile(
-            r"^(jobmanager\.rpc\.|rest\.(address|port|bind|path|url)|(jobmanager\.)?web\.(address|port))"
-        ),
-        "would move the JobManager's address: the cluster decides on it",
-    ),
-    (
-        re.compile(r"^(high-availability|recovery\.)"),
-        "would look up the JobManager's address elsewhere: the cluster decides on it",
-    ),
-    (
-        re.compile(r"^(execution\.target$|kubernetes\.|yarn\.)"),
-        "would submit to another kind of cluster: jobs run on the session clusters of the settings",
-    ),
-    (
-        re.compile(r"^execution\.(attached|shutdown-on-attached-exit)$"),
-        "is decided by the field attached",
-    ),
-)
-"""Keys of `flink_conf` that a request may not set, and why. Former names of an option count as the option.
-
-https://nightlies.apache.org/flink/flink-docs-stable/docs/deployment/config/
-"""
-
-_CONF_KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,7 +333,7 @@ def _script(script: _Script | None) -> Script | None:
 def _conf_faults(conf: Iterable[str]) -> Iterable[Fault]:
     for key in conf:
         pointer = json_pointer(("flink_conf", key))
-        if not _CONF_KEY.fullmatch(key) and not key.startswith("$"):
+        if not CONF_KEY.fullmatch(key) and not key.startswith("$"):
             yield Fault(pointer=pointer, detail="is no name of a Flink option")
         for pattern, why in FORBIDDEN_CONF:
             if pattern.search(key):

@@ -47,6 +47,7 @@ class Submission:
         script: None when `entry_module` of `py_files` is run instead.
         attached: `flink run` without `-d`: it waits for the job, and the submitter has no time limit.
         exactly_once: fix Flink's own job id, so that Flink refuses a second run.
+        cluster_conf: options of Flink that the settings give its cluster, under `flink_conf`.
         allow_non_restored_state: start although the script has no operator for some state of the savepoint.
         labels: of the record, the Job and its pod.
     """
@@ -60,6 +61,7 @@ class Submission:
     py_files: tuple[str, ...] = ()
     jars: tuple[str, ...] = ()
     flink_conf: Mapping[str, str] = field(default_factory=dict)
+    cluster_conf: Mapping[str, str] = field(default_factory=dict)
     savepoint_path: str | None = None
     allow_non_restored_state: bool = False
     cluster: str = "default"
@@ -76,7 +78,7 @@ class Target:
 
     Attributes:
         flink_bin: path of `flink` inside the image.
-        jobmanager: `host:port` for `flink run -m`.
+        jobmanager: `host:port` or URL for `flink run -m`.
         timeout_seconds: how long a detached submitter may take.
         script_hosts: hosts that a script may be fetched from.
         fetch_program: source of the program that fetches it: `flinkjobs.submit.script_download`.

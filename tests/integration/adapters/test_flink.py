@@ -7,17 +7,18 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
 import pytest
 
 from doubles.processes import Scratch, free_port
 from flinkjobs import __version__
-from flinkjobs.adapters.flink.client import HttpFlink, new_client
-from flinkjobs.domain.errors import FlinkUnavailableError
+from flinkjobs.adapters.flink.client import HttpFlink
+from flinkjobs.adapters.flink.connection import FlinkConnection
+from flinkjobs.domain.errors import FlinkUnavailableError, FlinkUntrustedError
 from flinkjobs.domain.observations import FlinkJob, Missing
 from flinkjobs.settings.functions import FlinkCluster
 from tests.support.flink_rest_server import VERSIONS, FlinkServer, Job, recording, recordings
@@ -43,32 +44,39 @@ def server(_server: FlinkServer) -> FlinkServer:
     return _server
 
 
+Connect = Callable[[FlinkCluster], FlinkConnection]
+
+
 @pytest.fixture
-def client() -> Iterator[httpx.Client]:
-    with new_client(
-        [], read_timeout_seconds=TIMEOUT_SECONDS, connect_timeout_seconds=TIMEOUT_SECONDS
-    ) as client:
-        yield client
+def connect() -> Iterator[Connect]:
+    """Connects to a cluster, with little patience."""
+    with ExitStack() as opened:
+        yield lambda cluster: opened.enter_context(
+            FlinkConnection(
+                cluster, read_timeout_seconds=TIMEOUT_SECONDS, connect_timeout_seconds=TIMEOUT_SECONDS
+            )
+        )
 
 
 def cluster_at(url: str, *, history_url: str | None = None) -> FlinkCluster:
     return FlinkCluster(name="batch", rest_url=url, history_url=history_url, jobmanager="jobmanager:8081")
 
 
-def flink_at(url: str, client: httpx.Client, *, history_url: str | None = None) -> HttpFlink:
-    return HttpFlink(cluster_at(url, history_url=history_url), client)
+def flink_at(url: str, connect: Connect, *, history_url: str | None = None) -> HttpFlink:
+    cluster = cluster_at(url, history_url=history_url)
+    return HttpFlink(cluster, connect(cluster))
 
 
 @pytest.fixture
-def flink(server: FlinkServer, client: httpx.Client) -> HttpFlink:
+def flink(server: FlinkServer, connect: Connect) -> HttpFlink:
     """A cluster without a History Server."""
-    return flink_at(server.url, client)
+    return flink_at(server.url, connect)
 
 
 @pytest.fixture
-def history(server: FlinkServer, client: httpx.Client) -> HttpFlink:
+def history(server: FlinkServer, connect: Connect) -> HttpFlink:
     """A cluster that is away; its History Server answers."""
-    return flink_at(f"http://127.0.0.1:{free_port()}", client, history_url=server.url)
+    return flink_at(f"http://127.0.0.1:{free_port()}", connect, history_url=server.url)
 
 
 def at(milliseconds: int) -> datetime | None:
@@ -364,14 +372,14 @@ def test_an_answer_that_ends_in_the_middle_is_unavailable(server: FlinkServer, f
         assert "RemoteProtocolError: peer closed connection" in message
 
 
-def test_a_connection_that_is_refused_is_unavailable(client: httpx.Client) -> None:
-    nowhere = flink_at(f"http://127.0.0.1:{free_port()}", client)
+def test_a_connection_that_is_refused_is_unavailable(connect: Connect) -> None:
+    nowhere = flink_at(f"http://127.0.0.1:{free_port()}", connect)
     for message in ask_everything(nowhere):
         assert "ConnectError: [Errno 111] Connection refused" in message
 
 
-def test_a_host_that_does_not_exist_is_unavailable(client: httpx.Client) -> None:
-    for message in ask_everything(flink_at("http://flink.invalid:8081", client)):
+def test_a_host_that_does_not_exist_is_unavailable(connect: Connect) -> None:
+    for message in ask_everything(flink_at("http://flink.invalid:8081", connect)):
         assert "ConnectError" in message
 
 
@@ -381,11 +389,11 @@ def test_silence_is_unavailable_after_the_timeout(server: FlinkServer, flink: Ht
         assert "ReadTimeout: timed out" in message
 
 
-def test_an_answer_that_trickles_in_is_given_up(server: FlinkServer, client: httpx.Client) -> None:
+def test_an_answer_that_trickles_in_is_given_up(server: FlinkServer, connect: Connect) -> None:
     """Each byte comes in time, the whole never would."""
     server.answers[""] = Answer(body=b'{"jobs": []}' + b" " * 10_000, drip_seconds=0.01)
     cluster = FlinkCluster(name="batch", rest_url=server.url, history_url=None, jobmanager="x:1")
-    impatient = HttpFlink(cluster, client, answer_timeout_seconds=0.1)
+    impatient = HttpFlink(cluster, connect(cluster), answer_timeout_seconds=0.1)
     for message in ask_everything(impatient):
         assert "ReadTimeout: the answer did not end in time" in message
 
@@ -483,9 +491,9 @@ def test_threads_share_one_client(server: FlinkServer, flink: HttpFlink) -> None
     assert seen == [ID] * 8
 
 
-def test_a_cluster_that_comes_back_is_asked_again(client: httpx.Client) -> None:
+def test_a_cluster_that_comes_back_is_asked_again(connect: Connect) -> None:
     with FlinkServer(Job(id=ID, state="RUNNING")) as server:
-        flink = flink_at(server.url, client)
+        flink = flink_at(server.url, connect)
         assert list(flink.overview()) == [ID]
         server.answers[""] = Answer(cut_after=0)
         with pytest.raises(FlinkUnavailableError):
@@ -509,22 +517,22 @@ def encrypted() -> Iterator[TlsServer]:
         yield server
 
 
-@pytest.mark.parametrize("role", ["cluster", "History Server", "one of several clusters"])
+@pytest.mark.parametrize("role", ["cluster", "History Server"])
 def test_a_cluster_behind_tls_is_asked_if_its_certificate_is_trusted(
     encrypted: TlsServer, role: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"https://localhost:{encrypted.port}"
     its = cluster_at(PLAIN.rest_url, history_url=url) if role == "History Server" else cluster_at(url)
     monkeypatch.setenv("SSL_CERT_FILE", str(encrypted.certificate))
-    with new_client([PLAIN, its] if role == "one of several clusters" else [its]) as client:
-        flink = HttpFlink(its, client)
+    with FlinkConnection(its) as connection:
+        flink = HttpFlink(its, connection)
         assert (flink.history() if role == "History Server" else flink.overview()) == {}
 
 
 def test_a_certificate_of_an_unknown_authority_is_refused(encrypted: TlsServer) -> None:
     its = cluster_at(f"https://localhost:{encrypted.port}")
-    with new_client([its]) as client, pytest.raises(FlinkUnavailableError, match="CERTIFICATE_VERIFY_FAILED"):
-        HttpFlink(its, client).overview()
+    with FlinkConnection(its) as connection, pytest.raises(FlinkUntrustedError, match="is not trusted: name"):
+        HttpFlink(its, connection).overview()
 
 
 def test_a_client_for_clusters_without_tls_trusts_no_certificate_at_all(
@@ -534,31 +542,31 @@ def test_a_client_for_clusters_without_tls_trusts_no_certificate_at_all(
     monkeypatch.setenv("SSL_CERT_FILE", str(encrypted.certificate))
     its = cluster_at(f"https://localhost:{encrypted.port}")
     with (
-        new_client([PLAIN]) as client,
+        FlinkConnection(PLAIN) as connection,
         pytest.raises(FlinkUnavailableError, match="CERTIFICATE_VERIFY_FAILED"),
     ):
-        HttpFlink(its, client).overview()
+        HttpFlink(its, connection).overview()
     assert encrypted.asked == []
 
 
 def test_the_network_of_a_new_instance_may_come_later_than_the_timeouts_allow(
-    server: FlinkServer, client: httpx.Client
+    server: FlinkServer, connect: Connect
 ) -> None:
     server.jobs.append(Job(ID, "RUNNING"))
     with LateNetwork(4 * TIMEOUT_SECONDS) as network:
         url = f"http://127.0.0.1:{network.way_to(int(server.url.rpartition(':')[2]))}"
         with pytest.raises(FlinkUnavailableError, match="ReadTimeout"):
-            flink_at(url, client).overview()
-        cold = HttpFlink(cluster_at(url), client, cold_until=time.monotonic() + 60)
+            flink_at(url, connect).overview()
+        cold = HttpFlink(cluster_at(url), connect(cluster_at(url)), cold_until=time.monotonic() + 60)
         assert set(cold.overview()) == {ID}
 
 
 def test_a_network_that_does_not_come_is_given_up_with_the_pass(
-    server: FlinkServer, client: httpx.Client
+    server: FlinkServer, connect: Connect
 ) -> None:
     with LateNetwork(60) as network:
         url = f"http://127.0.0.1:{network.way_to(int(server.url.rpartition(':')[2]))}"
-        cold = HttpFlink(cluster_at(url), client, cold_until=time.monotonic() + 60)
+        cold = HttpFlink(cluster_at(url), connect(cluster_at(url)), cold_until=time.monotonic() + 60)
         with pytest.raises(FlinkUnavailableError, match="ReadTimeout"):
             cold.until(time.monotonic() + TIMEOUT_SECONDS).overview()
         assert not network.is_open

@@ -158,7 +158,7 @@ def parts_with(
     store.close()
     for one in sync.flinks.values():
         assert isinstance(one, HttpFlink)
-        one._client.close()
+        one._connection.close()
     mongo_client.drop_database(DATABASE)
 
 

@@ -19,7 +19,8 @@ from pymongo.database import Database
 
 from doubles.kubernetes.faults import FinishedJobs, Outcome, RequestFault
 from doubles.kubernetes.process import KubernetesDouble
-from flinkjobs.adapters.flink.client import HttpFlink, new_client
+from flinkjobs.adapters.flink.client import HttpFlink
+from flinkjobs.adapters.flink.connection import FlinkConnection
 from flinkjobs.domain.permissions import Function, permissions_of
 from flinkjobs.entrypoints.cleanup import CleanupFunction
 from flinkjobs.entrypoints.jobs import JobsFunction
@@ -168,8 +169,8 @@ def functions(
     cleanup = CleanupFunction(settings("cleanup"))
     jobs = JobsFunction(settings("jobs"))
     described = settings("sync").flink_clusters["default"]
-    with new_client([described]) as client:  # in the place of their own, which stays open
-        flinks = {"default": HttpFlink(described, client)}
+    with FlinkConnection(described) as connection:  # in the place of their own, which stays open
+        flinks = {"default": HttpFlink(described, connection)}
         passes = replace(sync._sync, flinks=flinks, clock=lambda: datetime.now(UTC) + LATER)
         sync._sync = passes
         runs = replace(cleanup._cleanup, sync=replace(cleanup._cleanup.sync, flinks=flinks))

@@ -14,7 +14,8 @@ import flask
 import httpx
 from pymongo.database import Database
 
-from flinkjobs.adapters.flink.client import HttpFlink, new_client
+from flinkjobs.adapters.flink.client import HttpFlink
+from flinkjobs.adapters.flink.connection import FlinkConnection
 from flinkjobs.adapters.kubernetes import client as kubernetes_client
 from flinkjobs.adapters.kubernetes.client import KubernetesApi
 from flinkjobs.adapters.mongo import client as mongo_client
@@ -191,8 +192,8 @@ def flinks_at(
 ) -> Iterator[Mapping[str, HttpFlink]]:
     """One cluster at this address, with little patience."""
     cluster = FlinkCluster(name=name, rest_url=url, history_url=history_url, jobmanager="flink:8081")
-    with new_client([cluster], read_timeout_seconds=PATIENCE_SECONDS) as client:
-        yield {name: HttpFlink(cluster, client)}
+    with FlinkConnection(cluster, read_timeout_seconds=PATIENCE_SECONDS) as connection:
+        yield {name: HttpFlink(cluster, connection)}
 
 
 @contextmanager

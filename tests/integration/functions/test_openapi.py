@@ -20,8 +20,9 @@ from schemathesis.core.failures import FailureGroup
 from schemathesis.core.result import Ok
 from schemathesis.schemas import APIOperation
 
+from flinkjobs.domain.flink_options import FORBIDDEN_CONF
 from flinkjobs.domain.labels import RESERVED_KEYS
-from flinkjobs.submit.request import FORBIDDEN_CONF, _Body
+from flinkjobs.submit.request import _Body
 from local.functions import FunctionServer
 from tests.integration.functions.conftest import World
 from tests.support.records import Document

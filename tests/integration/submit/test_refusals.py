@@ -14,7 +14,8 @@ import yaml
 from doubles.kubernetes.authorization import Rule
 from doubles.kubernetes.faults import Outcome, RequestFault
 from doubles.kubernetes.process import KubernetesDouble
-from flinkjobs.adapters.flink.client import HttpFlink, new_client
+from flinkjobs.adapters.flink.client import HttpFlink
+from flinkjobs.adapters.flink.connection import FlinkConnection
 from flinkjobs.adapters.kubernetes import client as kubernetes_client
 from flinkjobs.adapters.mongo.client import connect
 from flinkjobs.adapters.mongo.indexes import ensure_indexes
@@ -406,8 +407,8 @@ def test_an_attached_job_whose_script_never_came_is_taken_back_by_sync(
         what="the pod misses its script",
     )
     described = FlinkCluster("default", traces.flink.url, None, "flink:8081")
-    with new_client([described]) as client:
-        flink = HttpFlink(described, client)
+    with FlinkConnection(described) as connection:
+        flink = HttpFlink(described, connection)
 
         def pass_after(waited: timedelta) -> None:
             policy = Policy(grace=timedelta(seconds=600))

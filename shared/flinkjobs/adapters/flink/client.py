@@ -3,47 +3,21 @@
 from __future__ import annotations
 
 import math
-import ssl
 import time
-from collections.abc import Iterable
 from typing import Final
 
 import httpx
 
-from flinkjobs import USER_AGENT, log
+from flinkjobs import log
 from flinkjobs.adapters.flink import rest_api
+from flinkjobs.adapters.flink.connection import CONNECT_TIMEOUT_SECONDS, FlinkConnection, described
 from flinkjobs.domain.errors import FlinkUnavailableError
 from flinkjobs.domain.observations import FlinkJob, Missing, Overview
 from flinkjobs.domain.text import cut
 from flinkjobs.settings.functions import FlinkCluster
 
-CONNECT_TIMEOUT_SECONDS: Final = 3.0
-READ_TIMEOUT_SECONDS: Final = 20.0
-"""Longest silence in the middle of an answer."""
 ANSWER_TIMEOUT_SECONDS: Final = 60.0
 """How long one answer may take in all, however steadily it trickles in."""
-
-
-def new_client(
-    clusters: Iterable[FlinkCluster],
-    *,
-    read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
-    connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
-) -> httpx.Client:
-    """A connection pool for these clusters; it may be shared by threads.
-
-    To load the certificates of all authorities takes a fifth of a function's cold start. Where no cluster
-    speaks TLS they stay away, and the client trusts no server's certificate.
-    """
-    timeout = httpx.Timeout(read_timeout_seconds, connect=connect_timeout_seconds)
-    urls = [url for cluster in clusters for url in (cluster.rest_url, cluster.history_url) if url]
-    speaks_tls = any(httpx.URL(url).scheme == "https" for url in urls)
-    return httpx.Client(
-        timeout=timeout,
-        verify=True if speaks_tls else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-        headers={"Accept": "application/json", "User-Agent": USER_AGENT},
-        follow_redirects=False,
-    )
 
 
 class HttpFlink:
@@ -52,7 +26,7 @@ class HttpFlink:
     def __init__(
         self,
         cluster: FlinkCluster,
-        client: httpx.Client,
+        connection: FlinkConnection,
         *,
         answer_timeout_seconds: float = ANSWER_TIMEOUT_SECONDS,
         until: float = math.inf,
@@ -62,13 +36,13 @@ class HttpFlink:
 
         Args:
             cluster: where it is.
-            client: from `new_client`; it may be shared.
+            connection: to this cluster; it may be shared.
             answer_timeout_seconds: how long one answer may take in all.
             until: no request lasts beyond this moment of `time.monotonic`.
             cold_until: up to this moment of `time.monotonic` none of the timeouts ends a request.
         """
         self._cluster = cluster
-        self._client = client
+        self._connection = connection
         self._answer_timeout_seconds = answer_timeout_seconds
         self._until = until
         self._cold_until = cold_until
@@ -77,7 +51,7 @@ class HttpFlink:
     def until(self, moment: float) -> HttpFlink:
         return HttpFlink(
             self._cluster,
-            self._client,
+            self._connection,
             answer_timeout_seconds=self._answer_timeout_seconds,
             until=moment,
             cold_until=self._cold_until,
@@ -138,11 +112,16 @@ class HttpFlink:
             raise FlinkUnavailableError(f"cluster {self.name}: GET {path}: there was no time left to ask")
         timeouts = {
             name: left if seconds is None else min(max(seconds, cold), left)
-            for name, seconds in self._client.timeout.as_dict().items()
+            for name, seconds in self._connection.timeout.as_dict().items()
         }
         body = bytearray()
         try:
-            with self._client.stream("GET", base_url + path, timeout=httpx.Timeout(**timeouts)) as response:
+            with self._connection.client().stream(
+                "GET",
+                base_url + path,
+                headers=self._connection.authorization(),
+                timeout=httpx.Timeout(**timeouts),
+            ) as response:
                 if response.next_request is not None:
                     raise FlinkUnavailableError(
                         f"cluster {self.name}: GET {path}: answered {response.status_code}, a redirect to "
@@ -153,8 +132,8 @@ class HttpFlink:
                     if time.monotonic() > began + left:
                         raise httpx.ReadTimeout("the answer did not end in time")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            what = cut(f"{type(error).__name__}: {error}".strip(": "), 200)
-            raise FlinkUnavailableError(f"cluster {self.name}: GET {path}: {what}") from error
+            what = described(error)
+            raise type(what)(f"cluster {self.name}: GET {path}: {what}") from error
         seconds = time.monotonic() - began
         if cold > 0 and seconds > CONNECT_TIMEOUT_SECONDS:
             log.info("cold_start.connected", peer=f"Flink cluster {self.name}", seconds=round(seconds, 3))

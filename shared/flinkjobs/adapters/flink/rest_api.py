@@ -16,7 +16,7 @@ from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
-from flinkjobs.domain.errors import FlinkUnavailableError
+from flinkjobs.domain.errors import FlinkCredentialError, FlinkUnavailableError
 from flinkjobs.domain.flink_states import progress
 from flinkjobs.domain.observations import FlinkJob, Missing, Overview, time_of
 from flinkjobs.domain.submitter_log import error_lines
@@ -34,9 +34,15 @@ Body: TypeAlias = bytes | bytearray
 
 _OK: Final = 200
 _NOT_FOUND: Final = 404
+_BAD_REQUEST: Final = 400
+_UNAUTHORIZED: Final = 401
+_CREDENTIAL_REFUSED: Final = frozenset({_UNAUTHORIZED, 403})
 _TITLE: Final = re.compile(rb"<title[^>]*>(?P<title>[^<]*)", re.IGNORECASE)
 _TITLE_WITHIN: Final = 4_000
 """Bytes of a page in which its title is looked for."""
+_CERTIFICATE_WANTED: Final = re.compile(rb"SSL certificate (error|was sent)", re.IGNORECASE)
+"""How nginx words its 495 and 496, which it answers as 400:
+https://nginx.org/en/docs/http/ngx_http_ssl_module.html#errors"""
 _JOB_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
@@ -245,6 +251,13 @@ def _job(wire: _WireJob) -> FlinkJob:
 
 
 def _expect_ok(status: int, body: Body) -> None:
+    if status in _CREDENTIAL_REFUSED:
+        what = (
+            "no credential, or another one, is accepted" if status == _UNAUTHORIZED else "we may not ask it"
+        )
+        raise FlinkCredentialError(f"Flink answered {status}, {what}: {_first_line(body)}")
+    if status == _BAD_REQUEST and _CERTIFICATE_WANTED.search(body, 0, _TITLE_WITHIN):
+        raise FlinkCredentialError(f"it wants a client certificate that it trusts: {_first_line(body)}")
     if status != _OK:
         raise FlinkUnavailableError(f"Flink answered {status}: {_first_line(body)}")
 
