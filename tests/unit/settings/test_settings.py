@@ -7,6 +7,7 @@ import pytest
 
 from flinkjobs.domain.errors import SettingsError
 from flinkjobs.domain.events import EventFilter
+from flinkjobs.settings.flink_access import FlinkAccess
 from flinkjobs.settings.functions import FlinkCluster, Settings, read_settings
 from flinkjobs.settings.notify import ChannelSettings, ChannelType
 
@@ -293,3 +294,73 @@ def test_a_cluster_is_described_once() -> None:
     with pytest.raises(SettingsError, match=r"^FLINK_CLUSTERS names 'default'"):
         read(FLINK_REST_URL="http://flink:8081", FLINK_CLUSTERS=clusters)
     assert read(FLINK_CLUSTERS=clusters).flink_clusters["default"].rest_url == "http://other:8081"
+
+
+# --- a cluster behind a proxy -----------------------------------------------------------------------
+
+
+def entry(rest_url: str = "https://flink.example/base", **fields: Any) -> FlinkCluster:
+    clusters = json.dumps({"batch": {"rest_url": rest_url, **fields}})
+    return read(FLINK_CLUSTERS=clusters).flink_clusters["batch"]
+
+
+def test_a_cluster_names_the_files_of_its_authority_its_certificate_and_its_token() -> None:
+    files = {
+        "ca_file": "/etc/flink/ca.pem",
+        "client_cert_file": "/etc/flink/tls.crt",
+        "client_key_file": "/etc/flink/tls.key",
+        "token_file": "/var/run/token",
+    }
+    assert entry(**files).access == FlinkAccess(**files)
+    assert entry(google_audience="iap-client").access == FlinkAccess(google_audience="iap-client")
+    assert entry("http://flink:8081").access == FlinkAccess()
+
+
+@pytest.mark.parametrize(
+    ("rest_url", "fields", "message"),
+    [
+        ("http://flink:8081", {"ca_file": "/ca"}, "ca_file has no effect"),
+        ("http://flink:8081", {"client_cert_file": "/c"}, "client_cert_file has no effect"),
+        ("https://flink", {"client_key_file": "/k"}, "client_key_file has no effect without"),
+        ("https://flink", {"ca_file": ""}, "ca_file must be one line"),
+        ("https://flink", {"token_file": "/t", "google_audience": "a"}, "exclude each other"),
+        ("https://u:pw@flink", {"token_file": "/t"}, "token_file and credentials in a URL exclude"),
+        ("http://flink:8081", {"token_file": "/t"}, "over https only"),
+        ("https://flink", {"token_file": "/t", "history_url": "http://h"}, "over https only"),
+        ("https://flink", {"token": "s3cr3t"}, "unknown field"),
+        ("https://flink", {"flink_conf": {"pipeline.name": "x"}}, "pipeline.name is how the record finds"),
+        ("https://flink", {"flink_conf": {"no blank": "x"}}, "is no option of Flink"),
+        ("https://flink", {"flink_conf": {"a": ""}}, "a must be one line"),
+        ("https://flink", {"flink_conf": {"s3.secret-key": "hunter2"}}, "s3.secret-key is a secret"),
+        ("https://flink", {"jobmanager": "https://flink/base"}, "must have a port"),
+        ("https://flink", {"jobmanager": "https://u:hunter2@flink:443"}, "must have no credentials"),
+    ],
+)
+def test_a_field_that_cannot_work_is_named(rest_url: str, fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^FLINK_CLUSTERS .*{message}") as raised:
+        entry(rest_url, **fields)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_the_options_of_a_cluster_name_secrets_by_a_variable_of_the_pod() -> None:
+    conf = {"security.ssl.rest.enabled": "true", "security.ssl.rest.truststore-password": "$(PASSWORD)"}
+    assert entry(flink_conf=conf).flink_conf == conf
+
+
+@pytest.mark.parametrize(
+    ("rest_url", "lost"),
+    [
+        ("http://flink:8081", None),
+        ("https://flink.example", "https"),
+        ("http://flink:8081/base", "the path /base"),
+        ("https://u:p@flink/base", "https and the path /base and the credentials"),
+    ],
+)
+def test_what_the_submitter_lacks_of_the_rest_url_is_known_until_a_jobmanager_is_given(
+    rest_url: str, lost: str | None
+) -> None:
+    assert entry(rest_url).lost_to_jobmanager == lost
+    assert read(FLINK_REST_URL=rest_url).flink_clusters["default"].lost_to_jobmanager == lost
+    for given in ("flink:8081", "https://flink.example:8443/base"):
+        assert entry(rest_url, jobmanager=given).lost_to_jobmanager is None
+        assert entry(rest_url, jobmanager=given).jobmanager == given

@@ -379,3 +379,11 @@ def test_the_config_map_is_immutable_and_goes_when_its_job_goes() -> None:
         {"apiVersion": "batch/v1", "kind": "Job", "name": "flink-py-etl-1", "uid": "uid-1"}
     ]
     assert config_map["metadata"]["labels"]["app"] == "flink-python-job"
+
+
+def test_the_options_of_the_cluster_stand_under_those_of_the_submission_and_may_name_a_variable() -> None:
+    of_cluster = {"b.key": "2", "a.key": "1", "ssl.key-password": "$(KEY_PASSWORD)"}
+    submission = replace(PLAIN, cluster_conf=of_cluster, flink_conf={"b.key": "$(own)"})
+    pod = job_manifest(submission, JOB_ID, TARGET)["spec"]["template"]["spec"]
+    given = [word for word in pod["containers"][0]["command"] if word.startswith("-D") and "key" in word]
+    assert given == ["-Da.key=1", "-Db.key=$$(own)", "-Dssl.key-password=$(KEY_PASSWORD)"]
