@@ -70,7 +70,7 @@ async def serve(options: argparse.Namespace) -> None:
 async def _serve_in(options: argparse.Namespace, directory: Path, stopping: asyncio.Event) -> None:
     source = random.Random()  # noqa: S311 names and chances, no secrets
     store, faults, logs = Store(utc_now), FaultBook(source), LogBook(directory / "pods")
-    for name in dict.fromkeys(("default", "kube-system", options.namespace)):
+    for name in dict.fromkeys(("default", "kube-system", options.namespace, *options.also_namespace)):
         labels = {"kubernetes.io/metadata.name": name}
         namespace = {"metadata": {"name": name, "labels": labels}, "spec": {}, "status": {"phase": "Active"}}
         store.create(NAMESPACES, namespace)
@@ -86,7 +86,7 @@ async def _serve_in(options: argparse.Namespace, directory: Path, stopping: asyn
     kubelet = Kubelet(store, events, faults, logs, node, source)
     jobs = JobController(store, events, faults, backoff=backoff, source=source)
     controllers = asyncio.create_task(Controllers(store, jobs, GarbageCollector(store), events).run())
-    authorizer = RoleAuthorizer(options.namespace)
+    authorizer = RoleAuthorizer()
     watches = Watches(store)
     api = Api(store, logs, authorizer, {options.token: ADMIN}, source, watches)
     server = Server(api, faults, node, authorizer, options.namespace, source)
@@ -129,6 +129,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--token", required=True, help="the admin's bearer token")
     parser.add_argument(
         "--namespace", default="lemo-dev", help="exists in addition to default and kube-system"
+    )
+    parser.add_argument(
+        "--also-namespace", metavar="NAME", action="append", default=[], help="exists too; repeatable"
     )
     parser.add_argument(
         "--image-path",

@@ -53,11 +53,12 @@ class Authorizer(Protocol):
 
 @dataclass(slots=True)
 class RoleAuthorizer:
-    """The admin may do everything; other users what their Role grants, in the Role's namespace."""
+    """The admin may do everything; other users what their Role grants, in the Role's namespaces."""
 
-    namespace: str
     roles: dict[str, tuple[Rule, ...]] = field(default_factory=dict)
     """By user."""
+    namespaces: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Those that the user's Role stands in, by user."""
 
     def allows(self, attributes: Attributes) -> bool:
         """Whether the user is the admin, or one of its rules grants it."""
@@ -65,7 +66,7 @@ class RoleAuthorizer:
             return True
         if attributes.resource == "selfsubjectaccessreviews":
             return attributes.user != ANONYMOUS
-        if attributes.namespace != self.namespace:
+        if attributes.namespace not in self.namespaces.get(attributes.user, ()):
             return False
         return any(rule.allows(attributes) for rule in self.roles.get(attributes.user, ()))
 

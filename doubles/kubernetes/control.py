@@ -101,9 +101,9 @@ class ControlClient:
             "created"
         ]
 
-    def grant(self, user: str, token: str, rules: Sequence[Rule]) -> None:
-        """Let a user in who may do only what the rules allow, in the double's namespace."""
-        self._call("PUT", f"users/{user}", {"token": token, "rules": rules})
+    def grant(self, user: str, token: str, rules: Sequence[Rule], *, namespaces: Sequence[str] = ()) -> None:
+        """Let a user in who may do only what the rules allow, in these namespaces or the double's own."""
+        self._call("PUT", f"users/{user}", {"token": token, "rules": rules, "namespaces": namespaces})
 
     def revoke(self, user: str) -> None:
         """Forget a user and its token."""

@@ -29,6 +29,7 @@ class KubernetesDouble:
         *,
         token: str = "local",  # noqa: S107 a token of this machine's own loopback server
         namespace: str = "lemo-dev",
+        also_namespaces: Sequence[str] = (),
         port: int = 0,
         image_paths: Mapping[str, Path] | None = None,
         image_environment: Mapping[str, str] | None = None,
@@ -47,6 +48,8 @@ class KubernetesDouble:
             self._options += ["--image-path", f"{path}={directory}"]
         for name, value in (image_environment or {}).items():
             self._options += ["--image-env", f"{name}={value}"]
+        for name in also_namespaces:
+            self._options += ["--also-namespace", name]
         for image in images:
             self._options += ["--image", image]
         self._options += ["--max-running", str(max_running), "--backoff-seconds", str(backoff_seconds)]

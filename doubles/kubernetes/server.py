@@ -40,10 +40,11 @@ REASONS = {
 
 
 class Grant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A user other than the admin: a token and the rules of a Role."""
+    """A user other than the admin: a token, and the rules of a Role in each of these namespaces."""
 
     token: str
     rules: tuple[Rule, ...]
+    namespaces: tuple[str, ...] = ()
 
 
 class Clock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -231,6 +232,7 @@ class Server:
         self._forget_user(user)
         self.api.tokens[grant.token] = user
         self.authorizer.roles[user] = grant.rules
+        self.authorizer.namespaces[user] = grant.namespaces or (self.namespace,)
         return json_answer({})
 
     def _revoke(self, _: bytes, user: str) -> Answer:

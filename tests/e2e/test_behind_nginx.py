@@ -117,7 +117,11 @@ def place(mongo_server: MongoServer) -> Iterator[Place]:
                 "security.ssl.rest.keystore": str(keystore),
             },
         }
-        own = {"tls": {}, "mutual": mutual, "token": {"token_file": str(token_file)}}
+        own: dict[str, dict[str, Any]] = {
+            "tls": {},
+            "mutual": mutual,
+            "token": {"token_file": str(token_file)},
+        }
         clusters = {
             name: {
                 "rest_url": f"https://127.0.0.1:{port}/flink",
@@ -147,12 +151,21 @@ def place(mongo_server: MongoServer) -> Iterator[Place]:
             "KUBECONFIG": str(kubernetes.kubeconfig),
             "K8S_NAMESPACE": kubernetes.namespace,
         }
-        functions = [
-            opened.enter_context(FunctionServer(name, settings)) for name in ("submit", "sync", "jobs")
-        ]
+        functions = {
+            name: opened.enter_context(FunctionServer(name, settings)) for name in ("submit", "sync", "jobs")
+        }
         mongo: MongoClient[Document] = opened.enter_context(MongoClient(mongo_server.uri, tz_aware=True))
         records = mongo[DATABASE].flink_jobs
-        yield Place(clusters, settings, *functions, flink.rest_url, nginx, servers, token_file, records)
+        yield Place(
+            clusters=clusters,
+            settings=settings,
+            **functions,
+            rest_url=flink.rest_url,
+            nginx=nginx,
+            servers=servers,
+            token_file=token_file,
+            records=records,
+        )
         mongo.drop_database(DATABASE)
 
 

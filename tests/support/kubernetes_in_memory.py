@@ -36,6 +36,11 @@ class ClusterDouble:
         assert moment > 0
         return self
 
+    def in_namespace(self, namespace: str | None) -> Self:
+        """It has one namespace."""
+        assert namespace is None or namespace
+        return self
+
     def pod_log(self, pod: str, container: str, *, tail: bool = False) -> str | Missing:
         self.asked.append(f"{'tail' if tail else 'log'} {pod} {container}")
         answer = (self.tails if tail else self.logs)[pod]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,7 +41,8 @@ class Cleanup:
 
     Attributes:
         sync: dependencies of a sync pass: the records, the Flink clusters and the clock.
-        cluster: Kubernetes.
+        cluster: Kubernetes, in the first of the namespaces.
+        namespaces: whose Jobs are cleaned up.
         policy: see `RetentionPolicy`.
         max_deletions: maximum number of deletions per run.
         deletions_per_second: maximum rate of deletions.
@@ -53,6 +55,7 @@ class Cleanup:
     max_deletions: int
     deletions_per_second: float
     budget_seconds: float
+    namespaces: Sequence[str | None] = (None,)
 
     @property
     def store(self) -> JobStore:

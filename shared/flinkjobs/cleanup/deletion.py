@@ -96,7 +96,7 @@ def _delete_one(run: Run, target: CleanupTarget) -> _Answer:
     An attempt without an answer may have deleted the target. So its error is the result, unless a later
     attempt succeeds.
     """
-    cluster = run.cleanup.cluster
+    cluster = run.cleanup.cluster.in_namespace(target.namespace)
     unanswered: list[FlinkjobsError] = []
     answer: _Answer = Kept.OVER_LIMIT
     while len(unanswered) < ATTEMPTS and (run.dry_run or run.limiter.acquire()):

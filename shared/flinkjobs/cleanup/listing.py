@@ -13,6 +13,7 @@ from flinkjobs.cleanup.retention import record_of, with_end
 from flinkjobs.cleanup.work_queue import Candidate
 from flinkjobs.domain.batches import chunks
 from flinkjobs.domain.errors import (
+    FlinkjobsError,
     KubernetesRefusedError,
     KubernetesThrottledError,
     KubernetesUnavailableError,
@@ -38,16 +39,37 @@ class Listing:
 
 
 def list_targets(cleanup: Cleanup) -> Listing:
-    """Lists every Job with our label, and the orphans; only the Jobs where the orphans cannot be listed."""
-    targets = list(cleanup.cluster.cleanup_targets(Kind.JOB, SELECTOR))
+    """Lists every Job with our label, and the orphans; only the Jobs where the orphans cannot be listed.
+
+    A namespace whose Jobs cannot be listed is left out, unless it is the only one that could be.
+
+    Raises:
+        KubernetesUnavailableError, KubernetesRefusedError: no namespace could be listed.
+    """
+    targets: list[CleanupTarget] = []
     errors: list[ErrorEntry] = []
-    try:
-        for orphan in _orphans(cleanup.cluster, {job.name: job.uid for job in targets}):
-            targets.append(orphan)  # noqa: PERF402 - an error keeps the orphans listed before it
-    except KubernetesThrottledError:
-        raise
-    except (KubernetesRefusedError, KubernetesUnavailableError) as error:
-        errors.append(error_entry(None, error))
+    failed: list[FlinkjobsError] = []
+    for namespace in cleanup.namespaces:
+        cluster = cleanup.cluster.in_namespace(namespace)
+        own: list[CleanupTarget] = []
+        try:
+            own.extend(cluster.cleanup_targets(Kind.JOB, SELECTOR))
+        except KubernetesThrottledError:
+            raise
+        except (KubernetesRefusedError, KubernetesUnavailableError) as error:
+            failed.append(error)
+            continue
+        try:
+            for orphan in _orphans(cluster, {job.name: job.uid for job in own}):
+                own.append(orphan)  # noqa: PERF402 - an error keeps the orphans listed before it
+        except KubernetesThrottledError:
+            raise
+        except (KubernetesRefusedError, KubernetesUnavailableError) as error:
+            errors.append(error_entry(None, error))
+        targets += [structs.replace(target, namespace=namespace) for target in own]
+    if len(failed) == len(cleanup.namespaces):
+        raise failed[0]
+    errors = [error_entry(None, error) for error in failed] + errors
     with_records = [
         pair for chunk in chunks(targets, RECORDS_PER_LOOKUP) for pair in _with_records(cleanup.store, chunk)
     ]

@@ -31,7 +31,7 @@ from flinkjobs.cleanup.retention import MAX_CLOCK_SKEW, Kept, clock_skew
 from flinkjobs.cleanup.unsettled import read_output
 from flinkjobs.cleanup.work_queue import Candidate, ResumePosition, deletion_order
 from flinkjobs.domain.batches import chunks, growing_chunks
-from flinkjobs.domain.errors import FlinkjobsError, KubernetesThrottledError
+from flinkjobs.domain.errors import FlinkjobsError, KubernetesRefusedError, KubernetesThrottledError
 from flinkjobs.lease import hold_lease
 from flinkjobs.observers.deadline import REQUEST_GRACE_SECONDS
 from flinkjobs.sync.report import RUN_NOT_SAVED
@@ -114,7 +114,7 @@ def _retry_throttled(limiter: RateLimiter, ask: Callable[[], T]) -> T:
 def _server_time(cleanup: Cleanup) -> datetime:
     """The API server's time. Raises ClockSkewError when it differs too much from ours."""
     before = cleanup.sync.clock()
-    server = cleanup.cluster.time()
+    server = _first_time(cleanup)
     skew = clock_skew(server, before=before, after=cleanup.sync.clock())
     if abs(skew) > MAX_CLOCK_SKEW:
         seconds = skew.total_seconds()
@@ -124,6 +124,17 @@ def _server_time(cleanup: Cleanup) -> datetime:
             f"{MAX_CLOCK_SKEW.total_seconds():.0f} s are too much: nothing was deleted"
         )
     return server
+
+
+def _first_time(cleanup: Cleanup) -> datetime:
+    """The time that the first namespace tells which may be asked; else raises the first error."""
+    refused: list[KubernetesRefusedError] = []
+    for namespace in cleanup.namespaces:
+        try:
+            return cleanup.cluster.in_namespace(namespace).time()
+        except KubernetesRefusedError as error:
+            refused.append(error)
+    raise refused[0]
 
 
 def _carry_out(run: Run, plan: Plan) -> tuple[Progress, ResumePosition]:

@@ -102,7 +102,7 @@ def _save_log(run: Run, candidate: Candidate, found: SubmitterLog) -> Progress:
 
 def _log_of(run: Run, target: CleanupTarget) -> SubmitterLog | FlinkjobsError | None:
     """The end of the submitter's newest log that exists; None when there is none."""
-    cluster = run.cleanup.cluster
+    cluster = run.cleanup.cluster.in_namespace(target.namespace)
     try:
         pods = cluster.pods(selector_of(target.job_id))
         for pod in reversed(by_age(pod for pod in pods if pod.job_name == target.job_name)):

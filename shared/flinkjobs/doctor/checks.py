@@ -82,7 +82,7 @@ def _settings(facts: Facts) -> Iterator[Finding]:
         finding = "settings", Code.SETTING_MISSING, "submit needs FLINK_IMAGE, which is not set"
         yield fail(*finding) if function else warn(*finding)
     else:
-        place = f"database {settings.mongodb_database}, namespace {settings.k8s_namespace}"
+        place = f"database {settings.mongodb_database}, namespace {', '.join(settings.k8s_namespaces)}"
         image = f", image {settings.flink_image}" if settings.flink_image else ""
         clusters = [
             f"Flink {name} at {cluster.rest_url}, pods submit to {cluster.jobmanager}"
@@ -198,13 +198,20 @@ def _access(facts: Facts) -> Iterator[Finding]:
         case NotAsked(because):
             yield skipped(check, because)
         case access:
-            denied = [each.permission for each in access if not each.allowed]
+            namespaces = tuple(dict.fromkeys(each.namespace for each in access))
+            denied = [each for each in access if not each.allowed]
             if denied:
-                evidence = ", ".join(f"{each} (for {_users(each, facts.function)})" for each in denied)
+                evidence = ", ".join(
+                    f"{each.permission}{f' in {each.namespace}' if len(namespaces) > 1 else ''} "
+                    f"(for {_users(each.permission, facts.function)})"
+                    for each in denied
+                )
                 yield fail(check, Code.PERMISSION_MISSING, f"not allowed: {evidence}")
             else:
                 whose = f" (all that {facts.function} uses)" if facts.function else ""
-                yield ok(check, f"allowed: {', '.join(str(each.permission) for each in access)}{whose}")
+                where = f" in {', '.join(namespaces)}" if len(namespaces) > 1 else ""
+                allowed = ", ".join(dict.fromkeys(str(each.permission) for each in access))
+                yield ok(check, f"allowed: {allowed}{where}{whose}")
 
 
 def _sidecars(facts: Facts) -> Iterator[Finding]:
@@ -252,8 +259,9 @@ def _of_cluster(check: str, cluster: FlinkFacts, url: str, facts: Facts) -> Find
     if cluster.slots == 0:
         evidence = f"Flink {version} has no TaskManager: no job can run"
         return fail(check, Code.FLINK_NO_TASKMANAGER, evidence)
-    if line := _other_line(facts, version):
-        evidence = f"Flink {version} at {url}, but FLINK_IMAGE shows Flink {line}"
+    setting, line = _other_line(facts, check.removeprefix("flink."), version)
+    if line:
+        evidence = f"Flink {version} at {url}, but {setting} shows Flink {line}"
         return warn(check, Code.FLINK_LINES_DIFFER, evidence)
     if cluster.free_slots == 0:
         evidence = f"Flink {version}: 0 of {slots} free; the next job has to wait"
@@ -262,11 +270,15 @@ def _of_cluster(check: str, cluster: FlinkFacts, url: str, facts: Facts) -> Find
     return ok(check, f"Flink {version} at {url}; {evidence}")
 
 
-def _other_line(facts: Facts, version: str) -> str | None:
-    """The line of the Flink in the submitter's image, if its name shows another one than the cluster's."""
-    image = facts.settings.flink_image if isinstance(facts.settings, Settings) else ""
+def _other_line(facts: Facts, cluster: str, version: str) -> tuple[str, str | None]:
+    """The setting of the submitter's image; its line of Flink, if its name shows another one than ours."""
+    setting, image = "FLINK_IMAGE", ""
+    if isinstance(facts.settings, Settings):
+        image = facts.settings.flink_image
+        if own := facts.settings.flink_clusters[cluster].image:
+            setting, image = "the cluster's image", own
     in_image, in_cluster = flink_line_of_image(image), flink_line(version)
-    return in_image if in_cluster and in_image != in_cluster else None
+    return setting, in_image if in_cluster and in_image != in_cluster else None
 
 
 def _rest_url(facts: Facts, cluster: str) -> str:

@@ -159,7 +159,7 @@ def run_probes(
             identity=kubernetes.identity,
             function=kubernetes.function,
             access=kubernetes.access,
-            sidecars=_sidecars(kubernetes, clock()),
+            sidecars=_sidecars(settings, kubernetes, clock()),
             flink={name: future.result()[0] for name, future in flinks.items()},
             history=_histories(flinks),
             functions={name: future.result() for name, future in functions.items()},
@@ -252,18 +252,29 @@ def _cluster(settings: Settings, probes: Probes, function: Function | None) -> _
             if function is None and isinstance(identity, str):
                 function = deployed_function(identity)
             permissions = permissions_of(function)
-            access = attempt(lambda: tuple(probe.review(permission) for permission in permissions))
+            access = attempt(
+                lambda: tuple(
+                    probe.in_namespace(namespace).review(permission)
+                    for namespace in settings.k8s_namespaces
+                    for permission in permissions
+                )
+            )
             return _Kubernetes(probe, facts, identity, function, access)
     away = NotAsked("Kubernetes does not answer as it should")
     return _Kubernetes(None, facts, away, function, away)
 
 
-def _sidecars(kubernetes: _Kubernetes, now: datetime) -> ProbeResult[Mapping[str, Sequence[str]]]:
+def _sidecars(
+    settings: Settings, kubernetes: _Kubernetes, now: datetime
+) -> ProbeResult[Mapping[str, Sequence[str]]]:
     """The Jobs that each sidecar keeps active; not asked where the function that is judged lists no pods."""
     probe, function = kubernetes.probe, kubernetes.function
     if probe is None or not any(str(each) == "list pods" for each in permissions_of(function)):
         return NotAsked("pods are not listed")
-    return attempt(lambda: _jobs_by_sidecar(probe.running_pods(SELECTOR), now))
+    clients = [probe.in_namespace(namespace) for namespace in settings.k8s_namespaces]
+    return attempt(
+        lambda: _jobs_by_sidecar((pod for one in clients for pod in one.running_pods(SELECTOR)), now)
+    )
 
 
 def _jobs_by_sidecar(pods: Iterable[Pod], now: datetime) -> Mapping[str, Sequence[str]]:
@@ -386,6 +397,7 @@ def _look(kubernetes: _Kubernetes, record: JobRecord, now: datetime) -> Submitte
     cluster, name = kubernetes.probe, record.k8s_job_name
     if cluster is None or name is None:
         return Unreachable("Kubernetes does not answer as it should")
+    cluster = cluster.in_namespace(record.k8s_namespace)
     try:
         job, pods = find_job_and_pods(cluster, record.job_id, name)
         if isinstance(job, Missing):

@@ -152,6 +152,7 @@ class CleanupTarget(msgspec.Struct, frozen=True):
         over_since: of a ConfigMap, when it was created.
         deleting: a deletion is under way.
         unreadable: why the object cannot be read; "" when it can.
+        namespace: None is that of the client that listed it.
     """
 
     kind: Kind
@@ -166,6 +167,7 @@ class CleanupTarget(msgspec.Struct, frozen=True):
     over_since: datetime | None = None
     deleting: bool = False
     unreadable: str = ""
+    namespace: str | None = None
 
 
 class Event(msgspec.Struct, frozen=True):

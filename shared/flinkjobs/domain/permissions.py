@@ -37,10 +37,11 @@ class Permission(msgspec.Struct, frozen=True):
 
 
 class AccessReview(msgspec.Struct, frozen=True):
-    """What the API server says of one permission of ours."""
+    """What the API server says of one permission of ours, in one namespace."""
 
     permission: Permission
     allowed: bool
+    namespace: str = ""
 
 
 PERMISSIONS: Final = (
@@ -56,8 +57,8 @@ PERMISSIONS: Final = (
     Permission("get", "", "pods/log", (Function.SYNC, Function.CLEANUP, Function.JOBS)),
     Permission("list", "", "events", (Function.SYNC,)),
 )
-"""All that is asked of Kubernetes, in the one namespace. The Roles of `deploy/kubernetes/rbac.yaml`, which
-Terraform reads too, grant each function just this."""
+"""All that is asked of Kubernetes, in each namespace of the settings. The Roles of
+`deploy/kubernetes/rbac.yaml`, which Terraform reads too, grant each function just this."""
 
 _DEPLOYED: Final = re.compile(rf"(?:system:serviceaccount:[^:]+:)?flinkjobs-({'|'.join(Function)})(?:@.+)?")
 """User name of a deployed function: its ServiceAccount, or the address of its Google service account."""

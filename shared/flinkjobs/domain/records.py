@@ -91,6 +91,7 @@ class JobRecord(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         job_id: `{template_id}_{milliseconds}`, unique.
         k8s_job_name: name of the submitter's Kubernetes Job; None in documents of the old platform.
+        k8s_namespace: of that Job; None is `K8S_NAMESPACE`, as in documents of earlier versions.
         cluster: name of the Flink cluster in the settings.
         flink_state: Flink's raw word for the job that decides `status`.
         flink_jobs: every Flink job found, in the order the CLI printed them.
@@ -116,6 +117,7 @@ class JobRecord(msgspec.Struct, frozen=True, gc=False):
     status: Status
     submitted_at: datetime
     k8s_job_name: str | None = None
+    k8s_namespace: str | None = None
     cluster: str = "default"
     flink_state: str | None = None
     flink_jobs: tuple[FlinkJobRef, ...] = ()

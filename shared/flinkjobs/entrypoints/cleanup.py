@@ -42,6 +42,7 @@ class CleanupFunction:
             max_deletions=settings.cleanup_max_deletions,
             deletions_per_second=settings.cleanup_deletions_per_second,
             budget_seconds=settings.sync_budget_seconds,
+            namespaces=settings.k8s_namespaces,
         )
 
     def post(self, request: Request) -> Answer:

@@ -50,16 +50,17 @@ class SubmitFunction:
         )
 
     def _target(self, cluster: str) -> Target:
+        described = self._settings.flink_clusters[cluster]
         return Target(
-            namespace=self._settings.k8s_namespace,
-            image=self._settings.flink_image,
+            namespace=described.namespace or self._settings.k8s_namespace,
+            image=described.image or self._settings.flink_image,
             flink_bin=self._settings.flink_bin,
-            jobmanager=self._settings.flink_clusters[cluster].jobmanager,
+            jobmanager=described.jobmanager,
             timeout_seconds=self._settings.submit_timeout_seconds,
             script_hosts=self._settings.allowed_script_hosts,
             fetch_program=self._script_download,
             image_pull_secrets=self._settings.k8s_image_pull_secrets,
-            service_account=self._settings.k8s_service_account,
+            service_account=described.service_account or self._settings.k8s_service_account,
             allow_injection=self._settings.k8s_allow_injection,
         )
 

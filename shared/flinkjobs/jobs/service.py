@@ -48,7 +48,7 @@ class Jobs:
     Attributes:
         store: the records.
         cluster: returns the Kubernetes client; its errors become part of the answer.
-        namespace: where the Kubernetes Jobs live.
+        namespace: where the Kubernetes Jobs live whose records name no other.
         ui_urls: address of each Flink cluster's web UI, by the cluster's name in the settings.
         history_urls: address of its History Server's, likewise; None where it has none.
         sync: calls the sync function for one job id and returns its report; None without SYNC_URL.
@@ -120,7 +120,7 @@ def show(jobs: Jobs, any_id: str) -> dict[str, Any]:
         "timeline": timeline(record, details, observed.job, observed.pods) if record else [],
         "notifications": sent_view(details),
         "kubernetes": _kubernetes(jobs, record, observed),
-        "log_tail": _log_tail(jobs, observed, _kept_log(details)),
+        "log_tail": _log_tail(jobs, record, observed, _kept_log(details)),
         "sync_now": record is not None and jobs.sync is not None,
         "now": jobs.clock(),
     }
@@ -158,17 +158,22 @@ def _observe_kubernetes(jobs: Jobs, record: JobRecord) -> _Observed:
     if record.k8s_job_name is None:
         return _Observed()
     try:
-        job, pods = find_job_and_pods(jobs.cluster(), record.job_id, record.k8s_job_name)
+        job, pods = find_job_and_pods(_cluster_of(jobs, record), record.job_id, record.k8s_job_name)
     except FlinkjobsError as error:
         return _Observed(error=str(error))
     return _Observed(None if isinstance(job, Missing) else job, by_age(pods))
 
 
+def _cluster_of(jobs: Jobs, record: JobRecord) -> KubernetesClient:
+    return jobs.cluster().in_namespace(record.k8s_namespace)
+
+
 def _kubernetes(jobs: Jobs, record: JobRecord | None, observed: _Observed) -> dict[str, Any]:
     name = record.k8s_job_name if record else None
+    namespace = (record.k8s_namespace if record else None) or jobs.namespace
     is_known = name is not None and observed.error is None
     return {
-        "namespace": jobs.namespace,
+        "namespace": namespace,
         "job_name": name,
         "found": observed.job is not None if is_known else None,
         "error": observed.error,
@@ -176,18 +181,21 @@ def _kubernetes(jobs: Jobs, record: JobRecord | None, observed: _Observed) -> di
         "pods": [
             {"name": pod.name, "phase": pod.phase, "started_at": pod.started_at} for pod in observed.pods
         ],
-        "kubectl": kubectl_lines(jobs.namespace, record.job_id, name) if record and name else [],
+        "kubectl": kubectl_lines(namespace, record.job_id, name) if record and name else [],
     }
 
 
-def _log_tail(jobs: Jobs, observed: _Observed, kept: dict[str, Any] | None) -> dict[str, Any] | None:
+def _log_tail(
+    jobs: Jobs, record: JobRecord | None, observed: _Observed, kept: dict[str, Any] | None
+) -> dict[str, Any] | None:
     """The end of the log of the newest pod with output, else the end kept on the record, else None."""
     for pod in reversed(observed.pods):
         container = pod.submit
         if container is None or isinstance(container.state, Waiting):
             continue
         try:
-            text = jobs.cluster().pod_log(pod.name, container.name, tail=True)
+            cluster = jobs.cluster().in_namespace(record.k8s_namespace if record else None)
+            text = cluster.pod_log(pod.name, container.name, tail=True)
         except FlinkjobsError as error:
             failed = {"text": "", "truncated": False, "pod": pod.name, "source": "pod", "error": str(error)}
             return kept or failed

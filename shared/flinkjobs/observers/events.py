@@ -26,32 +26,34 @@ def events_of(kubernetes: KubernetesClient, name: str) -> Sequence[Event] | Unre
 
 
 class NamespaceEvents:
-    """Events of a namespace that can name a cause, listed at first use. Thread-safe."""
+    """Events that can name a cause, of each namespace listed at first use. Thread-safe."""
 
     def __init__(self, kubernetes: Callable[[], KubernetesClient]) -> None:
         """Args: connects to Kubernetes, or returns the connection; it may raise."""
         self._kubernetes = kubernetes
         self._lock = Lock()
-        self._listed: Mapping[str, Sequence[Event]] | Unreachable | None = None
+        self._listed: dict[str | None, Mapping[str, Sequence[Event]] | Unreachable] = {}
 
-    def of(self, name: str) -> Sequence[Event] | Unreachable:
+    def of(self, name: str, *, namespace: str | None = None) -> Sequence[Event] | Unreachable:
         """The events about the objects of this name, in the order listed."""
         with self._lock:
-            if self._listed is None:
-                self._listed = self._list()
-        return self._listed if isinstance(self._listed, Unreachable) else self._listed.get(name, ())
+            if namespace not in self._listed:
+                self._listed[namespace] = self._list(namespace)
+            listed = self._listed[namespace]
+        return listed if isinstance(listed, Unreachable) else listed.get(name, ())
 
     def errors(self) -> tuple[ObservationError, ...]:
-        """The error of the list, if it was requested and failed."""
-        listed = self._listed
-        if not isinstance(listed, Unreachable):
-            return ()
-        return (ObservationError(None, KUBERNETES_UNAVAILABLE, listed.error),)
+        """The errors of the lists that were requested and failed."""
+        return tuple(
+            ObservationError(None, KUBERNETES_UNAVAILABLE, listed.error)
+            for listed in self._listed.values()
+            if isinstance(listed, Unreachable)
+        )
 
-    def _list(self) -> Mapping[str, Sequence[Event]] | Unreachable:
+    def _list(self, namespace: str | None) -> Mapping[str, Sequence[Event]] | Unreachable:
         by_name: dict[str, list[Event]] = defaultdict(list)
         try:
-            for event in self._kubernetes().all_events():
+            for event in self._kubernetes().in_namespace(namespace).all_events():
                 if event.about_kind in ("Job", "Pod") and event.reason in RELEVANT_EVENTS:
                     by_name[event.about_name].append(event)
         except FlinkjobsError as error:

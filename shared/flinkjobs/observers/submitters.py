@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -99,7 +100,7 @@ class SubmitterObserver:
 
     Attributes:
         kubernetes: connects to Kubernetes, or returns the connection; its error is an observation too.
-        events: of the namespace.
+        events: of the namespaces.
         snapshots: show whether a Flink job of a record goes on.
         threads: for requests that can be made in parallel.
         deadline: records that are not begun by then are passed over.
@@ -123,7 +124,14 @@ class SubmitterObserver:
             for record in records
             if not record.submitter_done and record.k8s_job_name and record.status is not Status.LOST
         ]
-        batches = [self._observe_batch(batch, now) for batch in chunks(wanted, JOB_IDS_PER_SELECTOR)]
+        by_namespace: dict[str | None, list[JobRecord]] = defaultdict(list)
+        for record in wanted:
+            by_namespace[record.k8s_namespace].append(record)
+        batches = [
+            self._observe_batch(batch, namespace, now)
+            for namespace, own in by_namespace.items()
+            for batch in chunks(own, JOB_IDS_PER_SELECTOR)
+        ]
         return SubmitterObservations(
             by_job_id={job_id: seen for batch in batches for job_id, seen in batch.by_job_id.items()},
             passed_over=frozenset().union(*(batch.passed_over for batch in batches)),
@@ -131,13 +139,18 @@ class SubmitterObserver:
             is_answered=any(batch.is_answered for batch in batches),
         )
 
-    def _observe_batch(self, records: Sequence[JobRecord], now: datetime) -> SubmitterObservations:
-        """One list of Jobs and one of pods for all these records, then each record by itself."""
+    def _observe_batch(
+        self, records: Sequence[JobRecord], namespace: str | None, now: datetime
+    ) -> SubmitterObservations:
+        """One list of Jobs and one of pods for all these records, then each record by itself.
+
+        The records are of one namespace, so that an error of it costs no record of another.
+        """
         job_ids = [record.job_id for record in records]
         if self.deadline.is_over():
             return SubmitterObservations(passed_over=frozenset(job_ids))
         try:
-            kubernetes = self.kubernetes().until(self.deadline.requests_until)
+            kubernetes = self.kubernetes().in_namespace(namespace).until(self.deadline.requests_until)
             listed = _jobs_and_pods(kubernetes, job_ids)
         except KubernetesUnreadableError:
             listed = _NOTHING_LISTED  # one object cannot be read: it must not cost the other records
@@ -170,9 +183,8 @@ class SubmitterObserver:
             job, pods = _find(kubernetes, record.job_id, record.k8s_job_name or "", listed)
             if isinstance(job, Missing):
                 return observe_orphans(pods, kubernetes, is_followed=is_followed)
-            return observe_submitter(
-                job, pods, kubernetes, events=self.events.of, is_followed=is_followed, now=now
-            )
+            events = partial(self.events.of, namespace=record.k8s_namespace)
+            return observe_submitter(job, pods, kubernetes, events=events, is_followed=is_followed, now=now)
         except FlinkjobsError as error:
             return Unreachable(str(error))
         except Exception as error:  # noqa: BLE001 - one object that cannot be handled costs one record

@@ -32,6 +32,9 @@ class KubernetesClient(Protocol):
         It fails as if the server had not answered.
         """
 
+    def in_namespace(self, namespace: str | None) -> KubernetesClient:
+        """The same, in another namespace; None is its own."""
+
     def create_job(self, manifest: Mapping[str, Any]) -> KubernetesJob:
         """Creates a Job. Raises KubernetesConflictError when its name is taken."""
 
@@ -79,6 +82,9 @@ class KubernetesCleanupClient(KubernetesClient, Protocol):
     def until(self, moment: float) -> KubernetesCleanupClient:
         """As `KubernetesClient.until`."""
 
+    def in_namespace(self, namespace: str | None) -> KubernetesCleanupClient:
+        """As `KubernetesClient.in_namespace`."""
+
     def time(self) -> datetime:
         """The time by the API server's clock, aware UTC, in whole seconds."""
 
@@ -94,6 +100,9 @@ class KubernetesCleanupClient(KubernetesClient, Protocol):
 
 class ClusterProbe(KubernetesClient, Protocol):
     """Further requests to the Kubernetes API, sent by doctor."""
+
+    def in_namespace(self, namespace: str | None) -> ClusterProbe:
+        """As `KubernetesClient.in_namespace`."""
 
     @property
     def address(self) -> str:

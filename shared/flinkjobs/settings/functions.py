@@ -55,6 +55,7 @@ class FlinkCluster:
         ui_url: base URL under which people open its web UI, where that is not `rest_url`.
         access: what its REST API and its History Server ask of a client.
         flink_conf: options of Flink for every submission, under the submission's own.
+        namespace: of its submitters' Jobs, as are `image` and `service_account`; None is that of all.
         is_jobmanager_derived: whether `jobmanager` was made of `rest_url`, since none was given.
     """
 
@@ -65,6 +66,9 @@ class FlinkCluster:
     ui_url: str | None = None
     access: FlinkAccess = field(default_factory=FlinkAccess)
     flink_conf: Mapping[str, str] = field(default_factory=dict)
+    namespace: str | None = None
+    image: str | None = None
+    service_account: str | None = None
     is_jobmanager_derived: bool = field(default=False, compare=False)
 
     @property
@@ -127,6 +131,12 @@ class Settings:
     notify_channels: tuple[ChannelSettings, ...] = field(repr=False)
     page_url: str | None
     log_level: str
+
+    @property
+    def k8s_namespaces(self) -> tuple[str, ...]:
+        """Every namespace that may hold Jobs of ours, that of `K8S_NAMESPACE` first."""
+        own = (cluster.namespace for cluster in self.flink_clusters.values())
+        return tuple(dict.fromkeys((self.k8s_namespace, *(each for each in own if each is not None))))
 
 
 REQUIRED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
@@ -256,6 +266,9 @@ class _Described(msgspec.Struct, forbid_unknown_fields=True):
     token_file: str | None = None
     google_audience: str | None = None
     flink_conf: dict[str, str] = {}
+    namespace: str | None = None
+    image: str | None = None
+    service_account: str | None = None
 
 
 _Name: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")]
@@ -290,6 +303,9 @@ def _cluster(name: str, given: _Described) -> FlinkCluster:
             ui_url=None if given.ui_url is None else http_url(given.ui_url),
             access=checked_access(access, [url for url in (rest_url, history_url) if url]),
             flink_conf=checked_flink_conf(given.flink_conf),
+            namespace=None if given.namespace is None else namespace(given.namespace),
+            image=given.image or None,
+            service_account=None if given.service_account is None else object_name(given.service_account),
             is_jobmanager_derived=given.jobmanager is None,
         )
     except ValueError as error:

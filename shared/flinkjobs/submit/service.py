@@ -19,7 +19,7 @@ follows from the job id, so that creating it twice meets the first one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -174,6 +174,7 @@ def _insert(submit: Submit, submission: Submission, key: Key | None) -> JobRecor
             status=Status.CREATED,
             submitted_at=now,
             k8s_job_name=kubernetes_job_name(submission.template_id, job_id),
+            k8s_namespace=submit.target_of(submission.cluster).namespace,
             cluster=submission.cluster,
             in_flight_until=now + IN_FLIGHT,
             revision=0,
@@ -194,11 +195,14 @@ def _create(submit: Submit, submission: Submission, record: JobRecord) -> None:
     accepted, a repetition with the same key creates what is missing.
     """
     target = submit.target_of(submission.cluster)
+    if record.k8s_namespace is not None:  # the settings may have changed since the first request
+        target = replace(target, namespace=record.k8s_namespace)
+    kubernetes = submit.kubernetes.in_namespace(target.namespace)
     manifest = job_manifest(submission, record.job_id, target)
     try:
-        job = _create_job(submit.kubernetes, manifest, record)
+        job = _create_job(kubernetes, manifest, record)
         if isinstance(submission.script, InlineScript):
-            _create_script(submit.kubernetes, submission.script, record, job, target.namespace)
+            _create_script(kubernetes, submission.script, record, job, target.namespace)
     except KubernetesCredentialError as error:
         message = f"{record.job_id}: Kubernetes refused the credential: {error}"
         raise KubernetesUnavailableError(message) from error
@@ -209,7 +213,7 @@ def _create(submit: Submit, submission: Submission, record: JobRecord) -> None:
         )
         raise SubmissionRefusedError(f"{record.job_id}: {message}") from error
     if not submit.store.accept(record.job_id, now=submit.clock()):
-        submit.kubernetes.delete_job(job.name, job.uid)
+        kubernetes.delete_job(job.name, job.uid)
         raise SubmissionOvertakenError(f"{record.job_id} was given up before its Kubernetes Job was created")
     log.info("job.submitted", job_id=record.job_id, k8s_job_name=job.name, template_id=submission.template_id)
 

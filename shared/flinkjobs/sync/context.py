@@ -69,7 +69,7 @@ class Pass:
         lease: None where the pass needs none.
         threads: for requests and writes that can be made in parallel.
         snapshots: one of each Flink cluster.
-        events: of the Kubernetes namespace.
+        events: of the Kubernetes namespaces.
     """
 
     sync: Sync

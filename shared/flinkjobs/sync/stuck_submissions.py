@@ -36,8 +36,8 @@ def delete_stuck_job(current: Pass, record: JobRecord, submitter: Submitter) -> 
     """Deletes the Job of a stuck submission; the next pass finds it missing. Returns the error, if any."""
     job_name = record.k8s_job_name or ""
     try:
-        kubernetes = current.sync.kubernetes().until(current.deadline.requests_until)
-        kubernetes.delete_job(job_name, submitter.job_uid)
+        kubernetes = current.sync.kubernetes().in_namespace(record.k8s_namespace)
+        kubernetes.until(current.deadline.requests_until).delete_job(job_name, submitter.job_uid)
     except FlinkjobsError as error:
         return ObservationError(record.job_id, KUBERNETES_UNAVAILABLE, str(error))
     log.warning("job.k8s_job_deleted", job_id=record.job_id, k8s_job_name=job_name)

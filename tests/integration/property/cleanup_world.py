@@ -243,6 +243,11 @@ class CleanupWorld:
         assert moment > 0
         return self
 
+    def in_namespace(self, namespace: str | None) -> Self:
+        """It has one namespace."""
+        assert namespace is None or namespace
+        return self
+
     def job(self, name: str) -> KubernetesJob | Missing:
         there = self.objects.get((Kind.JOB, name))
         if there is not None:

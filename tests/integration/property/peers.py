@@ -216,6 +216,11 @@ class KubernetesOfWorld:
         assert moment > 0
         return self
 
+    def in_namespace(self, namespace: str | None) -> Self:
+        """It has one namespace."""
+        assert namespace is None or namespace
+        return self
+
     def job(self, name: str) -> KubernetesJob | Missing:
         self._scene.come_to(Point.LOOK)
         self._answer(f"GET jobs/{name}")

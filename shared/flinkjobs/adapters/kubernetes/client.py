@@ -120,6 +120,17 @@ class KubernetesApi:
             until=moment,
         )
 
+    def in_namespace(self, namespace: str | None) -> KubernetesApi:
+        if namespace in (None, self._namespace):
+            return self
+        return KubernetesApi(
+            self._api,
+            namespace or self._namespace,
+            authorization=self._authorization,
+            read_timeout_seconds=self._read_timeout_seconds,
+            until=self._until,
+        )
+
     def create_job(self, manifest: Mapping[str, Any]) -> KubernetesJob:
         try:
             raw, _ = self._call("POST", self._jobs, body=manifest, query={"fieldValidation": "Strict"})
@@ -245,7 +256,7 @@ class KubernetesApi:
         }
         answer = self._json("POST", f"/apis/{asked['apiVersion']}/selfsubjectaccessreviews", body=asked)
         allowed = _parsed(lambda raw: raw["status"]["allowed"] is True, answer, "SelfSubjectAccessReview")
-        return AccessReview(permission=permission, allowed=allowed)
+        return AccessReview(permission=permission, allowed=allowed, namespace=self._namespace)
 
     def _list(self, path: str, query: Mapping[str, str], parse: Callable[[Body], T]) -> Iterator[T]:
         """Yields every object once, in pages. A list that expired is begun again, without repeats."""
