@@ -26,6 +26,19 @@ locals {
     for function, account in google_service_account.function : function => [account.email, account.unique_id]
   }
 
+  # A Role of each function in every namespace that the Jobs live in, by an address that stays: that of
+  # k8s_namespace has the function's name, any other is called <function>@<namespace>.
+  kubernetes_grants = merge(
+    { for function, _ in local.functions : function => { function = function, namespace = local.kubernetes_namespace } },
+    {
+      for pair in setproduct(keys(local.functions), local.further_namespaces) :
+      "${pair[0]}@${pair[1]}" => { function = pair[0], namespace = pair[1] }
+    },
+  )
+  further_namespaces = setsubtract(
+    [for cluster in values(var.flink_clusters) : cluster.namespace if cluster.namespace != null], [var.k8s_namespace]
+  )
+
   kubernetes_namespace = (
     var.manage_kubernetes && var.manage_namespace
     ? kubernetes_namespace_v1.this[0].metadata[0].name
@@ -43,16 +56,16 @@ resource "kubernetes_namespace_v1" "this" {
 }
 
 resource "kubernetes_role_v1" "function" {
-  for_each = var.manage_kubernetes ? local.functions : {}
+  for_each = var.manage_kubernetes ? local.kubernetes_grants : {}
 
   metadata {
-    name      = "${var.prefix}-${each.key}"
-    namespace = local.kubernetes_namespace
+    name      = "${var.prefix}-${each.value.function}"
+    namespace = each.value.namespace
     labels    = local.labels
   }
 
   dynamic "rule" {
-    for_each = local.kubernetes_roles["flinkjobs-${each.key}"].rules
+    for_each = local.kubernetes_roles["flinkjobs-${each.value.function}"].rules
 
     content {
       api_groups     = rule.value.apiGroups
@@ -64,11 +77,11 @@ resource "kubernetes_role_v1" "function" {
 }
 
 resource "kubernetes_role_binding_v1" "function" {
-  for_each = var.manage_kubernetes ? local.functions : {}
+  for_each = var.manage_kubernetes ? local.kubernetes_grants : {}
 
   metadata {
-    name      = "${var.prefix}-${each.key}"
-    namespace = local.kubernetes_namespace
+    name      = "${var.prefix}-${each.value.function}"
+    namespace = each.value.namespace
     labels    = local.labels
   }
 
@@ -79,7 +92,7 @@ resource "kubernetes_role_binding_v1" "function" {
   }
 
   dynamic "subject" {
-    for_each = local.kubernetes_users[each.key]
+    for_each = local.kubernetes_users[each.value.function]
 
     content {
       api_group = "rbac.authorization.k8s.io"

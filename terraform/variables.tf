@@ -79,13 +79,26 @@ variable "cleanup_timeout_seconds" {
 variable "flink_clusters" {
   description = "Flink clusters in addition to the one of `flink_rest_url`, by their name."
   type = map(object({
-    rest_url    = string
-    history_url = optional(string)
-    jobmanager  = optional(string)
-    ui_url      = optional(string)
+    rest_url        = string
+    history_url     = optional(string)
+    jobmanager      = optional(string)
+    ui_url          = optional(string)
+    google_audience = optional(string)
+    flink_conf      = optional(map(string))
+    namespace       = optional(string)
+    image           = optional(string)
+    service_account = optional(string)
   }))
   default  = {}
   nullable = false
+
+  validation {
+    condition = alltrue([
+      for cluster in values(var.flink_clusters) :
+      cluster.namespace == null || can(regex("^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", cluster.namespace))
+    ])
+    error_message = "The namespace of a cluster must be a Kubernetes namespace."
+  }
 
   validation {
     condition     = !contains(keys(var.flink_clusters), "default")

@@ -475,6 +475,11 @@ run "kubernetes" {
   variables {
     manage_kubernetes = true
     manage_namespace  = true
+    flink_clusters = {
+      a    = { rest_url = "http://10.0.0.7:8081", namespace = "team-a" }
+      also = { rest_url = "http://10.0.0.8:8081", namespace = "team-a" }
+      same = { rest_url = "http://10.0.0.9:8081", namespace = "lemo-dev" }
+    }
   }
 
   assert {
@@ -487,6 +492,16 @@ run "kubernetes" {
       ])
     )])
     error_message = "Each function's Google identity gets its own Role."
+  }
+
+  assert {
+    condition = alltrue([for function in ["cleanup", "jobs", "submit", "sync"] : (
+      kubernetes_role_v1.function["${function}@team-a"].metadata[0].namespace == "team-a"
+      && kubernetes_role_v1.function["${function}@team-a"].metadata[0].name == "flinkjobs-${function}"
+      && kubernetes_role_binding_v1.function["${function}@team-a"].metadata[0].namespace == "team-a"
+      && kubernetes_role_binding_v1.function["${function}@team-a"].subject == kubernetes_role_binding_v1.function[function].subject
+    )]) && length(kubernetes_role_v1.function) == 8
+    error_message = "A further namespace of flink_clusters gets the same Roles."
   }
 
   assert {

@@ -612,8 +612,8 @@ def test_the_cluster_is_left_alone_unless_asked_for(module: Module) -> None:
     assert found == {
         "kubernetes_namespace_v1.this": "${var.manage_kubernetes && var.manage_namespace ? 1 : 0}",
         "kubernetes_network_policy_v1.this": "${var.manage_kubernetes ? local.network_policies : {}}",
-        "kubernetes_role_binding_v1.function": "${var.manage_kubernetes ? local.functions : {}}",
-        "kubernetes_role_v1.function": "${var.manage_kubernetes ? local.functions : {}}",
+        "kubernetes_role_binding_v1.function": "${var.manage_kubernetes ? local.kubernetes_grants : {}}",
+        "kubernetes_role_v1.function": "${var.manage_kubernetes ? local.kubernetes_grants : {}}",
     }
 
 
@@ -630,7 +630,7 @@ def test_each_functions_identity_gets_its_own_role(module: Module) -> None:
             assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
             assert set(rule) <= {"apiGroups", "resources", "resourceNames", "verbs"}
     rule = one(module.resources["kubernetes_role_v1.function"], "dynamic", "rule")
-    assert rule["for_each"] == '${local.kubernetes_roles["flinkjobs-${each.key}"].rules}'
+    assert rule["for_each"] == '${local.kubernetes_roles["flinkjobs-${each.value.function}"].rules}'
     assert one(rule, "content") == {
         "api_groups": "${rule.value.apiGroups}",
         "resources": "${rule.value.resources}",
@@ -640,6 +640,17 @@ def test_each_functions_identity_gets_its_own_role(module: Module) -> None:
     binding = module.resources["kubernetes_role_binding_v1.function"]
     assert one(binding, "role_ref", "name") == "${kubernetes_role_v1.function[each.key].metadata[0].name}"
     assert "[account.email, account.unique_id]" in module.locals["kubernetes_users"]
+
+
+@mirrors("A further namespace of flink_clusters gets the same Roles.")
+def test_a_further_namespace_gets_the_same_roles(module: Module) -> None:
+    for kind in ("role", "role_binding"):
+        metadata = one(module.resources[f"kubernetes_{kind}_v1.function"], "metadata")
+        assert metadata["name"] == "${var.prefix}-${each.value.function}"
+        assert metadata["namespace"] == "${each.value.namespace}"
+    grants = module.locals["kubernetes_grants"]
+    assert "setproduct(keys(local.functions), local.further_namespaces)" in grants
+    assert "local.kubernetes_namespace" in grants
 
 
 @mirrors("The namespace has the labels of deploy/kubernetes/namespace.yaml.")

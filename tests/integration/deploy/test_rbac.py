@@ -57,6 +57,18 @@ def test_each_function_has_an_account_with_its_own_role_in_the_namespace_and_no_
     assert len(every) == 3 * len(FUNCTIONS)
 
 
+def test_a_further_namespace_has_the_same_roles_for_the_same_accounts() -> None:
+    folder = RBAC.parent / "further-namespace"
+    further = list(yaml.safe_load_all((folder / "roles.yaml").read_text(encoding="utf-8")))
+    [kustomization] = yaml.safe_load_all((folder / "kustomization.yaml").read_text(encoding="utf-8"))
+    assert kustomization["resources"] == ["roles.yaml"]
+    assert {each["metadata"].pop("namespace") for each in further} == {kustomization["namespace"]}
+    own = [*documents("Role").values(), *documents("RoleBinding").values()]
+    for each in own:
+        del each["metadata"]["namespace"]
+    assert sorted(further, key=str) == sorted(own, key=str)
+
+
 def test_no_role_has_a_wildcard_or_says_a_thing_twice() -> None:
     for function in FUNCTIONS:
         allowed = granted(function)
