@@ -22,7 +22,7 @@ up: env-flink
 check: lint
 	$(RUN) -m pytest tests/unit tests/integration -m "not slow" -n 2 --dist loadfile
 
-# Run every check: formatting, lint, types, layers and all tests
+# Run every check: formatting, lint, types, layers and all tests (one needs Debian's nginx-light)
 .PHONY: test
 test: env-flink lint
 	$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
