@@ -13,7 +13,9 @@ from typing import Self
 from doubles.processes import Process
 
 START_SECONDS = 30.0
+# Workers of a master that is root would become another user, to whom the directory is closed.
 FRAME = """\
+user root;
 daemon off;
 master_process on;
 pid {directory}/nginx.pid;
