@@ -127,7 +127,7 @@ def _server_time(cleanup: Cleanup) -> datetime:
 
 
 def _first_time(cleanup: Cleanup) -> datetime:
-    """The time that the first namespace tells which may be asked; else raises the first error."""
+    """The server's time, from the first namespace that may be read; else raises the first error."""
     refused: list[KubernetesRefusedError] = []
     for namespace in cleanup.namespaces:
         try:

@@ -12,4 +12,4 @@ SECRET_NAME: Final = re.compile(
     re.IGNORECASE,
 )
 """Those which Flink's own pages hide, because they contain one of the words of
-`GlobalConfiguration.SENSITIVE_KEYS` in any case (as of Flink 1.20), and besides them every kind of key."""
+`GlobalConfiguration.SENSITIVE_KEYS` in any case (as of Flink 1.20), and every kind of key in addition."""

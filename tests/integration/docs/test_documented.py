@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import pytest
 import yaml
 from msgspec.structs import replace
@@ -50,7 +51,18 @@ FIRST_CELL: Final = re.compile(r"^\| `([A-Za-z0-9_]+)` \|", re.MULTILINE)
 
 def settings_tables() -> Iterator[tuple[Path, set[str]]]:
     for page in SETTINGS_PAGES:
-        yield page, set(FIRST_CELL.findall(page.read_text()))
+        yield page, set(re.findall(r"^\| `([A-Z0-9_]+)` \|", page.read_text(), re.MULTILINE))
+
+
+FIELDS_OF_A_CLUSTER = {field.name for field in msgspec.structs.fields(settings_functions._Described)}
+
+
+@pytest.mark.parametrize("page", SETTINGS_PAGES, ids=lambda page: page.name)
+def test_settings_page_names_every_field_of_a_cluster(page: Path) -> None:
+    _, _, part = page.read_text().partition("`FLINK_CLUSTERS`")
+    cells = re.findall(r"^\| (`[a-z_]+`(?:[、,] ?`[a-z_]+`)*) \|", part, re.MULTILINE)
+    named = {name for cell in cells for name in re.findall(r"`([a-z_]+)`", cell)}
+    assert named | {"rest_url"} == FIELDS_OF_A_CLUSTER
 
 
 def settings_of_the_code() -> set[str]:
