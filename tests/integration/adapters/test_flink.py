@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import threading
@@ -10,20 +11,25 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from doubles.processes import Scratch, free_port
 from flinkjobs import __version__
 from flinkjobs.adapters.flink.client import HttpFlink
 from flinkjobs.adapters.flink.connection import FlinkConnection
-from flinkjobs.domain.errors import FlinkUnavailableError, FlinkUntrustedError
+from flinkjobs.domain.errors import FlinkCredentialError, FlinkUnavailableError, FlinkUntrustedError
 from flinkjobs.domain.observations import FlinkJob, Missing
+from flinkjobs.settings.flink_access import FlinkAccess
 from flinkjobs.settings.functions import FlinkCluster
 from tests.support.flink_rest_server import VERSIONS, FlinkServer, Job, recording, recordings
 from tests.support.late_network import LateNetwork
-from tests.support.scripted_server import Answer, html
+from tests.support.scripted_server import Answer, ScriptedServer, html
 from tests.support.tls_server import Page, TlsServer
 
 ID = "0123456789abcdef0123456789abcdef"
@@ -570,3 +576,84 @@ def test_a_network_that_does_not_come_is_given_up_with_the_pass(
         with pytest.raises(FlinkUnavailableError, match="ReadTimeout"):
             cold.until(time.monotonic() + TIMEOUT_SECONDS).overview()
         assert not network.is_open
+
+
+# --- identity ---------------------------------------------------------------------------------------
+
+
+def guarded(url: str, **access: str) -> FlinkCluster:
+    return FlinkCluster("batch", url, None, "jobmanager:8081", access=FlinkAccess(**access))
+
+
+def test_a_bearer_token_is_read_from_its_file_for_every_request(server: FlinkServer, tmp_path: Path) -> None:
+    cluster = guarded(server.url, token_file=str(tmp_path / "token"))
+    with FlinkConnection(cluster) as connection:
+        flink = HttpFlink(cluster, connection)
+        for content, problem in ((None, "No such file"), ("", "holds no token"), ("t\nwo", "holds no token")):
+            if content is not None:
+                (tmp_path / "token").write_text(content)
+            with pytest.raises(FlinkCredentialError, match=f"cluster batch: token_file .*{problem}"):
+                flink.overview()
+        assert server.asked == []
+        for token in ("first", "second"):
+            (tmp_path / "token").write_text(f"{token}\n")
+            flink.overview()
+    assert [asked.headers["authorization"] for asked in server.asked] == ["Bearer first", "Bearer second"]
+
+
+def test_a_google_identity_token_is_fetched_for_the_audience_and_kept(
+    server: FlinkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = rsa.generate_private_key(65537, 2048).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    expires = int(time.time()) + 3600
+    parts = [json.dumps(part).encode() for part in ({"alg": "RS256"}, {"exp": expires})] + [b"signature"]
+    token = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts).decode()
+    headers = {"Content-Type": "application/json"}
+    issued = Answer(body=json.dumps({"id_token": token}).encode(), headers=headers)
+    with ScriptedServer(lambda _asked: issued) as issuer:
+        account = {
+            "type": "service_account",
+            "client_email": "sync@project.example",
+            "private_key": key.decode(),
+            "private_key_id": "1",
+            "token_uri": f"{issuer.url}/token",
+        }
+        (tmp_path / "account.json").write_text(json.dumps(account))
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "account.json"))
+        cluster = guarded(server.url, google_audience="the-audience")
+        with FlinkConnection(cluster) as connection:
+            for _ in range(2):
+                HttpFlink(cluster, connection).overview()
+        [request] = issuer.asked
+    claims = parse_qs(request.body.decode())["assertion"][0].split(".")[1]
+    assert json.loads(base64.urlsafe_b64decode(claims + "==="))["target_audience"] == "the-audience"
+    assert [asked.headers["authorization"] for asked in server.asked] == [f"Bearer {token}"] * 2
+
+
+def test_a_google_identity_that_is_not_there_is_named(
+    server: FlinkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "absent.json"))
+    cluster = guarded(server.url, google_audience="the-audience")
+    with (
+        FlinkConnection(cluster) as connection,
+        pytest.raises(FlinkCredentialError, match="google_audience: no identity token of Google's"),
+    ):
+        HttpFlink(cluster, connection).overview()
+    assert server.asked == []
+
+
+def test_a_file_of_tls_that_was_replaced_is_read_again(encrypted: TlsServer, tmp_path: Path) -> None:
+    authority = tmp_path / "ca.pem"
+    cluster = guarded(f"https://localhost:{encrypted.port}", ca_file=str(authority))
+    with FlinkConnection(cluster) as connection:
+        flink = HttpFlink(cluster, connection)
+        with pytest.raises(FlinkUntrustedError, match=r"ca_file \S+ cannot be used: No such file"):
+            flink.overview()
+        authority.write_text("no certificate")
+        with pytest.raises(FlinkUntrustedError, match=r"ca_file \S+ cannot be used"):
+            flink.overview()
+        authority.write_bytes(encrypted.certificate.read_bytes())
+        assert flink.overview() == {}

@@ -314,6 +314,33 @@ FAILS: list[tuple[str, Change, str, str, str]] = [
         "not allowed: get pods/log (for ",
     ),
     (
+        "a verb is missing in one of two namespaces",
+        change(
+            access=tuple(
+                AccessReview(each, allowed=namespace == "a" or each.verb != "create", namespace=namespace)
+                for namespace in ("a", "b")
+                for each in PERMISSIONS
+            )
+        ),
+        "kubernetes.role",
+        "PERMISSION_MISSING",
+        "not allowed: create jobs in b (for submit), create configmaps in b (for submit)",
+    ),
+    (
+        "the authority of Flink's certificate is unknown",
+        change(flink={"default": Refused("cluster default: GET /overview: x", "FLINK_CERTIFICATE")}),
+        "flink.default",
+        "FLINK_CERTIFICATE",
+        "http://flink.example:8081: GET /overview: x",
+    ),
+    (
+        "the History Server wants a token",
+        change(history={"default": Refused("answered 401", "FLINK_CREDENTIAL")}),
+        "history.default",
+        "FLINK_CREDENTIAL",
+        "answered 401",
+    ),
+    (
         "the JobManager is down",
         change(flink={"default": Unreachable("cluster default: ConnectError")}),
         "flink.default",
@@ -901,3 +928,13 @@ def test_of_a_connection_string_only_the_hosts_are_shown(uri: str, address: str)
 def test_a_finding_is_plain_data() -> None:
     finding = Finding("mongodb", Verdict.OK, "x")
     assert (finding.next_step, finding.code) == ("", "")
+
+
+def test_what_flink_run_lacks_of_the_rest_url_is_a_warning_where_submit_is_judged() -> None:
+    behind = read_settings({**ENVIRON, "FLINK_REST_URL": "https://gateway.example/flink"})
+    facts = replace(healthy(), settings=behind)
+    [found] = [each for each in judge(facts) if each.code == "JOBMANAGER_DERIVED"]
+    evidence = "Flink default: pods submit to gateway.example:443, without https and the path /flink of its"
+    assert (found.verdict, found.evidence) == ("warn", f"{evidence} REST URL")
+    of_sync = replace(facts, function=Function.SYNC)
+    assert "JOBMANAGER_DERIVED" not in {each.code for each in judge(of_sync)}
