@@ -58,7 +58,7 @@ locals {
       environment = { FLINK_IMAGE = var.flink_image }
       optional = [
         "ALLOWED_SCRIPT_HOSTS", "FLINK_BIN", "FLINK_JOBMANAGER", "K8S_ALLOW_INJECTION",
-        "K8S_IMAGE_PULL_SECRETS", "K8S_SERVICE_ACCOUNT", "SUBMIT_TIMEOUT_SECONDS",
+        "K8S_IMAGE_PULL_SECRETS", "K8S_SERVICE_ACCOUNT", "POD_TEMPLATE", "SUBMIT_TIMEOUT_SECONDS",
       ]
     }
     sync = {

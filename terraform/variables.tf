@@ -88,6 +88,7 @@ variable "flink_clusters" {
     namespace       = optional(string)
     image           = optional(string)
     service_account = optional(string)
+    pod_template    = optional(string)
   }))
   default  = {}
   nullable = false
@@ -374,7 +375,7 @@ variable "settings" {
       "ALLOWED_SCRIPT_HOSTS", "CLEANUP_DELETIONS_PER_SECOND", "CLEANUP_MAX_DELETIONS", "CLEANUP_RETENTION_HOURS",
       "CLEANUP_UNHARVESTED_HOURS", "FLINK_BIN", "FLINK_HISTORY_URL", "FLINK_JOBMANAGER", "FLINK_UI_URL",
       "K8S_ALLOW_INJECTION", "K8S_IMAGE_PULL_SECRETS", "K8S_SERVICE_ACCOUNT", "LOST_AFTER_SECONDS",
-      "NOTIFY_STUCK_AFTER_SECONDS", "PAGE_URL", "SUBMIT_TIMEOUT_SECONDS",
+      "NOTIFY_STUCK_AFTER_SECONDS", "PAGE_URL", "POD_TEMPLATE", "SUBMIT_TIMEOUT_SECONDS",
     ], name)])
     error_message = "Holds a name that is no further setting: the others have variables of their own."
   }

@@ -6,10 +6,10 @@ import flask
 import functions_framework
 
 from flinkjobs.entrypoints.jobs import JobsFunction
-from flinkjobs.entrypoints.startup import settings_or_exit
+from flinkjobs.entrypoints.startup import started
 from flinkjobs.web.server import serve_routes
 
-FUNCTION = JobsFunction(settings_or_exit([]))
+FUNCTION = started(JobsFunction)
 gc.freeze()  # what was imported stays: no collection looks through it
 
 

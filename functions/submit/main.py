@@ -5,11 +5,11 @@ import gc
 import flask
 import functions_framework
 
-from flinkjobs.entrypoints.startup import settings_or_exit
+from flinkjobs.entrypoints.startup import started
 from flinkjobs.entrypoints.submit import SubmitFunction
 from flinkjobs.web.server import serve
 
-FUNCTION = SubmitFunction(settings_or_exit(["FLINK_IMAGE", "FLINK_REST_URL"]))
+FUNCTION = started(SubmitFunction, ["FLINK_IMAGE", "FLINK_REST_URL"])
 gc.freeze()  # what was imported stays: no collection looks through it
 
 

@@ -5,12 +5,11 @@ import gc
 import flask
 import functions_framework
 
-from flinkjobs.entrypoints.startup import channels_or_exit, settings_or_exit
-from flinkjobs.entrypoints.sync import SyncFunction
+from flinkjobs.entrypoints.startup import started
+from flinkjobs.entrypoints.sync import SyncFunction, channels_of
 from flinkjobs.web.server import serve
 
-SETTINGS = settings_or_exit(["FLINK_REST_URL"])
-FUNCTION = SyncFunction(SETTINGS, channels_or_exit(SETTINGS))
+FUNCTION = started(lambda settings: SyncFunction(settings, channels_of(settings)), ["FLINK_REST_URL"])
 gc.freeze()  # what was imported stays: no collection looks through it
 
 

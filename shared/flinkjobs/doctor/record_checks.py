@@ -31,6 +31,7 @@ from flinkjobs.domain.observations import (
 from flinkjobs.domain.pod_diagnosis import MESSAGE_OF_EXIT_CODE
 from flinkjobs.domain.reasons import ReasonCode
 from flinkjobs.domain.text import counted
+from flinkjobs.domain.transition import failure_code
 
 OF_SCRIPTS: Final[frozenset[str]] = frozenset({ReasonCode.SUBMIT_FAILED, ReasonCode.NO_JOB_SUBMITTED})
 """Reasons of a failed submission that its author has to look into: the system has done its work."""
@@ -55,7 +56,7 @@ _NOT_THE_SCRIPT: Final[Mapping[str, re.Pattern[str]]] = MappingProxyType(
             r"|Could not read the user code wrapper: org\.apache\.flink\.api\.java\."
             r"|jobGraphFileName field must not be omitted"
         ),
-        ReasonCode.POD_START: re.compile(r"^timeout: failed to run command |Cannot run program \""),
+        ReasonCode.IMAGE_UNSUITABLE: re.compile(r"^timeout: failed to run command |Cannot run program \""),
     }
 )
 """Lines of a failed submission that name another cause than the script: the JobManager is not reached, or is
@@ -117,7 +118,7 @@ def _of_submitter(submitter: Submitter) -> Iterator[tuple[str, str]]:
     if submitter.phase is JobPhase.FAILED:
         cause = submitter.problem[1] if submitter.problem else ""
         message = "; ".join(part for part in (cause, submitter.error_lines) if part)
-        yield ReasonCode.SUBMIT_FAILED, message or submitter.ended or "the submitter failed silently"
+        yield failure_code(submitter), message or submitter.ended or "the submitter failed silently"
     if submitter.problem is not None:
         yield submitter.problem
     if submitter.events_unread is not None:

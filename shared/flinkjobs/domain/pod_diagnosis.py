@@ -22,6 +22,7 @@ from flinkjobs.domain.kubernetes_objects import (
 )
 from flinkjobs.domain.observations import JobPhase
 from flinkjobs.domain.reasons import ReasonCode
+from flinkjobs.domain.submitter_log import IMAGE_LACKS
 
 Cause = tuple[ReasonCode, str]
 """A code and a message for people."""
@@ -114,6 +115,15 @@ BACK_OFF: Final = re.compile(
     r'BackOff(: [Bb]ack-off (pulling image "[^"]*"|\S+ restarting failed container.*))?$'
 )
 """A back-off that does not name its cause. That of an image does since Kubernetes 1.32."""
+
+UNSUITABLE_IMAGE: Final = re.compile(
+    rf"^{IMAGE_LACKS}.*$|exec: \"/bin/bash\": .*(?:no such file|not found|permission denied).*$", re.MULTILINE
+)
+"""What our submitter prints of an image that lacks a program, with exit code 127, and what the container
+runtime says of one without bash."""
+
+NOT_RUN_EXIT_CODES: Final = frozenset({126, 127, 128})
+"""Of the submitter's program where it has not run flink, and of a container that could not be started."""
 
 MESSAGE_OF_EXIT_CODE: Final[Mapping[int, str]] = MappingProxyType(
     {
@@ -240,6 +250,9 @@ def _of_container(pod: Pod, container: Container) -> Cause | None:
         code = CODE_OF_WAITING.get(state.reason, ReasonCode.POD_START)
         return code, f"{where}: {state.reason}: {state.message}".rstrip(": ")
     if isinstance(state, Terminated) and not container.is_sidecar:
+        unsuitable = UNSUITABLE_IMAGE.search(state.message)
+        if container == pod.submit and state.exit_code in NOT_RUN_EXIT_CODES and unsuitable:
+            return ReasonCode.IMAGE_UNSUITABLE, f"{where}: {unsuitable[0]}"
         if code_of_end := CODE_OF_TERMINATED.get(state.reason):
             return code_of_end, f"{where}: {state.reason} (exit code {state.exit_code})"
         if container == pod.submit and state.exit_code in MESSAGE_OF_EXIT_CODE:

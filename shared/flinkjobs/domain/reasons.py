@@ -34,6 +34,7 @@ class ReasonCode(StrEnum):
     K8S_JOB_MISSING = "K8S_JOB_MISSING"
     K8S_JOB_UNKNOWN = "K8S_JOB_UNKNOWN"
     K8S_JOB_SUSPENDED = "K8S_JOB_SUSPENDED"
+    IMAGE_UNSUITABLE = "IMAGE_UNSUITABLE"
     SUBMIT_FAILED = "SUBMIT_FAILED"
     NO_JOB_SUBMITTED = "NO_JOB_SUBMITTED"
     LOG_UNAVAILABLE = "LOG_UNAVAILABLE"
@@ -249,14 +250,12 @@ REASONS: Final[Mapping[ReasonCode, ReasonInfo]] = MappingProxyType(
             en=Text(
                 "the pod cannot start",
                 "Kubernetes cannot create or start the submitter's pod; the message quotes Kubernetes.",
-                "Read the message, then the output of `kubectl describe pod`. A frequent cause: the image "
-                "lacks the program that `FLINK_BIN` names.",
+                "Read the message, then the output of `kubectl describe pod`.",
             ),
             zh=Text(
                 "Pod 无法启动",
                 "Kubernetes 无法创建或启动提交器的 Pod，原始信息来自 Kubernetes。",
-                "先看原始信息，再用 `kubectl describe pod` 查看 Pod 事件。"
-                "常见原因：镜像中没有 `FLINK_BIN` 指定的程序。",
+                "先看原始信息，再用 `kubectl describe pod` 查看 Pod 事件。",
             ),
         ),
         # the Kubernetes Job
@@ -328,6 +327,26 @@ REASONS: Final[Mapping[ReasonCode, ReasonInfo]] = MappingProxyType(
             ),
         ),
         # the submitter has ended without a Flink Job ID
+        ReasonCode.IMAGE_UNSUITABLE: ReasonInfo(
+            statuses=(Status.FAILED,),
+            accepted=False,
+            problem=ProblemKind.NO_FLINK_JOB_ID,
+            en=Text(
+                "the image is unsuitable",
+                "The submitter's image lacks a program that the submitter needs, which the message names; "
+                "`flink run` was not started.",
+                "Use an image that holds `bash`, the `timeout` of GNU coreutils, GNU `sed`, Python and the "
+                "program that `FLINK_BIN` names, as the official Flink images do with Python added. Correct "
+                "`FLINK_IMAGE` or `FLINK_BIN`, and submit again.",
+            ),
+            zh=Text(
+                "镜像不符合要求",
+                "提交器的镜像缺少必需的程序（见原始信息），因此没有启动 `flink run`。",
+                "镜像必须包含 `bash`、GNU coreutils 的 `timeout`、GNU `sed`、Python 以及 `FLINK_BIN` "
+                "指定的程序；"
+                "官方 Flink 镜像加上 Python 即可。请更正 `FLINK_IMAGE` 或 `FLINK_BIN` 后重新提交。",
+            ),
+        ),
         ReasonCode.SUBMIT_FAILED: ReasonInfo(
             statuses=(Status.FAILED,),
             accepted=False,

@@ -19,6 +19,9 @@ from flinkjobs.domain.log_layout import BANNER, plain_lines
 SUBMITTED_LINE: Final = "Job has been submitted with JobID"
 """What the CLI prints before the id."""
 
+IMAGE_LACKS: Final = "flinkjobs: the image lacks "
+"""What our submitter prints before the name of a program that the image must hold."""
+
 KEPT_BYTES: Final = 16 * 1024
 """So much of the end of a log is shown, and kept on a record that is given up."""
 

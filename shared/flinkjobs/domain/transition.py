@@ -209,11 +209,17 @@ def _proof_of_failure(
     if not submitter.proves_nothing_submitted:
         return None
     if submitter.phase is JobPhase.FAILED:
-        return ReasonCode.SUBMIT_FAILED, _how_it_ended(record, submitter)
+        return failure_code(submitter), _how_it_ended(record, submitter)
     return ReasonCode.NO_JOB_SUBMITTED, (
         "the script ended without an error, and without submitting a Flink job"
         + (f"\nits last lines were:\n{submitter.error_lines}" if submitter.error_lines else "")
     )
+
+
+def failure_code(submitter: Submitter) -> ReasonCode:
+    """The reason of a record whose submitter failed without submitting a job."""
+    is_unsuitable = submitter.problem is not None and submitter.problem[0] is ReasonCode.IMAGE_UNSUITABLE
+    return ReasonCode.IMAGE_UNSUITABLE if is_unsuitable else ReasonCode.SUBMIT_FAILED
 
 
 def _how_it_ended(record: JobRecord, submitter: Submitter | NoKubernetesJob) -> str:

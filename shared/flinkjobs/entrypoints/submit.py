@@ -10,13 +10,15 @@ from typing import Final
 
 from flinkjobs import log
 from flinkjobs.adapters.mongo.job_store import MongoJobStore
+from flinkjobs.domain.errors import SettingsError, describe_faults
 from flinkjobs.entrypoints.clients import connect_database_and_kubernetes
 from flinkjobs.entrypoints.startup import cold_until, utc_now
 from flinkjobs.settings.functions import Settings
 from flinkjobs.submit import script_download, service
 from flinkjobs.submit.idempotency import key_of
+from flinkjobs.submit.manifest import own_pod
 from flinkjobs.submit.request import Limits, check_request, parse_submission, template_defaults
-from flinkjobs.submit.submission import Target
+from flinkjobs.submit.submission import Submission, Target, UrlScript
 from flinkjobs.submit.webhook_signature import expect_signed
 from flinkjobs.web.messages import Answer, Request
 
@@ -28,6 +30,11 @@ class SubmitFunction:
     """The submit function: `POST /` accepts a job."""
 
     def __init__(self, settings: Settings) -> None:
+        """Checks the pod templates.
+
+        Raises:
+            SettingsError: one would break the record.
+        """
         self._settings = settings
         self._script_download = inspect.getsource(script_download)
         self._cold_until = cold_until(settings)
@@ -35,6 +42,8 @@ class SubmitFunction:
             if (lost := cluster.lost_to_jobmanager) is not None:
                 what = f"the pods submit to {cluster.jobmanager}, without {lost} of the REST URL"
                 log.warning("flink.jobmanager_derived", cluster=name, detail=f"{what}: set its jobmanager")
+        for name in settings.flink_clusters:
+            self._check_pod_template(name)
 
     @cached_property
     def _submit(self) -> service.Submit:
@@ -49,8 +58,22 @@ class SubmitFunction:
             clock=utc_now,
         )
 
+    def _check_pod_template(self, cluster: str) -> None:
+        target = self._target(cluster)
+        if target.pod_template is None:
+            return
+        from flinkjobs.submit.pod_template_rules import template_faults  # noqa: PLC0415 - most have no template
+
+        sample = Submission(template_id="sample", script=UrlScript("https://sample"))
+        faults = template_faults(target.pod_template, own_pod(sample, "sample", target))
+        if faults:
+            is_own = self._settings.flink_clusters[cluster].pod_template is not None
+            setting = f"FLINK_CLUSTERS {cluster}: pod_template" if is_own else "POD_TEMPLATE"
+            raise SettingsError(f"{setting} {describe_faults(faults)}")
+
     def _target(self, cluster: str) -> Target:
         described = self._settings.flink_clusters[cluster]
+        own_template = described.pod_template
         return Target(
             namespace=described.namespace or self._settings.k8s_namespace,
             image=described.image or self._settings.flink_image,
@@ -62,6 +85,7 @@ class SubmitFunction:
             image_pull_secrets=self._settings.k8s_image_pull_secrets,
             service_account=described.service_account or self._settings.k8s_service_account,
             allow_injection=self._settings.k8s_allow_injection,
+            pod_template=self._settings.pod_template if own_template is None else own_template,
         )
 
     def post(self, request: Request) -> Answer:

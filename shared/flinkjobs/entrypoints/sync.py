@@ -30,6 +30,20 @@ if TYPE_CHECKING:
     from flinkjobs.ports.notify_store import NotifyStore
 
 
+def channels_of(settings: Settings) -> tuple[Channel, ...]:
+    """The channels of the settings.
+
+    Raises:
+        SettingsError: one is wrong; the message names it.
+    """
+    if not settings.notify_channels:
+        return ()
+    # What only channels need stays away from a function without any.
+    from flinkjobs.entrypoints.channels import build_channels  # noqa: PLC0415
+
+    return build_channels(settings)
+
+
 def build_sync(
     settings: Settings, database: MongoDatabase, *, cold_until: float, channels: Sequence[Channel] = ()
 ) -> Sync:

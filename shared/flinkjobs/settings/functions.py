@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
@@ -23,6 +23,7 @@ from flinkjobs.settings.parsing import (
     http_url,
     inline_or_file,
     jobmanager,
+    json_or_yaml,
     mongodb_uri,
     namespace,
     object_name,
@@ -57,6 +58,7 @@ class FlinkCluster:
         flink_conf: options of Flink for every submission, under the submission's own.
         namespace: of its submitters' Jobs, as are `image` and `service_account`; None is that of all.
         is_jobmanager_derived: whether `jobmanager` was made of `rest_url`, since none was given.
+        pod_template: of the submitter's pod, unchecked; may hold secrets.
     """
 
     name: str
@@ -64,6 +66,7 @@ class FlinkCluster:
     history_url: str | None
     jobmanager: str
     ui_url: str | None = None
+    pod_template: Mapping[str, Any] | None = field(default=None, repr=False)
     access: FlinkAccess = field(default_factory=FlinkAccess)
     flink_conf: Mapping[str, str] = field(default_factory=dict)
     namespace: str | None = None
@@ -112,6 +115,7 @@ class Settings:
     k8s_image_pull_secrets: tuple[str, ...]
     k8s_service_account: str | None
     k8s_allow_injection: bool
+    pod_template: Mapping[str, Any] | None = field(repr=False)
     k8s_auth: str
     kubeconfig: str | None
     gke_cluster: str | None
@@ -177,6 +181,7 @@ def read_settings(environ: Mapping[str, str], *, required: Collection[str] = ())
         k8s_image_pull_secrets=read.value("K8S_IMAGE_PULL_SECRETS", (), object_names),
         k8s_service_account=read.value("K8S_SERVICE_ACCOUNT", None, object_name),
         k8s_allow_injection=read.value("K8S_ALLOW_INJECTION", False, boolean),
+        pod_template=read.value("POD_TEMPLATE", None, json_or_yaml),
         k8s_auth=read.value("K8S_AUTH", "auto", one_of(K8S_AUTH_MODES)),
         kubeconfig=env.get("KUBECONFIG"),
         gke_cluster=_gke(read),
@@ -269,6 +274,7 @@ class _Described(msgspec.Struct, forbid_unknown_fields=True):
     namespace: str | None = None
     image: str | None = None
     service_account: str | None = None
+    pod_template: dict[str, Any] | str | None = None
 
 
 _Name: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")]
@@ -307,6 +313,16 @@ def _cluster(name: str, given: _Described) -> FlinkCluster:
             image=given.image or None,
             service_account=None if given.service_account is None else object_name(given.service_account),
             is_jobmanager_derived=given.jobmanager is None,
+            pod_template=_pod_template(given.pod_template),
         )
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
+
+
+def _pod_template(given: dict[str, Any] | str | None) -> Mapping[str, Any] | None:
+    if not isinstance(given, str):
+        return given
+    try:
+        return json_or_yaml(given)
+    except ValueError as error:
+        raise ValueError(f"pod_template {error}") from error

@@ -7,8 +7,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
+
+import msgspec
 
 from flinkjobs.domain.errors import SettingsError
 from flinkjobs.domain.text import cut
@@ -192,6 +194,24 @@ def jobmanager(text: str) -> str:
         what = "a port" if parts.port is None else "no credentials"
         raise ValueError(f"must have {what}: {cut(_without_password(text), 120)!r}")
     return text.rstrip("/") if is_url else text
+
+
+def json_or_yaml(text: str) -> dict[str, Any]:
+    """An object, inline or, where the text is `@PATH`, of a file. A date of YAML is a text, as in JSON.
+
+    A message never quotes the content, which may hold secrets.
+    """
+    text = inline_or_file(text)
+    try:
+        given: dict[str, Any] = msgspec.yaml.decode(text, type=dict[str, Any])
+        given = msgspec.json.decode(msgspec.json.encode(given), type=dict[str, Any])
+    except msgspec.ValidationError:
+        raise ValueError("must be an object, in JSON or YAML, or @PATH of a file with one") from None
+    except (msgspec.DecodeError, RecursionError, TypeError) as error:
+        mark = getattr(error.__context__, "problem_mark", None)
+        where = f": line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ValueError(f"is neither JSON nor YAML{where}") from None
+    return given
 
 
 def address_of(rest_url: str) -> str:

@@ -20,8 +20,13 @@ from flinkjobs.domain.naming import (
     kubernetes_job_name,
     label_safe,
 )
-from flinkjobs.domain.submitter_log import MARK, SUBMITTED_LINE
+from flinkjobs.domain.submitter_log import IMAGE_LACKS, MARK, SUBMITTED_LINE
+from flinkjobs.submit.pod_template import SECURITY_FLOOR, merged_pod
 from flinkjobs.submit.submission import (
+    FETCH_CONTAINER,
+    SCRIPT_DIRECTORY,
+    SCRIPT_VOLUME,
+    TERMINATION_MESSAGE_PATH,
     InlineScript,
     PathScript,
     Resources,
@@ -31,14 +36,8 @@ from flinkjobs.submit.submission import (
     UrlScript,
 )
 
-SCRIPT_DIRECTORY: Final = "/opt/flinkjobs"
 SCRIPT_FILE: Final = "job.py"
-"""Where an inline script is mounted."""
-
-TERMINATION_MESSAGE_PATH: Final = "/dev/termination-log"
-
-FETCH_CONTAINER: Final = "fetch"
-"""Name of the init container that fetches a script."""
+"""Name of a script that is mounted."""
 
 KILL_AFTER_SECONDS: Final = 30
 """How long `flink run` may take to end after SIGTERM, before it is killed."""
@@ -74,12 +73,15 @@ FLINK_USER: Final = 9999
 SUBMITTER: Final = f"""\
 limit=$1 message=$2
 shift 2
-for tool in timeout sed; do
-  if ! type -P "$tool" >/dev/null; then
-    echo "flinkjobs: the image lacks $tool: flink was not run"
-    exit 127
-  fi
+lacks() {{
+  echo "{IMAGE_LACKS}$1: flink was not run"
+  exit 127
+}}
+for tool in timeout sed "$1"; do
+  type -P "$tool" >/dev/null || lacks "$tool"
 done
+timeout --kill-after=1 9 "$BASH" -c : 2>/dev/null || lacks "a timeout that has --kill-after"
+sed -u -e '' 2>/dev/null </dev/null || lacks "a sed that has -u"
 : 2>/dev/null >"$message" || message=/dev/null
 timeout --kill-after={KILL_AFTER_SECONDS} "$limit" "$@" 2>&1 |
   LC_ALL=C sed -u -e "/^{SUBMITTED_LINE} [0-9a-f]\\{{32\\}}[[:space:]]*\\$/w $message"
@@ -92,7 +94,7 @@ exit "${{ended[0]}}"
 """
 """The container's whole program. Its values arrive as arguments: the seconds that flink may take (0: no
 limit), the termination message path, and the command. It prints all that flink prints, line by line, and
-exits as flink did (124: timed out). Without bash, timeout or sed in the image, flink is not run.
+exits as flink did (124: timed out). First it checks what the image must hold; without that, flink is not run.
 
 While flink runs, sed copies the lines that carry an id to the termination message. Afterwards the program
 marks the message as its own and as whole: see `submitter_log.marked_message`. Two messages get no mark. Where
@@ -157,25 +159,37 @@ def job_manifest(submission: Submission, job_id: str, target: Target) -> dict[st
     that Kubernetes does not submit the Flink job again.
     """
     name = kubernetes_job_name(submission.template_id, job_id)
-    metadata = _metadata(job_id, submission.labels)
-    pod_metadata = metadata if target.allow_injection else _without_injection(metadata)
-    limit = 0 if submission.attached else target.timeout_seconds
+    pod = own_pod(submission, job_id, target)
+    limit = _limit_seconds(submission, target)
     spec: dict[str, Any] = {
         "backoffLimit": 0,
         "completions": 1,
         "parallelism": 1,
         "podReplacementPolicy": "Failed",
         "ttlSecondsAfterFinished": TTL_SECONDS,
-        "template": {"metadata": pod_metadata, "spec": _pod_spec(submission, job_id, target, limit)},
+        "template": pod if target.pod_template is None else merged_pod(target.pod_template, pod),
     }
     if limit:
         spec["activeDeadlineSeconds"] = limit + DEADLINE_MARGIN_SECONDS
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"name": name, "namespace": target.namespace, **metadata},
+        "metadata": {"name": name, "namespace": target.namespace, **_metadata(job_id, submission.labels)},
         "spec": spec,
     }
+
+
+def own_pod(submission: Submission, job_id: str, target: Target) -> dict[str, Any]:
+    """The Job's pod without a template: `metadata` and `spec`."""
+    metadata = _metadata(job_id, submission.labels)
+    return {
+        "metadata": metadata if target.allow_injection else _without_injection(metadata),
+        "spec": _pod_spec(submission, job_id, target, _limit_seconds(submission, target)),
+    }
+
+
+def _limit_seconds(submission: Submission, target: Target) -> int:
+    return 0 if submission.attached else target.timeout_seconds
 
 
 def config_map_manifest(
@@ -297,7 +311,7 @@ def _container(
             "requests": _quantities(submission.resources),
             "limits": _quantities(submission.resources),
         },
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "securityContext": dict(SECURITY_FLOOR),
         "volumeMounts": list(mounts),
     }
 
@@ -306,9 +320,9 @@ def _volumes(submission: Submission, job_id: str) -> tuple[list[dict[str, Any]],
     """The volume that holds the script, and where it is mounted; none for a script of the image."""
     if isinstance(submission.script, InlineScript):
         name = kubernetes_job_name(submission.template_id, job_id)
-        volume = {"name": "script", "configMap": {"name": name, "defaultMode": 0o444}}
+        volume = {"name": SCRIPT_VOLUME, "configMap": {"name": name, "defaultMode": 0o444}}
     elif isinstance(submission.script, UrlScript):
-        volume = {"name": "script", "emptyDir": {"sizeLimit": "32Mi"}}
+        volume = {"name": SCRIPT_VOLUME, "emptyDir": {"sizeLimit": "32Mi"}}
     else:
         return [], []
-    return [volume], [{"name": "script", "mountPath": SCRIPT_DIRECTORY}]
+    return [volume], [{"name": SCRIPT_VOLUME, "mountPath": SCRIPT_DIRECTORY}]

@@ -13,7 +13,8 @@ A repetition that comes after sync has given the record up is refused with `OVER
 now would run although its record is final.
 
 A repetition is recognised by its idempotency key. It may safely take up what was cut off: the Job's name
-follows from the job id, so that creating it twice meets the first one.
+follows from the job id, so that creating it twice meets the first one. The record holds the pod template of
+the first request until its Job exists.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ from flinkjobs.ports.kubernetes import KubernetesClient
 from flinkjobs.ports.store import JobStore, Submitted
 from flinkjobs.submit.idempotency import Key
 from flinkjobs.submit.manifest import config_map_manifest, job_manifest
-from flinkjobs.submit.stored_spec import stored_details, submission_of
+from flinkjobs.submit.stored_spec import pod_template_of, stored_details, submission_of
 from flinkjobs.submit.submission import (
     InlineScript,
     Submission,
@@ -123,7 +124,13 @@ def answer_again(submit: Submit, found: Submitted) -> dict[str, Any]:
         if claimed is None:
             raise InFlightError(f"{record.job_id} is being worked on by another request")
         log.info("job.resumed", job_id=record.job_id)
-        _create(submit, submission_of(found.details, record.cluster), claimed)
+        target = submit.target_of(record.cluster)
+        first = replace(  # the settings may have changed since the first request
+            target,
+            pod_template=pod_template_of(found.details),
+            namespace=record.k8s_namespace or target.namespace,
+        )
+        _create(submit, submission_of(found.details, record.cluster), claimed, first)
     return _answer(record)
 
 
@@ -147,8 +154,9 @@ def run(submit: Submit, submission: Submission, key: Key | None = None) -> dict[
             record.
         StoreUnavailableError: no record, and nothing was created.
     """
-    record = _insert(submit, submission, key)
-    _create(submit, submission, record)
+    target = submit.target_of(submission.cluster)
+    record = _insert(submit, submission, key, target)
+    _create(submit, submission, record, target)
     return _answer(record)
 
 
@@ -162,7 +170,7 @@ def _answer(record: JobRecord) -> dict[str, Any]:
     }
 
 
-def _insert(submit: Submit, submission: Submission, key: Key | None) -> JobRecord:
+def _insert(submit: Submit, submission: Submission, key: Key | None, target: Target) -> JobRecord:
     """Writes the record, under the first free job id of its template from now on."""
     now = submit.clock()
     now = now.replace(microsecond=now.microsecond // 1000 * 1000)
@@ -174,13 +182,13 @@ def _insert(submit: Submit, submission: Submission, key: Key | None) -> JobRecor
             status=Status.CREATED,
             submitted_at=now,
             k8s_job_name=kubernetes_job_name(submission.template_id, job_id),
-            k8s_namespace=submit.target_of(submission.cluster).namespace,
+            k8s_namespace=target.namespace,
             cluster=submission.cluster,
             in_flight_until=now + IN_FLIGHT,
             revision=0,
         )
         try:
-            submit.store.insert(record, stored_details(submission, key))
+            submit.store.insert(record, stored_details(submission, key, target.pod_template))
         except DuplicateJobIdError:
             continue
         return record
@@ -188,15 +196,12 @@ def _insert(submit: Submit, submission: Submission, key: Key | None) -> JobRecor
     raise DuplicateJobIdError(message)
 
 
-def _create(submit: Submit, submission: Submission, record: JobRecord) -> None:
+def _create(submit: Submit, submission: Submission, record: JobRecord, target: Target) -> None:
     """Creates the Job and its ConfigMap, and notes on the record that they are there.
 
     A refused credential says nothing about the submission: the record stays CREATED. Once the credential is
     accepted, a repetition with the same key creates what is missing.
     """
-    target = submit.target_of(submission.cluster)
-    if record.k8s_namespace is not None:  # the settings may have changed since the first request
-        target = replace(target, namespace=record.k8s_namespace)
     kubernetes = submit.kubernetes.in_namespace(target.namespace)
     manifest = job_manifest(submission, record.job_id, target)
     try:

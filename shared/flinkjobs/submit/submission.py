@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, Final, TypeAlias
+
+SCRIPT_DIRECTORY: Final = "/opt/flinkjobs"
+"""Where a script that the image does not hold is mounted."""
+
+SCRIPT_VOLUME: Final = "script"
+"""Name of the volume that holds it."""
+
+FETCH_CONTAINER: Final = "fetch"
+"""Name of the init container that fetches a script."""
+
+TERMINATION_MESSAGE_PATH: Final = "/dev/termination-log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +96,7 @@ class Target:
         image_pull_secrets: names of Secrets for the image's registry.
         service_account: of the pod; None leaves it to the namespace.
         allow_injection: whether injectors may add containers to the pod.
+        pod_template: merged under the pod, see `flinkjobs.submit.pod_template`; may hold secrets.
     """
 
     namespace: str
@@ -97,3 +109,4 @@ class Target:
     image_pull_secrets: tuple[str, ...] = ()
     service_account: str | None = None
     allow_injection: bool = False
+    pod_template: Mapping[str, Any] | None = field(default=None, repr=False)

@@ -108,7 +108,7 @@ def test_submitter_whose_sed_failed_does_not_mark_its_message(image: Image) -> N
     """An id may be missing."""
     sed = image.path / "sed"
     sed.unlink()
-    sed.write_text("#!/bin/bash\nwhile read -r line; do echo $line; done\nexit 4\n")
+    sed.write_text("#!/bin/bash\ncode=0\nwhile read -r line; do echo $line; code=4; done\nexit $code\n")
     sed.chmod(0o755)
     ended = image.run(PRINT_ONE)
     assert (ended.returncode, ended.stdout) == (0, f"Starting\n{LINE}{ONE}\n")
@@ -125,6 +125,38 @@ def test_submitter_in_an_image_without_a_tool_names_it_and_does_not_run_flink(
     assert ended.stdout == f"flinkjobs: the image lacks {tool}: flink was not run\n"
     assert not (image.path / "ran").exists()
     assert not image.message.exists()
+
+
+@pytest.mark.parametrize(
+    ("tool", "lacks"),
+    [("timeout", "a timeout that has --kill-after"), ("sed", "a sed that has -u")],
+)
+def test_submitter_in_an_image_with_a_lesser_tool_names_the_option(
+    tool: str, lacks: str, image: Image
+) -> None:
+    """As BusyBox may be built."""
+    lesser = image.path / tool
+    lesser.unlink()
+    lesser.write_text(
+        '#!/bin/bash\n[[ $1 == -[a-z] || $1 == --* ]] && { echo "usage" >&2; exit 1; }\nexit 0\n'
+    )
+    lesser.chmod(0o755)
+    ended = image.run(f"echo ran >{image.path}/ran")
+    assert (ended.returncode, ended.stdout) == (
+        127,
+        f"flinkjobs: the image lacks {lacks}: flink was not run\n",
+    )
+    assert not (image.path / "ran").exists()
+
+
+def test_submitter_in_an_image_without_flink_names_its_path(image: Image) -> None:
+    command = image.command("echo ran")
+    (image.path / "flink").unlink()
+    ended = subprocess.run(
+        command, env={"PATH": str(image.path)}, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert ended.returncode == 127
+    assert ended.stdout == f"flinkjobs: the image lacks {image.path}/flink: flink was not run\n"
 
 
 def test_submitter_whose_message_cannot_be_written_prints_and_exits_as_flink_does(image: Image) -> None:

@@ -554,7 +554,7 @@ FAILS: list[tuple[str, Change, str, str, str]] = [
             )
         ),
         "records.no-id",
-        "POD_START",
+        "IMAGE_UNSUITABLE",
         "failed to run command '/opt/flink/bin/flink'",
     ),
     (
@@ -570,7 +570,7 @@ FAILS: list[tuple[str, Change, str, str, str]] = [
             )
         ),
         "records.no-id",
-        "POD_START",
+        "IMAGE_UNSUITABLE",
         'IOException: Cannot run program "python"',
     ),
     (

@@ -52,6 +52,7 @@ def test_a_container_on_its_way_has_no_cause(reason: str) -> None:
         ([pod("Running", container(None))], "it runs"),
         ([pod("Succeeded", container(ended()))], "it ended well"),
         ([pod("Failed", container(ended(31)))], "the log says why flink failed, not Kubernetes"),
+        ([pod("Failed", container(ended(127, message="java: not found")))], "the log says it as well"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -67,15 +68,25 @@ def test_a_pod_that_fits_nowhere() -> None:
     )
 
 
+NO_BASH = (
+    "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create "
+    "failed: unable to start container process: error during container init: "
+    'exec: "/bin/bash": stat /bin/bash: no such file or directory: unknown'
+)
+LACKS = "flinkjobs: the image lacks sed: flink was not run\n"
+
+
 @pytest.mark.parametrize(
     ("end", "code"),
     [
         (ended(137, reason="OOMKilled"), ReasonCode.OOM),
         (ended(128, reason="StartError"), ReasonCode.POD_START),
         (ended(127, reason="ContainerCannotRun"), ReasonCode.POD_START),
+        (ended(128, message=NO_BASH, reason="StartError"), ReasonCode.IMAGE_UNSUITABLE),
+        (ended(127, message=LACKS), ReasonCode.IMAGE_UNSUITABLE),
         (ended(124), ReasonCode.SUBMIT_FAILED),
     ],
-    ids=["out of memory", "no such command", "cannot run", "timed out"],
+    ids=["out of memory", "no such command", "cannot run", "no bash", "no sed", "timed out"],
 )
 @pytest.mark.parametrize("phase", [JobPhase.ACTIVE, JobPhase.FAILED])
 def test_an_end_that_its_reason_explains(end: Terminated, code: ReasonCode, phase: JobPhase) -> None:

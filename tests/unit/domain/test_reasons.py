@@ -47,6 +47,7 @@ def test_the_reasons_of_failures_before_flink() -> None:
     assert set(ENDED_WITHOUT_ID) == {
         "K8S_REFUSED",
         "K8S_JOB_MISSING",
+        "IMAGE_UNSUITABLE",
         "SUBMIT_FAILED",
         "NO_JOB_SUBMITTED",
         "LOG_UNAVAILABLE",

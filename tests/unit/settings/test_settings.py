@@ -1,6 +1,7 @@
 """The settings: defaults, checks, and errors that name the variable but never a secret."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,6 +59,7 @@ def test_every_setting_is_read() -> None:
         K8S_IMAGE_PULL_SECRETS="registry mirror",
         K8S_SERVICE_ACCOUNT="submitter",
         K8S_ALLOW_INJECTION="true",
+        POD_TEMPLATE="metadata: {labels: {since: 2025-11-01}}",
         WEBHOOK_SECRETS=f"{NEW_WEBHOOK_SECRET} {OLD_WEBHOOK_SECRET}",
         ALLOWED_SCRIPT_HOSTS="a.example, B.example c.example",
         SYNC_URL="https://sync.example/",
@@ -87,6 +89,7 @@ def test_every_setting_is_read() -> None:
         k8s_image_pull_secrets=("registry", "mirror"),
         k8s_service_account="submitter",
         k8s_allow_injection=True,
+        pod_template={"metadata": {"labels": {"since": "2025-11-01"}}},
         k8s_auth="gke",
         kubeconfig="/etc/kubeconfig",
         gke_cluster="projects/p-1/locations/europe-west1/clusters/main",
@@ -115,6 +118,13 @@ WRONG = [
     ("MONGODB_DATABASE", "a/b"),
     ("MONGODB_DATABASE", "$where"),
     ("K8S_ALLOW_INJECTION", "yes"),
+    ("POD_TEMPLATE", f"[{SECRET}]"),
+    ("POD_TEMPLATE", SECRET),
+    ("POD_TEMPLATE", f"spec: {{{SECRET}"),
+    ("POD_TEMPLATE", f"true: {SECRET}"),
+    ("POD_TEMPLATE", "@/absent/template.yaml"),
+    ("FLINK_CLUSTERS", '{"batch": {"rest_url": "http://flink", "pod_template": 1}}'),
+    ("FLINK_CLUSTERS", '{"batch": {"rest_url": "http://flink", "pod_template": "@/absent"}}'),
     ("MONGODB_DATABASE", "a" * 64),
     ("FLINK_REST_URL", "flink:8081"),
     ("FLINK_REST_URL", "ftp://flink"),
@@ -364,3 +374,32 @@ def test_what_the_submitter_lacks_of_the_rest_url_is_known_until_a_jobmanager_is
     for given in ("flink:8081", "https://flink.example:8443/base"):
         assert entry(rest_url, jobmanager=given).lost_to_jobmanager is None
         assert entry(rest_url, jobmanager=given).jobmanager == given
+
+
+# --- the pod template
+
+
+def test_a_pod_template_may_be_a_file_of_a_cluster_too(tmp_path: Path) -> None:
+    file = tmp_path / "pod.yaml"
+    file.write_text("spec:\n  priorityClassName: high\n")
+    high = {"spec": {"priorityClassName": "high"}}
+    clusters = {
+        "file": {"rest_url": "http://a", "pod_template": f"@{file}"},
+        "inline": {"rest_url": "http://b", "pod_template": high},
+        "none": {"rest_url": "http://c"},
+    }
+    settings = read(POD_TEMPLATE=f"@{file}", FLINK_CLUSTERS=json.dumps(clusters))
+    assert settings.pod_template == high
+    found = {name: cluster.pod_template for name, cluster in settings.flink_clusters.items()}
+    assert found == {"file": high, "inline": high, "none": None}
+
+
+def test_a_pod_template_that_is_not_yaml_is_refused_with_its_place() -> None:
+    with pytest.raises(SettingsError, match=r"^POD_TEMPLATE is neither JSON nor YAML: line 2, column 2$"):
+        read(POD_TEMPLATE="metadata: {\n}}")
+
+
+def test_a_pod_template_is_no_part_of_what_settings_print() -> None:
+    template = json.dumps({"spec": {"x": SECRET}})
+    clusters = json.dumps({"a": {"rest_url": "http://a", "pod_template": {"x": SECRET}}})
+    assert SECRET not in repr(read(POD_TEMPLATE=template, FLINK_CLUSTERS=clusters))

@@ -83,7 +83,11 @@ class MongoJobStore:
         with translated():
             result = self._jobs.update_one(
                 {"job_id": job_id, "status": {"$nin": sorted(FINAL)}},
-                {"$set": {"in_flight_until": None, "updated_at": now}, "$inc": {"revision": 1}},
+                {
+                    "$set": {"in_flight_until": None, "updated_at": now},
+                    "$unset": {"pod_template": ""},
+                    "$inc": {"revision": 1},
+                },
             )
             if result.matched_count:
                 return True
@@ -176,6 +180,7 @@ class MongoJobStore:
                 }
                 unchanged = {**waiting, "_id": found["_id"], "revision": before.revision}
                 change = with_move(failed, before, after, at=now, by=Writer.SUBMIT)
+                change["$unset"] = {"pod_template": ""}
                 if self._jobs.update_one(unchanged, change).matched_count:
                     return True
         return False

@@ -8,7 +8,7 @@ import { errorText } from "./notices.js";
 import { has, t, tOr } from "./i18n.js";
 
 /** FAILED for one of these: Flink never had the job. With another reason this is not known. Written by `make reasons`. */
-const NEVER_RAN = new Set(["K8S_REFUSED", "K8S_JOB_MISSING", "SUBMIT_FAILED", "NO_JOB_SUBMITTED"]);
+const NEVER_RAN = new Set(["K8S_REFUSED", "K8S_JOB_MISSING", "IMAGE_UNSUITABLE", "SUBMIT_FAILED", "NO_JOB_SUBMITTED"]);
 const SECTIONS = ["verdict", "reason", "timeline", "sent", "facts", "flink", "kubernetes", "log", "spec"];
 
 /**
