@@ -5,14 +5,14 @@ RUN := .venv/bin/python
 # Show what can be made
 .PHONY: help
 help:
-	@awk '/^# /{text=substr($$0,3)} /^[a-z][a-z-]*:/{sub(":.*",""); printf "make %-14s %s\n", $$0, text}' Makefile
+	@awk '/^# /{text=substr($$0,3)} /^[a-z][a-z0-9-]*:/{sub(":.*",""); printf "make %-14s %s\n", $$0, text}' Makefile
 
-# Run four PyFlink jobs from submission to their final status on the local stack
+# Run four PyFlink jobs from submission to their final status on the local stack; FLINK=2: on the newest Flink 2
 .PHONY: demo
 demo: env-flink
 	@$(RUN) -m local.demo
 
-# Keep the local stack running until Ctrl-C, and print its addresses
+# Keep the local stack running until Ctrl-C, and print its addresses; FLINK=2 as above
 .PHONY: up
 up: env-flink
 	@$(RUN) -m local.up
@@ -26,6 +26,12 @@ check: lint
 .PHONY: test
 test: env-flink lint
 	$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+# Run the tests with a real Flink alone, those of the whole stack and of its parts; FLINK=2: on the newest Flink 2
+.PHONY: test-e2e
+test-e2e: env-flink
+	$(RUN) -m pytest tests/e2e tests/integration/local/test_flink.py tests/integration/submit/test_arguments.py \
+	  -n 2 --dist loadfile
 
 # Measure which lines and branches the unit tests run; fails below the floor of pyproject.toml
 .PHONY: coverage
@@ -90,7 +96,7 @@ docs: env
 env:
 	@$(PYTHON) -m local.environments env
 
-# Make .venv-flink, once: Flink 1.20, PyFlink and Java for the local stack
+# Make .venv-flink, once: Flink 1.20, PyFlink and Java for the local stack; FLINK=2: .venv-flink2, with Flink 2
 .PHONY: env-flink
 env-flink: env
 	@$(RUN) -m local.environments flink
@@ -130,4 +136,4 @@ release: env
 # Remove what the targets above made
 .PHONY: clean
 clean:
-	rm -rf build .venv .venv-checkov .venv-flink .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf build .venv .venv-checkov .venv-flink .venv-flink2 .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

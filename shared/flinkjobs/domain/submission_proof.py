@@ -41,7 +41,7 @@ _MAY_HAVE_REACHED_JOBMANAGER: Final = re.compile(
     r"TimeoutException|timed out|Connection reset|ClosedChannelException|ConnectionClosedException"
     r"|channel became (?:inactive|idle)|prematurely closed|Broken pipe|InterruptedException"
     r"|Response was not valid JSON|Response was neither of the expected type|Response could not be read"
-    r"|DuplicateJobSubmission"
+    r"|Duplicate(?:Job|Application)Submission"
     rf"|\(JobID: [0-9a-f]{{32}}\)|{SUBMITTED_LINE}",
     re.IGNORECASE,
 )

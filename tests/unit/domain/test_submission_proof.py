@@ -27,6 +27,10 @@ LOST_ANSWERS = {
     "an earlier attempt was accepted": (
         "org.apache.flink.runtime.client.DuplicateJobSubmissionException: Job has already been submitted."
     ),
+    "an earlier attempt was accepted, in the words of Flink 2": (
+        "org.apache.flink.runtime.client.DuplicateApplicationSubmissionException: "
+        "Application has already been submitted."
+    ),
 }
 
 
