@@ -1,6 +1,7 @@
 """The Flink of the local stack is a real session cluster that runs PyFlink jobs."""
 
 import json
+import re
 import select
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from doubles.processes import Scratch, free_port
+from local.environments import flink_line
 from local.flink import FlinkCluster, FlinkError, FlinkImage, flink
 
 SECONDS = 120.0
@@ -64,7 +66,8 @@ def states(url: str) -> dict[str, str]:
 
 def test_it_is_ready_with_all_its_slots(cluster: FlinkCluster) -> None:
     overview = get(f"{cluster.rest_url}/overview")
-    assert overview["flink-version"] == "1.20.5"
+    [pinned] = re.findall(r"^apache-flink==(\S+)", flink_line().requirements.read_text(), re.MULTILINE)
+    assert overview["flink-version"] == pinned
     assert (overview["taskmanagers"], overview["slots-available"]) == (1, 8)
 
 
