@@ -113,7 +113,7 @@ def jobs_function(mongo_server: MongoServer, kubernetes_double: KubernetesDouble
 def lab(jobs_function: FunctionServer, mongo_client: MongoClient[Document], open_at: OpenPage) -> Lab:
     """One record of each kind, a pass of a moment ago, a cleanup of this morning."""
     database = mongo_client[DATABASE]
-    for name in ("flink_jobs", "sync_runs", "cleanup_runs"):
+    for name in ("flink_jobs", "sync_runs", "cleanup_runs", "unmanaged_jobs"):
         database[name].delete_many({})
     now = datetime.now(UTC)
     database.flink_jobs.insert_many(cast(now))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -241,6 +241,11 @@ def sync_run(started_at: datetime, *, reachable: bool = True) -> Document:
         "errors": [],
         "clusters": {"default": {"reachable": reachable, "jobs": 3 if reachable else None, "error": error}},
     }
+
+
+def unmanaged(cluster: str, seen_at: datetime, jobs: Sequence[Document]) -> Document:
+    """The Flink jobs without a record of one cluster, as sync keeps them."""
+    return {"_id": cluster, "seen_at": seen_at, "digest": "x", "count": len(jobs), "jobs": list(jobs)}
 
 
 def cleanup_run(started_at: datetime) -> Document:

@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PHONE, SCREENSHOTS
-from tests.browser.records import SCRIPT_NAME, many
+from tests.browser.records import SCRIPT_NAME, many, unmanaged
 from tests.browser.test_details import panel
 from tests.browser.test_list import rows
 
@@ -24,6 +24,7 @@ VIEWS = {
     "list": "",
     "details": "?job=fails_at_run_time_1795300000004",
     "statistics": "?tab=statistics&window=30d",
+    "unmanaged": "?tab=unmanaged",
 }
 
 
@@ -33,6 +34,8 @@ def stands(page: Page, view: str) -> None:
         expect(rows(page)).to_have_count(50)
     elif view == "details":
         expect(panel(page).locator(".part-spec pre")).to_be_visible()
+    elif view == "unmanaged":
+        expect(page.locator("#view-unmanaged .cards > li")).to_have_count(2)
     else:
         expect(page.locator(".templates tbody tr").first).to_be_visible()
         expect(page.locator(".plot canvas")).to_have_count(3)
@@ -55,6 +58,12 @@ def month(lab: Lab) -> Lab:
         "job_name": "Clicks per session",
     }
     lab.database.flink_jobs.update_one({"job_name": SCRIPT_NAME}, {"$set": harmless})
+    by_hand = {"state": "RUNNING", "start_time": lab.now - timedelta(hours=2)}
+    jobs = [
+        {"flink_job_id": digit * 32, "name": "insert-into_sessions", "twin_of": twins, **by_hand}
+        for digit, twins in (("1", ["sessions_1795300000008"]), ("2", []))
+    ]
+    lab.database.unmanaged_jobs.insert_one(unmanaged("default", lab.now, jobs))
     return lab
 
 

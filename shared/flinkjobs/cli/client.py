@@ -7,9 +7,10 @@ request that would have been sent.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import uuid
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import quote
 
 from flinkjobs.domain.errors import NoFunctionError, SettingsError, UnauthorizedError
@@ -21,16 +22,9 @@ from flinkjobs.settings.client import ClientSettings, read_client_settings
 from flinkjobs.settings.functions import REQUIRED, Settings, read_settings
 from flinkjobs.settings.schedules import ScheduleSettings, read_schedule_settings
 from flinkjobs.submit.webhook_signature import sign
-from flinkjobs.web.messages import Answer, Request, to_json
+from flinkjobs.web.messages import Handler, Request, to_json
 
 Document = dict[str, Any]
-
-
-class Handler(Protocol):
-    """A function that runs in this process."""
-
-    def post(self, request: Request) -> Answer:
-        """Its work."""
 
 
 class Connection:
@@ -43,7 +37,7 @@ class Connection:
         """
         self.environ = environ
         self._is_direct = is_direct
-        self._handlers: dict[str, Callable[[Request], Answer]] = {}
+        self._functions: dict[str, Mapping[str, Handler]] = {}
         self._remotes: dict[str, RemoteFunction] = {}
 
     @cached_property
@@ -100,6 +94,11 @@ class Connection:
             return {"Idempotency-Key": key}
         return sign(text, message_id=key, secret=secrets[0], now=utc_now())
 
+    def adopt(self, body: Mapping[str, Any]) -> Document:
+        """Makes a record for a running Flink job that has none; a repetition gets the same answer."""
+        text = json.dumps(body)
+        return self._post("submit", text, path="/jobs/adopt", headers=self._proof(text, str(uuid.uuid4())))
+
     def sync(self, job_ids: Sequence[str] | None = None) -> Document:
         """Runs one pass, over everything or over these records; its report."""
         return self._post("sync", json.dumps({} if job_ids is None else {"job_ids": list(job_ids)}))
@@ -113,6 +112,13 @@ class Connection:
         if self.url_of("jobs"):
             return self._http("jobs", "GET", "/api/jobs", expected_member="next_cursor", query=query)
         return _as_json(jobs.list_jobs(self._read_side, list(query.items())))
+
+    def list_unmanaged(self, query: Mapping[str, str]) -> Document:
+        """One page of the Flink jobs without a record; `query` as in `GET /api/flink-jobs`."""
+        asked = {"unmanaged": "true", **query}
+        if self.url_of("jobs"):
+            return self._http("jobs", "GET", "/api/flink-jobs", expected_member="flink_jobs", query=asked)
+        return _as_json(jobs.list_unmanaged(self._read_side, list(asked.items())))
 
     def show(self, any_id: str) -> Document:
         """Everything about one job, by any of its ids.
@@ -165,14 +171,16 @@ class Connection:
 
     # --- the two ways -------------------------------------------------------------------------------
 
-    def _post(self, function: str, text: str, *, headers: Mapping[str, str] | None = None) -> Document:
+    def _post(
+        self, function: str, text: str, *, path: str = "/", headers: Mapping[str, str] | None = None
+    ) -> Document:
         if self.url_of(function):
             return self._http(
-                function, "POST", "/", expected_member=_EXPECTED_MEMBER[function], headers=headers, body=text
+                function, "POST", path, expected_member=_EXPECTED_MEMBER[function], headers=headers, body=text
             )
         sent = {name.lower(): value for name, value in (headers or {}).items()}
         request = Request(headers={"content-type": "application/json", **sent}, query={}, body=text.encode())
-        return _as_json(self._handler(function)(request).body)
+        return _as_json(self._handlers(function)[path](request).body)
 
     def _http(
         self,
@@ -194,10 +202,11 @@ class Connection:
             method, path, query=query or {}, headers=headers or {}, body=body, expected_member=expected_member
         )
 
-    def _handler(self, function: str) -> Callable[[Request], Answer]:
-        if function not in self._handlers:
-            self._handlers[function] = _build(function, self._direct_settings(function)).post
-        return self._handlers[function]
+    def _handlers(self, function: str) -> Mapping[str, Handler]:
+        """What a function that runs in this process does with a POST, by path."""
+        if function not in self._functions:
+            self._functions[function] = _build(function, self._direct_settings(function))
+        return self._functions[function]
 
     @cached_property
     def _read_side(self) -> jobs.Jobs:
@@ -226,21 +235,21 @@ _EXPECTED_MEMBER: Final[Mapping[str, str]] = {"submit": "job_id", "sync": "clust
 """A member of the answer to a function's work that no other function's answer has, nor a proxy's."""
 
 
-def _build(function: str, settings: Settings) -> Handler:
-    """The function itself, with its libraries, for this process."""
+def _build(function: str, settings: Settings) -> Mapping[str, Handler]:
+    """The function itself, with its libraries, for this process: its handlers of POST, by path."""
     match function:
         case "submit":
             from flinkjobs.entrypoints.submit import SubmitFunction
 
-            return SubmitFunction(settings)
+            return {route.path: route.handler for route in SubmitFunction(settings).routes}
         case "sync":
             from flinkjobs.entrypoints.sync import SyncFunction
 
-            return SyncFunction(settings)
+            return {"/": SyncFunction(settings).post}
         case _:
             from flinkjobs.entrypoints.cleanup import CleanupFunction
 
-            return CleanupFunction(settings)
+            return {"/": CleanupFunction(settings).post}
 
 
 def _as_json(answer: Mapping[str, Any]) -> Document:

@@ -29,6 +29,8 @@ _HINTS: Final[Mapping[str, str]] = {
 OPTION_OF: Final[Mapping[str, str]] = {
     "/template_id": "--template-id",
     "/job_name": "--job-name",
+    "/flink_job_id": "FLINK_JOB_ID",
+    "/job_id": "--job-id",
     "/script/path": "--path",
     "/script/url": "--url",
     "/script/inline": "SCRIPT",

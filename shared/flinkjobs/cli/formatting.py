@@ -75,6 +75,7 @@ def remedy(code: str, job_id: str) -> str | None:
 
 _EVENTS: Final[Mapping[str, Callable[[Data], str]]] = {
     "submitted": lambda data: "submitted" + _by(data.get("by")) + _as(data.get("k8s_job_name")),
+    "adopted": lambda data: "adopted" + _by(data.get("by")),
     "pod": lambda data: f"pod {data['pod']} is {data['phase']}",
     "id_found": lambda data: (
         f"Flink Job ID {data['flink_job_id']} found ({data['source']}"

@@ -22,6 +22,7 @@ from flinkjobs.cli.job_table import LIST, WIDE, job_table
 from flinkjobs.cli.output import Format, Output, clean, status_text, table
 from flinkjobs.cli.session import FormatOption, JsonOption, session_of
 from flinkjobs.cli.times import point_in_time
+from flinkjobs.cli.unmanaged import show_unmanaged
 from flinkjobs.domain.errors import KubernetesUnavailableError, NotFoundError, TemporaryError
 from flinkjobs.domain.flink_states import Status
 from flinkjobs.jobs.views import JOB_FIELDS
@@ -79,6 +80,12 @@ def jobs(
         str | None,
         typer.Option(help="Where to go on: the next_cursor of the page before, as --json shows it."),
     ] = None,
+    unmanaged: Annotated[
+        bool,
+        typer.Option(
+            "--unmanaged", help="List the running Flink jobs that belong to no record instead; see adopt."
+        ),
+    ] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Show them again and again, until Ctrl-C.")] = False,
     interval: IntervalOption = INTERVAL_SECONDS,
     output: FormatOption = Format.TABLE,
@@ -106,6 +113,10 @@ def jobs(
         "cursor": cursor,
     }
     query = {name: value for name, value in given.items() if value}
+    if unmanaged:
+        more = {"--watch": watch, "--fields": bool(wanted)}
+        show_unmanaged(connection, out, query, others=[option for option, given in more.items() if given])
+        return
     if watch:
         _watch(connection, out, query, wanted, interval)
         return
@@ -273,6 +284,8 @@ def _show_job(out: Output, found: Document) -> None:
     links = [ref["ui_url"] for ref in found["flink_jobs"] if ref["ui_url"]]
     for link in links:
         out.line(f"In Flink: {link}")
+    for twin in found.get("twins", ()):  # an older jobs function names none
+        out.line(f"A job of the same name runs without a record: {twin['flink_job_id']}", style="yellow")
     timeline = [(moment(entry["at"]), event(entry)) for entry in found["timeline"]]
     out.show(table(("When (UTC)", "What"), timeline))
     _show_kubernetes(out, found["kubernetes"])
@@ -296,6 +309,8 @@ def _why_unread(found: Document) -> str | None:
 def _why_no_log(found: Document) -> str:
     """Why there is no log of a job, by what Kubernetes has said of it."""
     kubernetes = found["kubernetes"]
+    if kubernetes["job_name"] is None:
+        return "the record names no Kubernetes Job"
     if kubernetes["pods"]:
         pod = kubernetes["pods"][-1]
         return f"pod {pod['name']} is {pod['phase']}, and has printed nothing"

@@ -28,15 +28,23 @@ class Changes(msgspec.Struct, frozen=True):
     Attributes:
         unchanged: how many.
         changed: the fingerprints of the others, by the status of their records.
+        unmatched: the fingerprints of the Flink jobs that go on and are no unchanged record's.
     """
 
     unchanged: int
     changed: Mapping[Status, Sequence[str]]
+    unmatched: frozenset[str] = frozenset()
 
 
 def fingerprint(cluster: str, flink_job_id: str, state: str, start_ms: int) -> str:
     """The string that compares a record with an overview."""
     return f"{cluster}|{flink_job_id}|{state}|{start_ms}"
+
+
+def cluster_and_id(fingerprint: str) -> tuple[str, str]:
+    """The cluster and the Flink Job ID of a fingerprint; a cluster's name may hold any character."""
+    cluster, flink_job_id, _, _ = fingerprint.rsplit("|", 3)
+    return cluster, flink_job_id
 
 
 def fingerprint_of(record: JobRecord, flink: Mapping[str, FlinkObservation]) -> str | None:
@@ -85,14 +93,19 @@ def detect_changes(
         status: [
             each
             for each in fingerprints
-            if each not in shown[status] and overviews.get(each.rsplit("|", 3)[0]) is not None
+            if each not in shown[status] and overviews.get(cluster_and_id(each)[0]) is not None
         ]
         for status, fingerprints in stored.items()
     }
-    return Changes(sum(map(len, stored.values())) - sum(map(len, changed.values())), changed)
+    unmatched = [shown[status].difference(stored.get(status, ())) for status in OPEN]
+    return Changes(
+        unchanged=sum(map(len, stored.values())) - sum(map(len, changed.values())),
+        changed=changed,
+        unmatched=frozenset().union(*unmatched),
+    )
 
 
-def _shown(overviews: Mapping[str, Mapping[str, OverviewEntry] | None]) -> Mapping[Status, Collection[str]]:
+def _shown(overviews: Mapping[str, Mapping[str, OverviewEntry] | None]) -> Mapping[Status, set[str]]:
     """The fingerprints of all jobs, by each status with which they leave a record unchanged.
 
     The status is compared too: a version of sync that knows no fingerprint may have written the record since.

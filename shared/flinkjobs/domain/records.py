@@ -25,6 +25,8 @@ class IdSource(StrEnum):
     JOB_NAME = "JOB_NAME"
     RECORD = "RECORD"
     """The record held it already, without saying from where: written by the old platform."""
+    ADOPTED = "ADOPTED"
+    """The record was made for a Flink job that was running without one."""
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -90,7 +92,8 @@ class JobRecord(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         job_id: `{template_id}_{milliseconds}`, unique.
-        k8s_job_name: name of the submitter's Kubernetes Job; None in documents of the old platform.
+        k8s_job_name: name of the submitter's Kubernetes Job; None in documents of the old platform, and where
+            the Flink job was adopted.
         k8s_namespace: of that Job; None is `K8S_NAMESPACE`, as in documents of earlier versions.
         cluster: name of the Flink cluster in the settings.
         flink_state: Flink's raw word for the job that decides `status`.

@@ -35,6 +35,7 @@ class JobsFunction:
             Route("GET", "/api/jobs", self._list),
             Route("GET", "/api/jobs/<id>", self._show),
             Route("POST", "/api/jobs/<id>/sync", self._sync_now),
+            Route("GET", "/api/flink-jobs", self._list_unmanaged),
             Route("GET", "/api/metrics", self._metrics),
             Route("GET", "/metrics", self._prometheus),
         )
@@ -45,6 +46,9 @@ class JobsFunction:
 
     def _list(self, request: Request) -> Answer:
         return Answer(service.list_jobs(self._jobs, request.parameters))
+
+    def _list_unmanaged(self, request: Request) -> Answer:
+        return Answer(service.list_unmanaged(self._jobs, request.parameters))
 
     def _show(self, request: Request) -> Answer:
         parameters.expect_no_parameters(request)

@@ -6,7 +6,7 @@ import inspect
 import time
 from dataclasses import replace
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 from flinkjobs import log
 from flinkjobs.adapters.mongo.job_store import MongoJobStore
@@ -14,20 +14,21 @@ from flinkjobs.domain.errors import SettingsError, describe_faults
 from flinkjobs.entrypoints.clients import connect_database_and_kubernetes
 from flinkjobs.entrypoints.startup import cold_until, utc_now
 from flinkjobs.settings.functions import Settings
-from flinkjobs.submit import script_download, service
+from flinkjobs.submit import adoption, script_download, service
 from flinkjobs.submit.idempotency import key_of
 from flinkjobs.submit.manifest import own_pod
 from flinkjobs.submit.request import Limits, check_request, parse_submission, template_defaults
 from flinkjobs.submit.submission import Submission, Target, UrlScript
 from flinkjobs.submit.webhook_signature import expect_signed
-from flinkjobs.web.messages import Answer, Request
+from flinkjobs.web import parameters
+from flinkjobs.web.messages import Answer, Request, Route
 
 CONNECT_SECONDS: Final = 75.0
 """Maximum number of seconds that a request waits for the network of a new instance; then it gets a 503."""
 
 
 class SubmitFunction:
-    """The submit function: `POST /` accepts a job."""
+    """The submit function: `POST /` accepts a job, `POST /jobs/adopt` makes a record for a running one."""
 
     def __init__(self, settings: Settings) -> None:
         """Checks the pod templates.
@@ -38,6 +39,7 @@ class SubmitFunction:
         self._settings = settings
         self._script_download = inspect.getsource(script_download)
         self._cold_until = cold_until(settings)
+        self.routes = (Route("POST", "/", self.post), Route("POST", "/jobs/adopt", self.adopt))
         for name, cluster in settings.flink_clusters.items():
             if (lost := cluster.lost_to_jobmanager) is not None:
                 what = f"the pods submit to {cluster.jobmanager}, without {lost} of the REST URL"
@@ -91,10 +93,7 @@ class SubmitFunction:
     def post(self, request: Request) -> Answer:
         """Accepts the job in the body, or repeats the first answer of a repeated request."""
         settings = self._settings
-        if settings.webhook_secrets:
-            expect_signed(request.body, request.headers, settings.webhook_secrets)
-        request.expect_json()
-        body = request.json_object()
+        body = self._expect_body(request)
         limits = Limits(settings.flink_clusters.keys(), settings.allowed_script_hosts)
         template_id = check_request(body, limits)
         key = key_of(request.headers, body, is_signed=bool(settings.webhook_secrets))
@@ -107,6 +106,23 @@ class SubmitFunction:
         cluster_conf = settings.flink_clusters[submission.cluster].flink_conf
         submission = replace(submission, cluster_conf=dict(cluster_conf))
         return Answer(service.run(self._submit, submission, key), status=202)
+
+    def adopt(self, request: Request) -> Answer:
+        """Makes a record for the running Flink job that the body names, or answers with the one it has made.
+
+        The body names the job, not the path: a signature covers the body alone.
+        """
+        parameters.expect_no_parameters(request)
+        wanted = adoption.parse_adoption(self._expect_body(request))
+        adopted = adoption.adopt(self._submit, wanted)
+        return Answer(adopted.body(), status=201 if adopted.is_new else 200)
+
+    def _expect_body(self, request: Request) -> dict[str, Any]:
+        """The JSON object of a request that is signed, where signatures are demanded."""
+        if self._settings.webhook_secrets:
+            expect_signed(request.body, request.headers, self._settings.webhook_secrets)
+        request.expect_json()
+        return request.json_object()
 
     def ready(self) -> None:
         """Asks MongoDB and Kubernetes whether they answer."""

@@ -38,14 +38,7 @@ def parse_query(pairs: Iterable[tuple[str, str]]) -> Query:
     Raises:
         BadRequestError: one is unknown, twice there, or wrong; every fault at once.
     """
-    given, faults = _given(pairs)
-    parsed: dict[str, Any] = {}
-    for name, parse in _PARSERS.items():
-        if given.get(name, ""):
-            try:
-                parsed[name] = parse(given[name])
-            except ValueError as error:
-                faults.append(Fault(f"query:{name}", str(error)))
+    parsed, faults = read_parameters(pairs, _PARSERS)
     since, before = parsed.get("from"), parsed.get("to")
     if since is not None and before is not None and since >= before:
         faults.append(Fault("query:from", "must be earlier than `to`"))
@@ -68,18 +61,32 @@ def parse_query(pairs: Iterable[tuple[str, str]]) -> Query:
     return Query(wanted, parsed.get("limit", DEFAULT_LIMIT), after)
 
 
-def _given(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, str], list[Fault]]:
-    """The values by name, and a fault for each name that is unknown or there twice."""
+def read_parameters(
+    pairs: Iterable[tuple[str, str]], parsers: Mapping[str, Callable[[str], Any]]
+) -> tuple[dict[str, Any], list[Fault]]:
+    """The parsed values by name, without those that are empty, and every fault.
+
+    Args:
+        pairs: the parameters as in a URL.
+        parsers: by name; a value that is wrong raises ValueError.
+    """
     given: dict[str, str] = {}
     faults: list[Fault] = []
     for name, value in pairs:
-        if name not in _PARSERS:
+        if name not in parsers:
             pointer = f"query:{cut(name, 80) or NAMELESS}"
-            faults.append(Fault(pointer, f"is not known here; known: {', '.join(_PARSERS)}"))
+            faults.append(Fault(pointer, f"is not known here; known: {', '.join(parsers)}"))
         elif name in given and name != "label":
             faults.append(Fault(f"query:{name}", "is there twice"))
         given[name] = ",".join(filter(None, (given.get(name), value))) if name == "label" else value
-    return given, faults
+    parsed: dict[str, Any] = {}
+    for name, parse in parsers.items():
+        if given.get(name, ""):
+            try:
+                parsed[name] = parse(given[name])
+            except ValueError as error:
+                faults.append(Fault(f"query:{name}", str(error)))
+    return parsed, faults
 
 
 def _statuses(text: str) -> tuple[Status, ...]:
@@ -90,7 +97,8 @@ def _statuses(text: str) -> tuple[Status, ...]:
     return tuple(status for status in Status if status in words)
 
 
-def _text(text: str) -> str:
+def text_of(text: str) -> str:
+    """A text to search for, as it was given."""
     if len(text) > MAX_TEXT:
         raise ValueError(f"must be at most {MAX_TEXT} characters long")
     if _NO_TEXT.search(text):
@@ -115,7 +123,8 @@ def _label(text: str) -> tuple[str, str]:
         raise ValueError(f"must be labels, KEY=VALUE, separated by commas: {cut(text, 80)} {error}") from None
 
 
-def _limit(text: str) -> int:
+def limit_of(text: str) -> int:
+    """How many entries a page holds."""
     if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= MAX_LIMIT:
         raise ValueError(f"must be a whole number from 1 to {MAX_LIMIT}")
     return int(text)
@@ -139,12 +148,12 @@ _NO_CURSOR: Final = "is no `next_cursor` of a list with these filters"
 
 _PARSERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "status": _statuses,
-    "template_id": _text,
-    "q": _text,
+    "template_id": text_of,
+    "q": text_of,
     "from": _time,
     "to": _time,
     "label": _labels,
-    "limit": _limit,
+    "limit": limit_of,
     "cursor": _cursor,
 }
 

@@ -97,6 +97,12 @@ class _StatisticsCollector(Collector):
             {(name,): int(cluster["reachable"]) for name, cluster in sync["clusters"].items()},
         )
         yield _gauge(
+            "flinkjobs_unmanaged_jobs",
+            "Running Flink jobs that belong to no record; no sample where the last pass does not say.",
+            ["cluster"],
+            {(name,): cluster["unmanaged"] for name, cluster in sync["clusters"].items()},
+        )
+        yield _gauge(
             "flinkjobs_problems",
             "Number of jobs, or peers, with a problem, by kind and cause.",
             ["problem", "code"],

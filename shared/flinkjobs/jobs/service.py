@@ -18,7 +18,7 @@ from flinkjobs.domain.errors import (
     SyncUnavailableError,
     TemporaryError,
 )
-from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.flink_states import OPEN, Status
 from flinkjobs.domain.job_query import Row
 from flinkjobs.domain.kubernetes_objects import KubernetesJob, Pod, Waiting, by_age
 from flinkjobs.domain.observations import Missing
@@ -30,6 +30,7 @@ from flinkjobs.jobs.list_query import merge, parse_query, write_cursor
 from flinkjobs.jobs.notifications import backlog_view, sent_view
 from flinkjobs.jobs.redaction import without_secrets
 from flinkjobs.jobs.timeline import timeline
+from flinkjobs.jobs.unmanaged import page_of, parse_unmanaged_query, unmanaged_job_view
 from flinkjobs.jobs.views import flink_job_view, job_view, kubectl_lines
 from flinkjobs.observers.submitters import find_job_and_pods
 from flinkjobs.ports.kubernetes import TAIL_LINES, KubernetesClient
@@ -95,6 +96,21 @@ def list_jobs(jobs: Jobs, query: Iterable[tuple[str, str]] = ()) -> dict[str, An
     }
 
 
+def list_unmanaged(jobs: Jobs, query: Iterable[tuple[str, str]] = ()) -> dict[str, Any]:
+    """One page of the Flink jobs that belong to no record, as sync has seen them. Flink is not asked.
+
+    Args:
+        jobs: what to work with.
+        query: parameters by name, as in a URL; see `docs/reference/openapi.yaml`.
+
+    Raises:
+        BadRequestError: a parameter is unknown, there twice, or wrong.
+        StoreUnavailableError: the list could not be read.
+    """
+    asked = parse_unmanaged_query(query)
+    return page_of(jobs.store.unmanaged(), asked, jobs.ui_urls, now=jobs.clock())
+
+
 # --- one record -------------------------------------------------------------------------------------
 
 
@@ -117,6 +133,7 @@ def show(jobs: Jobs, any_id: str) -> dict[str, Any]:
         "job": shown,
         "spec": without_secrets(details.get("spec")),
         "flink_jobs": _flink_jobs(jobs, record) if record else [],
+        "twins": _twins(jobs, record) if record else [],
         "timeline": timeline(record, details, observed.job, observed.pods) if record else [],
         "notifications": sent_view(details),
         "kubernetes": _kubernetes(jobs, record, observed),
@@ -129,6 +146,13 @@ def show(jobs: Jobs, any_id: str) -> dict[str, Any]:
 def _flink_jobs(jobs: Jobs, record: JobRecord) -> list[dict[str, Any]]:
     addresses = jobs.ui_urls.get(record.cluster), jobs.history_urls.get(record.cluster)
     return [flink_job_view(ref, *addresses) for ref in record.flink_jobs]
+
+
+def _twins(jobs: Jobs, record: JobRecord) -> list[dict[str, Any]]:
+    """The running Flink jobs without a record that have the name of this record's job."""
+    twins = jobs.store.twins(record.job_id) if record.status in OPEN else ()
+    ui_url = jobs.ui_urls.get(record.cluster)
+    return [unmanaged_job_view(job, record.cluster, ui_url) for job in twins]
 
 
 def _look_up(jobs: Jobs, any_id: str) -> Row:

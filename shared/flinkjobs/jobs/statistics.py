@@ -199,7 +199,12 @@ def _clusters(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 if then is not None and then["reachable"]:
                     break
                 since = run["started_at"] if then is not None else since
-        clusters[name] = {"reachable": cluster["reachable"], "error": cluster.get("error"), "since": since}
+        clusters[name] = {
+            "reachable": cluster["reachable"],
+            "error": cluster.get("error"),
+            "since": since,
+            "unmanaged": cluster.get("unmanaged"),
+        }
     return clusters
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from flinkjobs.domain.flink_states import FINAL, OPEN, Status
 from flinkjobs.domain.kubernetes_objects import KubernetesJob, Pod
 from flinkjobs.domain.reasons import ReasonCode
-from flinkjobs.domain.records import JobRecord
+from flinkjobs.domain.records import IdSource, JobRecord
 from flinkjobs.jobs.views import number_or_none, text_or_none
 
 
@@ -29,26 +29,25 @@ def timeline(
     def add(at: datetime | None, event: str, **data: Any) -> None:
         events.append({"at": at, "event": event, "data": data})
 
-    add(
-        record.submitted_at,
-        "submitted",
-        template_id=text_or_none(details.get("template_id")),
-        by=text_or_none(details.get("submitted_by")),
-        k8s_job_name=record.k8s_job_name,
-        cluster=record.cluster,
-    )
-    for pod in pods if job else ():
-        add(pod.started_at or pod.created_at, "pod", pod=pod.name, phase=pod.phase)
-    for ref in record.flink_jobs:
-        add(None, "id_found", flink_job_id=ref.id, source=ref.source.value, confirmed=ref.confirmed)
-        if ref.start_time is not None:
-            add(ref.start_time, "started", flink_job_id=ref.id)
+    moves = _moves(details)
+    asked = {
+        "template_id": text_or_none(details.get("template_id")),
+        "by": text_or_none(details.get("submitted_by")),
+        "cluster": record.cluster,
+    }
+    if any(ref.source is IdSource.ADOPTED for ref in record.flink_jobs):
+        if record.start_time is not None:
+            add(record.start_time, "started", flink_job_id=record.flink_job_id)
+        adopted_at = moves[0]["at"] if moves and moves[0].get("was") is None else record.submitted_at
+        add(adopted_at, "adopted", flink_job_id=record.flink_job_id, **asked)
+    else:
+        add(record.submitted_at, "submitted", k8s_job_name=record.k8s_job_name, **asked)
+        _add_submission(add, record, pods if job else ())
     for ref in record.flink_jobs:
         if ref.missing_since is not None:
             add(ref.missing_since, "missing", flink_job_id=ref.id)
         if ref.end_time is not None and len(record.flink_jobs) > 1:
             add(ref.end_time, "flink_ended", flink_job_id=ref.id, state=ref.state)
-    moves = _moves(details)
     is_over = record.status in FINAL or record.status is Status.LOST
     end = moves.pop() if is_over and moves and moves[-1]["status"] == record.status.value else None
     events += [_moved(move) for move in moves if not _is_shown_by_another_event(move)]
@@ -64,6 +63,16 @@ def timeline(
         noticed = record.end_time is None and noticed_at is not None and code != ReasonCode.K8S_REFUSED
         add(at, "ended", **facts, duration=number_or_none(record.duration), noticed=noticed)
     return _in_order(events)
+
+
+def _add_submission(add: Callable[..., None], record: JobRecord, pods: Sequence[Pod]) -> None:
+    """Adds what Kubernetes and Flink made of a submission."""
+    for pod in pods:
+        add(pod.started_at or pod.created_at, "pod", pod=pod.name, phase=pod.phase)
+    for ref in record.flink_jobs:
+        add(None, "id_found", flink_job_id=ref.id, source=ref.source.value, confirmed=ref.confirmed)
+        if ref.start_time is not None:
+            add(ref.start_time, "started", flink_job_id=ref.id)
 
 
 def _moves(details: Mapping[str, Any]) -> list[Mapping[str, Any]]:

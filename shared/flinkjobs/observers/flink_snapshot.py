@@ -158,14 +158,19 @@ class Snapshots:
         return dict(self._missing)
 
     def report(self) -> dict[str, dict[str, Any]]:
-        """Per cluster, whether it answered, how many jobs it knows, and the error."""
+        """Per cluster, whether it answered, how many jobs it knows, and the error.
+
+        How many of them are unmanaged is not known to a snapshot: None.
+        """
         described: dict[str, dict[str, Any]] = {}
         for name in self._flinks:
             overview = self._overview(name)
-            if isinstance(overview, Unreachable):
-                described[name] = {"reachable": False, "jobs": None, "error": overview.error}
-            else:
-                described[name] = {"reachable": True, "jobs": len(overview), "error": None}
+            described[name] = {
+                "reachable": isinstance(overview, Overview),
+                "jobs": len(overview) if isinstance(overview, Overview) else None,
+                "unmanaged": None,
+                "error": overview.error if isinstance(overview, Unreachable) else None,
+            }
         return described
 
 

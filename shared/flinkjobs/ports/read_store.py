@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
+from flinkjobs.domain.unmanaged import UnmanagedJob, UnmanagedJobs
 from flinkjobs.ports.notify_store import ChannelState
 
 if TYPE_CHECKING:  # of the read side and of the command: a pass needs neither
@@ -89,6 +90,12 @@ class ReadStore(Protocol):
         """Of the records that are CREATED since `created_before` or with a reason, and of those that were
         submitted since `failed_since` and FAILED: how many have which reason, and the newest of each.
         """
+
+    def unmanaged(self) -> Sequence[UnmanagedJobs]:
+        """The Flink jobs that belong to no record, by cluster, as the latest passes saw them."""
+
+    def twins(self, job_id: str) -> Sequence[UnmanagedJob]:
+        """The unmanaged jobs that have the name of a running job of this record."""
 
     def last_runs(self, *, limit: int) -> Sequence[Mapping[str, Any]]:
         """The latest passes over all records, newest first; the last errors of each only."""

@@ -19,6 +19,7 @@ from flinkjobs.domain.history import Writer
 from flinkjobs.domain.reasons import ReasonCode
 from flinkjobs.domain.records import JobRecord, UnreadableRecord
 from flinkjobs.domain.transition import Update
+from flinkjobs.domain.unmanaged import UnmanagedJob
 
 NO_FINGERPRINTS: Final[Mapping[Status, Sequence[str]]] = MappingProxyType({})
 
@@ -48,6 +49,20 @@ class Submitted(msgspec.Struct, frozen=True):
     record: JobRecord
     request_hash: str
     details: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SeenJob:
+    """An unmanaged Flink job, and the evidence for it.
+
+    Attributes:
+        cluster: name of its cluster in the settings.
+        seen_at: when the latest pass that saw it so began, aware UTC.
+    """
+
+    cluster: str
+    seen_at: datetime
+    job: UnmanagedJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +106,13 @@ class SubmitterLog(msgspec.Struct, frozen=True):
 class JobStore(Protocol):
     """The collection `flink_jobs`, the job templates and the reports of runs."""
 
-    def insert(self, record: JobRecord, details: Mapping[str, Any]) -> None:
+    def insert(self, record: JobRecord, details: Mapping[str, Any], *, now: datetime | None = None) -> None:
         """Adds a record, with the submission's details.
+
+        Args:
+            record: the new record.
+            details: by the names of their fields.
+            now: when it is written; None where that is its submission.
 
         Raises DuplicateJobIdError when its `job_id` is taken, InFlightError when its idempotency key is.
         """
@@ -139,6 +159,15 @@ class JobStore(Protocol):
 
         Where the store refuses a record, by a rule of the collection, the others are still written.
         """
+
+    def save_unmanaged(self, cluster: str, jobs: Sequence[UnmanagedJob], *, seen_at: datetime) -> None:
+        """Keeps the unmanaged jobs of a cluster, the newest first; where they are the same, only the time."""
+
+    def unmanaged(self, flink_job_id: str) -> SeenJob | None:
+        """The unmanaged job with this id, as the latest pass saw it."""
+
+    def forget_unmanaged(self, cluster: str, flink_job_id: str) -> None:
+        """Takes a job from the unmanaged ones, as it has a record now."""
 
     def fail_submission(self, job_id: str, *, code: ReasonCode, message: str, now: datetime) -> bool:
         """Marks a record that is still CREATED as FAILED. Returns whether it was."""

@@ -129,8 +129,12 @@ class _Resources(_Part):
     memory: _Quantity = "1Gi"
 
 
+TemplateId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+SubmittedBy = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_TEXT)]
+
+
 class _Body(_Part):
-    template_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+    template_id: TemplateId
     job_name: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_TEXT)] | None = None
     script: _Script | None = None
     entry_module: (
@@ -151,7 +155,7 @@ class _Body(_Part):
     attached: bool = False
     exactly_once: bool = False
     resources: _Resources = _Resources()
-    submitted_by: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_TEXT)] | None = None
+    submitted_by: SubmittedBy | None = None
     labels: Annotated[dict[_LabelKey, _LabelValue], Field(max_length=MAX_LABELS)] = {}
 
 
@@ -260,12 +264,7 @@ def _parsed(body: dict[str, Any], limits: Limits) -> _Body:
     try:
         parsed = _Body.model_validate(body)
     except ValidationError as error:
-        faults += [
-            Fault(
-                pointer=json_pointer(_field(fault["loc"])), detail=fault["msg"].removeprefix("Value error, ")
-            )
-            for fault in error.errors(include_url=False, include_input=False, include_context=False)
-        ]
+        faults += validation_faults(error)
     conf, cluster = body.get("flink_conf"), body.get("cluster", DEFAULT_CLUSTER)
     if isinstance(conf, dict):
         faults += _conf_faults(conf)
@@ -285,6 +284,13 @@ def _parsed(body: dict[str, Any], limits: Limits) -> _Body:
     if faults or parsed is None:
         raise BadRequestError(NOT_VALID, tuple(faults))
     return parsed
+
+
+def validation_faults(error: ValidationError) -> Iterable[Fault]:
+    """The faults that pydantic found, by their place in the body."""
+    for fault in error.errors(include_url=False, include_input=False, include_context=False):
+        detail = fault["msg"].removeprefix("Value error, ")
+        yield Fault(pointer=json_pointer(_field(fault["loc"])), detail=detail)
 
 
 def _overfull(body: Mapping[str, Any]) -> Iterable[Fault]:

@@ -14,6 +14,7 @@ from flinkjobs import log
 from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.history import Writer
 from flinkjobs.domain.observations import (
+    JobPhase,
     NamedJobs,
     Observation,
     ObservationError,
@@ -43,6 +44,7 @@ class DecidedBatch(msgspec.Struct, frozen=True):
         passed_over: job ids for which the time did not suffice.
         errors: of the observations, and of the records on which the rules failed.
         is_kubernetes_answered: Kubernetes has answered at least one request.
+        awaited: records whose submitters may have a Flink job that is not known yet.
     """
 
     now: datetime
@@ -52,6 +54,7 @@ class DecidedBatch(msgspec.Struct, frozen=True):
     passed_over: frozenset[str] = frozenset()
     errors: tuple[ObservationError, ...] = ()
     is_kubernetes_answered: bool = False
+    awaited: tuple[JobRecord, ...] = ()
 
 
 def decide_batch(current: Pass, records: Sequence[JobRecord]) -> DecidedBatch:
@@ -66,6 +69,7 @@ def decide_batch(current: Pass, records: Sequence[JobRecord]) -> DecidedBatch:
         passed_over=frozenset().union(*(part.passed_over for part in parts)),
         errors=tuple(error for part in parts for error in part.errors),
         is_kubernetes_answered=any(part.is_kubernetes_answered for part in parts),
+        awaited=tuple(record for part in parts for record in part.awaited),
     )
 
 
@@ -106,7 +110,19 @@ def _decide(current: Pass, records: Sequence[JobRecord], now: datetime) -> Decid
         passed_over=passed_over,
         errors=tuple(errors),
         is_kubernetes_answered=submitters.is_answered,
+        awaited=tuple(record for record in after if _is_awaited(record, submitters.by_job_id)),
     )
+
+
+def _is_awaited(record: JobRecord, submitters: Mapping[str, SubmitterObservation]) -> bool:
+    """Whether the submitter of a record without an id may have submitted a Flink job already."""
+    submitter = submitters.get(record.job_id)
+    if record.flink_jobs or record.status is not Status.CREATED or submitter is None:
+        return False
+    if not isinstance(submitter, Submitter):
+        return True
+    is_waiting = submitter.phase is JobPhase.ACTIVE and submitter.trouble is not None
+    return not is_waiting and submitter.phase is not JobPhase.SUSPENDED
 
 
 def _named_jobs(
@@ -192,6 +208,10 @@ def write_batch(current: Pass, decided: DecidedBatch) -> BatchResult:
             errors=decided.errors,
             is_kubernetes_answered=decided.is_kubernetes_answered,
         )
+    awaited_since = {
+        cluster: min(record.submitted_at for record in decided.awaited if record.cluster == cluster)
+        for cluster in {record.cluster for record in decided.awaited}
+    }
     applied = current.sync.store.apply(
         decided.updates, now=decided.now, run_id=current.run_id, by=Writer.SYNC
     )
@@ -214,6 +234,8 @@ def write_batch(current: Pass, decided: DecidedBatch) -> BatchResult:
             *(error for error in failed_actions if error is not None),
         ),
         is_kubernetes_answered=decided.is_kubernetes_answered,
+        flink_job_ids=frozenset(ref.id for record in decided.records for ref in record.flink_jobs),
+        awaited_since=awaited_since,
     )
 
 

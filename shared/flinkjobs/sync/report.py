@@ -16,6 +16,7 @@ JOBS_MISSING: Final = "JOBS_MISSING"
 NOT_NOTIFIED: Final = "NOT_NOTIFIED"
 RUN_NOT_SAVED: Final = "RUN_NOT_SAVED"
 UNREADABLE_RECORD: Final = "UNREADABLE_RECORD"
+UNMANAGED_NOT_SAVED: Final = "UNMANAGED_NOT_SAVED"
 WRITE_REFUSED: Final = "WRITE_REFUSED"
 
 
@@ -32,6 +33,10 @@ class BatchResult(msgspec.Struct, frozen=True):
         changed: records written, by their new status.
         errors: in the order they occurred.
         is_kubernetes_answered: Kubernetes has answered at least one request.
+        unmatched: as in `Changes`.
+        flink_job_ids: of the records that were decided.
+        awaited_since: by cluster, when the earliest record was submitted whose submitter may have a Flink job
+            that is not known yet.
     """
 
     is_complete: bool = True
@@ -43,6 +48,9 @@ class BatchResult(msgspec.Struct, frozen=True):
     changed: Mapping[str, int] = msgspec.field(default_factory=dict)
     errors: tuple[ObservationError, ...] = ()
     is_kubernetes_answered: bool = False
+    unmatched: frozenset[str] = frozenset()
+    flink_job_ids: frozenset[str] = frozenset()
+    awaited_since: Mapping[str, datetime] = msgspec.field(default_factory=dict)
 
 
 def total(results: Iterable[BatchResult]) -> BatchResult:
@@ -51,6 +59,10 @@ def total(results: Iterable[BatchResult]) -> BatchResult:
     changed: Counter[str] = Counter()
     for result in every:
         changed.update(result.changed)
+    awaited_since: dict[str, datetime] = {}
+    for result in every:
+        for cluster, since in result.awaited_since.items():
+            awaited_since[cluster] = min(since, awaited_since.get(cluster, since))
     return BatchResult(
         is_complete=all(result.is_complete for result in every),
         scanned=sum(result.scanned for result in every),
@@ -61,6 +73,9 @@ def total(results: Iterable[BatchResult]) -> BatchResult:
         changed=changed,
         errors=tuple(error for result in every for error in result.errors),
         is_kubernetes_answered=any(result.is_kubernetes_answered for result in every),
+        unmatched=frozenset().union(*(result.unmatched for result in every)),
+        flink_job_ids=frozenset().union(*(result.flink_job_ids for result in every)),
+        awaited_since=awaited_since,
     )
 
 

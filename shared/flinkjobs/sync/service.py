@@ -42,6 +42,7 @@ from flinkjobs.sync.context import Pass, Sync, begin_pass
 from flinkjobs.sync.report import (
     NOT_NOTIFIED,
     RUN_NOT_SAVED,
+    UNMANAGED_NOT_SAVED,
     UNREADABLE_RECORD,
     BatchResult,
     error_views,
@@ -49,6 +50,7 @@ from flinkjobs.sync.report import (
     pass_report,
     total,
 )
+from flinkjobs.sync.unmanaged import save_unmanaged_jobs
 
 LEASE: Final = "sync"
 
@@ -115,6 +117,8 @@ def run_pass(sync: Sync, *, job_ids: Collection[str] | None = None) -> dict[str,
             is_complete=result.is_complete and not no_events,
             errors=(*result.errors, *no_events, *missing_jobs(current.snapshots, clusters)),
         )
+        if active is not None and result.is_complete and active.is_ours():
+            result, clusters = _with_unmanaged_jobs(current, result, clusters, started_at)
         report = pass_report(
             run_id=run_id,
             started_at=started_at,
@@ -151,6 +155,21 @@ def _notify(
     return notified
 
 
+def _with_unmanaged_jobs(
+    current: Pass, result: BatchResult, clusters: dict[str, dict[str, Any]], started_at: datetime
+) -> tuple[BatchResult, dict[str, dict[str, Any]]]:
+    """The clusters with the number of their unmanaged jobs.
+
+    Where it cannot be established, the result with an error: the records are written all the same.
+    """
+    try:
+        counts = save_unmanaged_jobs(current.sync.store, current.snapshots, result, seen_at=started_at)
+    except FlinkjobsError as error:
+        failed = ObservationError(None, UNMANAGED_NOT_SAVED, str(error))
+        return replace(result, errors=(*result.errors, failed)), clusters
+    return result, {name: {**seen, "unmanaged": counts.get(name)} for name, seen in clusters.items()}
+
+
 def _expect_any_answer(result: BatchResult, clusters: Mapping[str, Mapping[str, Any]]) -> None:
     is_kubernetes_away = not result.is_kubernetes_answered and any(
         error.job_id is None and error.code == KUBERNETES_UNAVAILABLE for error in result.errors
@@ -167,7 +186,7 @@ def _reconcile(
     changed = NO_FINGERPRINTS
     if job_ids is None:
         changes = changes_since_last_write(store, current.snapshots)
-        yield BatchResult(scanned=changes.unchanged, unchanged=changes.unchanged)
+        yield BatchResult(scanned=changes.unchanged, unchanged=changes.unchanged, unmatched=changes.unmatched)
         changed = changes.changed
     found = store.records_to_follow(
         lost_since=lost_since, fingerprints=changed, job_ids=job_ids, run_id=current.run_id

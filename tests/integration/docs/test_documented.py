@@ -149,7 +149,8 @@ def test_record_page_names_every_field_and_no_other() -> None:
     now = datetime.now(UTC)
     record = JobRecord(job_id="a_1", status=Status.CREATED, submitted_at=now)
     submission = Submission(template_id="a", script=None, labels={"team": "a"})
-    document = new_document(record, stored_details(submission, Key("k", "h"), pod_template={}))
+    details = stored_details(submission, Key("k", "h"), pod_template={})
+    document = new_document(record, details, now=now)
     update: Any = conditional_update(Update(record, record), now=now, run_id="run", by=Writer.SYNC)
     changed = set(update._doc["$set"])
     [log_field] = re.findall(

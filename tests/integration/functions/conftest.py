@@ -175,7 +175,8 @@ def world(
     history: FlinkServer,
 ) -> World:
     database = mongo_client[DATABASE]
-    for name in ("flink_jobs", "sync_runs", "cleanup_runs", "leases", "clusters", "channels"):
+    collections = ("flink_jobs", "sync_runs", "cleanup_runs", "leases", "clusters", "channels")
+    for name in (*collections, "unmanaged_jobs"):
         database[name].delete_many({})
     for server in (flink, batch, history):
         server.reset()

@@ -138,8 +138,8 @@ def test_a_pass_moves_every_record_as_its_peers_say(sync: FunctionServer, world:
     of_records = [(error["job_id"], error["code"]) for error in report["errors"] if error["job_id"]]
     assert of_records == [("unreadable_1", "UNREADABLE_RECORD")]
     assert report["clusters"] == {
-        "default": {"reachable": True, "jobs": 4, "error": None},
-        "batch": {"reachable": True, "jobs": 1, "error": None},
+        "default": {"reachable": True, "jobs": 4, "unmanaged": 0, "error": None},
+        "batch": {"reachable": True, "jobs": 1, "unmanaged": 0, "error": None},
     }
 
 
@@ -436,7 +436,7 @@ def test_an_unchanged_pass_writes_no_record_and_asks_each_peer_once(
         ("query", "flink_jobs"): QUERIES
     }
     assert seen["insert", "sync_runs"] == 1
-    assert {collection for _, collection in seen} <= {"flink_jobs", "sync_runs", "leases"}
+    assert {collection for _, collection in seen} <= {"flink_jobs", "sync_runs", "leases", "unmanaged_jobs"}
     assert world.flink.paths == ["/jobs/overview"]
     assert world.batch.paths == ["/jobs/overview"]
     assert world.history.paths == []
@@ -474,7 +474,7 @@ def test_a_dead_cluster_does_not_stop_the_others(
     with FunctionServer("sync", {**settings, "FLINK_CLUSTERS": json.dumps(clusters)}) as server:
         report = run_pass(server)
     assert statuses(world) == {"runs_1": "RUNNING", "batch_1": "FINISHED", "gone_1": "RUNNING"}
-    assert report["clusters"]["batch"] == {"reachable": True, "jobs": 1, "error": None}
+    assert report["clusters"]["batch"] == {"reachable": True, "jobs": 1, "unmanaged": 0, "error": None}
     assert report["clusters"]["default"]["reachable"] is False
     assert "502" in report["clusters"]["default"]["error"]
     assert report["clusters"]["dead"]["reachable"] is False

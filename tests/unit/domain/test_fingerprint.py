@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from flinkjobs.domain.fingerprint import Changes, detect_changes, fingerprint_of
+from flinkjobs.domain.fingerprint import Changes, cluster_and_id, detect_changes, fingerprint_of
 from flinkjobs.domain.flink_states import OPEN, STATUS_OF, Status
 from flinkjobs.domain.observations import FlinkJob, Missing, Observation, Overview, Unreachable, time_of
 from flinkjobs.domain.reasons import ReasonCode
@@ -87,15 +87,31 @@ def test_a_record_is_read_whole_when_its_cluster_shows_another_fingerprint(
     overviews: dict[str, Any], *, is_unchanged: bool
 ) -> None:
     changed = [] if is_unchanged else [FINGERPRINT]
-    expected = Changes(int(is_unchanged), {Status.RUNNING: changed})
-    assert detect_changes({Status.RUNNING: [FINGERPRINT]}, overviews) == expected
+    found = detect_changes({Status.RUNNING: [FINGERPRINT]}, overviews)
+    assert (found.unchanged, found.changed) == (int(is_unchanged), {Status.RUNNING: changed})
 
 
 def test_a_status_that_does_not_fit_its_fingerprint_is_a_change() -> None:
     """A version of sync that knows no fingerprints may have written the record since."""
-    assert detect_changes({Status.SUSPENDED: [FINGERPRINT]}, shows()) == Changes(
-        0, {Status.SUSPENDED: [FINGERPRINT]}
-    )
+    found = detect_changes({Status.SUSPENDED: [FINGERPRINT]}, shows())
+    assert (found.unchanged, found.changed) == (0, {Status.SUSPENDED: [FINGERPRINT]})
+
+
+def test_the_running_jobs_that_no_unchanged_record_has_are_unmatched() -> None:
+    """A job that is over, or in a state that is not known, is not among them."""
+    states = {"b": "RUNNING", "c": "INITIALIZING", "d": "FINISHED", "e": "MEDITATING", "f": "SUSPENDED"}
+    others = {letter * 32: Entry("x", state, 7, -1) for letter, state in states.items()}
+    stored = {status: [FINGERPRINT] if status is Status.RUNNING else [] for status in OPEN}
+    found = detect_changes(stored, {"default": {**shows()["default"], **others}, "a|b": None})
+    assert found.unmatched == {
+        f"default|{'b' * 32}|RUNNING|7",
+        f"default|{'c' * 32}|INITIALIZING|7",
+        f"default|{'f' * 32}|SUSPENDED|7",
+    }
+
+
+def test_a_fingerprint_names_its_cluster_and_its_job() -> None:
+    assert cluster_and_id(f"a|b|{A}|RUNNING|1") == ("a|b", A)
 
 
 def test_a_cluster_may_have_a_bar_in_its_name() -> None:

@@ -135,6 +135,9 @@ class Contended:
         self.now += TAKING
         return Lease(name=name, holder=holder, fence=1, cursor=None) if self.is_given_back else None
 
+    def renew_lease(self, lease: Lease, *, ttl_seconds: float) -> bool:
+        return lease.fence == 1 and ttl_seconds > 0
+
     def release_lease(self, lease: Lease, *, cursor: str | None) -> bool:
         return lease.fence == 1 and cursor is None
 

@@ -208,8 +208,8 @@ def label_pair(key: str, value: str) -> str:
     return f"{key}={value}"
 
 
-def new_document(record: JobRecord, details: Mapping[str, Any]) -> dict[str, Any]:
-    """The document of a new record."""
+def new_document(record: JobRecord, details: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
+    """The document of a new record, written now."""
     pairs = [label_pair(key, value) for key, value in details.get("labels", {}).items()]
     return {
         "job_id": record.job_id,
@@ -221,10 +221,10 @@ def new_document(record: JobRecord, details: Mapping[str, Any]) -> dict[str, Any
         "k8s_namespace": record.k8s_namespace,
         "cluster": record.cluster,
         "in_flight_until": record.in_flight_until,
-        "updated_at": record.submitted_at,
+        "updated_at": now,
         "revision": 0,
-        "history": _moves(None, record, at=record.submitted_at, by=Writer.SUBMIT),
-        "pending_since": record.submitted_at,
+        "history": _moves(None, record, at=now, by=Writer.SUBMIT),
+        "pending_since": now,
     }
 
 

@@ -12,6 +12,7 @@ from pymongo.errors import OperationFailure
 
 from flinkjobs.adapters.mongo.client import MongoDatabase
 from flinkjobs.adapters.mongo.errors import translated
+from flinkjobs.adapters.mongo.unmanaged import COLLECTION
 
 _INDEX_EXISTS: Final = (85, 86)
 """IndexOptionsConflict and IndexKeySpecsConflict: an index of these fields, or of this name, exists."""
@@ -97,6 +98,12 @@ _RUN_INDEX: Final = IndexModel(
 )
 
 
+_UNMANAGED_INDEX: Final = IndexModel(
+    [("seen_at", ASCENDING)], expireAfterSeconds=int(RUNS_KEPT.total_seconds())
+)
+"""A cluster that no pass has seen for this long is forgotten."""
+
+
 def ensure_indexes(database: MongoDatabase) -> None:
     """Creates the indexes that are missing; idempotent.
 
@@ -111,6 +118,7 @@ def ensure_indexes(database: MongoDatabase) -> None:
     with translated():
         for name in ("sync_runs", "cleanup_runs"):
             database[name].create_indexes([_RUN_INDEX])
+        database[COLLECTION].create_indexes([_UNMANAGED_INDEX])
         jobs = database["flink_jobs"]
         try:
             jobs.create_indexes(list(JOB_INDEXES))

@@ -13,6 +13,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
+from flinkjobs.adapters.mongo import unmanaged
 from flinkjobs.adapters.mongo.client import MongoDatabase
 from flinkjobs.adapters.mongo.documents import (
     FOLLOWED,
@@ -34,7 +35,8 @@ from flinkjobs.domain.history import Writer
 from flinkjobs.domain.reasons import ReasonCode
 from flinkjobs.domain.records import JobRecord, Reason, UnreadableRecord
 from flinkjobs.domain.transition import Update
-from flinkjobs.ports.store import NO_FINGERPRINTS, Applied, Settled, Submitted, SubmitterLog
+from flinkjobs.domain.unmanaged import UnmanagedJob
+from flinkjobs.ports.store import NO_FINGERPRINTS, Applied, SeenJob, Settled, Submitted, SubmitterLog
 
 RECORDS_PER_BATCH: Final = 1_000
 """Maximum number of records in one answer of MongoDB."""
@@ -51,12 +53,13 @@ class MongoJobStore:
         self._runs = database["sync_runs"]
         self._cleanup_runs = database["cleanup_runs"]
         self._templates = database["job_templates"]
+        self._unmanaged = database[unmanaged.COLLECTION]
         self._client = database.client
 
-    def insert(self, record: JobRecord, details: Mapping[str, Any]) -> None:
+    def insert(self, record: JobRecord, details: Mapping[str, Any], *, now: datetime | None = None) -> None:
         with translated():
             try:
-                self._jobs.insert_one(new_document(record, details))
+                self._jobs.insert_one(new_document(record, details, now=now or record.submitted_at))
             except DuplicateKeyError as error:
                 if "idempotency_key" in ((error.details or {}).get("keyPattern") or {}):
                     raise InFlightError("another request with this idempotency key came first") from error
@@ -160,6 +163,32 @@ class MongoJobStore:
             ours = {"job_id": {"$in": sorted(wanted)}, "synced_by": run_id}
             written = frozenset(document["job_id"] for document in self._jobs.find(ours, {"job_id": 1}))
         return Applied(job_ids=written, conflicts=wanted - written - refused.keys(), refused=refused)
+
+    def save_unmanaged(self, cluster: str, jobs: Sequence[UnmanagedJob], *, seen_at: datetime) -> None:
+        document = unmanaged.document_of(cluster, jobs, seen_at=seen_at)
+        same = {"_id": cluster, "digest": document["digest"]}
+        with translated():
+            if not self._unmanaged.update_one(same, {"$set": {"seen_at": seen_at}}).matched_count:
+                self._unmanaged.replace_one({"_id": cluster}, document, upsert=True)
+
+    def unmanaged(self, flink_job_id: str) -> SeenJob | None:
+        with translated():
+            found = self._unmanaged.find_one(
+                {"jobs.flink_job_id": flink_job_id}, {"seen_at": 1, "count": 1, "jobs.$": 1}
+            )
+        if found is None:
+            return None
+        kept = unmanaged.read_document(found)
+        return SeenJob(cluster=kept.cluster, seen_at=kept.seen_at, job=kept.jobs[0])
+
+    def forget_unmanaged(self, cluster: str, flink_job_id: str) -> None:
+        change = {
+            "$pull": {"jobs": {"flink_job_id": flink_job_id}},
+            "$inc": {"count": -1},
+            "$set": {"digest": None},
+        }
+        with translated():
+            self._unmanaged.update_one({"_id": cluster, "jobs.flink_job_id": flink_job_id}, change)
 
     def fail_submission(self, job_id: str, *, code: ReasonCode, message: str, now: datetime) -> bool:
         waiting = {"job_id": job_id, "status": Status.CREATED.value, "flink_job_id": None}

@@ -18,9 +18,10 @@ import bson
 from bson import Regex, json_util
 from bson.datetime_ms import DatetimeMS
 from bson.errors import BSONError
-from pymongo import DESCENDING
+from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import OperationFailure
 
+from flinkjobs.adapters.mongo import unmanaged
 from flinkjobs.adapters.mongo.client import MongoDatabase
 from flinkjobs.adapters.mongo.documents import LISTED_FIELDS, label_pair, read_record, time_or_none
 from flinkjobs.adapters.mongo.errors import translated
@@ -30,6 +31,7 @@ from flinkjobs.domain.errors import BadRequestError, Fault
 from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.job_query import Filter, Form, Place, Row
 from flinkjobs.domain.text import cut
+from flinkjobs.domain.unmanaged import UnmanagedJob, UnmanagedJobs
 from flinkjobs.ports.read_store import Backlog, Cause, Tally
 
 T = TypeVar("T")
@@ -71,6 +73,7 @@ class MongoReadStore:
         self._cleanups = database["cleanup_runs"]
         self._clusters = database["clusters"]
         self._channels = database["channels"]
+        self._unmanaged = database[unmanaged.COLLECTION]
         self._client = database.client
 
     # --- lists --------------------------------------------------------------------------------------
@@ -217,6 +220,23 @@ class MongoReadStore:
             also["$expr"] = {"$not": [{"$gt": [_SUBMITTED, created_before]}]}
         ids = self._matching(condition, BY_STATUS, also, limit)
         return [str(document.get("job_id")) for document in self._by_id(ids)]
+
+    # --- unmanaged jobs -----------------------------------------------------------------------------
+
+    def unmanaged(self) -> Sequence[UnmanagedJobs]:
+        with translated():
+            return [unmanaged.read_document(found) for found in self._unmanaged.find(sort={"_id": ASCENDING})]
+
+    def twins(self, job_id: str) -> Sequence[UnmanagedJob]:
+        is_twin = {"$in": [job_id, "$$job.twin_of"]}
+        own = {"$filter": {"input": "$jobs", "as": "job", "cond": is_twin}}
+        stages: list[_Document] = [{"$match": {"jobs.twin_of": job_id}}, {"$set": {"jobs": own}}]
+        with translated():
+            return [
+                job
+                for found in self._unmanaged.aggregate(stages)
+                for job in unmanaged.read_document(found).jobs
+            ]
 
     # --- runs ---------------------------------------------------------------------------------------
 

@@ -93,7 +93,7 @@ export function createDetails(dialog, actions) {
       fill("timeline", [data.timeline, job], () => timeline(data));
       fill("sent", data.notifications, () => sent(data.notifications));
       fill("facts", job, () => facts(job, actions));
-      fill("flink", [data.flink_jobs, job.flink_state, job.status], () => flink(data));
+      fill("flink", [data.flink_jobs, data.twins, job.flink_state, job.status], () => flink(data));
       fill("kubernetes", data.kubernetes, () => kubernetes(data.kubernetes));
       fill("log", [data.log_tail, job.status, data.kubernetes], () => log(data));
       fill("spec", [data.spec], () => spec(data.spec));
@@ -228,8 +228,9 @@ function timelineFacts(event, data) {
   const shown = {
     submitted: () => [
       id(data.k8s_job_name),
-      data.submitted_by ? t("timeline.submitted.by", { by: data.submitted_by }) : null,
+      data.by ? t("timeline.submitted.by", { by: data.by }) : null,
     ],
+    adopted: () => [data.by ? t("timeline.adopted.by", { by: data.by }) : null],
     pod: () => [id(data.pod), data.phase],
     id_found: () => [id(data.flink_job_id), data.source ? tOr(`flink.source.${data.source}`, data.source) : null],
     started: () => [id(data.flink_job_id)],
@@ -301,11 +302,16 @@ function copyable(text, key) {
   return text ? h("span", { class: "copyable" }, h("span", { class: "id" }, text), copyButton(text, t(key))) : null;
 }
 
-function flink({ flink_jobs: jobs, job }) {
+function flink({ flink_jobs: jobs, twins, job }) {
   const over = NEVER_RAN.has(job.reason?.code) ? "flink.none.over" : "flink.none.unknown";
   const none = FINAL.has(job.status) ? over : "flink.none";
   if (!jobs.length) return [heading("details.flink"), h("p", { class: "none" }, t(none))];
-  return [heading("details.flink"), h("ul", { class: "cards" }, ...jobs.map(flinkJob))];
+  return [heading("details.flink"), h("ul", { class: "cards" }, ...jobs.map(flinkJob)), ...twins.map(twin)];
+}
+
+/** A running Flink job of the same name that belongs to no record. */
+function twin({ flink_job_id: id, ui_url: url }) {
+  return h("p", { class: "warn-text twin" }, t("flink.twin"), " ", url ? outsideLink(url, id) : h("span", { class: "id" }, id));
 }
 
 function flinkJob(job) {
@@ -370,6 +376,7 @@ const command = (line) => h("li", {}, h("code", {}, line), copyButton(line, line
 
 function log({ log_tail: tail, job, kubernetes: { error, pods } }) {
   if (!tail) {
+    if (!job.k8s_job_name) return [heading("details.log"), h("p", { class: "none" }, t("k8s.none"))];
     if (error) return [heading("details.log"), h("p", { class: "warn-text" }, t("log.unknown"))];
     const none = job.status === "CREATED" ? "log.none.yet" : pods.length ? "log.none.pod" : "log.none";
     return [heading("details.log"), h("p", { class: "none" }, t(none))];

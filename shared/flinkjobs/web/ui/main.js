@@ -1,6 +1,6 @@
 // The page: what the address says is shown, and kept fresh.
 
-import { href, listParameters, read } from "./url_state.js";
+import { TABS, href, listParameters, read } from "./url_state.js";
 import { get, post } from "./api.js";
 import { createDetails } from "./details.js";
 import { announce, setAttribute, setText } from "./dom.js";
@@ -9,11 +9,15 @@ import { span } from "./format.js";
 import { createList, totalOf } from "./list.js";
 import { Poller, clock } from "./polling.js";
 import { createNotices, failureNotice, problemNotices } from "./notices.js";
+import { createUnmanaged } from "./unmanaged.js";
 import { currentLanguage, preferredLanguage, recall, remember, speak, t } from "./i18n.js";
 
 const LIST_MS = 5_000;
 const STATISTICS_MS = 15_000;
 const NOTICES_MS = 30_000;
+const UNMANAGED_MS = 15_000;
+/** Jobs without a record that are shown: as many as one answer holds. */
+const UNMANAGED_SHOWN = 200;
 const DETAILS_MS = 5_000;
 const FINAL_DETAILS_MS = 30_000;
 const TICK_MS = 1_000;
@@ -27,7 +31,7 @@ let state = read();
 let theme = THEMES.includes(recall(THEME)) ? recall(THEME) : "auto";
 let views = null;
 let announceNext = false;
-const latest = { list: null, metrics: null };
+const latest = { list: null, metrics: null, unmanaged: null };
 
 // --- what is asked for ------------------------------------------------------------------------------
 
@@ -64,6 +68,21 @@ const metrics = new Poller({
   },
 });
 
+/** Asked only while its tab is shown. */
+const unmanaged = new Poller({
+  load: (signal) => get("api/flink-jobs", { unmanaged: "true", limit: UNMANAGED_SHOWN }, signal),
+  everyMs: () => UNMANAGED_MS,
+  onData(data) {
+    latest.unmanaged = data;
+    views.unmanaged.show(data);
+    showFreshness();
+  },
+  onError() {
+    views.unmanaged.showNotLoaded();
+    showFreshness();
+  },
+});
+
 const details = new Poller({
   load: (signal) => get(`api/jobs/${encodeURIComponent(state.job)}`, {}, signal),
   everyMs: () => (views.details.isFinal() ? FINAL_DETAILS_MS : DETAILS_MS),
@@ -90,12 +109,18 @@ function arrive() {
   showState();
   if (href({ ...before, job: "" }) !== href({ ...state, job: "" })) {
     if (state.tab === "jobs") jobs.now();
+    followUnmanaged(before);
     if (state.tab !== before.tab) metrics.now();
     else if (latest.metrics) showMetrics();
   }
   if (state.job === before.job) return;
   if (state.job) openDetails();
   else views.details.close();
+}
+
+function followUnmanaged(before) {
+  if (state.tab === "unmanaged" && before.tab !== "unmanaged") unmanaged.start();
+  if (state.tab !== "unmanaged") unmanaged.stop();
 }
 
 const actions = {
@@ -131,6 +156,7 @@ const actions = {
   retry() {
     jobs.now();
     metrics.now();
+    if (state.tab === "unmanaged") unmanaged.now();
   },
   /** Asks for the whole page anew: only then a login can be shown. */
   reload: () => location.reload(),
@@ -161,7 +187,7 @@ const anchored = (from) => (state.range === "custom" ? {} : { from: (state.range
 // --- what is seen -----------------------------------------------------------------------------------
 
 function showState() {
-  for (const tab of ["jobs", "statistics"]) {
+  for (const tab of TABS) {
     const isShown = state.tab === tab;
     const link = byId(`tab-${tab}`);
     setAttribute(link, "aria-selected", String(isShown));
@@ -185,7 +211,8 @@ function showMetrics() {
 }
 
 function showFreshness() {
-  const [poller, view] = state.tab === "statistics" ? [metrics, views.statistics] : [jobs, views.list];
+  const shown = { jobs: [jobs, views.list], statistics: [metrics, views.statistics], unmanaged: [unmanaged, views.unmanaged] };
+  const [poller, view] = shown[state.tab];
   const failing = poller.error ? poller : [jobs, metrics].find((each) => each.error);
   const ago = poller.loadedAt ? span((Date.now() - poller.loadedAt) / 1000) : null;
   const word = poller.error ? (ago ? "failed" : "never") : ago ? "updated" : "loading";
@@ -209,6 +236,7 @@ function build() {
   views = {
     list: createList(byId("view-jobs"), actions),
     statistics: createStatistics(byId("view-statistics"), actions),
+    unmanaged: createUnmanaged(byId("view-unmanaged"), actions),
     details: createDetails(byId("details"), actions),
     notices: createNotices(byId("notices"), actions),
   };
@@ -222,6 +250,7 @@ function build() {
   showState();
   showList();
   if (latest.metrics) showMetrics();
+  if (latest.unmanaged) views.unmanaged.show(latest.unmanaged);
   showFreshness();
 }
 
@@ -257,7 +286,8 @@ async function start() {
   });
   tabs.addEventListener("keydown", (event) => {
     if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
-    const tab = state.tab === "jobs" ? "statistics" : "jobs";
+    const step = event.key === "ArrowRight" ? 1 : TABS.length - 1;
+    const tab = TABS[(TABS.indexOf(state.tab) + step) % TABS.length];
     go({ tab });
     byId(`tab-${tab}`).focus();
   });
@@ -269,6 +299,7 @@ async function start() {
   }, TICK_MS);
   jobs.start();
   metrics.start();
+  if (state.tab === "unmanaged") unmanaged.start();
   if (state.job) openDetails();
 }
 

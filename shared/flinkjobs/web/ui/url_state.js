@@ -5,6 +5,7 @@ export const FINAL = new Set(["FINISHED", "FAILED", "CANCELLED", "LOST"]);
 
 /** Seconds by the name of a range that moves with the clock. */
 export const RANGES = { "1h": 3600, "24h": 86400, "7d": 604800, "30d": 2592000 };
+export const TABS = ["jobs", "statistics", "unmanaged"];
 export const WINDOWS = ["24h", "7d", "30d", "all"];
 
 const NAMES = ["q", "template_id", "label", "range", "from", "to", "cursor", "job"];
@@ -13,7 +14,7 @@ const NAMES = ["q", "template_id", "label", "range", "from", "to", "cursor", "jo
 export function read() {
   const given = new URLSearchParams(location.search);
   const state = Object.fromEntries(NAMES.map((name) => [name, given.get(name) ?? ""]));
-  state.tab = given.get("tab") === "statistics" ? "statistics" : "jobs";
+  state.tab = TABS.includes(given.get("tab")) ? given.get("tab") : "jobs";
   state.status = (given.get("status") ?? "").split(",").filter((word) => STATUSES.includes(word));
   state.window = WINDOWS.includes(given.get("window")) ? given.get("window") : "24h";
   if (!Object.hasOwn(RANGES, state.range) && state.range !== "custom") state.range = "";
