@@ -17,7 +17,9 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
             "flinkjobs jobs --watch",
             "flinkjobs jobs --status FAILED -o name | xargs -n 1 flinkjobs show",
             "flinkjobs jobs --json --fields job_id,status,reason",
+            "flinkjobs jobs --unmanaged",
         ),
+        "adopt": ("flinkjobs adopt a1b2c3d4e5f60718293a4b5c6d7e8f90 --template-id word_count",),
         "show": (
             "flinkjobs show word_count_1795424460211",
             "flinkjobs show a1b2c3d4e5f60718293a4b5c6d7e8f90 -o yaml",

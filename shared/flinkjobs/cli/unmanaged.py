@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from flinkjobs.cli.client import Connection, Document
+from flinkjobs.cli.completion import template_ids
 from flinkjobs.cli.exit_codes import MisuseError
 from flinkjobs.cli.formatting import moment
 from flinkjobs.cli.output import Format, Output, table
@@ -83,7 +84,7 @@ def adopt(
     flink_job_id: Annotated[
         str, typer.Argument(metavar="FLINK_JOB_ID", help="A running Flink job that belongs to no record.")
     ],
-    template_id: Annotated[str, typer.Option(help="What kind of job this is.")],
+    template_id: Annotated[str, typer.Option(help="What kind of job this is.", autocompletion=template_ids)],
     job_id: Annotated[
         str | None, typer.Option(help="The id of its record; of its template and start when left out.")
     ] = None,

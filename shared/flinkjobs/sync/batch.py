@@ -121,7 +121,7 @@ def _is_awaited(record: JobRecord, submitters: Mapping[str, SubmitterObservation
         return False
     if not isinstance(submitter, Submitter):
         return True
-    is_waiting = submitter.phase is JobPhase.ACTIVE and submitter.trouble is not None
+    is_waiting = submitter.phase is JobPhase.ACTIVE and submitter.problem is not None
     return not is_waiting and submitter.phase is not JobPhase.SUSPENDED
 
 
