@@ -65,7 +65,7 @@ def test_an_option_of_records_is_refused(
 ) -> None:
     ran = run("jobs", "--unmanaged", *arguments, environ=urls)
     assert ran.code == Exit.USAGE
-    assert one_line(ran.err).startswith(f"flinkjobs: {option} cannot be combined with --unmanaged")
+    assert one_line(ran.err).startswith(f"{option} cannot be combined with --unmanaged")
 
 
 @pytest.mark.usefixtures("by_hand")
