@@ -14,8 +14,8 @@ from bench.worlds import World
 MARKS = ("_id", "updated_at", "synced_by")
 """The fields that differ from one writer to another."""
 OF_EVENTS = 2 + 3
-"""The clusters and the last pass are read. Without channels, any known one is noted as removed, and old marks are
-looked for on records and clusters."""
+"""The clusters and the last pass are read. Without channels, any known one is noted as removed, and old marks
+are looked for on records and clusters."""
 
 
 @pytest.fixture(scope="module")

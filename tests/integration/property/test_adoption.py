@@ -17,6 +17,7 @@ from pymongo.database import Database
 from flinkjobs.adapters.mongo.indexes import ensure_indexes
 from flinkjobs.adapters.mongo.job_store import MongoJobStore
 from flinkjobs.adapters.mongo.lease_store import MongoLeaseStore
+from flinkjobs.adapters.mongo.notify_store import MongoNotifyStore
 from flinkjobs.domain.errors import FlinkjobsError
 from flinkjobs.domain.observations import Overview
 from flinkjobs.domain.transition import Policy
@@ -67,6 +68,7 @@ class World:
         flink = FlinkInMemory("default", lambda: Overview(dict(self.jobs)))
         self.sync = Sync(
             store=self.store,
+            notify_store=MongoNotifyStore(self.database),
             leases=MongoLeaseStore(self.database),
             kubernetes=ClusterDouble,
             flinks={"default": flink},
