@@ -102,7 +102,7 @@ class Functions:
         for close in (
             built.store.close,
             kubernetes.close,
-            *(flink._client.close for flink in flinks),
+            *(flink._connection.close for flink in flinks),
         ):
             self._opened.callback(close)
 
