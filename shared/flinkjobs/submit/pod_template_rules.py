@@ -89,7 +89,7 @@ WHY_REFUSED: Final[Mapping[str, str]] = MappingProxyType(
 # --- what a template may hold -----------------------------------------------------------------------
 
 
-def _beside_ours(mount_path: str) -> str:
+def _apart_from_ours(mount_path: str) -> str:
     path = PurePosixPath(mount_path)
     if not path.is_absolute() or ".." in path.parts:
         raise ValueError("must be an absolute path without ..")
@@ -186,7 +186,7 @@ class _Mount(_Part):
 
 
 class _SubmitMount(_Mount):
-    mount_path: Annotated[str, AfterValidator(_beside_ours)]
+    mount_path: Annotated[str, AfterValidator(_apart_from_ours)]
 
 
 class _Resources(_Part):
