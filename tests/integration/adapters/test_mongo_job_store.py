@@ -579,7 +579,7 @@ def test_a_write_sets_only_what_changed(
     [statement] = command["updates"]
     assert name == "update"
     assert set(statement["u"]) == {"$set", "$push", "$min", "$unset"}
-    assert statement["u"]["$min"] == {"pending_since": LATER.replace(tzinfo=None)}
+    assert statement["u"]["$min"] == {"pending_since": LATER}
     assert statement["u"]["$unset"] == {"waiting_for": ""}  # every channel may have to be sent the move
     found = {"status", "flink_job_id", "flink_job_ids", "flink_jobs"}
     assert set(statement["u"]["$set"]) == found | {"updated_at", "revision", "synced_by"}

@@ -171,7 +171,7 @@ def test_record_page_names_every_field_and_no_other() -> None:
     [move] = stuck._doc["$push"]["history"]["$each"]
     assert fields_of("history") == {*document["history"][0], *move}
     assert fields_of("clusters") == {
-        *("_id", "history"),
+        *("_id", "history", "pending_since"),
         *ClusterRecord.__struct_fields__,
         *of_delivery,
     } - {"name"}

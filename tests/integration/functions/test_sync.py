@@ -413,8 +413,9 @@ def commands(world: World) -> Iterator[Counter[tuple[str, str]]]:
         seen[entry["op"], entry["ns"].partition(".")[2]] += 1
 
 
-QUERIES = 4
-"""Of any pass: the fingerprints of the three open statuses, and the records without a fingerprint."""
+QUERIES = 5
+"""Of any pass: the fingerprints of the three open statuses, the records without a fingerprint, and, without
+channels, those whose marks of delivery are old."""
 
 
 def test_an_unchanged_pass_writes_no_record_and_asks_each_peer_once(
@@ -436,7 +437,14 @@ def test_an_unchanged_pass_writes_no_record_and_asks_each_peer_once(
         ("query", "flink_jobs"): QUERIES
     }
     assert seen["insert", "sync_runs"] == 1
-    assert {collection for _, collection in seen} <= {"flink_jobs", "sync_runs", "leases", "unmanaged_jobs"}
+    assert {collection for _, collection in seen} <= {
+        "flink_jobs",
+        "sync_runs",
+        "leases",
+        "clusters",
+        "channels",
+        "unmanaged_jobs",
+    }
     assert world.flink.paths == ["/jobs/overview"]
     assert world.batch.paths == ["/jobs/overview"]
     assert world.history.paths == []

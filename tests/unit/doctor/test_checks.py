@@ -334,13 +334,6 @@ FAILS: list[tuple[str, Change, str, str, str]] = [
         "http://flink.example:8081: GET /overview: x",
     ),
     (
-        "the History Server wants a token",
-        change(history={"default": Refused("answered 401", "FLINK_CREDENTIAL")}),
-        "history.default",
-        "FLINK_CREDENTIAL",
-        "answered 401",
-    ),
-    (
         "the JobManager is down",
         change(flink={"default": Unreachable("cluster default: ConnectError")}),
         "flink.default",
@@ -360,6 +353,13 @@ FAILS: list[tuple[str, Change, str, str, str]] = [
         "flink.default",
         "FLINK_NO_TASKMANAGER",
         "no job can run",
+    ),
+    (
+        "the History Server wants a token",
+        change(history={"default": Refused("answered 401", "FLINK_CREDENTIAL")}),
+        "history.default",
+        "FLINK_CREDENTIAL",
+        "answered 401",
     ),
     (
         "the History Server is down",
