@@ -8,21 +8,28 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.observations import Submitter, SubmitterObservation, Unreachable
 from flinkjobs.domain.reasons import REASONS, ProblemKind
 from flinkjobs.domain.records import JobRecord
 
 
 def stuck_since(
-    before: JobRecord, after: JobRecord, now: datetime, stuck_after: timedelta
+    before: JobRecord,
+    after: JobRecord,
+    submitter: SubmitterObservation | None,
+    now: datetime,
+    stuck_after: timedelta,
 ) -> datetime | None:
     """Since when a record is stuck; None while it is not.
 
     A record that is stuck stays so until its reason is gone or its status changes: another code alone changes
-    nothing, so that a pod which fails for two causes alternately makes one event.
+    nothing, so that a pod which fails for two causes alternately makes one event. A pass that could not read
+    the cause makes nothing stuck: the cause may be gone.
 
     Args:
         before: the record as it was read.
         after: the record as it was decided, but for this.
+        submitter: as the pass observed it.
         now: the time of the pass, aware UTC.
         stuck_after: how long the reason must have had its code.
     """
@@ -33,4 +40,7 @@ def stuck_since(
         return None
     if before.stuck_since is not None:
         return before.stuck_since
-    return now if now - reason.since >= stuck_after else None
+    is_read = not isinstance(submitter, Unreachable) and not (
+        isinstance(submitter, Submitter) and submitter.events_unread
+    )
+    return now if is_read and now - reason.since >= stuck_after else None

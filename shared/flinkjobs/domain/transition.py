@@ -91,7 +91,7 @@ def decide(record: JobRecord, observation: Observation, now: datetime, policy: P
     after = replace(
         after,
         fingerprint=fingerprint_of(after, observation.flink),
-        stuck_since=stuck_since(record, after, now, policy.stuck_after),
+        stuck_since=stuck_since(record, after, observation.submitter, now, policy.stuck_after),
     )
     # A record without a fingerprint gets it with its next write: a rollout writes nothing by itself.
     compared = after if record.fingerprint else replace(after, fingerprint=None)

@@ -21,6 +21,7 @@ from flinkjobs.adapters.kubernetes.client import KubernetesApi
 from flinkjobs.adapters.mongo import client as mongo_client
 from flinkjobs.adapters.mongo.job_store import MongoJobStore
 from flinkjobs.adapters.mongo.lease_store import MongoLeaseStore
+from flinkjobs.adapters.mongo.notify_store import MongoNotifyStore
 from flinkjobs.entrypoints.sync import SyncFunction
 from flinkjobs.settings.functions import FlinkCluster, read_settings
 from flinkjobs.sync.context import Sync
@@ -209,7 +210,8 @@ def sync_function(settings: Mapping[str, str]) -> Iterator[tuple[SyncFunction, S
         timeout_ms=STORE_PATIENCE_MS,
         server_selection_timeout_ms=STORE_PATIENCE_MS,
     )
-    store, leases = MongoJobStore(database), MongoLeaseStore(database)
+    store = MongoJobStore(database)
+    stores = {"store": store, "leases": MongoLeaseStore(database), "notify_store": MongoNotifyStore(database)}
     cluster = kubernetes_client.connect(
         "lemo-dev",
         auth="kubeconfig",
@@ -221,7 +223,7 @@ def sync_function(settings: Mapping[str, str]) -> Iterator[tuple[SyncFunction, S
         try:
             yield (
                 function,
-                replace(built, store=store, leases=leases, kubernetes=lambda: cluster, flinks=flinks),
+                replace(built, **stores, kubernetes=lambda: cluster, flinks=flinks),
             )
         finally:
             store.close()

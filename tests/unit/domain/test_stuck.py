@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.history import Writer, move_of
-from flinkjobs.domain.observations import JobPhase, LogState, Observation, Submitter
+from flinkjobs.domain.observations import JobPhase, LogState, Observation, Submitter, Unreachable
 from flinkjobs.domain.reasons import REASONS, ProblemKind, ReasonCode
 from flinkjobs.domain.records import JobRecord, Reason
 from flinkjobs.domain.stuck import stuck_since
@@ -23,6 +23,13 @@ ROWS: list[dict[str, Any]] = yaml.safe_load(
 )
 BEGIN = datetime(2026, 11, 1, 12, tzinfo=UTC)
 AFTER = timedelta(seconds=300)
+SUBMITTERS = {
+    None: Submitter(phase=JobPhase.ACTIVE, log=LogState.RUNNING),
+    "unreachable": Unreachable("403 Forbidden"),
+    "events": Submitter(
+        phase=JobPhase.ACTIVE, log=LogState.RUNNING, events_unread=Unreachable("403 Forbidden")
+    ),
+}
 
 
 def at(seconds: float | None) -> datetime | None:
@@ -44,7 +51,8 @@ def test_stuck_since_follows_the_row(row: dict[str, Any]) -> None:
         status=Status(row.get("status", "CREATED")),
         reason=reason(*row["reason"]) if "reason" in row else None,
     )
-    after = replace(after, stuck_since=stuck_since(before, after, now, AFTER))
+    submitter = SUBMITTERS[row.get("submitter")]
+    after = replace(after, stuck_since=stuck_since(before, after, submitter, now, AFTER))
     move = move_of(before, after, at=now, by=Writer.SYNC)
     assert after.stuck_since == at(row["then"])
     match row["move"]:
