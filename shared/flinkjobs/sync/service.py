@@ -145,7 +145,7 @@ def _notify(
     notified: Mapping[str, Mapping[str, int]] = {}
     try:
         if sync.delivery is None:
-            now = sync.clock()
+            now = report["started_at"]
             sync.notify_store.forget(before=now - MARKS_KEPT, limit=MARKS_PER_PASS, now=now)
         else:
             notified = sync.delivery.run(deadline, lease)
