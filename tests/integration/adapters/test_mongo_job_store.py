@@ -120,6 +120,7 @@ NEW_DOCUMENT: Document = {
     "label_pairs": ["example.com/team=search", "stage="],
     "spec": {"script": {"path": "/opt/job.py"}, "args": ["a", "b"]},
     "k8s_job_name": "flink-py-etl-1",
+    "k8s_namespace": None,
     "flink_job_id": None,
     "flink_job_ids": [],
     "status": "CREATED",
@@ -170,7 +171,7 @@ def test_a_new_document_has_the_types_of_the_contract(
     texts = ("job_id", "template_id", "job_name", "cluster", "submitted_by", "k8s_job_name", "status")
     nulls = (
         *("flink_job_id", "flink_state", "start_time", "end_time", "duration", "reason", "missing_since"),
-        *("in_flight_until", "fingerprint", "stuck_since"),
+        *("in_flight_until", "fingerprint", "stuck_since", "k8s_namespace"),
     )
     assert types_of(jobs, {}) == {
         **dict.fromkeys(texts, "string"),

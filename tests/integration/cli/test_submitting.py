@@ -96,6 +96,7 @@ def test_every_field_of_the_request_has_its_option(
         "py_files": ["/opt/a.py", "/opt/b.py"],
         "jars": ["/opt/a.jar"],
         "flink_conf": {"taskmanager.numberOfTaskSlots": "2", "a.b": "c=d"},
+        "cluster_conf": {},
         "savepoint_path": "s3://b/s",
         "allow_non_restored_state": True,
         "attached": True,

@@ -12,6 +12,7 @@ Document = dict[str, Any]
 SECRETS = {
     "MONGODB_URI": "mongodb://mongo.example:27017",
     "WEBHOOK_SECRETS": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "NOTIFY_CHANNELS": '[{"name": "ops", "type": "webhook", "url": "http://127.0.0.1:9/", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}]',
 }
 """What a user puts in the place of the values of secrets.example.yaml, which nothing takes."""
 

@@ -67,7 +67,7 @@ def test_the_pins_are_compared_without_their_hashes() -> None:
 
 def test_everything_that_is_pinned_is_locked_together() -> None:
     """A requirements file that the lock does not know would never be checked."""
-    there = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("*/*/requirements.txt")}
+    there = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("*/*/requirements*.txt")}
     there |= {path.relative_to(ROOT).as_posix() for path in ROOT.glob("requirements/*.txt")}
     there = {path for path in there if not path.startswith((".", "build/"))}
     assert {locked.output for locked in lock.LOCKED} == there

@@ -136,6 +136,7 @@ def test_five_thousand_of_them_cost_no_further_request_and_are_written_once(
     clusters = 2
     assert writes == {
         ("insert", "sync_runs"): 1,
+        ("update", "channels"): 1,  # of those that are no longer configured
         ("update", "unmanaged_jobs"): clusters,  # of the time alone
         ("update", "leases"): writes["update", "leases"],
     }

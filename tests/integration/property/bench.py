@@ -16,7 +16,7 @@ from flinkjobs.adapters.mongo.job_store import MongoJobStore
 from flinkjobs.adapters.mongo.lease_store import MongoLeaseStore
 from flinkjobs.adapters.mongo.notify_store import MongoNotifyStore
 
-MARKS = ("pending_since", "delivered", "waiting_for")
+MARKS = ("pending_since", "delivered", "waiting_for", "notified")
 """The fields of a record that only say what was delivered."""
 
 

@@ -317,6 +317,9 @@ class _Between:
         self._cluster = cluster
         self._happens = happens
 
+    def in_namespace(self, namespace: str | None) -> _Between:
+        return _Between(self._cluster.in_namespace(namespace), self._happens)
+
     def create_job(self, manifest: Mapping[str, Any]) -> KubernetesJob:
         self._happens()
         return self._cluster.create_job(manifest)
