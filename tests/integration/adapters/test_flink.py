@@ -350,7 +350,10 @@ BAD_ANSWERS = {
         Answer(status=307, headers={"Location": "https://u:p@sso.example/start?token=s3cret"}),
         "answered 307, a redirect to sso.example: a sign-in may stand before Flink$",
     ),
-    "401": (json_answer({"errors": ["who are you?"]}, 401), "answered 401: who are you?"),
+    "401": (
+        json_answer({"errors": ["who are you?"]}, 401),
+        "answered 401, no credential, or one it refuses: who are you\\?",
+    ),
     "no UTF-8": (Answer(body=b'{"jobs": [], "x": "\xff"'), "not Flink's"),
     "half a JSON": (Answer(body=b'{"jobs": [{"jid": "'), "not Flink's"),
     "no gzip": (

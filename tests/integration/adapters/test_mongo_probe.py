@@ -157,6 +157,7 @@ def test_who_has_no_id(probe: MongoProbe, mongo_database: Database[Document]) ->
     assert ids(probe.without_id(submitted_since=NOON - HOUR)) == {
         "failed_K8S_REFUSED",
         "failed_K8S_JOB_MISSING",
+        "failed_IMAGE_UNSUITABLE",
         "failed_SUBMIT_FAILED",
         "failed_NO_JOB_SUBMITTED",
         "failed_LOG_UNAVAILABLE",

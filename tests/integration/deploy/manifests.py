@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ import yaml
 
 FOLDER = Path(__file__).parents[3] / "deploy" / "kubernetes"
 Document = dict[str, Any]
+WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+CHANNEL = {"name": "ops", "type": "webhook", "url": "http://127.0.0.1:9/", "secret": WEBHOOK_SECRET}
 SECRETS = {
     "MONGODB_URI": "mongodb://mongo.example:27017",
-    "WEBHOOK_SECRETS": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-    "NOTIFY_CHANNELS": '[{"name": "ops", "type": "webhook", "url": "http://127.0.0.1:9/", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}]',
+    "WEBHOOK_SECRETS": WEBHOOK_SECRET,
+    "NOTIFY_CHANNELS": json.dumps([CHANNEL]),
 }
 """What a user puts in the place of the values of secrets.example.yaml, which nothing takes."""
 

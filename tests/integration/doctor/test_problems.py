@@ -437,7 +437,7 @@ PROBLEMS: list[tuple[Problem, Line]] = [
     ),
     (
         job_is_lost,
-        Line("records.lost", "OUTCOME_UNKNOWN", f"{FLINK_ID}: Flink does not know it", "History Server"),
+        Line("records.lost", "OUTCOME_UNKNOWN", f"{FLINK_ID}: Flink no longer knows it", "History Server"),
     ),
 ]
 """First the ones that users have named, then the further ones."""

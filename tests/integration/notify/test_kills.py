@@ -35,7 +35,7 @@ FATES: Final = (Fate.LOST, Fate.LATE, Fate.UNANSWERED)
 MESSAGES: Final = {
     *("findAndModify leases", "update leases", "find flink_jobs", "update flink_jobs", "insert sync_runs"),
     *("find channels", "update channels", "find clusters", "update clusters", "find sync_runs"),
-    *("update sync_runs", "insert leases", "POST hook", "POST other"),
+    *("update sync_runs", "update unmanaged_jobs", "insert leases", "POST hook", "POST other"),
 }
 """Every kind of message of such a pass."""
 

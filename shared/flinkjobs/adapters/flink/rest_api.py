@@ -252,9 +252,7 @@ def _job(wire: _WireJob) -> FlinkJob:
 
 def _expect_ok(status: int, body: Body) -> None:
     if status in _CREDENTIAL_REFUSED:
-        what = (
-            "no credential, or another one, is accepted" if status == _UNAUTHORIZED else "we may not ask it"
-        )
+        what = "no credential, or one it refuses" if status == _UNAUTHORIZED else "we may not ask it"
         raise FlinkCredentialError(f"Flink answered {status}, {what}: {_first_line(body)}")
     if status == _BAD_REQUEST and _CERTIFICATE_WANTED.search(body, 0, _TITLE_WITHIN):
         raise FlinkCredentialError(f"it wants a client certificate that it trusts: {_first_line(body)}")
