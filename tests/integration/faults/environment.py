@@ -211,7 +211,11 @@ def sync_function(settings: Mapping[str, str]) -> Iterator[tuple[SyncFunction, S
         server_selection_timeout_ms=STORE_PATIENCE_MS,
     )
     store = MongoJobStore(database)
-    stores = {"store": store, "leases": MongoLeaseStore(database), "notify_store": MongoNotifyStore(database)}
+    stores: dict[str, Any] = {
+        "store": store,
+        "leases": MongoLeaseStore(database),
+        "notify_store": MongoNotifyStore(database),
+    }
     cluster = kubernetes_client.connect(
         "lemo-dev",
         auth="kubeconfig",

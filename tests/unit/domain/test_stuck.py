@@ -23,7 +23,7 @@ ROWS: list[dict[str, Any]] = yaml.safe_load(
 )
 BEGIN = datetime(2026, 11, 1, 12, tzinfo=UTC)
 AFTER = timedelta(seconds=300)
-SUBMITTERS = {
+SUBMITTERS: dict[str | None, Submitter | Unreachable] = {
     None: Submitter(phase=JobPhase.ACTIVE, log=LogState.RUNNING),
     "unreachable": Unreachable("403 Forbidden"),
     "events": Submitter(
