@@ -6,7 +6,8 @@ that was only slow finds its lease gone when it asks, and writes no more.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
 from typing import Final
@@ -19,6 +20,9 @@ TTL_SECONDS: Final = 20.0
 """Seconds that a lease holds without a heartbeat; then another holder may take it."""
 
 HEARTBEAT_SECONDS: Final = 5.0
+
+RETRY_SECONDS: Final = 0.5
+"""Seconds between two attempts to take a lease that another holds."""
 
 
 class ActiveLease:
@@ -77,9 +81,28 @@ class ActiveLease:
 
 
 @contextmanager
-def hold_lease(store: LeaseStore, name: str, *, holder: str) -> Iterator[ActiveLease | None]:
-    """Holds the lease of this name during the block; yields None when another holds it."""
+def hold_lease(
+    store: LeaseStore,
+    name: str,
+    *,
+    holder: str,
+    wait_seconds: float = 0.0,
+    is_stopping: Callable[[], bool] = lambda: False,
+) -> Iterator[ActiveLease | None]:
+    """Holds the lease of this name during the block; yields None when another holds it.
+
+    Args:
+        store: where the lease is kept.
+        name: of the lease.
+        holder: unique per taking.
+        wait_seconds: how long to wait for a lease that another holds.
+        is_stopping: ends the waiting.
+    """
+    until = time.monotonic() + wait_seconds
     lease = store.take_lease(name, holder=holder, ttl_seconds=TTL_SECONDS)
+    while lease is None and time.monotonic() < until and not is_stopping():
+        time.sleep(RETRY_SECONDS)
+        lease = store.take_lease(name, holder=holder, ttl_seconds=TTL_SECONDS)
     if lease is None:
         yield None
         return

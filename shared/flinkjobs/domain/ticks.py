@@ -1,7 +1,7 @@
 """The plan of follow mode: when the passes of one invocation begin, and which submitters each observes. Pure.
 
-Cloud Scheduler never overlaps two runs of a schedule, and a late run delays the next one. So an invocation ends
-within the minute that it was called for, and leaves the rest of that minute to the next call.
+Cloud Scheduler never overlaps two runs of a schedule, and a late run delays the next one. So an invocation
+ends within the minute that it was called for, and leaves the rest of that minute to the next call.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Collection
@@ -24,6 +25,17 @@ def started(function: Callable[[Settings], T], required: Collection[str] = ()) -
         return function(settings)
     except SettingsError as error:
         sys.exit(f"flinkjobs: {error}")
+
+
+def is_stopping() -> bool:
+    """Whether this process has been sent SIGTERM, while a request is answered.
+
+    gunicorn handles the signal by a method of its worker, which then takes no further request and waits 30 s
+    for those that run. Its `alive` is all that they can see of it:
+    https://gunicorn.org/signals/
+    """
+    worker = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    return not getattr(worker, "alive", True)
 
 
 def utc_now() -> datetime:

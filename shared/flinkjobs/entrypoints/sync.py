@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import cache, cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from flinkjobs.adapters.flink.client import HttpFlink
 from flinkjobs.adapters.flink.connection import FlinkConnection
@@ -15,12 +15,14 @@ from flinkjobs.adapters.mongo.client import MongoDatabase
 from flinkjobs.adapters.mongo.job_store import MongoJobStore
 from flinkjobs.adapters.mongo.lease_store import MongoLeaseStore
 from flinkjobs.adapters.mongo.notify_store import MongoNotifyStore
+from flinkjobs.domain.ticks import end_of_invocation
 from flinkjobs.domain.transition import Policy
 from flinkjobs.entrypoints.clients import connect_database, connect_kubernetes
-from flinkjobs.entrypoints.startup import cold_until, utc_now
+from flinkjobs.entrypoints.startup import cold_until, is_stopping, utc_now
 from flinkjobs.settings.functions import Settings
 from flinkjobs.sync import service
 from flinkjobs.sync.context import Sync
+from flinkjobs.sync.follow import follow
 from flinkjobs.web import parameters
 from flinkjobs.web.messages import Answer, Request
 
@@ -28,6 +30,13 @@ if TYPE_CHECKING:
     from flinkjobs.notify.delivery import Delivery
     from flinkjobs.ports.channels import Channel
     from flinkjobs.ports.notify_store import NotifyStore
+
+
+SCHEDULE_HEADER: Final = "x-cloudscheduler"
+"""Sent with every request of a schedule, in lower case.
+
+https://cloud.google.com/scheduler/docs/reference/rpc/google.cloud.scheduler.v1#httptarget
+"""
 
 
 def channels_of(settings: Settings) -> tuple[Channel, ...]:
@@ -66,6 +75,7 @@ def build_sync(
         clock=utc_now,
         period=timedelta(seconds=settings.sync_period_seconds),
         delivery=_delivery(notify_store, channels) if channels else None,
+        is_stopping=is_stopping,
     )
 
 
@@ -91,10 +101,14 @@ class SyncFunction:
         return build_sync(self._settings, database, cold_until=self._cold_until, channels=self._channels)
 
     def post(self, request: Request) -> Answer:
-        """Runs one pass, over all open records or those of `job_ids`."""
+        """Runs one pass, over all open records or those of `job_ids`; in follow mode a schedule runs many."""
         job_ids = parameters.job_ids(request)
-        began = time.monotonic()
+        began, came_at = time.monotonic(), utc_now()
         sync = self._sync  # the first request connects, which its budget pays for
+        every_seconds = self._settings.sync_follow_seconds
+        if every_seconds is not None and job_ids is None and SCHEDULE_HEADER in request.headers:
+            ends_at = end_of_invocation(came_at)
+            return Answer(follow(sync, every=timedelta(seconds=every_seconds), ends_at=ends_at))
         left = sync.budget_seconds - (time.monotonic() - began)
         return Answer(service.run_pass(replace(sync, budget_seconds=left), job_ids=job_ids))
 

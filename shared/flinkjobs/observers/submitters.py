@@ -53,6 +53,11 @@ class SubmitterObservations(msgspec.Struct, frozen=True):
     is_answered: bool = False
 
 
+def always(_record: JobRecord) -> bool:
+    """Of a pass that observes every submitter."""
+    return True
+
+
 class _Listed(msgspec.Struct, frozen=True):
     """The Jobs by name, and the pods by their Job's name."""
 
@@ -104,6 +109,7 @@ class SubmitterObserver:
         snapshots: show whether a Flink job of a record goes on.
         threads: for requests that can be made in parallel.
         deadline: records that are not begun by then are passed over.
+        is_due: whether a record is observed now, as long as no Flink job of it is known to have ended.
     """
 
     kubernetes: Callable[[], KubernetesClient]
@@ -111,6 +117,7 @@ class SubmitterObserver:
     snapshots: Snapshots
     threads: ThreadPoolExecutor
     deadline: Deadline
+    is_due: Callable[[JobRecord], bool] = always
 
     def observe(self, records: Iterable[JobRecord], now: datetime) -> SubmitterObservations:
         """Observes every record whose submitter may still print an id.
@@ -122,7 +129,11 @@ class SubmitterObserver:
         wanted = [
             record
             for record in records
-            if not record.submitter_done and record.k8s_job_name and record.status is not Status.LOST
+            if not record.submitter_done
+            and record.k8s_job_name
+            and record.status is not Status.LOST
+            # Of a job that has ended, only the end of its submitter is awaited.
+            and (self.is_due(record) or (record.flink_jobs and not self._is_followed(record)))
         ]
         by_namespace: dict[str | None, list[JobRecord]] = defaultdict(list)
         for record in wanted:
@@ -178,7 +189,7 @@ class SubmitterObserver:
     def _observe_one(
         self, kubernetes: KubernetesClient, record: JobRecord, listed: _Listed, now: datetime
     ) -> SubmitterObservation:
-        is_followed = any(self._goes_on(record.cluster, ref) for ref in record.flink_jobs)
+        is_followed = self._is_followed(record)
         try:
             job, pods = _find(kubernetes, record.job_id, record.k8s_job_name or "", listed)
             if isinstance(job, Missing):
@@ -190,6 +201,9 @@ class SubmitterObserver:
         except Exception as error:  # noqa: BLE001 - one object that cannot be handled costs one record
             log.error("job.not_observed", exception=error, job_id=record.job_id)
             return Unreachable(f"{type(error).__name__}: {error}")
+
+    def _is_followed(self, record: JobRecord) -> bool:
+        return any(self._goes_on(record.cluster, ref) for ref in record.flink_jobs)
 
     def _goes_on(self, cluster: str, ref: FlinkJobRef) -> bool:
         """Whether a job of a record is known to go on: by the snapshot, or by the record without one."""

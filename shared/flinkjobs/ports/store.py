@@ -178,6 +178,12 @@ class JobStore(Protocol):
     def save_run(self, report: Mapping[str, Any]) -> None:
         """Keeps the report of a pass in `sync_runs`."""
 
+    def save_tick(self, invocation: str, report: Mapping[str, Any]) -> None:
+        """Keeps the report of the last tick of an invocation in `sync_runs`, in place of the one before."""
+
+    def last_complete_pass_at(self) -> datetime | None:
+        """When the latest complete pass over all records began."""
+
     def save_notified(
         self, run_id: str, started_at: datetime, notified: Mapping[str, Mapping[str, int]]
     ) -> None:

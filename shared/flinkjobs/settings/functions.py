@@ -132,6 +132,7 @@ class Settings:
     allowed_script_hosts: frozenset[str]
     sync_url: str | None
     sync_period_seconds: int
+    sync_follow_seconds: int | None
     notify_channels: tuple[ChannelSettings, ...] = field(repr=False)
     page_url: str | None
     log_level: str
@@ -198,6 +199,7 @@ def read_settings(environ: Mapping[str, str], *, required: Collection[str] = ())
         allowed_script_hosts=read.value("ALLOWED_SCRIPT_HOSTS", frozenset(), hosts),
         sync_url=read.value("SYNC_URL", None, http_url),
         sync_period_seconds=read.value("SYNC_PERIOD_SECONDS", 180, whole_number(1, 86_400)),
+        sync_follow_seconds=read.value("SYNC_FOLLOW_SECONDS", None, whole_number(2, 30)),
         notify_channels=read.value("NOTIFY_CHANNELS", (), lambda text: _channels(text, clusters)),
         page_url=read.value("PAGE_URL", None, page_url),
         log_level=read.value("LOG_LEVEL", "INFO", one_of(LOG_LEVELS)),

@@ -23,6 +23,7 @@ from flinkjobs.domain.observations import (
     found_ids,
     may_lack_ids,
 )
+from flinkjobs.domain.reasons import ReasonCode
 from flinkjobs.domain.records import JobRecord
 from flinkjobs.domain.transition import Action, Update, decide
 from flinkjobs.ports.store import Applied
@@ -110,15 +111,18 @@ def _decide(current: Pass, records: Sequence[JobRecord], now: datetime) -> Decid
         passed_over=passed_over,
         errors=tuple(errors),
         is_kubernetes_answered=submitters.is_answered,
-        awaited=tuple(record for record in after if _is_awaited(record, submitters.by_job_id)),
+        awaited=tuple(record for record in after if _is_awaited(current, record, submitters.by_job_id)),
     )
 
 
-def _is_awaited(record: JobRecord, submitters: Mapping[str, SubmitterObservation]) -> bool:
+def _is_awaited(current: Pass, record: JobRecord, submitters: Mapping[str, SubmitterObservation]) -> bool:
     """Whether the submitter of a record without an id may have submitted a Flink job already."""
     submitter = submitters.get(record.job_id)
-    if record.flink_jobs or record.status is not Status.CREATED or submitter is None:
+    if record.flink_jobs or record.status is not Status.CREATED:
         return False
+    if submitter is None:  # any other reason is a problem of its pod
+        is_waiting = record.reason is not None and record.reason.code is not ReasonCode.OUTCOME_UNKNOWN
+        return not current.is_due(record) and not is_waiting
     if not isinstance(submitter, Submitter):
         return True
     is_waiting = submitter.phase is JobPhase.ACTIVE and submitter.problem is not None
@@ -138,7 +142,10 @@ def _named_jobs(
         record
         for record in records
         if record.job_id in ended
-        or (not record.flink_jobs and (record.job_id in submitters or record.status is Status.LOST))
+        or (
+            not record.flink_jobs
+            and (record.job_id in submitters or record.status is Status.LOST or not current.is_due(record))
+        )
     ]
     return current.snapshots.named(wanted, again=ended) if wanted else {}
 

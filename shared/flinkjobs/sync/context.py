@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from flinkjobs.domain.records import JobRecord
 from flinkjobs.domain.transition import Policy
 from flinkjobs.lease import ActiveLease
-from flinkjobs.observers.deadline import Deadline
+from flinkjobs.observers.deadline import Deadline, never
 from flinkjobs.observers.events import NamespaceEvents
 from flinkjobs.observers.flink_jobs import FlinkObserver
 from flinkjobs.observers.flink_snapshot import Snapshots, take_snapshots
-from flinkjobs.observers.submitters import SubmitterObserver
+from flinkjobs.observers.submitters import SubmitterObserver, always
 from flinkjobs.ports.flink import Flink
 from flinkjobs.ports.kubernetes import KubernetesClient
 from flinkjobs.ports.lease import LeaseStore
@@ -44,6 +45,7 @@ class Sync:
         clock: the time now, aware UTC.
         period: the time between two passes.
         delivery: to the channels; None where the settings name none.
+        is_stopping: whether the process has been asked to stop: no pass begins with a further record then.
     """
 
     store: JobStore
@@ -56,6 +58,7 @@ class Sync:
     clock: Callable[[], datetime]
     period: timedelta = timedelta(seconds=180)
     delivery: Delivery | None = None
+    is_stopping: Callable[[], bool] = never
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Pass:
         threads: for requests and writes that can be made in parallel.
         snapshots: one of each Flink cluster.
         events: of the Kubernetes namespaces.
+        is_due: whether the submitter of a record is observed in this pass.
     """
 
     sync: Sync
@@ -79,12 +83,13 @@ class Pass:
     threads: ThreadPoolExecutor
     snapshots: Snapshots
     events: NamespaceEvents
+    is_due: Callable[[JobRecord], bool] = always
 
     @property
     def submitters(self) -> SubmitterObserver:
         """Observes Kubernetes for this pass."""
         return SubmitterObserver(
-            self.sync.kubernetes, self.events, self.snapshots, self.threads, self.deadline
+            self.sync.kubernetes, self.events, self.snapshots, self.threads, self.deadline, self.is_due
         )
 
     @property
@@ -94,9 +99,15 @@ class Pass:
 
 
 @contextmanager
-def begin_pass(sync: Sync, run_id: str, deadline: Deadline, lease: ActiveLease | None) -> Iterator[Pass]:
+def begin_pass(
+    sync: Sync,
+    run_id: str,
+    deadline: Deadline,
+    lease: ActiveLease | None,
+    is_due: Callable[[JobRecord], bool] = always,
+) -> Iterator[Pass]:
     """Begins a pass and its snapshots; when the block ends, all its requests have ended."""
     flinks = {name: flink.until(deadline.requests_until) for name, flink in sync.flinks.items()}
     events = NamespaceEvents(lambda: sync.kubernetes().until(deadline.requests_until))
     with ThreadPoolExecutor(max_workers=THREADS) as threads, take_snapshots(flinks) as snapshots:
-        yield Pass(sync, run_id, deadline, lease, threads, snapshots, events)
+        yield Pass(sync, run_id, deadline, lease, threads, snapshots, events, is_due)

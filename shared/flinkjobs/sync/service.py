@@ -16,7 +16,7 @@ import itertools
 import time
 import uuid
 from collections import deque
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import nullcontext
 from datetime import datetime, timedelta
@@ -32,6 +32,7 @@ from flinkjobs.domain.errors import FlinkjobsError, StoreRefusedError, Temporary
 from flinkjobs.domain.history import Writer
 from flinkjobs.domain.observations import KUBERNETES_UNAVAILABLE, ObservationError
 from flinkjobs.domain.records import JobRecord, UnreadableRecord
+from flinkjobs.domain.ticks import is_submitter_due
 from flinkjobs.lease import ActiveLease, hold_lease
 from flinkjobs.observers.deadline import Deadline
 from flinkjobs.ports.store import NO_FINGERPRINTS
@@ -96,44 +97,76 @@ def run_pass(sync: Sync, *, job_ids: Collection[str] | None = None) -> dict[str,
         StoreUnavailableError: the records could not be read or written.
         NothingReachableError: there was work, but no peer could be asked.
     """
-    run_id, deadline = uuid.uuid4().hex, Deadline.after(sync.budget_seconds)
+    run_id = uuid.uuid4().hex
+    deadline = Deadline.after(sync.budget_seconds, is_stopping=sync.is_stopping)
     lease = nullcontext() if job_ids is not None else hold_lease(sync.leases, LEASE, holder=run_id)
     with lease as active:
-        started_at, began = sync.clock(), time.monotonic()  # not before: another pass may still be running
         if active is None and job_ids is None:
-            log.info("sync.skipped", run_id=run_id)
-            return pass_report(
-                run_id=run_id, started_at=started_at, duration_seconds=0, result=None, clusters={}
-            )
-        with begin_pass(sync, run_id, deadline, active) as current:
-            if active is not None and sync.delivery is not None:
-                sync.delivery.begin()
-            results = list(_reconcile(current, lost_since=started_at - LOST_WATCHED_FOR, job_ids=job_ids))
-        result, clusters = total(results), current.snapshots.report()
-        _expect_any_answer(result, clusters)
-        no_events = current.events.errors()
-        result = replace(
-            result,
-            is_complete=result.is_complete and not no_events,
-            errors=(*result.errors, *no_events, *missing_jobs(current.snapshots, clusters)),
-        )
-        if active is not None and result.is_complete and active.is_ours():
-            result, clusters = _with_unmanaged_jobs(current, result, clusters, started_at)
-        report = pass_report(
-            run_id=run_id,
-            started_at=started_at,
-            duration_seconds=time.monotonic() - began,
-            result=result,
-            clusters=clusters,
-        )
-        try:
-            if active is not None:
-                note_clusters(sync, current.snapshots, clusters, started_at, is_complete=result.is_complete)
-            sync.store.save_run({**report, "whole": job_ids is None})
-        except FlinkjobsError as error:  # the records are written: the pass itself has done its work
-            report["errors"].append({"job_id": None, "code": RUN_NOT_SAVED, "message": str(error)})
+            return skipped_report(run_id, sync.clock())
+        return pass_under_lease(sync, run_id, deadline, active, job_ids=job_ids)
+
+
+def skipped_report(run_id: str, now: datetime) -> dict[str, Any]:
+    """The report of a pass whose lease another holds."""
+    log.info("sync.skipped", run_id=run_id)
+    return pass_report(run_id=run_id, started_at=now, duration_seconds=0, result=None, clusters={})
+
+
+def pass_under_lease(
+    sync: Sync,
+    run_id: str,
+    deadline: Deadline,
+    active: ActiveLease | None,
+    *,
+    job_ids: Collection[str] | None = None,
+    last_observed_at: datetime | None = None,
+    save: Callable[[dict[str, Any]], None] | None = None,
+) -> dict[str, Any]:
+    """Runs one pass, as `run_pass` does.
+
+    Args:
+        sync: see `Sync`.
+        run_id: names the pass on what it writes.
+        deadline: of the pass.
+        active: the lease; None where the pass needs none.
+        job_ids: the records; None means all.
+        last_observed_at: as of `is_submitter_due`.
+        save: keeps the report; None keeps it as a document of its own.
+    """
+    started_at, began = sync.clock(), time.monotonic()  # not before: another pass may still be running
+
+    def is_due(record: JobRecord) -> bool:
+        return is_submitter_due(record.submitted_at, started_at, last_observed_at)
+
+    with begin_pass(sync, run_id, deadline, active, is_due) as current:
+        if active is not None and sync.delivery is not None:
+            sync.delivery.begin()
+        results = list(_reconcile(current, lost_since=started_at - LOST_WATCHED_FOR, job_ids=job_ids))
+    result, clusters = total(results), current.snapshots.report()
+    _expect_any_answer(result, clusters)
+    no_events = current.events.errors()
+    result = replace(
+        result,
+        is_complete=result.is_complete and not no_events,
+        errors=(*result.errors, *no_events, *missing_jobs(current.snapshots, clusters)),
+    )
+    if active is not None and result.is_complete and active.is_ours():
+        result, clusters = _with_unmanaged_jobs(current, result, clusters, started_at)
+    report = pass_report(
+        run_id=run_id,
+        started_at=started_at,
+        duration_seconds=time.monotonic() - began,
+        result=result,
+        clusters=clusters,
+    )
+    try:
         if active is not None:
-            report["notified"] = _notify(sync, report, deadline, active)
+            note_clusters(sync, current.snapshots, clusters, started_at, is_complete=result.is_complete)
+        (save or sync.store.save_run)({**report, "whole": job_ids is None})
+    except FlinkjobsError as error:  # the records are written: the pass itself has done its work
+        report["errors"].append({"job_id": None, "code": RUN_NOT_SAVED, "message": str(error)})
+    if active is not None:
+        report["notified"] = _notify(sync, report, deadline, active)
     log.info("sync.pass", whole=job_ids is None, **report)
     return report
 

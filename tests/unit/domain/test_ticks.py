@@ -31,7 +31,7 @@ def time_at(text: str) -> datetime:
     return found
 
 
-def rows(table: str) -> Any:
+def rows(table: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("row", ROWS[table], ids=[row["rule"] for row in ROWS[table]])
 
 

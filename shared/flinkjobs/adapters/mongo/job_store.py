@@ -13,7 +13,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from flinkjobs.adapters.mongo import unmanaged
+from flinkjobs.adapters.mongo import runs, unmanaged
 from flinkjobs.adapters.mongo.client import MongoDatabase
 from flinkjobs.adapters.mongo.documents import (
     FOLLOWED,
@@ -225,6 +225,14 @@ class MongoJobStore:
     def save_run(self, report: Mapping[str, Any]) -> None:
         with translated():
             self._runs.insert_one(dict(report))
+
+    def save_tick(self, invocation: str, report: Mapping[str, Any]) -> None:
+        with translated():
+            self._runs.replace_one({"_id": invocation}, dict(report), upsert=True)
+
+    def last_complete_pass_at(self) -> datetime | None:
+        with translated():
+            return runs.last_complete_at(self._runs)
 
     def save_notified(
         self, run_id: str, started_at: datetime, notified: Mapping[str, Mapping[str, int]]

@@ -21,7 +21,7 @@ from bson.errors import BSONError
 from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import OperationFailure
 
-from flinkjobs.adapters.mongo import unmanaged
+from flinkjobs.adapters.mongo import runs, unmanaged
 from flinkjobs.adapters.mongo.client import MongoDatabase
 from flinkjobs.adapters.mongo.documents import LISTED_FIELDS, label_pair, read_record, time_or_none
 from flinkjobs.adapters.mongo.errors import translated
@@ -243,20 +243,17 @@ class MongoReadStore:
     def last_runs(self, *, limit: int) -> Sequence[Mapping[str, Any]]:
         fields = {"_id": 0, "errors": {"$slice": ERRORS_KEPT}}
         with translated():
-            return list(self._runs.find(_WHOLE, fields, sort={"started_at": DESCENDING}, limit=limit))
+            return list(self._runs.find(runs.WHOLE, fields, sort={"started_at": DESCENDING}, limit=limit))
 
     def last_complete_run(self) -> datetime | None:
         with translated():
-            found = self._runs.find_one(
-                {**_WHOLE, "complete": True}, {"started_at": 1}, sort={"started_at": DESCENDING}
-            )
-        return found["started_at"] if found else None
+            return runs.last_complete_at(self._runs)
 
     def last_cleanup(self) -> Mapping[str, Any] | None:
         fields = {"_id": 0, "errors": {"$slice": ERRORS_KEPT}}
         with translated():
             return self._cleanups.find_one(
-                {**_DATED, "dry_run": {"$ne": True}}, fields, sort={"started_at": DESCENDING}
+                {**runs.DATED, "dry_run": {"$ne": True}}, fields, sort={"started_at": DESCENDING}
             )
 
     # --- notifications ------------------------------------------------------------------------------
@@ -289,11 +286,6 @@ class MongoReadStore:
 
     def _aggregate(self, stages: Sequence[_Document], index: _Index) -> list[_Document]:
         return _hinted(index, lambda hint: list(self._jobs.aggregate(list(stages), **hint)))
-
-
-_DATED: Final = {"started_at": {"$type": "date"}}
-_WHOLE: Final = {**_DATED, "whole": {"$ne": False}}
-"""Passes over all records; one over a few job ids says nothing of the others."""
 
 
 def _hinted(index: _Index, ask: Callable[[Mapping[str, Any]], T]) -> T:
