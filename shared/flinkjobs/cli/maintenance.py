@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import typer
 from rich.text import Text
 
+from flinkjobs import log
 from flinkjobs.cli.client import Connection, Document
 from flinkjobs.cli.completion import any_ids
-from flinkjobs.cli.exit_codes import Exit
+from flinkjobs.cli.exit_codes import Exit, MisuseError
 from flinkjobs.cli.formatting import problem, seconds
 from flinkjobs.cli.output import Output, status_text, table
 from flinkjobs.cli.session import JsonOption, session_of
 from flinkjobs.domain.errors import SettingsError
 from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.text import counted
+from flinkjobs.settings.functions import REQUIRED, Settings
 
 RATES: Final = {
     "Failed, of all": "failure_rate_percent",
@@ -31,6 +35,9 @@ DURATIONS: Final = {
     "p95": "p95",
 }
 """Rows below the statuses: title and name in the JSON."""
+
+JOB_MOVED: Final = "job.moved"
+"""The event that sync logs for every record whose status has changed."""
 
 _FLINK_JOB_ID: Final = re.compile(r"[0-9a-f]{32}")
 _K8S_JOB_NAME: Final = re.compile(r"flink-py-.*-[0-9a-f]{8}")
@@ -51,11 +58,23 @@ def sync(
             metavar="ID...", help="Only these jobs, by any of their three ids.", autocompletion=any_ids
         ),
     ] = None,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow",
+            help="Repeat passes from here, every SYNC_FOLLOW_SECONDS (5), until Ctrl-C; a line per change.",
+        ),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Run one synchronisation pass now, over all open records or over those given."""
     session = session_of(context, is_json=json)
     connection, out = session.connection, session.out
+    if follow:
+        if ids:
+            raise MisuseError("--follow synchronises all open records: leave the ids away")
+        _follow(connection.settings(*REQUIRED["sync"]), out)
+        return
     job_ids = [job_id_of(connection, given) for given in ids] if ids else None
     report = _pass_over(connection, job_ids)
     if job_ids is not None and report["scanned"] < len(set(job_ids)):
@@ -66,6 +85,37 @@ def sync(
         _show_pass(out, report, job_ids)
     is_good = report["complete"] and not problems_of(report)
     raise typer.Exit(Exit.OK if is_good else Exit.FAILED)
+
+
+def _follow(settings: Settings, out: Output) -> None:
+    """Repeats passes; on a terminal prints the changes, else the log of the function sync."""
+    from flinkjobs.entrypoints.follow import follow_until_stopped
+
+    if out.console.is_terminal and not out.is_json:
+        for handler in log.LOGGER.handlers:
+            handler.setLevel(logging.WARNING)
+        log.LOGGER.addHandler(_Changes(out))
+        log.LOGGER.setLevel(logging.INFO)
+    else:
+        log.LOGGER.handlers = []
+        log.configure(settings.log_level)
+    follow_until_stopped(settings)
+
+
+class _Changes(logging.Handler):
+    """Prints a line for every record whose status has changed."""
+
+    def __init__(self, out: Output) -> None:
+        super().__init__(logging.INFO)
+        self._out = out
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage() != JOB_MOVED:
+            return
+        for moved in log.fields_of(record):
+            now = f"{datetime.fromtimestamp(record.created, UTC):%H:%M:%S}"
+            parts = (now, moved["job_id"], moved["status"], moved["flink_job_id"], moved["reason"])
+            self._out.line(" ".join(str(part) for part in parts if part))
 
 
 def _expect_known(connection: Connection, job_ids: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from deploy.lock import FUNCTIONS
 from doubles.kubernetes.process import KubernetesDouble
 from flinkjobs.domain.errors import SettingsError
 from flinkjobs.domain.naming import APP, APP_LABEL
+from flinkjobs.entrypoints import follow as entry_point
 from flinkjobs.settings.functions import read_settings
 from flinkjobs.submit.manifest import job_manifest
 from flinkjobs.submit.submission import PathScript, Submission, Target
@@ -53,7 +54,7 @@ def pod_of(workload: Document) -> Document:
 
 
 def workloads() -> list[Document]:
-    return documents("Deployment") + documents("CronJob")
+    return documents("Deployment") + documents("CronJob") + documents("Deployment", file="follow/*.yaml")
 
 
 # --- the whole --------------------------------------------------------------------------------------
@@ -184,6 +185,23 @@ def test_a_deployment_fits_its_service_its_account_and_the_image(name: str) -> N
 @pytest.mark.parametrize("name", TRIGGERED)
 def test_sync_and_cleanup_are_one(name: str) -> None:
     assert document("Deployment", f"flinkjobs-{name}")["spec"]["replicas"] == 1
+
+
+def test_follow_mode_is_one_pod_that_is_set_as_sync_is() -> None:
+    """Two would only wait for each other's lease; the CronJob stays."""
+    [component] = documents("Component", file="follow/*.yaml")
+    [deployment] = documents("Deployment", file="follow/*.yaml")
+    assert component["resources"] == ["deployment.yaml"]
+    assert document("CronJob", "flinkjobs-sync")
+    spec, pod = deployment["spec"], pod_of(deployment)
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    assert spec["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    sync = pod_of(document("Deployment", "flinkjobs-sync"))["spec"]
+    assert pod["spec"]["serviceAccountName"] == sync["serviceAccountName"]
+    [follow], [function] = pod["spec"]["containers"], sync["containers"]
+    assert follow["envFrom"] == function["envFrom"]
+    assert follow["env"] == [{"name": "PYTHONPATH", "value": "/functions/sync"}, *function["env"]]
+    assert follow["command"][1:] == ["-m", entry_point.__name__]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
