@@ -4,7 +4,8 @@ locals {
   # memory, cpu: of one instance. Below a whole CPU an instance takes one request at a time.
   # timeout: seconds; sync and cleanup end by themselves before it, see scheduler.tf.
   # concurrency: requests in one instance at a time; the framework has four threads per CPU.
-  # max_instances: sync and cleanup have one. A second pass could only wait for the first one's lease.
+  # max_instances: sync and cleanup have one. A second pass could only wait for the first one's lease. In follow
+  # mode sync has another, as "Sync now" needs no lease.
   # egress: what leaves through the network.
   # secrets: by environment variable, the key in local.secrets.
   # environment: what this function reads beyond local.common_environment.
@@ -67,17 +68,20 @@ locals {
       cpu           = "1"
       timeout       = local.schedules.sync.timeout_seconds
       concurrency   = 1
-      max_instances = 1
+      max_instances = var.sync_follow_seconds == null ? 1 : 2
       ingress       = "ALLOW_INTERNAL_ONLY"
       egress        = var.vpc_egress
       secrets = merge(
         { MONGODB_URI = "mongodb-uri" },
         var.notify_channels_version == null ? {} : { NOTIFY_CHANNELS = "notify-channels" },
       )
-      environment = {
-        SYNC_BUDGET_SECONDS = tostring(local.schedules.sync.budget_seconds)
-        SYNC_PERIOD_SECONDS = tostring(local.sync_overdue_seconds / 3) # after three of them it says that it resumed
-      }
+      environment = merge(
+        {
+          SYNC_BUDGET_SECONDS = tostring(local.schedules.sync.budget_seconds)
+          SYNC_PERIOD_SECONDS = tostring(local.sync_overdue_seconds / 3) # after three of them it says that it resumed
+        },
+        var.sync_follow_seconds == null ? {} : { SYNC_FOLLOW_SECONDS = tostring(var.sync_follow_seconds) },
+      )
       optional = ["FLINK_HISTORY_URL", "LOST_AFTER_SECONDS", "NOTIFY_STUCK_AFTER_SECONDS", "PAGE_URL"]
     }
   }

@@ -2,7 +2,8 @@
 #
 #   the function's own work < its timeout < the attempt's deadline < the time to the next run
 #
-# so that a pass stops by itself, answers, and is over before the next one begins.
+# so that a pass stops by itself, answers, and is over before the next one begins. In follow mode a call answers
+# by second 57 of its minute, before its timeout of 58 s and its deadline of 59 s.
 
 locals {
   # Minutes of the hour at which each schedule runs, sorted; variables.tf holds the expressions to their form.
@@ -51,8 +52,8 @@ locals {
       cron             = var.sync_cron
       description      = "Runs a synchronisation pass"
       budget_seconds   = coalesce(var.sync_budget_seconds, min(120, floor(local.schedule_period_seconds.sync * 8 / 12)))
-      timeout_seconds  = coalesce(var.sync_timeout_seconds, min(150, floor(local.schedule_period_seconds.sync * 10 / 12)))
-      deadline_seconds = coalesce(var.sync_attempt_deadline_seconds, min(165, floor(local.schedule_period_seconds.sync * 11 / 12)))
+      timeout_seconds  = coalesce(var.sync_timeout_seconds, var.sync_follow_seconds == null ? null : 58, min(150, floor(local.schedule_period_seconds.sync * 10 / 12)))
+      deadline_seconds = coalesce(var.sync_attempt_deadline_seconds, var.sync_follow_seconds == null ? null : 59, min(165, floor(local.schedule_period_seconds.sync * 11 / 12)))
       period_seconds   = local.schedule_period_seconds.sync
     }
   }
@@ -99,6 +100,11 @@ resource "google_cloud_scheduler_job" "this" {
         "${each.value.timeout_seconds} s function timeout < ${each.value.deadline_seconds} s attempt deadline <",
         "${each.value.period_seconds} s, the shortest time between two runs of ${each.value.cron}.",
       ])
+    }
+
+    precondition {
+      condition     = each.key != "sync" || var.sync_follow_seconds == null || each.value.timeout_seconds > 57
+      error_message = "In follow mode a call of sync works for up to 57 s: its timeout must be longer."
     }
   }
 

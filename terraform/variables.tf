@@ -438,6 +438,22 @@ variable "sync_cron" {
   }
 }
 
+variable "sync_follow_seconds" {
+  description = "Seconds between two passes of one call of sync, 2 to 30 (`SYNC_FOLLOW_SECONDS`): follow mode, which needs `sync_cron` `* * * * *`. null: a call is one pass. An instance then runs all the time, about 730 h × 1 vCPU: US$ 63 a month."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.sync_follow_seconds == null || try(var.sync_follow_seconds >= 2 && var.sync_follow_seconds <= 30 && floor(var.sync_follow_seconds) == var.sync_follow_seconds, false)
+    error_message = "Must be a whole number of seconds, 2 to 30."
+  }
+
+  validation {
+    condition     = var.sync_follow_seconds == null || contains(["* * * * *", "*/1 * * * *"], var.sync_cron)
+    error_message = "Follow mode needs sync_cron * * * * *: each call follows to the end of its minute."
+  }
+}
+
 variable "sync_now" {
   description = "Whether the page's button *Sync now* works: jobs may then call sync. As sync cannot be reached from outside, everything that jobs sends leaves through the network, whose subnet then needs Private Google Access."
   type        = bool

@@ -246,6 +246,74 @@ run "every_minute" {
   }
 }
 
+run "follow" {
+  command = plan
+
+  variables {
+    sync_cron           = "* * * * *"
+    sync_follow_seconds = 5
+  }
+
+  assert {
+    condition = (
+      local.schedules.sync.budget_seconds == 40
+      && local.schedules.sync.timeout_seconds == 58
+      && local.schedules.sync.deadline_seconds == 59
+      && local.schedules.sync.period_seconds == 60
+    )
+    error_message = "A call that follows to second 57 ends before its timeout, its deadline and the next call."
+  }
+
+  assert {
+    condition = (
+      google_cloudfunctions2_function.this["sync"].service_config[0].max_instance_count == 2
+      && google_cloudfunctions2_function.this["cleanup"].service_config[0].max_instance_count == 1
+    )
+    error_message = "Sync now has an instance of its own."
+  }
+
+  assert {
+    condition = [
+      for name, function in google_cloudfunctions2_function.this : name
+      if try(function.service_config[0].environment_variables["SYNC_FOLLOW_SECONDS"], "") == "5"
+    ] == ["sync"]
+    error_message = "sync alone follows."
+  }
+}
+
+run "follow_without_its_schedule" {
+  command = plan
+
+  variables {
+    sync_follow_seconds = 5
+  }
+
+  expect_failures = [var.sync_follow_seconds]
+}
+
+run "follow_too_often" {
+  command = plan
+
+  variables {
+    sync_cron           = "*/1 * * * *"
+    sync_follow_seconds = 1
+  }
+
+  expect_failures = [var.sync_follow_seconds]
+}
+
+run "a_timeout_below_the_end_of_a_call_that_follows" {
+  command = plan
+
+  variables {
+    sync_cron            = "* * * * *"
+    sync_follow_seconds  = 5
+    sync_timeout_seconds = 57
+  }
+
+  expect_failures = [google_cloud_scheduler_job.this["sync"]]
+}
+
 run "every_ten_minutes" {
   command = plan
 

@@ -19,6 +19,7 @@ from packaging.specifiers import SpecifierSet
 from flinkjobs.adapters.kubernetes.client import READ_TIMEOUT_SECONDS
 from flinkjobs.cli.schedules import DESCRIPTIONS
 from flinkjobs.domain.cron import cron_fault
+from flinkjobs.domain.ticks import ENDS_AT
 from flinkjobs.entrypoints.submit import CONNECT_SECONDS
 from tests.terraform.module import (
     MODULE,
@@ -111,8 +112,9 @@ def test_there_are_four_functions_each_with_its_own_entry_point(
 
 @mirrors("sync and cleanup run one at a time.")
 def test_sync_and_cleanup_run_one_at_a_time(module: Module, functions: dict[str, Block]) -> None:
-    for name in SCHEDULED:
-        assert (functions[name]["concurrency"], functions[name]["max_instances"]) == (1, 1)
+    assert [functions[name]["concurrency"] for name in SCHEDULED] == [1, 1]
+    assert functions["cleanup"]["max_instances"] == 1
+    assert functions["sync"]["max_instances"] == "${var.sync_follow_seconds == null ? 1 : 2}"
     config = one(module.resources["google_cloudfunctions2_function.this"], "service_config")
     assert config["max_instance_count"] == "${each.value.max_instances}"
     assert config["max_instance_request_concurrency"] == "${each.value.concurrency}"
@@ -303,8 +305,8 @@ def test_the_budgets_grow_and_end_before_the_next_run(
     assert cleanup == [120, 150, 165]
     for name in SCHEDULED:
         assert functions[name]["timeout"] == f"${{local.schedules.{name}.timeout_seconds}}"
-        budget = f"${{tostring(local.schedules.{name}.budget_seconds)}}"
-        assert functions[name]["environment"]["SYNC_BUDGET_SECONDS"] == budget
+        budget = f"tostring(local.schedules.{name}.budget_seconds)"
+        assert budget in str(functions[name]["environment"])
     job = module.resources["google_cloud_scheduler_job.this"]
     assert job["attempt_deadline"] == "${each.value.deadline_seconds}s"
     assert one(job, "retry_config", "retry_count") == 0
@@ -313,12 +315,35 @@ def test_the_budgets_grow_and_end_before_the_next_run(
 @mirrors("a_budget_above_the_timeout", "a_timeout_above_the_deadline", "a_deadline_above_the_period")
 def test_budgets_out_of_order_are_refused(module: Module) -> None:
     job = module.resources["google_cloud_scheduler_job.this"]
-    condition = one(job, "lifecycle", "precondition", "condition")
+    condition = one(job, "lifecycle")["precondition"][0]["condition"]
     order = ("budget", "timeout", "deadline", "period")
     compared = [
         f"each.value.{low}_seconds < each.value.{high}_seconds" for low, high in itertools.pairwise(order)
     ]
     assert condition == "${(" + " && ".join(compared) + ")}"
+
+
+@mirrors(
+    "A call that follows to second 57 ends before its timeout, its deadline and the next call.",
+    "Sync now has an instance of its own.",
+    "sync alone follows.",
+    "follow_without_its_schedule",
+    "follow_too_often",
+    "a_timeout_below_the_end_of_a_call_that_follows",
+)
+def test_a_call_that_follows_fits_into_its_minute(module: Module, functions: dict[str, Block]) -> None:
+    """Its end is `domain/ticks.py`'s, its bounds are those of the setting."""
+    ends_at = int(ENDS_AT.total_seconds())
+    for name, seconds in (("timeout", ends_at + 1), ("deadline", ends_at + 2)):
+        expression = module.locals["schedules"]["sync"][f"{name}_seconds"]
+        assert f"var.sync_follow_seconds == null ? null : {seconds}," in expression
+    _, follows = one(module.resources["google_cloud_scheduler_job.this"], "lifecycle")["precondition"]
+    assert f"each.value.timeout_seconds > {ends_at}" in follows["condition"]
+    bounds, schedule = conditions(module, "sync_follow_seconds")
+    assert "var.sync_follow_seconds >= 2 && var.sync_follow_seconds <= 30" in bounds
+    assert 'contains(["* * * * *", "*/1 * * * *"], var.sync_cron)' in schedule
+    follow = "SYNC_FOLLOW_SECONDS = tostring(var.sync_follow_seconds)"
+    assert [name for name in FUNCTIONS if follow in str(functions[name]["environment"])] == ["sync"]
 
 
 @mirrors(
@@ -504,7 +529,7 @@ def test_three_periods_without_a_complete_pass(module: Module, functions: dict[s
     assert "or vector(0)" in alert["query"]
     period = "tostring(local.sync_overdue_seconds / 3)"
     assert f"SYNC_PERIOD_SECONDS = {period}" in functions["jobs"]["environment"]
-    assert functions["sync"]["environment"]["SYNC_PERIOD_SECONDS"] == f"${{{period}}}"
+    assert f"SYNC_PERIOD_SECONDS = {period}" in functions["sync"]["environment"]
 
 
 @mirrors("a_schedule_that_rests", "an_alarm_before_the_third_pass")
