@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from flinkjobs import log
 from flinkjobs.domain.errors import FlinkjobsError
-from flinkjobs.domain.ticks import next_tick
+from flinkjobs.domain.ticks import LAST_TICK, next_tick
 from flinkjobs.lease import ActiveLease, hold_lease
 from flinkjobs.observers.deadline import Deadline
 from flinkjobs.sync.context import Sync
@@ -133,7 +133,8 @@ def follow(sync: Sync, *, every: timedelta, ends_at: datetime | None) -> dict[st
         sync.leases, LEASE, holder=run_id, wait_seconds=LEASE_WAIT_SECONDS, is_stopping=sync.is_stopping
     ) as active:
         first = sync.clock()
-        if active is None or sync.is_stopping():
+        is_too_late = ends_at is not None and first > ends_at - LAST_TICK
+        if active is None or is_too_late or sync.is_stopping():
             return skipped_report(run_id, first)
         report = _Report(run_id, first)
         observed_at = sync.store.last_complete_pass_at()

@@ -12,9 +12,10 @@ import httpx
 import pytest
 
 from local.functions import FunctionServer
-from tests.integration.functions.conftest import Document, World, call
+from tests.integration.functions.conftest import World, call
 from tests.integration.functions.test_sync import followed
 from tests.support.flink_rest_server import Job
+from tests.support.records import Document
 from tests.support.waiting import until
 
 SECONDS = 30.0

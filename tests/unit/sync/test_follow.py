@@ -128,6 +128,12 @@ def test_an_invocation_that_is_stopped_answers_and_gives_the_lease_back() -> Non
     assert (report["ticks"], store.is_released) == (1, True)
 
 
+def test_an_invocation_that_gets_its_lease_too_late_answers_skipped() -> None:
+    store = Followed(now=ENDS_AT)
+    report = follow(following(store), every=EVERY, ends_at=ENDS_AT)
+    assert (report["skipped"], store.ticks, store.is_released) == (True, 0, True)
+
+
 def test_an_invocation_that_is_stopped_before_its_first_tick_answers_skipped() -> None:
     store = Followed(stop_after=0)
     report = follow(following(store), every=EVERY, ends_at=None)
