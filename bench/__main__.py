@@ -25,7 +25,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import cold
+from bench import cold, freshness
 from bench.arena import Arena
 from bench.checks import Check
 from bench.measure import Measurements, middle
@@ -108,6 +108,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--output", type=Path, help="the file for the results; a whole run writes build/bench/results.json"
     )
+    parser.add_argument(
+        "--freshness-seconds",
+        type=float,
+        default=120,
+        help="of each way of `bench.freshness`; 600 measures more",
+    )
     options = parser.parse_args(arguments)
     names = options.only or (QUICK if options.quick else [case.name for case in CASES])
     cases = [case for case in CASES if case.name in names]
@@ -118,12 +124,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with Arena() as arena:
         starts = _cold_starts(arena, console) if is_whole else {}  # while nothing lies around in Kubernetes
         measured = {case.name: _run(arena, case, console) for case in cases}
-    checks = _checks(measured, starts)
+        say = lambda line: console.print(f"[dim]{line}[/dim]")  # noqa: E731 - one line
+        fresh = freshness.measure(arena, options.freshness_seconds, say) if is_whole else []
+    checks = [*_checks(measured, starts), *(check for one in fresh for check in one.checks())]
+    if fresh:
+        console.print(freshness.table(fresh))
     _show(console, measured.values(), starts, checks)
     output = options.output or (RESULTS if is_whole else None)
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps(_results(measured.values(), starts, checks), indent=1) + "\n")
+        results = _results(measured.values(), starts, checks)
+        results["freshness"] = [one.as_json() for one in fresh]
+        output.write_text(json.dumps(results, indent=1) + "\n")
     return 0 if all(check.holds for check in checks) else 1
 
 

@@ -1,8 +1,9 @@
 """A Flink REST API written for speed: `python -m bench.flink_double CLUSTERS` serves bytes made beforehand.
 
-Each cluster has a port of its own. `PUT /overview` replaces what a cluster knows; `GET /jobs/overview` is
-those bytes, `GET /jobs/{id}` an answer as long as a real one, `GET /jobs/{id}/exceptions` a short one.
-Nothing is computed while a client waits, so that the time measured is the client's.
+Each cluster has a port of its own. `PUT /overview` replaces what a cluster knows, `PUT /states` changes the
+states of some of its jobs. `GET /jobs/overview` is those bytes, `GET /jobs/{id}` an answer as long as a real one,
+`GET /jobs/{id}/exceptions` a short one. Nothing is computed while a client waits, so that the time measured is
+the client's; only after a change of states the overview is put together anew.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import re
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -56,6 +58,8 @@ class Cluster:
     def __init__(self) -> None:
         self.asked = 0
         self._overview = _answer("200 OK", b'{"jobs":[]}')
+        self._known: bytes | None = None
+        self._entries: dict[str, bytes] = {}
         self._jobs: dict[str, bytes] = {}
         detail = {**_recorded("job--running"), "jid": "", "state": "", "start-time": 0, "end-time": 0}
         self._rest = json.dumps(
@@ -67,7 +71,16 @@ class Cluster:
         """Replaces all jobs; nothing was asked since."""
         self._overview = _answer("200 OK", overview)
         self._jobs = {job.jid: self._detail(job) for job in _DECODER.decode(overview).jobs}
+        self._known, self._entries = overview, {}
         self.asked = 0
+
+    def change(self, states: bytes) -> None:
+        """Changes the states of jobs, by their ids."""
+        if self._known is not None:
+            self._entries = {job["jid"]: msgspec.json.encode(job) for job in json.loads(self._known)["jobs"]}
+            self._known = None
+        for jid, state in json.loads(states).items():
+            self._entries[jid] = msgspec.json.encode({**json.loads(self._entries[jid]), "state": state})
 
     def _detail(self, job: _Entry) -> bytes:
         times = f'"start-time":{job.start_time},"end-time":{job.end_time}'
@@ -79,6 +92,8 @@ class Cluster:
             return _answer("200 OK", str(self.asked).encode())
         self.asked += 1
         if path == "/jobs/overview":
+            if self._entries:
+                return _answer("200 OK", b'{"jobs":[' + b",".join(self._entries.values()) + b"]}")
             return self._overview
         job_id, _, what = path.removeprefix("/jobs/").partition("/")
         if job_id in self._jobs:
@@ -111,7 +126,8 @@ class _Connection(asyncio.Protocol):
         headers = self._received[:end].decode().lower().split("\r\n")
         length = next(int(line[15:]) for line in headers if line.startswith("content-length:"))
         if len(self._received) == end + 4 + length:
-            self._cluster.know(bytes(self._received[end + 4 :]))
+            change = self._cluster.change if path == "/states" else self._cluster.know
+            change(bytes(self._received[end + 4 :]))
             self._received.clear()
             self._transport.write(_answer("200 OK", b"{}"))
 
@@ -166,6 +182,10 @@ class FlinkDouble:
     def know(self, cluster: int, overview: bytes) -> None:
         """Replaces what a cluster knows, and counts from zero."""
         self._http.put(f"{self.urls[cluster]}/overview", content=overview).raise_for_status()
+
+    def change(self, cluster: int, states: Mapping[str, str]) -> None:
+        """Changes the states of some of a cluster's jobs, by their ids."""
+        self._http.put(f"{self.urls[cluster]}/states", json=dict(states)).raise_for_status()
 
     def asked(self) -> list[int]:
         """How many requests each cluster has got since."""

@@ -70,27 +70,31 @@ class Probe:
             RuntimeError: the answer was no 200.
         """
         Path(f"/proc/{self._pid}/clear_refs").write_text("5")  # the peak begins anew
-        cpu, began = self._cpu_seconds(), time.perf_counter()
+        cpu, began = cpu_seconds(self._pid), time.perf_counter()
         answer = self._http.post(self._url)
         seconds = time.perf_counter() - began
-        cpu = self._cpu_seconds() - cpu
+        cpu = cpu_seconds(self._pid) - cpu
         if answer.status_code != httpx.codes.OK:
             raise RuntimeError(f"{self._url}: {answer.status_code} {answer.text[:500]}")
         reported = answer.json().get("duration_seconds", 0.0)
-        return Measurements(seconds, cpu, self._peak_rss_mib(), before_delivery_seconds=reported)
+        return Measurements(seconds, cpu, rss_mib(self._pid, "VmHWM"), before_delivery_seconds=reported)
 
     def close(self) -> None:
         """Closes the connection."""
         self._http.close()
 
-    def _cpu_seconds(self) -> float:
-        return time.clock_gettime(~self._pid << 3 | 2)  # clock_getcpuclockid(3)
 
-    def _peak_rss_mib(self) -> float:
-        for line in Path(f"/proc/{self._pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1024
-        raise RuntimeError("the system does not say how much memory a process uses")
+def cpu_seconds(pid: int) -> float:
+    """Time that a process has spent on the processor."""
+    return time.clock_gettime(~pid << 3 | 2)  # clock_getcpuclockid(3)
+
+
+def rss_mib(pid: int, what: str = "VmRSS") -> float:
+    """Resident memory of a process, now or, with `VmHWM`, at its highest."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(f"{what}:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError("the system does not say how much memory a process uses")
 
 
 def commands(database: Database[dict[str, Any]]) -> int:
