@@ -1,9 +1,9 @@
 """A Flink REST API written for speed: `python -m bench.flink_double CLUSTERS` serves bytes made beforehand.
 
 Each cluster has a port of its own. `PUT /overview` replaces what a cluster knows, `PUT /states` changes the
-states of some of its jobs. `GET /jobs/overview` is those bytes, `GET /jobs/{id}` an answer as long as a real one,
-`GET /jobs/{id}/exceptions` a short one. Nothing is computed while a client waits, so that the time measured is
-the client's; only after a change of states the overview is put together anew.
+states of some of its jobs. `GET /jobs/overview` is those bytes, `GET /jobs/{id}` an answer as long as a real
+one, `GET /jobs/{id}/exceptions` a short one. Nothing is computed while a client waits, so that the time
+measured is the client's; only after a change of states the overview is put together anew.
 """
 
 from __future__ import annotations

@@ -27,7 +27,9 @@ from local.stack import DATABASE, Interrupted, Stack, interruptible
 from local.user_settings import SettingsMissingError
 
 SPEED = 36.0
-"""How many times faster the schedules of the demo run: every three minutes is every five seconds."""
+"""How many times faster the schedules of the demo run."""
+FOLLOW_SECONDS = 2
+"""Seconds between two passes: sync follows."""
 RETENTION_SECONDS = 8
 OUTCOME_SECONDS = 240.0
 EVENTS_SECONDS = 60.0
@@ -97,7 +99,10 @@ def main() -> int:
 def play(console: Console) -> int:
     """Starts the stack, runs the examples and stops the stack."""
     began = time.monotonic()
-    settings = {"CLEANUP_RETENTION_HOURS": f"{RETENTION_SECONDS / 3600:.6f}"}
+    settings = {
+        "CLEANUP_RETENTION_HOURS": f"{RETENTION_SECONDS / 3600:.6f}",
+        "SYNC_FOLLOW_SECONDS": str(FOLLOW_SECONDS),
+    }
 
     def say(line: str) -> None:
         console.print(f"[dim]{time.monotonic() - began:5.1f} s[/]  {line}")
@@ -106,8 +111,8 @@ def play(console: Console) -> int:
     with Stack(speed=SPEED, settings=settings, say=say) as stack:
         sync, cleanup = stack.create_schedules()
         say(
-            f"schedules      sync [b]{sync.cron}[/], cleanup [b]{cleanup.cron}[/]; "
-            f"the demo's clock runs {SPEED:.0f} times faster"
+            f"schedules      sync [b]{sync.cron}[/], following every {FOLLOW_SECONDS} s, cleanup "
+            f"[b]{cleanup.cron}[/]; their clock runs {SPEED:.0f} times faster"
         )
         console.rule("Submitting four jobs to the submit function")
         job_ids = [submit(console, stack, example) for example in EXAMPLES]
@@ -138,7 +143,7 @@ def submit(console: Console, stack: Stack, example: Example) -> str:
 
 
 def follow(console: Console, stack: Stack, job_ids: list[str]) -> bool:
-    """Shows the records and the scheduler's ticks until every example has come to its end."""
+    """Shows the records and the passes until every example has come to its end."""
     client: MongoClient[dict[str, Any]] = MongoClient(stack.mongodb_uri, tz_aware=True)
     database = client[stack.function_settings.get("MONGODB_DATABASE", DATABASE)]
     deadline = time.monotonic() + OUTCOME_SECONDS
@@ -149,8 +154,9 @@ def follow(console: Console, stack: Stack, job_ids: list[str]) -> bool:
                 record["job_id"]: record for record in database.flink_jobs.find({"job_id": {"$in": job_ids}})
             }
             in_order = [records[job_id] for job_id in job_ids]
-            run = database.sync_runs.find_one(sort=[("started_at", -1)])
-            ticks = len([attempt for attempt in stack.scheduler.attempts("sync") if attempt["status"]])
+            runs = list(database.sync_runs.find(sort=[("started_at", -1)]))
+            run = runs[0] if runs else None
+            ticks = sum(each.get("ticks", 1) for each in runs)
             is_over = all(
                 has_ended(example, record) for example, record in zip(EXAMPLES, in_order, strict=True)
             )
@@ -199,13 +205,13 @@ def jobs_table(records: list[dict[str, Any]]) -> Group:
 
 
 def tick_line(ticks: int, run: Mapping[str, Any] | None) -> Text:
-    """One line about the last run of the schedule and the pass that it started."""
+    """One line about the last pass."""
     if run is None:
-        return Text("waiting for the first tick of the scheduler", style="dim")
+        return Text("waiting for the first pass", style="dim")
     started: datetime = run["started_at"]
     changed = ", ".join(f"{count} {status}" for status, count in run["changed"].items()) or "nothing"
     return Text(
-        f"scheduler: {ticks} ticks · last pass {started:%H:%M:%S} took {run['duration_seconds']} s, "
+        f"sync: {ticks} passes · the last one {started:%H:%M:%S} took {run['duration_seconds']} s, "
         f"examined {run['scanned']}, wrote {changed}",
         style="dim",
     )

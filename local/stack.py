@@ -36,6 +36,8 @@ NAMESPACE = "lemo-dev"
 DATABASE = "lemo_recommender"
 PROJECT, LOCATION = "local", "local"
 SYNC_CRON, CLEANUP_CRON = "*/3 * * * *", "0 2 * * *"
+FOLLOW_CRON = "* * * * *"
+"""Of sync where `SYNC_FOLLOW_SECONDS` is set."""
 ATTEMPT_DEADLINE_SECONDS = 165.0
 PARENT_POLL_SECONDS = 0.5
 
@@ -44,7 +46,7 @@ SYNC_PERIOD_SECONDS = 180
 PASSED_ON = (
     *("MONGODB_DATABASE", "FLINK_BIN", "FLINK_CLUSTERS", "SUBMIT_TIMEOUT_SECONDS", "SYNC_BUDGET_SECONDS"),
     *("LOST_AFTER_SECONDS", "CLEANUP_RETENTION_HOURS", "CLEANUP_UNHARVESTED_HOURS", "CLEANUP_MAX_DELETIONS"),
-    *("CLEANUP_DELETIONS_PER_SECOND", "FLINK_UI_URL", "LOG_LEVEL"),
+    *("CLEANUP_DELETIONS_PER_SECOND", "FLINK_UI_URL", "LOG_LEVEL", "SYNC_FOLLOW_SECONDS"),
 )
 """Settings of the user's that the functions get as they are."""
 
@@ -208,7 +210,7 @@ class Stack:
         """Creates the schedules of sync and cleanup, as a deployment does."""
         sync = Schedule(
             name="sync",
-            cron=SYNC_CRON,
+            cron=FOLLOW_CRON if "SYNC_FOLLOW_SECONDS" in self.function_settings else SYNC_CRON,
             uri=f"{self.functions['sync'].url}/",
             attempt_deadline_seconds=ATTEMPT_DEADLINE_SECONDS,
             description="synchronises the records with Flink",

@@ -1,0 +1,46 @@
+"""Follow mode on the real stack: a status is a few seconds old, by Flink's own times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pymongo import MongoClient
+
+from local.stack import DATABASE, Stack
+from tests.e2e.console import Document, flink_job, submit
+from tests.support.waiting import until
+
+OUTCOME_SECONDS = 180.0
+FRESH = timedelta(seconds=6)
+
+
+@pytest.fixture(scope="module")
+def following() -> Iterator[Stack]:
+    """A stack whose passes follow every two seconds; the clock of its schedules is the real one."""
+    with Stack(environ={}, settings={"SYNC_FOLLOW_SECONDS": "2"}) as running:
+        sync, _ = running.create_schedules()
+        running.schedules.run(sync.name)  # the first minute is not waited for
+        yield running
+
+
+def test_word_count_is_seen_running_and_finished_within_six_seconds(following: Stack) -> None:
+    """RUNNING counts from the start, which is before every task runs; FINISHED from the end."""
+    script = {"path": "/opt/flink/examples/datastream/word_count.py"}
+    job_id = submit(following, template_id="word_count", script=script)["job_id"]
+    with MongoClient[Document](following.mongodb_uri, tz_aware=True) as client:
+        jobs = client[DATABASE].flink_jobs
+
+        def ended() -> Document | None:
+            return jobs.find_one({"job_id": job_id, "status": "FINISHED"})
+
+        record = until(ended, timeout_seconds=OUTCOME_SECONDS, what="the end of word_count")
+    seen = {move["status"]: move["at"] for move in record["history"]}
+    shown = flink_job(following, record["flink_job_id"])
+    timestamps = shown["timestamps"]
+    for status in ("RUNNING", "FINISHED"):
+        happened = datetime.fromtimestamp(timestamps[status] / 1000, UTC)
+        if status in seen:
+            assert seen[status] - happened <= FRESH, (status, seen, timestamps)
+    assert "FINISHED" in seen
