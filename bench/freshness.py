@@ -2,9 +2,9 @@
 
     python -m bench.freshness [--seconds 600] [--output FILE]
 
-Twenty jobs a second change at random. The ways of running sync are measured one after the other, each for so
-many seconds: follow mode as Cloud Scheduler runs it, a call a minute that comes 0 to 2 s late and never
-overlaps another; follow mode as a Deployment runs it; and, from ten minutes on, a pass every three minutes.
+Twenty jobs a second change at random. The ways of running sync are measured one after the other: follow mode
+as Cloud Scheduler runs it, a call a minute that comes 0 to 2 s late and never overlaps another; follow mode as
+a Deployment runs it; and, from ten minutes on, a pass every three minutes.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class Changes:
         self._chance = random.Random(1)  # noqa: S311 no secret depends on it
 
     def run(self, seconds: float) -> int:
-        """Changes jobs for so long; returns how many changes were not seen written."""
+        """Changes jobs for this time; returns how many changes were not seen written."""
         begin = time.time()
         made, next_look = 0, begin
         while (now := time.time()) < begin + seconds + SETTLE_SECONDS:

@@ -26,7 +26,6 @@ def following() -> Iterator[Stack]:
 
 
 def test_word_count_is_seen_running_and_finished_within_six_seconds(following: Stack) -> None:
-    """RUNNING counts from the start, which is before every task runs; FINISHED from the end."""
     script = {"path": "/opt/flink/examples/datastream/word_count.py"}
     job_id = submit(following, template_id="word_count", script=script)["job_id"]
     with MongoClient[Document](following.mongodb_uri, tz_aware=True) as client:
@@ -37,10 +36,10 @@ def test_word_count_is_seen_running_and_finished_within_six_seconds(following: S
 
         record = until(ended, timeout_seconds=OUTCOME_SECONDS, what="the end of word_count")
     seen = {move["status"]: move["at"] for move in record["history"]}
-    shown = flink_job(following, record["flink_job_id"])
-    timestamps = shown["timestamps"]
-    for status in ("RUNNING", "FINISHED"):
-        happened = datetime.fromtimestamp(timestamps[status] / 1000, UTC)
-        if status in seen:
-            assert seen[status] - happened <= FRESH, (status, seen, timestamps)
-    assert "FINISHED" in seen
+    timestamps = flink_job(following, record["flink_job_id"])["timestamps"]
+    happened = {
+        status: datetime.fromtimestamp(timestamps[status] / 1000, UTC) for status in ("RUNNING", "FINISHED")
+    }
+    if happened["FINISHED"] - happened["RUNNING"] > FRESH:  # else it may end between two passes
+        assert seen["RUNNING"] - happened["RUNNING"] <= FRESH
+    assert seen["FINISHED"] - happened["FINISHED"] <= FRESH

@@ -1,4 +1,4 @@
-"""The sync function in follow mode: what a schedule's call does, and what all others do beside it."""
+"""The sync function in follow mode: calls of a schedule, and all other calls in parallel."""
 
 from __future__ import annotations
 
