@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from flinkjobs import log
 from flinkjobs.domain.errors import FlinkjobsError
 from flinkjobs.domain.ticks import LAST_TICK, next_tick
 from flinkjobs.lease import ActiveLease, hold_lease
-from flinkjobs.observers.deadline import Deadline
+from flinkjobs.observers.deadline import REQUEST_GRACE_SECONDS, Deadline
 from flinkjobs.sync.context import Sync
 from flinkjobs.sync.service import LEASE, pass_under_lease, skipped_report
 
@@ -34,80 +34,53 @@ MAX_ERRORS: Final = 100
 """Maximum number of errors in the report of an invocation."""
 
 _SUMMED: Final = ("scanned", "resolved", "unchanged", "conflicts")
+_SUMMED_BY_CHANNEL: Final = ("delivered", "failed", "set_aside")
+_OF_INVOCATION: Final = ("ticks", "slowest_seconds", "last_complete_at")
 
 
-class _Report:
-    """The report of an invocation, tick by tick: sums, and the state of the last tick."""
+def _begun(run_id: str, started_at: datetime) -> dict[str, Any]:
+    """The report of an invocation before its first tick."""
+    return {
+        "run_id": run_id,
+        "started_at": started_at,
+        "complete": True,
+        "changed": {},
+        "errors": [],
+        "notified": {},
+        **dict.fromkeys(_SUMMED, 0),
+        "ticks": 0,
+        "slowest_seconds": 0.0,
+        "last_complete_at": None,
+    }
 
-    def __init__(self, run_id: str, started_at: datetime) -> None:
-        self.run_id, self.started_at = run_id, started_at
-        self.ticks = 0
-        self.slowest_seconds = 0.0
-        self.last_complete_at: datetime | None = None
-        self.is_complete = True
-        self.failure: FlinkjobsError | None = None
-        self._last: Mapping[str, Any] | None = None
-        self._sums: Counter[str] = Counter()
-        self._changed: Counter[str] = Counter()
-        self._notified: dict[str, Counter[str]] = {}
-        self._errors: dict[tuple[str | None, str], Mapping[str, Any]] = {}
 
-    def add(self, tick: Mapping[str, Any]) -> None:
-        self._last = tick
-        self.ticks += 1
-        self.slowest_seconds = max(self.slowest_seconds, tick["duration_seconds"])
-        self.is_complete = self.is_complete and tick["complete"]
-        if tick["complete"]:
-            self.last_complete_at = tick["started_at"]
-        self._sums.update({name: tick[name] for name in _SUMMED})
-        self._changed.update(tick["changed"])
-        for channel, counts in tick["notified"].items():
-            sums = self._notified.setdefault(channel, Counter())
-            sums.update(counts)
-            sums["waiting"] = counts["waiting"]
-        for error in tick["errors"]:
-            self._note(error)
+def _with_tick(report: Mapping[str, Any], tick: Mapping[str, Any]) -> dict[str, Any]:
+    """The report of an invocation after one more tick: sums, and the state of the last tick."""
+    notified = {}
+    for channel, counts in tick["notified"].items():
+        before = report["notified"].get(channel, {})
+        sums = {name: before.get(name, 0) + counts[name] for name in _SUMMED_BY_CHANNEL}
+        notified[channel] = {**counts, **sums}
+    changed = Counter(report["changed"]) + Counter(tick["changed"])
+    return {
+        **tick,
+        "run_id": report["run_id"],
+        "started_at": report["started_at"],
+        "complete": report["complete"] and tick["complete"],
+        **{name: report[name] + tick[name] for name in _SUMMED},
+        "changed": dict(sorted(changed.items())),
+        "errors": _with_errors(report, tick["errors"]),
+        "notified": {**report["notified"], **notified},
+        "ticks": report["ticks"] + 1,
+        "slowest_seconds": max(report["slowest_seconds"], tick["duration_seconds"]),
+        "last_complete_at": tick["started_at"] if tick["complete"] else report["last_complete_at"],
+    }
 
-    def fail(self, error: FlinkjobsError) -> None:
-        """Notes a tick that could do nothing."""
-        log.warning("sync.tick_failed", code=error.code, detail=str(error))
-        self.failure, self.is_complete = error, False
-        self._note({"job_id": None, "code": error.code, "message": str(error)})
 
-    def _note(self, error: Mapping[str, Any]) -> None:
-        key = error["job_id"], error["code"]
-        if key in self._errors or len(self._errors) < MAX_ERRORS:
-            self._errors[key] = error
-
-    def kept(self, tick: Mapping[str, Any]) -> dict[str, Any]:
-        """What is kept of the invocation during a tick: that tick, and the times of all."""
-        complete_at = tick["started_at"] if tick["complete"] else self.last_complete_at
-        slowest = max(self.slowest_seconds, tick["duration_seconds"])
-        return {
-            **tick,
-            "ticks": self.ticks + 1,
-            "slowest_seconds": slowest,
-            "last_complete_at": complete_at,
-        }
-
-    def answer(self, now: datetime) -> dict[str, Any] | None:
-        """The report; None where no tick has ended."""
-        if self._last is None:
-            return None
-        return {
-            **self._last,
-            "run_id": self.run_id,
-            "started_at": self.started_at,
-            "duration_seconds": round((now - self.started_at).total_seconds(), 3),
-            "complete": self.is_complete,
-            **{name: self._sums[name] for name in _SUMMED},
-            "changed": dict(sorted(self._changed.items())),
-            "errors": list(self._errors.values()),
-            "notified": {channel: dict(sums) for channel, sums in self._notified.items()},
-            "ticks": self.ticks,
-            "slowest_seconds": self.slowest_seconds,
-            "last_complete_at": self.last_complete_at,
-        }
+def _with_errors(report: Mapping[str, Any], errors: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """One error per record and code, the latest."""
+    latest = {(error["job_id"], error["code"]): error for error in (*report["errors"], *errors)}
+    return list(latest.values())[:MAX_ERRORS]
 
 
 def follow(sync: Sync, *, every: timedelta, ends_at: datetime | None) -> dict[str, Any]:
@@ -136,47 +109,53 @@ def follow(sync: Sync, *, every: timedelta, ends_at: datetime | None) -> dict[st
         is_too_late = ends_at is not None and first > ends_at - LAST_TICK
         if active is None or is_too_late or sync.is_stopping():
             return skipped_report(run_id, first)
-        report = _Report(run_id, first)
+        report, failure = _begun(run_id, first), None
         observed_at = sync.store.last_complete_pass_at()
         begins: datetime | None = first
         while begins is not None and _reached(sync, begins) and not active.is_lost:
             try:
-                report.add(_tick(sync, active, report, observed_at, ends_at))
+                report = _with_tick(report, _tick(sync, active, report, observed_at, ends_at))
             except FlinkjobsError as error:  # the next tick finds the peers as they are then
-                report.fail(error)
-            observed_at = report.last_complete_at or observed_at
+                log.warning("sync.tick_failed", code=error.code, detail=str(error))
+                failed = {"job_id": None, "code": error.code, "message": str(error)}
+                report |= {"complete": False, "errors": _with_errors(report, [failed])}
+                failure = error
+            observed_at = report["last_complete_at"] or observed_at
             begins = next_tick(first, sync.clock(), every, ends_at)
-        answer = report.answer(sync.clock())
-    if answer is None:
-        if report.failure is not None:
-            raise report.failure
+    if not report["ticks"]:
+        if failure is not None:
+            raise failure
         return skipped_report(run_id, first)
-    log.info("sync.followed", **answer)
-    return answer
+    report["duration_seconds"] = round((sync.clock() - first).total_seconds(), 3)
+    log.info("sync.followed", **report)
+    return report
 
 
 def _tick(
     sync: Sync,
     active: ActiveLease,
-    report: _Report,
+    report: Mapping[str, Any],
     observed_at: datetime | None,
     ends_at: datetime | None,
 ) -> dict[str, Any]:
-    """One pass."""
+    """One pass; what is kept of the invocation is this pass, and the times of all."""
     now = sync.clock()
-    if ends_at is None:
-        deadline = Deadline.after(sync.budget_seconds, is_stopping=sync.is_stopping)
-    else:
-        left = (ends_at - now).total_seconds() - TICK_GRACE_SECONDS
-        deadline = Deadline.after(left, grace_seconds=TICK_GRACE_SECONDS, is_stopping=sync.is_stopping)
-    minute = f"{report.run_id}/{now:%Y-%m-%dT%H:%M}"  # an invocation without an end has many
+    budget, grace = sync.budget_seconds, REQUEST_GRACE_SECONDS
+    if ends_at is not None:
+        budget, grace = (ends_at - now).total_seconds() - TICK_GRACE_SECONDS, TICK_GRACE_SECONDS
+    minute = f"{report['run_id']}/{now:%Y-%m-%dT%H:%M}"  # an invocation without an end has many
+
+    def save(tick: dict[str, Any]) -> None:
+        after = _with_tick(report, tick)
+        sync.store.save_tick(minute, {**tick, **{name: after[name] for name in _OF_INVOCATION}})
+
     return pass_under_lease(
         sync,
         uuid.uuid4().hex,
-        deadline,
+        Deadline.after(budget, grace_seconds=grace, is_stopping=sync.is_stopping),
         active,
         last_observed_at=observed_at,
-        save=lambda tick: sync.store.save_tick(minute, report.kept(tick)),
+        save=save,
     )
 
 
