@@ -2,9 +2,9 @@
 
     python -m bench.freshness [--seconds 600] [--output FILE]
 
-Twenty jobs a second change at random. The ways of running sync are measured one after the other: follow mode
-as Cloud Scheduler runs it, a call a minute that comes 0 to 2 s late and never overlaps another; follow mode
-in a Deployment; and, from ten minutes on, a pass every three minutes.
+Twenty jobs a second change at random. The ways of running sync are measured one after the other:
+follow mode as Cloud Scheduler runs it, a call a minute that comes 0 to 2 s late and never overlaps another;
+follow mode in a Deployment; and, from ten minutes on, a pass every three minutes.
 """
 
 from __future__ import annotations

@@ -49,6 +49,9 @@ MAX_WAITING: Final = 1_000
 MAX_FAILURES: Final = 3
 """Number of failures, more than successes, after which a channel gets nothing more in this delivery."""
 
+SEND_SECONDS: Final = 20.0
+"""Seconds that a request to a channel may take; with less time left, one that has failed is not tried."""
+
 DOCUMENTS_PER_WRITE: Final = 1_000
 """Maximum number of documents whose progress is written together."""
 
@@ -95,7 +98,12 @@ class Delivery:
         now = self._clock()
         known = self._store.channels()
         current = as_configured(known, self._channels, now)
-        held = {name: state for name, state in current.items() if is_waiting(state, now)}
+        is_short = deadline.is_within(SEND_SECONDS)
+        held = {
+            name: state
+            for name, state in current.items()
+            if is_waiting(state, now) or (is_short and state.failing_since is not None)
+        }
         runs = [
             ChannelRun(channel, current[name], now)
             for name, channel in self._channels.items()

@@ -50,6 +50,10 @@ class Deadline:
         """Whether the time budget is exhausted."""
         return time.monotonic() > self.at or self.is_stopping()
 
+    def is_within(self, seconds: float) -> bool:
+        """Whether fewer than these seconds are left."""
+        return time.monotonic() + seconds > self.at
+
     def is_past_grace(self) -> bool:
         """Whether follow-up requests may not begin either."""
         return time.monotonic() > self.requests_until
