@@ -29,7 +29,7 @@ def stuck_since(
     Args:
         before: the record as it was read.
         after: the record as it was decided, but for this.
-        submitter: as the pass observed it.
+        submitter: as the pass observed it; None where it did not.
         now: the time of the pass, aware UTC.
         stuck_after: how long the reason must have had its code.
     """
@@ -40,7 +40,8 @@ def stuck_since(
         return None
     if before.stuck_since is not None:
         return before.stuck_since
-    is_read = not isinstance(submitter, Unreachable) and not (
+    is_not_due = submitter is None and after.k8s_job_name is not None and not after.submitter_done
+    is_read = not (is_not_due or isinstance(submitter, Unreachable)) and not (
         isinstance(submitter, Submitter) and submitter.events_unread
     )
     return now if is_read and now - reason.since >= stuck_after else None

@@ -87,3 +87,11 @@ def test_decide_writes_a_record_only_because_it_becomes_stuck(seconds: int) -> N
     else:
         assert isinstance(action, Update)
         assert action.after == replace(waits, stuck_since=now)
+
+
+def test_decide_makes_nothing_stuck_in_a_pass_that_does_not_observe_the_submitter() -> None:
+    """In follow mode not every pass does: the cause may be gone."""
+    reason = Reason(ReasonCode.IMAGE_PULL, "no such image", BEGIN)
+    waits = JobRecord("etl_1", Status.CREATED, BEGIN, k8s_job_name="etl", reason=reason, revision=2)
+    action = decide(waits, Observation(None, {}), BEGIN + 2 * AFTER, Policy(stuck_after=AFTER))
+    assert not isinstance(action, Update)
