@@ -932,6 +932,24 @@ def test_the_report_of_a_pass_is_kept(store: MongoJobStore, mongo_database: Data
     assert "_id" not in report
 
 
+def test_the_ticks_of_an_invocation_are_one_document(
+    store: MongoJobStore, mongo_database: Database[Document]
+) -> None:
+    """Its `started_at` is that of the last tick; the age of the records is that of the last complete one."""
+    assert store.last_complete_pass_at() is None
+    first = {"started_at": NOON, "complete": True, "whole": True, "last_complete_at": NOON}
+    later = NOON + timedelta(seconds=5)
+    store.save_tick("a/12:00", first)
+    assert store.last_complete_pass_at() == NOON
+    store.save_tick("a/12:00", {**first, "started_at": later, "complete": False})
+    [kept] = mongo_database["sync_runs"].find({})
+    assert (kept["started_at"], kept["complete"]) == (later, False)
+    assert store.last_complete_pass_at() == NOON
+    store.save_run({"started_at": NOON + timedelta(seconds=9), "complete": True, "whole": False})
+    store.save_run({"started_at": NOON - timedelta(seconds=9), "complete": True, "whole": True})
+    assert store.last_complete_pass_at() == NOON
+
+
 # --- indexes and duplicates -------------------------------------------------------------------------
 
 
