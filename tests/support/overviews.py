@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from flinkjobs.domain.observations import FlinkJob, Overview
+from flinkjobs.domain.observations import FlinkJob, Overview, Tasks
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NO_TIME = -1
+ONE_RUNNING = Tasks(1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,9 @@ class Entry:
     state: str
     start_ms: int
     end_ms: int
+    modified_ms: int = NO_TIME
+    tasks: Tasks = ONE_RUNNING
+    job_type: str | None = None
 
 
 def overview_of(jobs: Mapping[str, FlinkJob]) -> Overview:

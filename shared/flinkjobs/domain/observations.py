@@ -51,6 +51,15 @@ NamedJobs: TypeAlias = tuple[FlinkJob, ...] | Unreachable
 """The Flink jobs that are named like a record."""
 
 
+class Tasks(msgspec.Struct, frozen=True, gc=False):
+    """Number of a job's tasks: in all, and in three of their states."""
+
+    total: int = 0
+    running: int = 0
+    scheduled: int = 0
+    finished: int = 0
+
+
 class OverviewEntry(Protocol):
     """One job as an overview shows it; times in milliseconds since 1970, not positive where there is none."""
 
@@ -69,6 +78,18 @@ class OverviewEntry(Protocol):
     @property
     def end_ms(self) -> int:
         """When it ended."""
+
+    @property
+    def modified_ms(self) -> int:
+        """When its state or that of a task last changed."""
+
+    @property
+    def tasks(self) -> Tasks:
+        """The states of its tasks."""
+
+    @property
+    def job_type(self) -> str | None:
+        """`STREAMING` or `BATCH`; None before Flink 2."""
 
 
 class Overview(Mapping[str, FlinkJob]):

@@ -42,6 +42,9 @@ class ReasonCode(StrEnum):
     JOB_FAILED = "JOB_FAILED"
     OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
     SUBMIT_INCOMPLETE = "SUBMIT_INCOMPLETE"
+    RESTARTING = "RESTARTING"
+    WAITING_FOR_SLOTS = "WAITING_FOR_SLOTS"
+    CHECKPOINTS_FAILING = "CHECKPOINTS_FAILING"
 
 
 class ProblemKind(StrEnum):
@@ -469,6 +472,61 @@ REASONS: Final[Mapping[ReasonCode, ReasonInfo]] = MappingProxyType(
                 "提交不完整",
                 "脚本在提交作业之后出错。已提交的作业会继续跟踪，但脚本后续要提交或执行的内容缺失。",
                 "根据原始信息修正脚本，只重新提交缺失的部分；已提交的作业不受影响。",
+            ),
+        ),
+        # health of a running job
+        ReasonCode.RESTARTING: ReasonInfo(
+            statuses=(Status.RUNNING,),
+            accepted=True,
+            problem=None,
+            en=Text(
+                "it restarts again and again",
+                "Flink restarted the job at least `HEALTH_MAX_RESTARTS` times within "
+                "`HEALTH_WINDOW_SECONDS`; the message is the latest root exception.",
+                "Correct what the exception names, then stop the job and run it again from its latest state. "
+                "Flink's web UI lists the exceptions.",
+            ),
+            zh=Text(
+                "反复重启",
+                "Flink 在 `HEALTH_WINDOW_SECONDS` 内至少重启了该作业 `HEALTH_MAX_RESTARTS` 次；"
+                "原始信息是最近一次的根异常。",
+                "根据异常修正后停止作业，并从最新状态重新运行。异常列表见 Flink Web UI。",
+            ),
+        ),
+        ReasonCode.WAITING_FOR_SLOTS: ReasonInfo(
+            statuses=(Status.RUNNING,),
+            accepted=True,
+            problem=None,
+            en=Text(
+                "it waits for slots",
+                "Tasks of the job have had no slot for longer than `HEALTH_WAIT_SECONDS`, or it restarts "
+                "because the cluster has too few slots.",
+                "Check that all TaskManagers run. Add TaskManagers, free slots by stopping other jobs, or run "
+                "the job with a lower parallelism.",
+            ),
+            zh=Text(
+                "等待 slot",
+                "作业的任务等待 slot 超过 `HEALTH_WAIT_SECONDS`，或因集群 slot 不足而重启。",
+                "检查 TaskManager 是否全部在运行；增加 TaskManager、停止其他作业以释放 slot，或降低该作业的并行度。",
+            ),
+        ),
+        ReasonCode.CHECKPOINTS_FAILING: ReasonInfo(
+            statuses=(Status.RUNNING,),
+            accepted=True,
+            problem=None,
+            en=Text(
+                "its checkpoints fail",
+                "Three checkpoints in a row failed, or none completed within three intervals and the timeout. "
+                "After a failure the job would go back to the last one that completed.",
+                "Check that the checkpoint directory exists and can be written. Where checkpoints expire, look "
+                "for backpressure in Flink's web UI, or raise `execution.checkpointing.timeout`.",
+            ),
+            zh=Text(
+                "Checkpoint 失败",
+                "连续三次 checkpoint 失败，或在三个间隔加超时时间内没有 checkpoint 完成。"
+                "若作业失败，将回退到最近一次完成的 checkpoint。",
+                "检查 checkpoint 目录是否存在且可写。若 checkpoint 超时，请在 Flink Web UI 中查看反压，"
+                "或调大 `execution.checkpointing.timeout`。",
             ),
         ),
     }

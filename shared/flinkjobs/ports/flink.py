@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
+from flinkjobs.domain.health import Checkpoints, CheckpointSettings
 from flinkjobs.domain.observations import FlinkJob, Missing, Overview
 
 
@@ -29,6 +32,18 @@ class Flink(Protocol):
 
     def failure(self, job_id: str) -> str | None:
         """The root exception of a failed job, as its error lines."""
+
+    def failures(self, job_id: str) -> tuple[str | None, Sequence[datetime]]:
+        """The root exception as its error lines, and when each listed exception occurred."""
+
+    def restarts(self, job_id: str) -> int | None:
+        """How often a job has restarted since its start; None where Flink has no number yet."""
+
+    def checkpoint_settings(self, job_id: str) -> CheckpointSettings | None:
+        """How a job checkpoints; None where it does not."""
+
+    def checkpoints(self, job_id: str, now: datetime) -> Checkpoints:
+        """The checkpoints of a job that is known to the cluster, as observed now."""
 
     def history(self) -> Overview:
         """Every job the History Server knows, by id, in one request."""

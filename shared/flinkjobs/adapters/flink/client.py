@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 import httpx
@@ -12,6 +14,7 @@ from flinkjobs import log
 from flinkjobs.adapters.flink import rest_api
 from flinkjobs.adapters.flink.connection import CONNECT_TIMEOUT_SECONDS, FlinkConnection, described
 from flinkjobs.domain.errors import FlinkUnavailableError
+from flinkjobs.domain.health import Checkpoints, CheckpointSettings
 from flinkjobs.domain.observations import FlinkJob, Missing, Overview
 from flinkjobs.domain.text import cut
 from flinkjobs.settings.functions import FlinkCluster
@@ -74,6 +77,20 @@ class HttpFlink:
 
     def failure(self, job_id: str) -> str | None:
         return self._failure_at(self._cluster.rest_url, job_id)
+
+    def failures(self, job_id: str) -> tuple[str | None, Sequence[datetime]]:
+        return rest_api.parse_failures(*self._get(self._cluster.rest_url, rest_api.exceptions_path(job_id)))
+
+    def restarts(self, job_id: str) -> int | None:
+        return rest_api.parse_restarts(*self._get(self._cluster.rest_url, rest_api.restarts_path(job_id)))
+
+    def checkpoint_settings(self, job_id: str) -> CheckpointSettings | None:
+        answer = self._get(self._cluster.rest_url, rest_api.checkpoint_settings_path(job_id))
+        return rest_api.parse_checkpoint_settings(*answer)
+
+    def checkpoints(self, job_id: str, now: datetime) -> Checkpoints:
+        answer = self._get(self._cluster.rest_url, rest_api.checkpoints_path(job_id))
+        return rest_api.parse_checkpoints(*answer, now)
 
     def history(self) -> Overview:
         return self._overview_of(self._history_url())

@@ -10,15 +10,18 @@ https://nightlies.apache.org/flink/flink-docs-stable/docs/ops/rest_api/#jobs-ove
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Annotated, Final, TypeAlias
 
 import msgspec
 
 from flinkjobs.domain.errors import FlinkCredentialError, FlinkUnavailableError
 from flinkjobs.domain.flink_states import progress
-from flinkjobs.domain.observations import FlinkJob, Missing, Overview, time_of
+from flinkjobs.domain.health import Checkpoint, Checkpoints, CheckpointSettings, LatestState
+from flinkjobs.domain.observations import FlinkJob, Missing, Overview, Tasks, time_of
 from flinkjobs.domain.submitter_log import error_lines
 from flinkjobs.domain.text import cut
 
@@ -43,6 +46,9 @@ _TITLE_WITHIN: Final = 4_000
 _CERTIFICATE_WANTED: Final = re.compile(rb"SSL certificate (error|was sent)", re.IGNORECASE)
 """How nginx words its 495 and 496, which it answers as 400:
 https://nginx.org/en/docs/http/ngx_http_ssl_module.html#errors"""
+_LONGEST_MS: Final = 10 * 365 * 86_400_000
+"""Ten years, as good as never."""
+_LONGEST_PATH: Final = 2_000
 _JOB_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
@@ -58,11 +64,31 @@ def exceptions_path(job_id: str) -> str:
     return f"{job_path(job_id)}/exceptions"
 
 
+def restarts_path(job_id: str) -> str:
+    """Path of one job's number of restarts."""
+    return f"{job_path(job_id)}/metrics?get=numRestarts"
+
+
+def checkpoints_path(job_id: str) -> str:
+    """Path of one job's checkpoints."""
+    return f"{job_path(job_id)}/checkpoints"
+
+
+def checkpoint_settings_path(job_id: str) -> str:
+    """Path of how one job checkpoints."""
+    return f"{checkpoints_path(job_id)}/config"
+
+
 _Milliseconds = Annotated[int, msgspec.Meta(le=253_402_300_799_999)]
 """Since 1970, up to the end of the year 9999, where datetimes end."""
 
 
-_NAMES: Final = {"start_ms": "start-time", "end_ms": "end-time"}
+_NAMES: Final = {"start_ms": "start-time", "end_ms": "end-time", "modified_ms": "last-modification"} | {
+    "job_type": "jobType"
+}
+
+
+_NO_TASKS: Final = Tasks()
 
 
 class _WireJob(msgspec.Struct, frozen=True, gc=False, rename=_NAMES):
@@ -73,6 +99,9 @@ class _WireJob(msgspec.Struct, frozen=True, gc=False, rename=_NAMES):
     state: str
     start_ms: _Milliseconds
     end_ms: _Milliseconds
+    modified_ms: _Milliseconds = -1
+    tasks: Tasks = _NO_TASKS
+    job_type: str | None = None
 
 
 class _WireNamed(msgspec.Struct):
@@ -93,6 +122,7 @@ class _WireError(msgspec.Struct):
 
 class _WireEntry(msgspec.Struct):
     stacktrace: str = ""
+    timestamp: _Milliseconds = -1
 
 
 class _WireHistory(msgspec.Struct):
@@ -104,6 +134,43 @@ class _WireExceptions(
 ):
     exception_history: _WireHistory
     root_exception: str | None = None
+
+
+class _WireMetric(msgspec.Struct):
+    id: str
+    value: str
+
+
+class _WireExternalization(msgspec.Struct):
+    enabled: bool
+    delete_on_cancellation: bool
+
+
+class _WireCheckpointSettings(msgspec.Struct):
+    interval: int
+    timeout: int
+    externalization: _WireExternalization
+
+
+class _WireCheckpoint(msgspec.Struct):
+    status: str = ""
+    is_savepoint: bool = False
+    latest_ack_timestamp: _Milliseconds = -1
+    restore_timestamp: _Milliseconds = -1
+    external_path: str | None = None
+    discarded: bool = False
+    failure_message: str | None = None
+
+
+class _WireLatest(msgspec.Struct):
+    completed: _WireCheckpoint | None
+    savepoint: _WireCheckpoint | None
+    restored: _WireCheckpoint | None
+
+
+class _WireCheckpoints(msgspec.Struct):
+    latest: _WireLatest
+    history: list[_WireCheckpoint]
 
 
 class _WireClusterOverview(msgspec.Struct, rename="kebab"):
@@ -122,6 +189,11 @@ _JOB: Final = msgspec.json.Decoder(_WireJob)
 _NAMED: Final = msgspec.json.Decoder(_WireNamed)
 _ERROR: Final = msgspec.json.Decoder(_WireError)
 _EXCEPTIONS: Final = msgspec.json.Decoder(_WireExceptions)
+_METRICS: Final = msgspec.json.Decoder(list[_WireMetric])
+_CHECKPOINTS: Final = msgspec.json.Decoder(_WireCheckpoints)
+_CHECKPOINT_SETTINGS: Final = msgspec.json.Decoder(_WireCheckpointSettings)
+_NEVER_MS: Final = 2**63 - 1
+"""Flink's interval for a job that does not checkpoint."""
 _CLUSTER_OVERVIEW: Final = msgspec.json.Decoder(_WireClusterOverview)
 
 
@@ -210,12 +282,18 @@ def _is_flinks_not_found(body: Body, job_id: str) -> bool:
 
 
 def parse_exceptions(status: int, body: Body) -> str | None:
-    """Reads the answer to `exceptions_path`: the error lines of the root exception.
+    """As `parse_failures`, without the times."""
+    return parse_failures(status, body)[0]
+
+
+def parse_failures(status: int, body: Body) -> tuple[str | None, Sequence[datetime]]:
+    """Reads the answer to `exceptions_path`: the error lines of the root exception, and all times.
 
     1.x has `root-exception`; 2.x only `exceptionHistory`, whose first entry is the latest.
 
     Returns:
-        The error lines, or None where Flink names no exception.
+        The error lines, or None where Flink names no exception; and when the listed exceptions occurred,
+        16 at most, `truncated` or not.
 
     Raises:
         FlinkUnavailableError: this is no answer of Flink's.
@@ -227,7 +305,79 @@ def parse_exceptions(status: int, body: Body) -> str | None:
         raise _not_flinks(status, body) from error
     entries = wire.exception_history.entries
     trace = wire.root_exception or (entries[0].stacktrace if entries else "")
-    return error_lines(trace) or None
+    times = (time_of(entry.timestamp) for entry in entries)
+    return error_lines(trace) or None, tuple(at for at in times if at is not None)
+
+
+def parse_restarts(status: int, body: Body) -> int | None:
+    """Reads the answer to `restarts_path`; None where Flink has no number yet.
+
+    Raises:
+        FlinkUnavailableError: this is no answer of Flink's.
+    """
+    _expect_ok(status, body)
+    try:
+        found = [metric.value for metric in _METRICS.decode(body) if metric.id == "numRestarts"]
+        return int(found[0]) if found else None
+    except (*_UNREADABLE, ValueError) as error:
+        raise _not_flinks(status, body) from error
+
+
+def parse_checkpoint_settings(status: int, body: Body) -> CheckpointSettings | None:
+    """Reads the answer to `checkpoint_settings_path`; None where the job does not checkpoint.
+
+    Flink answers 404 for a job without a checkpoint coordinator.
+
+    Raises:
+        FlinkUnavailableError: this is no answer of Flink's.
+    """
+    if status == _NOT_FOUND and b"heckpointing" in body:
+        return None
+    _expect_ok(status, body)
+    try:
+        wire = _CHECKPOINT_SETTINGS.decode(body)
+    except _UNREADABLE as error:
+        raise _not_flinks(status, body) from error
+    if wire.interval == _NEVER_MS:
+        return None
+    kept = wire.externalization
+    return CheckpointSettings(
+        interval=timedelta(milliseconds=min(wire.interval, _LONGEST_MS)),
+        timeout=timedelta(milliseconds=min(wire.timeout, _LONGEST_MS)),
+        kept=kept.enabled,
+        kept_on_cancel=kept.enabled and not kept.delete_on_cancellation,
+    )
+
+
+def parse_checkpoints(status: int, body: Body, now: datetime) -> Checkpoints:
+    """Reads the answer to `checkpoints_path`.
+
+    One that could not be triggered as not all tasks run is in a counter only, and counts as none.
+
+    Raises:
+        FlinkUnavailableError: this is no answer of Flink's.
+    """
+    _expect_ok(status, body)
+    try:
+        wire = _CHECKPOINTS.decode(body)
+    except _UNREADABLE as error:
+        raise _not_flinks(status, body) from error
+    latest = wire.latest
+    ended = [one for one in wire.history if not one.is_savepoint and one.status != "IN_PROGRESS"]
+    failed = list(itertools.takewhile(lambda one: one.status == "FAILED", ended))
+    checkpoint = Checkpoint(
+        observed_at=now,
+        completed_at=time_of(latest.completed.latest_ack_timestamp) if latest.completed else None,
+        failed=len(failed),
+        message=failed[0].failure_message if failed else None,
+        since=time_of(latest.restored.restore_timestamp) if latest.restored else None,
+    )
+    states = [
+        LatestState(kind, cut(one.external_path, _LONGEST_PATH), at)
+        for kind, one in (("savepoint", latest.savepoint), ("checkpoint", latest.completed))
+        if one and one.external_path and not one.discarded and (at := time_of(one.latest_ack_timestamp))
+    ]
+    return Checkpoints(checkpoint, states)
 
 
 def parse_cluster_overview(status: int, body: Body) -> tuple[str, int, int, int]:

@@ -1,0 +1,422 @@
+"""Health of an open record's Flink job: the rule, as a table, and the newest state to resume from. Pure.
+
+The overview alone tells that a job moved (`last-modification`) and how many of its tasks run. Restarts are the
+growth of `numRestarts` within the window; exceptions with their times stand in where no earlier count exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from flinkjobs.domain.flink_states import TERMINAL_STATES
+from flinkjobs.domain.observations import OverviewEntry, time_of
+from flinkjobs.domain.reasons import ReasonCode
+from flinkjobs.domain.text import cut
+
+MAX_MESSAGE: Final = 500
+"""Characters of a health's message kept on a record."""
+
+FAILED_IN_A_ROW: Final = 3
+"""Number of checkpoints that fail one after the other before the job is unhealthy."""
+
+INTERVALS_WITHOUT: Final = 3
+"""Number of checkpoint intervals, besides the timeout, within which one must complete."""
+
+COUNT_LAG: Final = timedelta(seconds=15)
+"""For how long after a restart `numRestarts` may not show it: up to 10 s were seen."""
+
+SAMPLES_PER_WINDOW: Final = 10
+"""Maximum number of counts of restarts that are kept for each window."""
+
+NO_SLOTS: Final = "NoResourceAvailableException"
+"""Missing slots look like a restart loop with this root cause."""
+
+
+class HealthState(StrEnum):
+    """How a job does."""
+
+    HEALTHY = "healthy"
+    STARTING = "starting"
+    UNHEALTHY = "unhealthy"
+    UNKNOWN = "unknown"
+    """Its cluster did not answer: derived by readers, never written."""
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Thresholds of health.
+
+    Attributes:
+        window: the time within which restarts are counted; how long a job must be healthy before that is
+            an event.
+        max_restarts: number of restarts within the window from which a job is unhealthy.
+        wait: how long tasks may wait for slots.
+        requests: maximum number of requests to Flink in one pass; 0 switches health off.
+    """
+
+    window: timedelta = timedelta(seconds=600)
+    max_restarts: int = 10
+    wait: timedelta = timedelta(seconds=120)
+    requests: int = 200
+
+    @property
+    def calm(self) -> timedelta:
+        """Without a restart for this long, a job no longer restarts: twice the mean time between them."""
+        return 2 * self.window / self.max_restarts
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """What Flink last said of a job's checkpoints.
+
+    Attributes:
+        observed_at: when it was asked.
+        completed_at: when the newest one completed; None without any.
+        failed: how many failed since, one after the other, as far as Flink lists them.
+        message: why the newest one failed; None where none did.
+        since: from when the first one can be expected: the start or the latest restore.
+    """
+
+    observed_at: datetime
+    completed_at: datetime | None = None
+    failed: int = 0
+    message: str | None = None
+    since: datetime | None = None
+
+
+class CheckpointSettings(msgspec.Struct, frozen=True):
+    """How a job checkpoints.
+
+    Attributes:
+        interval: between two checkpoints.
+        timeout: of one.
+        kept: a job that ends without being cancelled leaves its newest checkpoint behind.
+        kept_on_cancel: one that is cancelled does.
+    """
+
+    interval: timedelta
+    timeout: timedelta
+    kept: bool
+    kept_on_cancel: bool
+
+
+class LatestState(msgspec.Struct, frozen=True):
+    """The newest state that a job can be resumed from.
+
+    Attributes:
+        kind: `savepoint` or `checkpoint`.
+        at: when it completed.
+        deleted: when the job's own setting deletes it: `at_end` or `on_cancel`; None: it stays.
+    """
+
+    kind: str
+    path: str
+    at: datetime
+    deleted: str | None = None
+
+
+class Checkpoints(msgspec.Struct, frozen=True):
+    """An answer about the checkpoints of a job.
+
+    Attributes:
+        checkpoint: see `Checkpoint`.
+        states: the newest savepoint and checkpoint that exist.
+    """
+
+    checkpoint: Checkpoint
+    states: Sequence[LatestState] = ()
+
+
+class Health(msgspec.Struct, frozen=True):
+    """Health of a job or a record.
+
+    Attributes:
+        code: why it is unhealthy; else None.
+        message: the cause, cut.
+        since: when a pass first found this state and code.
+        restarts: within the window.
+        running: number of tasks that run or have finished.
+        total: number of tasks.
+    """
+
+    state: HealthState
+    since: datetime
+    code: ReasonCode | None = None
+    message: str | None = None
+    restarts: int = 0
+    running: int = 0
+    total: int = 0
+    checkpoint: Checkpoint | None = None
+
+    def is_same(self, other: Health | None) -> bool:
+        """Whether neither state nor code differ; a job of which nothing is known counts as healthy."""
+        if other is None:
+            return self.state is HealthState.HEALTHY
+        return (self.state, self.code) == (other.state, other.code)
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """What is remembered of a Flink job that moved, or that checkpoints, from pass to pass.
+
+    Attributes:
+        start_ms: its start as it was when the restarts were counted.
+        modified_ms: `last-modification` as it was when the restarts were counted.
+        counted_at: when that was.
+        counts: (time, number of restarts since the start), oldest first.
+        cause: the latest root exception.
+        settings: None where it does not checkpoint; see `is_known`.
+        is_known: whether Flink was asked for `settings`.
+        latest_state: as of `health.checkpoint`.
+        health: the latest; None until the first.
+        settles_at: until then the end of *unhealthy* is no event; None where none is due.
+    """
+
+    flink_job_id: str
+    cluster: str
+    job_id: str
+    template_id: str | None = None
+    start_ms: int = 0
+    modified_ms: int = 0
+    counted_at: datetime | None = None
+    counts: tuple[tuple[datetime, int], ...] = ()
+    cause: str | None = None
+    settings: CheckpointSettings | None = None
+    is_known: bool = False
+    checkpoint: Checkpoint | None = None
+    latest_state: LatestState | None = None
+    health: Health | None = None
+    settles_at: datetime | None = None
+
+
+# --- restarts ---------------------------------------------------------------------------------------
+
+
+def has_moved(entry: OverviewEntry, mark: Mark | None, now: datetime, limits: Limits) -> bool:
+    """Whether a job may have restarted within the window since its restarts were counted."""
+    if entry.state in TERMINAL_STATES or (modified := time_of(entry.modified_ms)) is None:
+        return False
+    if mark is not None and (mark.start_ms, mark.modified_ms) == (entry.start_ms, entry.modified_ms):
+        return False
+    return now - modified < limits.window
+
+
+def counted(
+    mark: Mark,
+    entry: OverviewEntry,
+    restarts: int | None,
+    failures: Sequence[datetime],
+    cause: str | None,
+    now: datetime,
+    limits: Limits,
+) -> Mark:
+    """A mark with a new count of restarts.
+
+    A lower count, or another start, begins a new baseline: all restarts since a start within the window,
+    else as many as there are exceptions within it.
+
+    Args:
+        mark: as it was.
+        entry: the job in the overview.
+        restarts: `numRestarts`; None where Flink does not name it yet.
+        failures: the times of the exceptions that Flink lists.
+        cause: the root exception of the latest one.
+        now: the time of the pass, aware UTC.
+        limits: see `Limits`.
+    """
+    begin, lately = now - limits.window, sum(now - at < limits.window for at in failures)
+    started = time_of(entry.start_ms) or begin
+    counts = mark.counts
+    total = lately if restarts is None else restarts
+    if mark.start_ms != entry.start_ms or (counts and total < counts[-1][1]):
+        counts = ()
+    if not counts:
+        counts = ((max(started, begin), 0 if started > begin else total - min(lately, total)),)
+    if len(counts) > 1 and now - counts[-2][0] < limits.window / SAMPLES_PER_WINDOW:
+        counts = counts[:-1]
+    passed = [each for each in counts if each[0] <= begin][-1:]
+    counts = (*passed, *(each for each in counts if each[0] > begin), (now, total))
+    modified = time_of(entry.modified_ms) or begin
+    is_sure = now - modified >= COUNT_LAG
+    return replace(
+        mark,
+        start_ms=entry.start_ms,
+        modified_ms=entry.modified_ms if is_sure else 0,
+        counted_at=now,
+        counts=counts,
+        cause=cause or mark.cause,
+    )
+
+
+def restarts_within(counts: Sequence[tuple[datetime, int]], begin: datetime) -> int:
+    """Restarts since then; between two counts they are taken as evenly spread."""
+    if not counts:
+        return 0
+    at, number = counts[0]
+    for later, more in counts:
+        if later > begin:
+            if at < begin:
+                number += round((more - number) * ((begin - at) / (later - at)))
+            break
+        at, number = later, more
+    return counts[-1][1] - number
+
+
+# --- the rule ---------------------------------------------------------------------------------------
+
+
+class _Seen(msgspec.Struct, frozen=True):
+    mark: Mark
+    entry: OverviewEntry
+    now: datetime
+    limits: Limits
+    restarts: int
+
+    @property
+    def unmoved_for(self) -> timedelta:
+        return self.now - (time_of(self.entry.modified_ms) or self.now)
+
+    @property
+    def was_looping(self) -> bool:
+        """Whether its latest health says that it restarts again and again."""
+        health, lacks_slots = self.mark.health, NO_SLOTS in (self.mark.cause or "")
+        looping = {ReasonCode.RESTARTING, *([ReasonCode.WAITING_FOR_SLOTS] if lacks_slots else [])}
+        return health is not None and health.code in looping
+
+
+def _is_looping(seen: _Seen) -> bool:
+    """Once it does, it does until it is calm: a rate about the threshold makes no series of changes."""
+    is_calm = seen.unmoved_for >= seen.limits.calm
+    return not is_calm and (seen.restarts >= seen.limits.max_restarts or seen.was_looping)
+
+
+def _lacks_slots(seen: _Seen) -> bool:
+    """Tasks of a batch job wait for slots while others run: that is how it works."""
+    tasks = seen.entry.tasks
+    is_waiting = tasks.scheduled > 0 and (tasks.running == 0 or seen.entry.job_type == "STREAMING")
+    return seen.entry.state == "RUNNING" and is_waiting and seen.unmoved_for > seen.limits.wait
+
+
+def _fails_checkpoints(seen: _Seen) -> bool:
+    checkpoint, settings = seen.mark.checkpoint, seen.mark.settings
+    if checkpoint is None or settings is None:
+        return False
+    since = [checkpoint.completed_at, checkpoint.since, time_of(seen.entry.modified_ms)]
+    latest = max((at for at in since if at is not None), default=checkpoint.observed_at)
+    overdue = INTERVALS_WITHOUT * settings.interval + settings.timeout
+    return checkpoint.failed >= FAILED_IN_A_ROW or checkpoint.observed_at - latest > overdue
+
+
+def _is_starting(seen: _Seen) -> bool:
+    tasks = seen.entry.tasks
+    return seen.entry.state in ("INITIALIZING", "CREATED") or (
+        seen.entry.state == "RUNNING" and tasks.total > 0 and tasks.running + tasks.finished == 0
+    )
+
+
+def _cause(seen: _Seen) -> str | None:
+    return seen.mark.cause
+
+
+def _waiting(seen: _Seen) -> str:
+    return f"{seen.entry.tasks.scheduled} of {seen.entry.tasks.total} tasks wait for slots"
+
+
+def _checkpoint_message(seen: _Seen) -> str | None:
+    return (seen.mark.checkpoint and seen.mark.checkpoint.message) or "no checkpoint has completed in time"
+
+
+RULES: Final[
+    Sequence[
+        tuple[Callable[[_Seen], bool], HealthState, ReasonCode | None, Callable[[_Seen], str | None] | None]
+    ]
+] = (
+    (
+        lambda seen: _is_looping(seen) and NO_SLOTS in (seen.mark.cause or ""),
+        HealthState.UNHEALTHY,
+        ReasonCode.WAITING_FOR_SLOTS,
+        _cause,
+    ),
+    (_is_looping, HealthState.UNHEALTHY, ReasonCode.RESTARTING, _cause),
+    (_lacks_slots, HealthState.UNHEALTHY, ReasonCode.WAITING_FOR_SLOTS, _waiting),
+    (_fails_checkpoints, HealthState.UNHEALTHY, ReasonCode.CHECKPOINTS_FAILING, _checkpoint_message),
+    (_is_starting, HealthState.STARTING, None, None),
+    (lambda seen: seen.entry.state == "RUNNING", HealthState.HEALTHY, None, None),
+)
+"""What is looked at, the state, the code, and its message: the first row that holds decides.
+
+Where none does, because a job is between two states, it keeps the health that it had."""
+
+
+def judged(mark: Mark, entry: OverviewEntry, now: datetime, limits: Limits) -> Mark:
+    """A mark with the health of its job in this pass."""
+    before = mark.health
+    restarts = restarts_within(mark.counts, now - limits.window)
+    seen = _Seen(mark, entry, now, limits, restarts)
+    for holds, state, code, message in RULES:
+        if not holds(seen):
+            continue
+        health = Health(
+            state,
+            since=now,
+            code=code,
+            message=cut(text, MAX_MESSAGE) if message and (text := message(seen)) else None,
+            restarts=restarts,
+            running=entry.tasks.running + entry.tasks.finished,
+            total=entry.tasks.total,
+            checkpoint=mark.checkpoint,
+        )
+        if before is not None and health.is_same(before):
+            return replace(mark, health=replace(health, since=before.since))
+        settles_at = mark.settles_at
+        if state is HealthState.UNHEALTHY:
+            settles_at = None
+        elif before is not None and before.state is HealthState.UNHEALTHY:
+            settles_at = now + limits.window
+        return replace(mark, health=health, settles_at=settles_at)
+    return mark
+
+
+def is_needed(mark: Mark, entry: OverviewEntry, now: datetime, limits: Limits) -> bool:
+    """Whether a later pass needs the mark: the job checkpoints, moved within the window, or is unsettled."""
+    is_calm = now - (time_of(entry.modified_ms) or now) >= limits.window
+    is_well = mark.health is None or mark.health.state is HealthState.HEALTHY
+    return mark.settings is not None or not is_calm or not is_well or mark.settles_at is not None
+
+
+_SEVERITY: Final = (HealthState.UNHEALTHY, HealthState.STARTING, HealthState.HEALTHY)
+
+
+def worst(healths: Iterable[Health]) -> Health | None:
+    """The health of a record whose script submitted several jobs; None without any."""
+    return min(healths, key=lambda health: _SEVERITY.index(health.state), default=None)
+
+
+# --- state to resume from ---------------------------------------------------------------------------
+
+
+def latest_state(states: Iterable[LatestState], flink_state: str) -> LatestState | None:
+    """The newest by time of completed savepoint and checkpoint that is there, or will be, after the end.
+
+    Args:
+        states: as Flink listed them.
+        flink_state: the job's; once it is over, what its setting deletes is gone.
+    """
+    gone = {"at_end"} if flink_state in TERMINAL_STATES else set[str]()
+    if flink_state == "CANCELED":
+        gone.add("on_cancel")
+    left = [state for state in states if state.deleted not in gone]
+    return max(left, key=lambda state: state.at, default=None)
+
+
+def with_deletion(states: Iterable[LatestState], settings: CheckpointSettings | None) -> list[LatestState]:
+    """The states, those marked that the job's own setting deletes."""
+    deleted = None
+    if settings is None or not settings.kept:
+        deleted = "at_end"
+    elif not settings.kept_on_cancel:
+        deleted = "on_cancel"
+    return [replace(each, deleted=deleted) if each.kind == "checkpoint" else each for each in states]
