@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flinkjobs.adapters.flink import rest_api
-from flinkjobs.domain.health import Checkpoints, CheckpointSettings
+from flinkjobs.domain.health_values import Checkpoints, CheckpointSettings
 from flinkjobs.domain.observations import OverviewEntry
 
 FOLDER = Path(__file__).parent.parent / "data" / "flink-health"

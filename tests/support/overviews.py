@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from flinkjobs.domain.observations import FlinkJob, Overview, Tasks
+from flinkjobs.domain.health_values import Tasks
+from flinkjobs.domain.observations import FlinkJob, Overview
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NO_TIME = -1

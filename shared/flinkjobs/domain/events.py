@@ -36,6 +36,8 @@ class EventType(StrEnum):
     JOB_LOST = "flinkjobs.job.lost"
     JOB_STUCK = "flinkjobs.job.stuck"
     JOB_RECOVERED = "flinkjobs.job.recovered"
+    JOB_UNHEALTHY = "flinkjobs.job.unhealthy"
+    JOB_HEALTHY = "flinkjobs.job.healthy"
     CLUSTER_UNREACHABLE = "flinkjobs.cluster.unreachable"
     CLUSTER_REACHABLE = "flinkjobs.cluster.reachable"
     CLUSTER_JOBS_MISSING = "flinkjobs.cluster.jobs_missing"
@@ -84,6 +86,8 @@ def job_event_type(move: Move) -> EventType:
 
     `recovered` is the end of `stuck` without a change of status, and of LOST where the job is not over.
     """
+    if move.unhealthy is not None:
+        return EventType.JOB_UNHEALTHY if move.unhealthy else EventType.JOB_HEALTHY
     if move.stuck is not None:
         return EventType.JOB_STUCK if move.stuck else EventType.JOB_RECOVERED
     if move.was is Status.LOST and move.status not in FINAL:

@@ -1,22 +1,23 @@
 """Health of an open record's Flink job: the rule, as a table, and the newest state to resume from. Pure.
 
-The overview alone tells that a job moved (`last-modification`) and how many of its tasks run. Restarts are the
-growth of `numRestarts` within the window; exceptions with their times stand in where no earlier count exists.
+The overview alone tells that a job moved (`last-modification`) and how many of its tasks run. Restarts are
+the growth of `numRestarts` within the window; the times of exceptions stand in where no earlier count exists.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Final
 
 import msgspec
 from msgspec.structs import replace
 
-from flinkjobs.domain.flink_states import TERMINAL_STATES
+from flinkjobs.domain.flink_states import OPEN, TERMINAL_STATES
+from flinkjobs.domain.health_values import CheckpointSettings, Health, HealthState, LatestState, Limits, Mark
 from flinkjobs.domain.observations import OverviewEntry, time_of
 from flinkjobs.domain.reasons import ReasonCode
+from flinkjobs.domain.records import JobRecord
 from flinkjobs.domain.text import cut
 
 MAX_MESSAGE: Final = 500
@@ -38,170 +39,14 @@ NO_SLOTS: Final = "NoResourceAvailableException"
 """Missing slots look like a restart loop with this root cause."""
 
 
-class HealthState(StrEnum):
-    """How a job does."""
-
-    HEALTHY = "healthy"
-    STARTING = "starting"
-    UNHEALTHY = "unhealthy"
-    UNKNOWN = "unknown"
-    """Its cluster did not answer: derived by readers, never written."""
-
-
-class Limits(msgspec.Struct, frozen=True):
-    """Thresholds of health.
-
-    Attributes:
-        window: the time within which restarts are counted; how long a job must be healthy before that is
-            an event.
-        max_restarts: number of restarts within the window from which a job is unhealthy.
-        wait: how long tasks may wait for slots.
-        requests: maximum number of requests to Flink in one pass; 0 switches health off.
-    """
-
-    window: timedelta = timedelta(seconds=600)
-    max_restarts: int = 10
-    wait: timedelta = timedelta(seconds=120)
-    requests: int = 200
-
-    @property
-    def calm(self) -> timedelta:
-        """Without a restart for this long, a job no longer restarts: twice the mean time between them."""
-        return 2 * self.window / self.max_restarts
-
-
-class Checkpoint(msgspec.Struct, frozen=True):
-    """What Flink last said of a job's checkpoints.
-
-    Attributes:
-        observed_at: when it was asked.
-        completed_at: when the newest one completed; None without any.
-        failed: how many failed since, one after the other, as far as Flink lists them.
-        message: why the newest one failed; None where none did.
-        since: from when the first one can be expected: the start or the latest restore.
-    """
-
-    observed_at: datetime
-    completed_at: datetime | None = None
-    failed: int = 0
-    message: str | None = None
-    since: datetime | None = None
-
-
-class CheckpointSettings(msgspec.Struct, frozen=True):
-    """How a job checkpoints.
-
-    Attributes:
-        interval: between two checkpoints.
-        timeout: of one.
-        kept: a job that ends without being cancelled leaves its newest checkpoint behind.
-        kept_on_cancel: one that is cancelled does.
-    """
-
-    interval: timedelta
-    timeout: timedelta
-    kept: bool
-    kept_on_cancel: bool
-
-
-class LatestState(msgspec.Struct, frozen=True):
-    """The newest state that a job can be resumed from.
-
-    Attributes:
-        kind: `savepoint` or `checkpoint`.
-        at: when it completed.
-        deleted: when the job's own setting deletes it: `at_end` or `on_cancel`; None: it stays.
-    """
-
-    kind: str
-    path: str
-    at: datetime
-    deleted: str | None = None
-
-
-class Checkpoints(msgspec.Struct, frozen=True):
-    """An answer about the checkpoints of a job.
-
-    Attributes:
-        checkpoint: see `Checkpoint`.
-        states: the newest savepoint and checkpoint that exist.
-    """
-
-    checkpoint: Checkpoint
-    states: Sequence[LatestState] = ()
-
-
-class Health(msgspec.Struct, frozen=True):
-    """Health of a job or a record.
-
-    Attributes:
-        code: why it is unhealthy; else None.
-        message: the cause, cut.
-        since: when a pass first found this state and code.
-        restarts: within the window.
-        running: number of tasks that run or have finished.
-        total: number of tasks.
-    """
-
-    state: HealthState
-    since: datetime
-    code: ReasonCode | None = None
-    message: str | None = None
-    restarts: int = 0
-    running: int = 0
-    total: int = 0
-    checkpoint: Checkpoint | None = None
-
-    def is_same(self, other: Health | None) -> bool:
-        """Whether neither state nor code differ; a job of which nothing is known counts as healthy."""
-        if other is None:
-            return self.state is HealthState.HEALTHY
-        return (self.state, self.code) == (other.state, other.code)
-
-
-class Mark(msgspec.Struct, frozen=True):
-    """What is remembered of a Flink job that moved, or that checkpoints, from pass to pass.
-
-    Attributes:
-        start_ms: its start as it was when the restarts were counted.
-        modified_ms: `last-modification` as it was when the restarts were counted.
-        counted_at: when that was.
-        counts: (time, number of restarts since the start), oldest first.
-        cause: the latest root exception.
-        settings: None where it does not checkpoint; see `is_known`.
-        is_known: whether Flink was asked for `settings`.
-        latest_state: as of `health.checkpoint`.
-        health: the latest; None until the first.
-        settles_at: until then the end of *unhealthy* is no event; None where none is due.
-    """
-
-    flink_job_id: str
-    cluster: str
-    job_id: str
-    template_id: str | None = None
-    start_ms: int = 0
-    modified_ms: int = 0
-    counted_at: datetime | None = None
-    counts: tuple[tuple[datetime, int], ...] = ()
-    cause: str | None = None
-    settings: CheckpointSettings | None = None
-    is_known: bool = False
-    checkpoint: Checkpoint | None = None
-    latest_state: LatestState | None = None
-    health: Health | None = None
-    settles_at: datetime | None = None
-
-
 # --- restarts ---------------------------------------------------------------------------------------
 
 
-def has_moved(entry: OverviewEntry, mark: Mark | None, now: datetime, limits: Limits) -> bool:
-    """Whether a job may have restarted within the window since its restarts were counted."""
-    if entry.state in TERMINAL_STATES or (modified := time_of(entry.modified_ms)) is None:
+def has_moved(entry: OverviewEntry, mark: Mark | None, begin_ms: int) -> bool:
+    """Whether a job may have restarted since the window began, and since its restarts were counted."""
+    if entry.modified_ms < begin_ms:
         return False
-    if mark is not None and (mark.start_ms, mark.modified_ms) == (entry.start_ms, entry.modified_ms):
-        return False
-    return now - modified < limits.window
+    return mark is None or (mark.start_ms, mark.modified_ms) != (entry.start_ms, entry.modified_ms)
 
 
 def counted(
@@ -365,8 +210,7 @@ def judged(mark: Mark, entry: OverviewEntry, now: datetime, limits: Limits) -> M
             code=code,
             message=cut(text, MAX_MESSAGE) if message and (text := message(seen)) else None,
             restarts=restarts,
-            running=entry.tasks.running + entry.tasks.finished,
-            total=entry.tasks.total,
+            tasks=entry.tasks,
             checkpoint=mark.checkpoint,
         )
         if before is not None and health.is_same(before):
@@ -388,6 +232,27 @@ def is_needed(mark: Mark, entry: OverviewEntry, now: datetime, limits: Limits) -
 
 
 _SEVERITY: Final = (HealthState.UNHEALTHY, HealthState.STARTING, HealthState.HEALTHY)
+
+
+def with_health(
+    record: JobRecord, healths: Sequence[Health], *, is_settled: bool, now: datetime
+) -> JobRecord:
+    """A record with the worst of these healths: it changes only with state or code, and its status never.
+
+    Args:
+        record: as it was read; one that is not open has no health.
+        healths: of its Flink jobs.
+        is_settled: it has been healthy long enough for that to be an event.
+        now: the time of the pass, aware UTC.
+    """
+    found = worst(healths)
+    if record.status not in OPEN or found is None:
+        return record
+    unhealthy_since = None if is_settled else record.unhealthy_since
+    if found.state is HealthState.UNHEALTHY:
+        unhealthy_since = record.unhealthy_since or now
+    health = record.health if found.is_same(record.health) else found
+    return replace(record, health=health, unhealthy_since=unhealthy_since)
 
 
 def worst(healths: Iterable[Health]) -> Health | None:

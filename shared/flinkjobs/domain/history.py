@@ -1,4 +1,4 @@
-"""Moves of a record: every change of its status, and into or out of stuck, as its history keeps it.
+"""Moves of a record: changes of its status, into or out of stuck or unhealthy, as its history keeps them.
 
 A move goes into the same conditional write as the status, so that the history holds what was written and
 nothing else.
@@ -29,7 +29,7 @@ class Writer(StrEnum):
 
 
 class Move(msgspec.Struct, frozen=True):
-    """One change of a record's status, or one into or out of stuck.
+    """One change of a record's status, or one into or out of stuck or unhealthy.
 
     Attributes:
         seq: the `revision` that the write creates; 0 for a new record. It increases from move to move.
@@ -41,6 +41,7 @@ class Move(msgspec.Struct, frozen=True):
         by: the writer.
         stuck: True where the record has become stuck, False where it no longer is; `was` equals `status`
             then. None for a change of status.
+        unhealthy: likewise.
     """
 
     seq: int
@@ -51,10 +52,11 @@ class Move(msgspec.Struct, frozen=True):
     reason_code: ReasonCode | None
     by: Writer
     stuck: bool | None = None
+    unhealthy: bool | None = None
 
 
 def move_of(before: JobRecord | None, after: JobRecord, *, at: datetime, by: Writer) -> Move | None:
-    """The move that a write makes; None where the status stays and the record is as stuck as before.
+    """The move that a write makes; None where the status stays, and it is as stuck and unhealthy as before.
 
     Args:
         before: the record as it was read; None for a new one.
@@ -62,18 +64,28 @@ def move_of(before: JobRecord | None, after: JobRecord, *, at: datetime, by: Wri
         at: the time of the write, aware UTC.
         by: the writer.
     """
-    stuck = None
+    stuck = unhealthy = None
     if before is not None and before.status is after.status:
-        stuck = after.stuck_since is not None
-        if stuck == (before.stuck_since is not None):
+        stuck = _change(before.stuck_since, after.stuck_since)
+        unhealthy = _change(before.unhealthy_since, after.unhealthy_since)
+        if stuck is None and unhealthy is None:
             return None
+    code = after.reason.code if after.reason else None
+    if unhealthy is not None:
+        code = after.health.code if after.health else None
     return Move(
         seq=0 if before is None else before.next_revision,
         at=at,
         was=None if before is None else before.status,
         status=after.status,
         flink_state=after.flink_state,
-        reason_code=after.reason.code if after.reason else None,
+        reason_code=code,
         by=by,
         stuck=stuck,
+        unhealthy=unhealthy,
     )
+
+
+def _change(before: datetime | None, after: datetime | None) -> bool | None:
+    """Whether it is so now; None where it is as it was."""
+    return None if (before is None) == (after is None) else after is not None

@@ -9,6 +9,7 @@ from typing import Final, Protocol, TypeAlias
 
 import msgspec
 
+from flinkjobs.domain.health_values import Tasks
 from flinkjobs.domain.reasons import ReasonCode
 from flinkjobs.domain.records import IdSource
 
@@ -49,15 +50,6 @@ FlinkObservation: TypeAlias = FlinkJob | Missing | Unreachable
 
 NamedJobs: TypeAlias = tuple[FlinkJob, ...] | Unreachable
 """The Flink jobs that are named like a record."""
-
-
-class Tasks(msgspec.Struct, frozen=True, gc=False):
-    """Number of a job's tasks: in all, and in three of their states."""
-
-    total: int = 0
-    running: int = 0
-    scheduled: int = 0
-    finished: int = 0
 
 
 class OverviewEntry(Protocol):

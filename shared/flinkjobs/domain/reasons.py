@@ -501,13 +501,14 @@ REASONS: Final[Mapping[ReasonCode, ReasonInfo]] = MappingProxyType(
                 "it waits for slots",
                 "Tasks of the job have had no slot for longer than `HEALTH_WAIT_SECONDS`, or it restarts "
                 "because the cluster has too few slots.",
-                "Check that all TaskManagers run. Add TaskManagers, free slots by stopping other jobs, or run "
-                "the job with a lower parallelism.",
+                "Check that all TaskManagers run. Add TaskManagers, free slots by stopping other jobs, or "
+                "run the job with a lower parallelism.",
             ),
             zh=Text(
                 "等待 slot",
                 "作业的任务等待 slot 超过 `HEALTH_WAIT_SECONDS`，或因集群 slot 不足而重启。",
-                "检查 TaskManager 是否全部在运行；增加 TaskManager、停止其他作业以释放 slot，或降低该作业的并行度。",
+                "检查 TaskManager 是否全部在运行；增加 TaskManager、停止其他作业以释放 slot，"
+                "或降低该作业的并行度。",
             ),
         ),
         ReasonCode.CHECKPOINTS_FAILING: ReasonInfo(
@@ -516,10 +517,10 @@ REASONS: Final[Mapping[ReasonCode, ReasonInfo]] = MappingProxyType(
             problem=None,
             en=Text(
                 "its checkpoints fail",
-                "Three checkpoints in a row failed, or none completed within three intervals and the timeout. "
-                "After a failure the job would go back to the last one that completed.",
-                "Check that the checkpoint directory exists and can be written. Where checkpoints expire, look "
-                "for backpressure in Flink's web UI, or raise `execution.checkpointing.timeout`.",
+                "Three checkpoints in a row failed, or none completed within three intervals and the "
+                "timeout. After a failure the job would go back to the last one that completed.",
+                "Check that the checkpoint directory exists and can be written. Where checkpoints expire, "
+                "look for backpressure in Flink's web UI, or raise `execution.checkpointing.timeout`.",
             ),
             zh=Text(
                 "Checkpoint 失败",

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.health_values import Health, LatestState
 from flinkjobs.domain.reasons import ReasonCode
 
 
@@ -110,6 +111,10 @@ class JobRecord(msgspec.Struct, frozen=True, gc=False):
         missing_passes: in how many passes no Flink job of its name was known, while it has no id; counted up
             to three.
         stuck_since: when a pass found it stuck, see `flinkjobs.domain.stuck`; None while it is not.
+        health: the latest that was written, see `flinkjobs.domain.health`; None: never unhealthy while open.
+        unhealthy_since: since when it is unhealthy for those who are notified: until it has been healthy for
+            the whole window.
+        latest_state: newest state to resume from, once its job is over.
         fingerprint: see `flinkjobs.domain.fingerprint`.
         revision: counts the writes; every write is conditional on it being as read.
         document_id: the store's own name of the document that was read, by which it is written: a job id of
@@ -134,6 +139,9 @@ class JobRecord(msgspec.Struct, frozen=True, gc=False):
     in_flight_until: datetime | None = None
     missing_passes: int = 0
     stuck_since: datetime | None = None
+    health: Health | None = None
+    unhealthy_since: datetime | None = None
+    latest_state: LatestState | None = None
     fingerprint: str | None = None
     revision: int | None = None
     document_id: DocumentId = DocumentId(None)

@@ -21,7 +21,7 @@ import msgspec
 from msgspec.structs import replace
 
 from flinkjobs.domain.fingerprint import fingerprint_of
-from flinkjobs.domain.flink_states import FINAL, STATUS_OF, TERMINAL_STATES, Status, combine
+from flinkjobs.domain.flink_states import FINAL, OPEN, STATUS_OF, TERMINAL_STATES, Status, combine
 from flinkjobs.domain.naming import fixed_flink_job_id
 from flinkjobs.domain.observations import (
     FlinkJob,
@@ -93,6 +93,8 @@ def decide(record: JobRecord, observation: Observation, now: datetime, policy: P
         fingerprint=fingerprint_of(after, observation.flink),
         stuck_since=stuck_since(record, after, observation.submitter, now, policy.stuck_after),
     )
+    if after.status not in OPEN and record.health is not None:
+        after = replace(after, health=None, unhealthy_since=None)
     # A record without a fingerprint gets it with its next write: a rollout writes nothing by itself.
     compared = after if record.fingerprint else replace(after, fingerprint=None)
     return Keep() if compared == record else Update(before=record, after=after)

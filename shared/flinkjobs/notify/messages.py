@@ -129,6 +129,18 @@ _KINDS: Final[Mapping[EventType, _Kind]] = MappingProxyType(
             ("Job {subject} has recovered", "{count} jobs have recovered"),
             ("作业 {subject} 已恢复", "{count} 个作业已恢复"),
         ),
+        EventType.JOB_UNHEALTHY: _kind(
+            Severity.WARNING,
+            Status.RUNNING,
+            ("Job {subject} is unhealthy", "{count} jobs are unhealthy"),
+            ("作业 {subject} 不健康", "{count} 个作业不健康"),
+        ),
+        EventType.JOB_HEALTHY: _kind(
+            Severity.SUCCESS,
+            Status.RUNNING,
+            ("Job {subject} is healthy again", "{count} jobs are healthy again"),
+            ("作业 {subject} 已恢复健康", "{count} 个作业已恢复健康"),
+        ),
         EventType.CLUSTER_UNREACHABLE: _kind(
             Severity.FAILURE,
             None,
@@ -347,8 +359,8 @@ def _why(event: Event, language: Language) -> str | None:
 
 
 def _reason(event: Event) -> Mapping[str, Any] | None:
-    """The reason of the record, where it is still the one that was written with the move."""
-    reason = (event.job or {}).get("reason")
+    """The reason, or health, of the record, where it is still the one that was written with the move."""
+    reason = (event.job or {}).get("health" if event.type is EventType.JOB_UNHEALTHY else "reason")
     is_same = reason is not None and reason.get("code") == event.move.get("reason_code")
     return reason if is_same else None
 

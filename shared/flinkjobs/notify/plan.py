@@ -156,6 +156,7 @@ def _move(seq: int, at: datetime, move: Mapping[str, Any]) -> Move:
         reason_code=None,
         by=Writer.SYNC,
         stuck=move.get("stuck"),
+        unhealthy=move.get("unhealthy"),
     )
 
 

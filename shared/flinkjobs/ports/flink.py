@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from flinkjobs.domain.health import Checkpoints, CheckpointSettings
+from flinkjobs.domain.health_values import Checkpoints, CheckpointSettings
 from flinkjobs.domain.observations import FlinkJob, Missing, Overview
 
 

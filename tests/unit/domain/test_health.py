@@ -10,8 +10,16 @@ import pytest
 import yaml
 
 from flinkjobs.domain import health as rule
-from flinkjobs.domain.health import CheckpointSettings, Health, HealthState, LatestState, Limits, Mark
-from flinkjobs.domain.observations import Tasks
+from flinkjobs.domain.health_values import (
+    Checkpoint,
+    CheckpointSettings,
+    Health,
+    HealthState,
+    LatestState,
+    Limits,
+    Mark,
+    Tasks,
+)
 from flinkjobs.domain.reasons import ReasonCode
 from tests.support.health_recordings import VERSIONS, Recorded
 from tests.support.overviews import Entry, milliseconds
@@ -126,7 +134,7 @@ def test_no_checkpoint_within_three_intervals_and_the_timeout_is_unhealthy() -> 
     entry = Entry("a job", "RUNNING", milliseconds(now - 60 * MINUTE), -1, milliseconds(now - 60 * MINUTE))
     found = {}
     for minutes in (8, 9):
-        checkpoint = rule.Checkpoint(observed_at=now - MINUTE, completed_at=now - minutes * MINUTE)
+        checkpoint = Checkpoint(observed_at=now - MINUTE, completed_at=now - minutes * MINUTE)
         settings = CheckpointSettings(2 * MINUTE, MINUTE, kept=True, kept_on_cancel=True)
         mark = Mark("a" * 32, "default", "etl_1", settings=settings, checkpoint=checkpoint)
         found[minutes] = rule.judged(mark, entry, now, LIMITS).health

@@ -14,7 +14,7 @@ from flinkjobs import log
 from flinkjobs.adapters.flink import rest_api
 from flinkjobs.adapters.flink.connection import CONNECT_TIMEOUT_SECONDS, FlinkConnection, described
 from flinkjobs.domain.errors import FlinkUnavailableError
-from flinkjobs.domain.health import Checkpoints, CheckpointSettings
+from flinkjobs.domain.health_values import Checkpoints, CheckpointSettings
 from flinkjobs.domain.observations import FlinkJob, Missing, Overview
 from flinkjobs.domain.text import cut
 from flinkjobs.settings.functions import FlinkCluster

@@ -20,8 +20,8 @@ import msgspec
 
 from flinkjobs.domain.errors import FlinkCredentialError, FlinkUnavailableError
 from flinkjobs.domain.flink_states import progress
-from flinkjobs.domain.health import Checkpoint, Checkpoints, CheckpointSettings, LatestState
-from flinkjobs.domain.observations import FlinkJob, Missing, Overview, Tasks, time_of
+from flinkjobs.domain.health_values import Checkpoint, Checkpoints, CheckpointSettings, LatestState, Tasks
+from flinkjobs.domain.observations import FlinkJob, Missing, Overview, time_of
 from flinkjobs.domain.submitter_log import error_lines
 from flinkjobs.domain.text import cut
 

@@ -6,11 +6,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from operator import attrgetter
-from typing import Any, Final, TypeGuard
+from typing import Any, Final, TypeGuard, TypeVar
 
+import msgspec
 from pymongo import UpdateOne
 
 from flinkjobs.domain.flink_states import Status, is_settled
+from flinkjobs.domain.health_values import Health, LatestState
 from flinkjobs.domain.history import MOVES_KEPT, Writer, move_of
 from flinkjobs.domain.reasons import ReasonCode
 from flinkjobs.domain.records import DocumentId, FlinkJobRef, IdSource, JobRecord, Reason, UnreadableRecord
@@ -18,6 +20,7 @@ from flinkjobs.domain.text import cut
 from flinkjobs.domain.transition import Update
 from flinkjobs.ports.store import Settled
 
+T = TypeVar("T")
 _JobDocument = Mapping[str, Any]
 _FLINK_JOB_ID: Final = re.compile(r"[0-9a-f]{32}")
 
@@ -42,6 +45,9 @@ FOLLOWED: Final = dict.fromkeys(
         "in_flight_until",
         "missing_passes",
         "stuck_since",
+        "health",
+        "unhealthy_since",
+        "latest_state",
         "fingerprint",
         "revision",
     ),
@@ -80,6 +86,9 @@ def read_record(document: _JobDocument) -> JobRecord | UnreadableRecord:
             in_flight_until=read_time(document.get("in_flight_until")),
             missing_passes=document.get("missing_passes") or 0,
             stuck_since=read_time(document.get("stuck_since")),
+            health=read_value(document.get("health"), Health),
+            unhealthy_since=read_time(document.get("unhealthy_since")),
+            latest_state=read_value(document.get("latest_state"), LatestState),
             fingerprint=_text_of(document, "fingerprint"),
             revision=_revision(document),
             document_id=DocumentId(document.get("_id")),
@@ -155,6 +164,21 @@ def _read_reason(stored: _JobDocument | None) -> Reason | None:
     return Reason(
         code=ReasonCode(stored["code"]), message=stored["message"], since=_required_time(stored, "since")
     )
+
+
+def plain(value: Any) -> Any:
+    """A value of the domain as MongoDB keeps it: times as dates, durations as ISO 8601 has them."""
+    return msgspec.to_builtins(value, builtin_types=(datetime,))
+
+
+def read_value(stored: Any, kind: type[T]) -> T | None:
+    """A value that `plain` made; None where there is none, or one that this version cannot read."""
+    if stored is None:
+        return None
+    try:
+        return msgspec.convert(stored, kind, builtin_types=(datetime,))
+    except msgspec.ValidationError:
+        return None
 
 
 def read_time(stored: Any) -> datetime | None:
@@ -245,6 +269,7 @@ def _moves(
             "reason_code": move.reason_code and move.reason_code.value,
             "by": move.by.value,
             **({} if move.stuck is None else {"stuck": move.stuck}),
+            **({} if move.unhealthy is None else {"unhealthy": move.unhealthy}),
         }
     ]
 
@@ -305,6 +330,8 @@ _CHANGEABLE: Final[Sequence[tuple[str, Callable[[JobRecord], Any], Callable[[Job
     ("missing_passes", attrgetter("missing_passes"), attrgetter("missing_passes")),
     ("stuck_since", attrgetter("stuck_since"), attrgetter("stuck_since")),
     ("fingerprint", attrgetter("fingerprint"), attrgetter("fingerprint")),
+    ("health", attrgetter("health"), lambda record: plain(record.health)),
+    ("unhealthy_since", attrgetter("unhealthy_since"), attrgetter("unhealthy_since")),
 )
 """Every field that a pass may change: its name, the value that is compared, and how it is written."""
 
