@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from flinkjobs.domain.errors import FlinkUnavailableError
+from flinkjobs.domain.health_values import Checkpoints, CheckpointSettings
 from flinkjobs.domain.observations import FlinkJob, Missing, Overview
 from tests.support.overviews import Entry
 
@@ -16,8 +18,24 @@ def _unexpected(job_id: str) -> FlinkJob | Missing:
     raise AssertionError(f"Flink must not be asked for {job_id}")
 
 
-@dataclass(frozen=True, slots=True)
-class FlinkInMemory:
+class NoHealth:
+    """A cluster that says nothing of the health of its jobs."""
+
+    def exceptions(self, job_id: str) -> tuple[str | None, Sequence[datetime]]:
+        raise FlinkUnavailableError(f"exceptions of {job_id}: 500")
+
+    def restarts(self, job_id: str) -> int | None:
+        raise FlinkUnavailableError(f"restarts of {job_id}: 500")
+
+    def checkpoint_settings(self, job_id: str) -> CheckpointSettings | None:
+        raise FlinkUnavailableError(f"checkpoint settings of {job_id}: 500")
+
+    def checkpoints(self, job_id: str, now: datetime) -> Checkpoints:
+        raise FlinkUnavailableError(f"checkpoints of {job_id} at {now}: 500")
+
+
+@dataclass(frozen=True)
+class FlinkInMemory(NoHealth):
     """`flinkjobs.ports.flink.Flink` with given answers; where a test gives none, asking is a fault.
 
     Attributes:

@@ -144,21 +144,23 @@ class Mark(msgspec.Struct, frozen=True):
     """What is remembered of a Flink job that moved, or that checkpoints, from pass to pass.
 
     Attributes:
+        job_id: of its record; None while it belongs to none.
+        template_id: of its record.
         start_ms: its start as it was when the restarts were counted.
         modified_ms: `last-modification` as it was when the restarts were counted.
         counted_at: when that was.
         counts: (time, number of restarts since the start), oldest first.
         cause: the latest root exception.
-        settings: None where it does not checkpoint; see `is_known`.
-        is_known: whether Flink was asked for `settings`.
-        latest_state: as of `health.checkpoint`.
+        settings: None where it does not checkpoint, or was not asked yet.
+        checkpoint: the latest observation.
+        latest_state: as of then.
         health: the latest; None until the first.
         settles_at: until then the end of *unhealthy* is no event; None where none is due.
     """
 
     flink_job_id: str
     cluster: str
-    job_id: str
+    job_id: str | None = None
     template_id: str | None = None
     start_ms: int = 0
     modified_ms: int = 0
@@ -166,7 +168,6 @@ class Mark(msgspec.Struct, frozen=True):
     counts: tuple[tuple[datetime, int], ...] = ()
     cause: str | None = None
     settings: CheckpointSettings | None = None
-    is_known: bool = False
     checkpoint: Checkpoint | None = None
     latest_state: LatestState | None = None
     health: Health | None = None

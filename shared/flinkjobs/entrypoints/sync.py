@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Final
 from flinkjobs.adapters.flink.client import HttpFlink
 from flinkjobs.adapters.flink.connection import FlinkConnection
 from flinkjobs.adapters.mongo.client import MongoDatabase
+from flinkjobs.adapters.mongo.health_store import MongoHealthStore
 from flinkjobs.adapters.mongo.job_store import MongoJobStore
 from flinkjobs.adapters.mongo.lease_store import MongoLeaseStore
 from flinkjobs.adapters.mongo.notify_store import MongoNotifyStore
+from flinkjobs.domain.health_values import Limits
 from flinkjobs.domain.ticks import end_of_invocation
 from flinkjobs.domain.transition import Policy
 from flinkjobs.entrypoints.clients import connect_database, connect_kubernetes
@@ -76,6 +78,13 @@ def build_sync(
         period=timedelta(seconds=settings.sync_period_seconds),
         delivery=_delivery(notify_store, channels) if channels else None,
         is_stopping=is_stopping,
+        health_store=MongoHealthStore(database),
+        health=Limits(
+            window=timedelta(seconds=settings.health_window_seconds),
+            max_restarts=settings.health_max_restarts,
+            wait=timedelta(seconds=settings.health_wait_seconds),
+            requests=settings.health_requests_per_pass,
+        ),
     )
 
 

@@ -71,6 +71,10 @@ class Snapshots:
         overview = self._overview(cluster)
         return overview if isinstance(overview, Unreachable) else overview.get(flink_job_id)
 
+    def flink(self, cluster: str) -> Flink:
+        """The cluster of this name, for questions beyond the snapshot."""
+        return self._flinks[cluster]
+
     def named(self, records: Sequence[JobRecord], *, again: Collection[str]) -> dict[str, NamedJobs]:
         """Flink jobs with the name of a record that began after it, by job id.
 

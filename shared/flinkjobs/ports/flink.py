@@ -33,7 +33,7 @@ class Flink(Protocol):
     def failure(self, job_id: str) -> str | None:
         """The root exception of a failed job, as its error lines."""
 
-    def failures(self, job_id: str) -> tuple[str | None, Sequence[datetime]]:
+    def exceptions(self, job_id: str) -> tuple[str | None, Sequence[datetime]]:
         """The root exception as its error lines, and when each listed exception occurred."""
 
     def restarts(self, job_id: str) -> int | None:

@@ -123,6 +123,10 @@ class Settings:
     sync_budget_seconds: int
     lost_after_seconds: int
     notify_stuck_after_seconds: int
+    health_window_seconds: int
+    health_max_restarts: int
+    health_wait_seconds: int
+    health_requests_per_pass: int
     cleanup_retention_hours: float
     cleanup_unharvested_hours: float
     cleanup_max_deletions: int
@@ -190,6 +194,10 @@ def read_settings(environ: Mapping[str, str], *, required: Collection[str] = ())
         sync_budget_seconds=read.value("SYNC_BUDGET_SECONDS", 120, whole_number(1, 3_600)),
         lost_after_seconds=read.value("LOST_AFTER_SECONDS", 600, whole_number(0, 604_800)),
         notify_stuck_after_seconds=read.value("NOTIFY_STUCK_AFTER_SECONDS", 300, whole_number(0, 604_800)),
+        health_window_seconds=read.value("HEALTH_WINDOW_SECONDS", 600, whole_number(1, 86_400)),
+        health_max_restarts=read.value("HEALTH_MAX_RESTARTS", 10, whole_number(1, 1_000)),
+        health_wait_seconds=read.value("HEALTH_WAIT_SECONDS", 120, whole_number(0, 86_400)),
+        health_requests_per_pass=read.value("HEALTH_REQUESTS_PER_PASS", 200, whole_number(0, 10_000)),
         cleanup_retention_hours=read.value("CLEANUP_RETENTION_HOURS", 24.0, hours),
         cleanup_unharvested_hours=read.value("CLEANUP_UNHARVESTED_HOURS", 168.0, hours),
         cleanup_max_deletions=read.value("CLEANUP_MAX_DELETIONS", 2000, whole_number(1, 1_000_000)),

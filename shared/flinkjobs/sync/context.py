@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from flinkjobs.domain.health_values import Limits
 from flinkjobs.domain.records import JobRecord
 from flinkjobs.domain.transition import Policy
 from flinkjobs.lease import ActiveLease
@@ -18,6 +19,7 @@ from flinkjobs.observers.flink_jobs import FlinkObserver
 from flinkjobs.observers.flink_snapshot import Snapshots, take_snapshots
 from flinkjobs.observers.submitters import SubmitterObserver, always
 from flinkjobs.ports.flink import Flink
+from flinkjobs.ports.health_store import HealthStore
 from flinkjobs.ports.kubernetes import KubernetesClient
 from flinkjobs.ports.lease import LeaseStore
 from flinkjobs.ports.notify_store import NotifyStore
@@ -46,6 +48,8 @@ class Sync:
         period: the time between two passes.
         delivery: to the channels; None where the settings name none.
         is_stopping: whether the process has been asked to stop: no pass begins with a further record then.
+        health_store: what is remembered of the health of jobs; None: health is not judged.
+        health: thresholds of health.
     """
 
     store: JobStore
@@ -59,6 +63,8 @@ class Sync:
     period: timedelta = timedelta(seconds=180)
     delivery: Delivery | None = None
     is_stopping: Callable[[], bool] = never
+    health_store: HealthStore | None = None
+    health: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@
           → whole, only the records whose fingerprint is not in the snapshots
           → those that the snapshot decides: decide → bulk write, batch by batch
           → the others: Jobs, pods, logs, single Flink jobs → decide → bulk write → actions
-          → report → events to the channels
+          → health of the jobs that moved or checkpoint → report → events to the channels
 
 An error of one peer costs what depends on that peer; an error of one record costs that record. A pass that
 runs out of time keeps what it has done, and the next one begins where it stopped.
@@ -40,7 +40,9 @@ from flinkjobs.sync.batch import DecidedBatch, decide_batch, log_moves, write_ba
 from flinkjobs.sync.change_detection import changes_since_last_write, is_decided_by_snapshot
 from flinkjobs.sync.clusters import note_clusters
 from flinkjobs.sync.context import Pass, Sync, begin_pass
+from flinkjobs.sync.health import update_health
 from flinkjobs.sync.report import (
+    HEALTH_NOT_SAVED,
     NOT_NOTIFIED,
     RUN_NOT_SAVED,
     UNMANAGED_NOT_SAVED,
@@ -142,6 +144,8 @@ def pass_under_lease(
         if active is not None and sync.delivery is not None:
             sync.delivery.begin()
         results = list(_reconcile(current, lost_since=started_at - LOST_WATCHED_FOR, job_ids=job_ids))
+        if active is not None and active.is_ours():
+            results.append(_judge_health(current, total(results)))
     result, clusters = total(results), current.snapshots.report()
     _expect_any_answer(result, clusters)
     no_events = current.events.errors()
@@ -169,6 +173,15 @@ def pass_under_lease(
         report["notified"] = _notify(sync, report, deadline, active)
     log.info("sync.pass", whole=job_ids is None, **report)
     return report
+
+
+def _judge_health(current: Pass, result: BatchResult) -> BatchResult:
+    """Judges the health of jobs; the error where that failed: the records are written all the same."""
+    try:
+        update_health(current, result)
+    except FlinkjobsError as error:
+        return BatchResult(errors=(ObservationError(None, HEALTH_NOT_SAVED, str(error)),))
+    return BatchResult()
 
 
 def _notify(

@@ -78,7 +78,7 @@ class HttpFlink:
     def failure(self, job_id: str) -> str | None:
         return self._failure_at(self._cluster.rest_url, job_id)
 
-    def failures(self, job_id: str) -> tuple[str | None, Sequence[datetime]]:
+    def exceptions(self, job_id: str) -> tuple[str | None, Sequence[datetime]]:
         return rest_api.parse_failures(*self._get(self._cluster.rest_url, rest_api.exceptions_path(job_id)))
 
     def restarts(self, job_id: str) -> int | None:
