@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from tests.support.scripted_server import Answer, Asked, ScriptedServer
 
 FOLDER = Path(__file__).parent.parent / "data" / "flink"
 VERSIONS = ("1.20", "2.3")
+LISTED = 16
+"""Maximum number of exceptions that Flink lists."""
 NOTHING = -1
 """Flink's number for a time that is not there yet."""
 
@@ -49,6 +52,12 @@ class Job:
     start: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
     end: int = NOTHING
     root_exception: str | None = None
+    modified: int = 1_795_335_900_000
+    tasks: Mapping[str, int] = field(default_factory=lambda: {"running": 1, "total": 1})
+    restarts: int | None = 0
+    failed_at: Sequence[int] = (1,)
+    checkpoints: Mapping[str, Any] | None = None
+    retained: bool = True
 
     def entry(self) -> dict[str, Any]:
         """What both the overview and the job's own path say."""
@@ -88,27 +97,68 @@ class FlinkServer(ScriptedServer):
         self.answers[path] = answer
         return path
 
-    def _answer(self, asked: Asked) -> Answer:
+    def _answer(self, asked: Asked) -> Answer:  # noqa: PLR0911 - one for each path
         scripted = self.answers.get(asked.path) or self.answers.get("")
         if scripted is not None:
             return scripted
         known = {job.id: job for job in self.jobs}
         match asked.path.removeprefix("/").split("/"):
             case ["jobs", "overview"]:
-                extra = {"last-modification": 1_795_335_900_000, "tasks": {"running": 1, "total": 1}}
-                return _json(200, {"jobs": [job.entry() | extra for job in self.jobs]})
+                return _json(200, {"jobs": [job.entry() | _moved(job) for job in self.jobs]})
             case ["jobs", id_] if id_ in known:
                 return _json(200, known[id_].entry() | {"isStoppable": False, "vertices": []})
             case ["jobs", id_, "exceptions"] if id_ in known:
                 trace = known[id_].root_exception
-                entries = [{"exceptionName": "x", "stacktrace": trace, "timestamp": 1}] if trace else []
+                listed = known[id_].failed_at[:LISTED] if trace else ()
+                entries = [{"exceptionName": "x", "stacktrace": trace, "timestamp": at} for at in listed]
                 return _json(200, {"exceptionHistory": {"entries": entries, "truncated": False}})
+            case ["jobs", id_, "metrics?get=numRestarts"] if id_ in known:
+                number = known[id_].restarts
+                return _json(200, [] if number is None else [{"id": "numRestarts", "value": str(number)}])
+            case ["jobs", id_, "checkpoints", "config"] if id_ in known:
+                return _json(200, _settings(known[id_]))
+            case ["jobs", id_, "checkpoints"] if id_ in known:
+                return _json(200, known[id_].checkpoints or checkpoints())
             case ["jobs", id_, *_]:
                 error = (
                     f"org.apache.flink.runtime.rest.NotFoundException: Job {id_} not found\n\tat org.apache"
                 )
                 return _json(404, {"errors": [error]})
         return _json(404, {"errors": [f"Unable to load requested file {asked.path}."]})
+
+
+def _moved(job: Job) -> dict[str, Any]:
+    return {"last-modification": job.modified, "tasks": dict(job.tasks)}
+
+
+def _settings(job: Job) -> dict[str, Any]:
+    """As recorded in `flink-health`: a job that does not checkpoint has an interval without end."""
+    return {
+        "mode": "exactly_once",
+        "interval": 2**63 - 1 if job.checkpoints is None else 60_000,
+        "timeout": 600_000,
+        "externalization": {"enabled": job.retained, "delete_on_cancellation": not job.retained},
+    }
+
+
+def checkpoints(*ended: tuple[str, int]) -> dict[str, Any]:
+    """Those given by status and time, the newest first; the completed ones have paths."""
+    history = [
+        {
+            "status": status,
+            "is_savepoint": False,
+            "latest_ack_timestamp": at if status == "COMPLETED" else -1,
+            "trigger_timestamp": at,
+            **({"external_path": f"file:/chk-{at}", "discarded": False} if status == "COMPLETED" else {}),
+            **({"failure_message": "IO-problem detected."} if status == "FAILED" else {}),
+        }
+        for status, at in ended
+    ]
+    latest = {
+        word: next((one for one in history if one["status"] == word.upper()), None)
+        for word in ("completed", "failed")
+    }
+    return {"counts": {}, "latest": latest | {"savepoint": None, "restored": None}, "history": history}
 
 
 def _json(status: int, body: Any) -> Answer:

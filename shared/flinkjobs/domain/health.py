@@ -72,14 +72,17 @@ def counted(
         now: the time of the pass, aware UTC.
         limits: see `Limits`.
     """
-    begin, lately = now - limits.window, sum(now - at < limits.window for at in failures)
+    begin = now - limits.window
+    lately = [at for at in failures if at > begin]
     started = time_of(entry.start_ms) or begin
     counts = mark.counts
-    total = lately if restarts is None else restarts
+    total = len(lately) if restarts is None else restarts
     if mark.start_ms != entry.start_ms or (counts and total < counts[-1][1]):
         counts = ()
     if not counts:
-        counts = ((max(started, begin), 0 if started > begin else total - min(lately, total)),)
+        is_new = started > begin
+        first = started if is_new else min(lately, default=begin)
+        counts = ((first, 0 if is_new else total - min(len(lately), total)),)
     if len(counts) > 1 and now - counts[-2][0] < limits.window / SAMPLES_PER_WINDOW:
         counts = counts[:-1]
     passed = [each for each in counts if each[0] <= begin][-1:]

@@ -8,6 +8,7 @@ A job that neither moved within the window nor checkpoints has no mark, and cost
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
@@ -24,7 +25,6 @@ from flinkjobs.domain.flink_states import OPEN, TERMINAL_STATES
 from flinkjobs.domain.health_values import LatestState, Mark
 from flinkjobs.domain.history import Writer
 from flinkjobs.domain.observations import OverviewEntry, Unreachable
-from flinkjobs.domain.reasons import ReasonCode
 from flinkjobs.domain.records import JobRecord
 from flinkjobs.domain.transition import Update
 from flinkjobs.observers.flink_snapshot import or_unreachable
@@ -119,22 +119,21 @@ def _looks(
             if id_ not in foreign and not is_over and health.has_moved(entry, mark, begin_ms):
                 ranks[_Kind.RESTARTS] = ((mark and mark.counted_at) or _NEVER, id_)
             if id_ not in foreign and mark is not None and mark.settings is not None:
-                ranks[_Kind.CHECKPOINTS] = _urgency(mark, is_over=is_over)
+                observed_at = mark.checkpoint.observed_at if mark.checkpoint else _NEVER
+                ranks[_Kind.CHECKPOINTS] = (
+                    not is_over,
+                    observed_at,
+                    id_,
+                )  # over: soon its cluster forgets it
             for kind, rank in ranks.items():
                 looks[kind].append(_Look(kind, id_, cluster, entry, mark, rank))
     return {kind: sorted(own, key=lambda look: look.rank) for kind, own in looks.items()}
 
 
-def _urgency(mark: Mark, *, is_over: bool) -> tuple[Any, ...]:
-    """Jobs that are over first, as their cluster forgets them; then those whose checkpoints fail."""
-    is_failing = mark.health is not None and mark.health.code is ReasonCode.CHECKPOINTS_FAILING
-    return not is_over, not is_failing, mark.checkpoint.observed_at if mark.checkpoint else _NEVER
-
-
 def _chosen(looks: Mapping[_Kind, Sequence[_Look]], requests: int) -> Sequence[_Look]:
-    """As many looks as the number of requests allows."""
-    new, half = looks[_Kind.SETTINGS], requests // (2 * _KEPT_FOR_OTHERS)
-    others = [*new[:half], *looks[_Kind.CHECKPOINTS], *new[half:]]
+    """As many looks as the number of requests allows; checkpoints and new jobs alternate."""
+    pairs = itertools.zip_longest(looks[_Kind.CHECKPOINTS], looks[_Kind.SETTINGS])
+    others = [look for pair in pairs for look in pair if look is not None]
     kept = min(len(others), requests // _KEPT_FOR_OTHERS)
     moved = looks[_Kind.RESTARTS][: (requests - kept) // 2]
     return [*moved, *others[: requests - 2 * len(moved)]]
