@@ -85,6 +85,8 @@ _EVENTS: Final[Mapping[str, Callable[[Data], str]]] = {
     "waiting": lambda data: f"held up by {data['code']}: {data['message']}",
     "stuck": lambda data: f"stuck: {data['code']} lasts",
     "recovered": lambda _data: "no longer stuck",
+    "unhealthy": lambda data: f"unhealthy: {data['code']}",
+    "healthy": lambda _data: "healthy again",
     "moved": lambda data: (
         f"moved from {data['was']} to {data['status']}" + (f", {data['code']}" if data.get("code") else "")
     ),

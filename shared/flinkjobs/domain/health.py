@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from flinkjobs.domain.flink_states import OPEN, TERMINAL_STATES
+from flinkjobs.domain.flink_states import OPEN, TERMINAL_STATES, Status
 from flinkjobs.domain.health_values import CheckpointSettings, Health, HealthState, LatestState, Limits, Mark
 from flinkjobs.domain.observations import OverviewEntry, time_of
 from flinkjobs.domain.reasons import ReasonCode
@@ -256,6 +256,11 @@ def with_health(
         unhealthy_since = record.unhealthy_since or now
     health = record.health if found.is_same(record.health) else found
     return replace(record, health=health, unhealthy_since=unhealthy_since)
+
+
+def health_by_status(status: Status) -> HealthState:
+    """The health of an open record for which none was ever written."""
+    return HealthState.HEALTHY if status is Status.RUNNING else HealthState.STARTING
 
 
 def worst(healths: Iterable[Health]) -> Health | None:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
 from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.health_values import HealthState
 from flinkjobs.domain.records import JobRecord, UnreadableRecord
 
 DEFAULT_LIMIT: Final = 50
@@ -67,6 +68,7 @@ class Filter:
         since: submitted then or later.
         before: submitted earlier than then.
         labels: keys and values, in order; a record has all of them.
+        health: as it is on the record.
     """
 
     statuses: tuple[Status, ...] = ()
@@ -75,6 +77,7 @@ class Filter:
     since: datetime | None = None
     before: datetime | None = None
     labels: tuple[tuple[str, str], ...] = ()
+    health: HealthState | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar
 
 from flinkjobs.domain.errors import NAMELESS, BadRequestError, Fault, describe_faults
 from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.health_values import HealthState
 from flinkjobs.domain.job_query import BEGINNING, DEFAULT_LIMIT, Filter, Form, Place, Places, Query, Row
 from flinkjobs.domain.labels import MAX_LABELS, check_key, check_value
 from flinkjobs.domain.text import cut
@@ -49,6 +50,7 @@ def parse_query(pairs: Iterable[tuple[str, str]]) -> Query:
         since=since,
         before=before,
         labels=parsed.get("label", ()),
+        health=parsed.get("health"),
     )
     after: Places = BEGINNING
     if "cursor" in parsed and not faults:
@@ -95,6 +97,13 @@ def _statuses(text: str) -> tuple[Status, ...]:
         if word not in Status.__members__:
             raise ValueError(f"must be words of {', '.join(Status)}, separated by commas")
     return tuple(status for status in Status if status in words)
+
+
+def _health(text: str) -> HealthState:
+    """Only what is written on records can be looked for: the others follow from status and cluster."""
+    if text != HealthState.UNHEALTHY:
+        raise ValueError(f"must be {HealthState.UNHEALTHY}")
+    return HealthState.UNHEALTHY
 
 
 def text_of(text: str) -> str:
@@ -153,6 +162,7 @@ _PARSERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "from": _time,
     "to": _time,
     "label": _labels,
+    "health": _health,
     "limit": limit_of,
     "cursor": _cursor,
 }

@@ -108,6 +108,25 @@ class _StatisticsCollector(Collector):
             ["problem", "code"],
             _problem_counts(self._metrics["problems"]),
         )
+        health = self._metrics["health"]
+        yield _gauge(
+            "flinkjobs_open_jobs",
+            "Open records by health; unknown where the cluster did not answer the last pass.",
+            ["health"],
+            {(state,): count for state, count in health["by_state"].items()},
+        )
+        yield _gauge(
+            "flinkjobs_restarts",
+            "Restarts of open jobs within HEALTH_WINDOW_SECONDS.",
+            ["template"],
+            {(one["template_id"] or "",): one["restarts"] for one in health["templates"]},
+        )
+        yield _gauge(
+            "flinkjobs_checkpoint_age_seconds",
+            "Age of the newest checkpoint of the open job whose is the oldest; no sample without any.",
+            ["template"],
+            {(one["template_id"] or "",): one["oldest_checkpoint_seconds"] for one in health["templates"]},
+        )
         notifications = self._metrics["notifications"]
         yield _gauge(
             "flinkjobs_notifications_pending",

@@ -6,7 +6,7 @@ does not answer, the details hold its error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -31,7 +31,7 @@ from flinkjobs.jobs.notifications import backlog_view, sent_view
 from flinkjobs.jobs.redaction import without_secrets
 from flinkjobs.jobs.timeline import timeline
 from flinkjobs.jobs.unmanaged import page_of, parse_unmanaged_query, unmanaged_job_view
-from flinkjobs.jobs.views import flink_job_view, job_view, kubectl_lines
+from flinkjobs.jobs.views import flink_job_view, health_view, job_view, kubectl_lines, latest_state_view
 from flinkjobs.observers.submitters import find_job_and_pods
 from flinkjobs.ports.kubernetes import TAIL_LINES, KubernetesClient
 from flinkjobs.ports.read_store import ReadStore
@@ -88,12 +88,19 @@ def list_jobs(jobs: Jobs, query: Iterable[tuple[str, str]] = ()) -> dict[str, An
     }
     rows, rest = merge(streams, asked)
     counts = jobs.store.counts(asked.wanted)
+    unreachable = _unreachable(jobs)
     return {
-        "jobs": [job_view(row) for row in rows],
+        "jobs": [job_view(row, unreachable) for row in rows],
         "next_cursor": write_cursor(rest, asked.wanted),
         "counts": {status.value: counts.get(status, 0) for status in Status},
         "now": jobs.clock(),
     }
+
+
+def _unreachable(jobs: Jobs) -> Collection[str]:
+    """The clusters that did not answer the latest pass."""
+    runs = jobs.store.last_runs(limit=1)
+    return statistics.unreachable_clusters(runs[0] if runs else None)
 
 
 def list_unmanaged(jobs: Jobs, query: Iterable[tuple[str, str]] = ()) -> dict[str, Any]:
@@ -126,8 +133,12 @@ def show(jobs: Jobs, any_id: str) -> dict[str, Any]:
         StoreUnavailableError: the records could not be read.
     """
     row = _look_up(jobs, any_id)
-    details, shown = row.details, job_view(row)
+    unreachable = _unreachable(jobs)
+    details, shown = row.details, job_view(row, unreachable)
     record = row.record if isinstance(row.record, JobRecord) and "unreadable" not in shown else None
+    if record and (marks := jobs.store.marks_of(record.flink_job_ids) if record.status in OPEN else ()):
+        shown["health"] = health_view(record, unreachable, marks)
+        shown["latest_state"] = shown["latest_state"] or latest_state_view(marks)
     observed = _observe_kubernetes(jobs, record) if record else _Observed()
     return {
         "job": shown,
@@ -292,9 +303,14 @@ def metrics(jobs: Jobs) -> dict[str, Any]:
         failed_since=now - problems.FAILED_WITHIN,
         examples=EXAMPLES,
     )
+    windows = statistics.windows(jobs.store.tallies(now), now)
+    away = statistics.unreachable_clusters(sync["last_pass"])
     return {
         "now": now,
-        "windows": statistics.windows(jobs.store.tallies(now), now),
+        "windows": windows,
+        "health": statistics.health(
+            windows["all"], jobs.store.health_counts(away), jobs.store.health_by_template(), now
+        ),
         "sync": sync,
         "cleanup": statistics.cleanup_state(jobs.store.last_cleanup(), now),
         "problems": problems.find_problems(causes, sync, now),

@@ -10,13 +10,15 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from flinkjobs.domain.flink_states import Status
-from flinkjobs.ports.read_store import Tally
+from flinkjobs.domain.flink_states import OPEN, Status
+from flinkjobs.domain.health import health_by_status
+from flinkjobs.domain.health_values import HealthState
+from flinkjobs.ports.read_store import Tally, TemplateHealth
 
 TEMPLATES_SHOWN: Final = 20
 STALE_AFTER_PERIODS: Final = 3
@@ -161,6 +163,47 @@ def _over_time(
 def _histogram(ordered: Sequence[float]) -> list[dict[str, Any]]:
     bars = Counter(bisect_left(BAR_ENDS, duration) for duration in ordered)
     return [{"le": end, "count": bars[place]} for place, end in enumerate((*BAR_ENDS, None))]
+
+
+# --- health -----------------------------------------------------------------------------------------
+
+
+def unreachable_clusters(last_pass: Mapping[str, Any] | None) -> Collection[str]:
+    """The clusters that did not answer this pass."""
+    clusters = (last_pass or {}).get("clusters") or {}
+    return {name for name, cluster in clusters.items() if not cluster["reachable"]}
+
+
+def health(
+    window: Mapping[str, Any],
+    counts: Mapping[tuple[Status, HealthState], int],
+    templates: Sequence[TemplateHealth],
+    now: datetime,
+) -> dict[str, Any]:
+    """Open records by health; restarts and the age of checkpoints by template.
+
+    Args:
+        window: of all times, as `windows` describes it.
+        counts: of the records with a health that was written, or that is unknown.
+        templates: as the store counts them.
+        now: the time now.
+    """
+    states: Counter[HealthState] = Counter()
+    for status in OPEN:
+        known = {state: counts.get((status, state), 0) for state in HealthState}
+        states.update(known)
+        states[health_by_status(status)] += max(window["by_status"][status.value] - sum(known.values()), 0)
+    return {
+        "by_state": {state.value: states[state] for state in HealthState},
+        "templates": [
+            {
+                "template_id": one.template_id,
+                "restarts": one.restarts,
+                "oldest_checkpoint_seconds": None if one.oldest is None else age_seconds(one.oldest, now),
+            }
+            for one in templates
+        ],
+    }
 
 
 # --- sync and cleanup -------------------------------------------------------------------------------

@@ -91,6 +91,9 @@ def _moved(move: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(is_stuck := move.get("stuck"), bool):
         code = text_or_none(move.get("reason_code"))
         return {"at": move["at"], "event": "stuck" if is_stuck else "recovered", "data": {"code": code}}
+    if isinstance(is_unhealthy := move.get("unhealthy"), bool):
+        code = text_or_none(move.get("reason_code"))
+        return {"at": move["at"], "event": "unhealthy" if is_unhealthy else "healthy", "data": {"code": code}}
     data = {name: text_or_none(move.get(name)) for name in ("was", "status", "flink_state", "by")}
     code = text_or_none(move.get("reason_code"))
     return {"at": move["at"], "event": "moved", "data": {**data, "code": code}}

@@ -5,10 +5,16 @@ from __future__ import annotations
 import math
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from operator import attrgetter
 from typing import Any, Final
 
-from flinkjobs.domain.flink_states import TERMINAL_STATES
+from msgspec import to_builtins
+
+from flinkjobs.domain.flink_states import OPEN, TERMINAL_STATES
+from flinkjobs.domain.health import health_by_status, worst
+from flinkjobs.domain.health_values import HealthState, Mark
 from flinkjobs.domain.job_query import Row
 from flinkjobs.domain.naming import selector_of
 from flinkjobs.domain.records import FlinkJobRef, JobRecord, UnreadableRecord
@@ -17,21 +23,29 @@ from flinkjobs.domain.text import cut
 JOB_FIELDS: Final = (
     *("job_id", "template_id", "job_name", "cluster", "submitted_by", "k8s_job_name"),
     *("flink_job_id", "flink_job_ids", "status", "flink_state", "submitted_at", "start_time", "end_time"),
-    *("updated_at", "duration", "reason", "labels"),
+    *("updated_at", "duration", "reason", "labels", "health", "latest_state"),
 )
 _K8S_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
 
 
-def job_view(row: Row) -> dict[str, Any]:
-    """The fields of a record; an unreadable one has its error in `unreadable`, and None elsewhere."""
-    return record_view(row.record, row.details)
+def job_view(row: Row, unreachable: Collection[str] = ()) -> dict[str, Any]:
+    """The fields of a record; an unreadable one has its error in `unreadable`, and None elsewhere.
+
+    Args:
+        row: the record.
+        unreachable: names of the clusters that did not answer last: the health of their jobs is unknown.
+    """
+    return record_view(row.record, row.details, unreachable)
 
 
-def record_view(record: JobRecord | UnreadableRecord, details: Mapping[str, Any]) -> dict[str, Any]:
+def record_view(
+    record: JobRecord | UnreadableRecord, details: Mapping[str, Any], unreachable: Collection[str] = ()
+) -> dict[str, Any]:
     """As `job_view`, of a record and of the fields of its document that are only displayed."""
     if isinstance(record, JobRecord):
         try:
-            return _readable(record, details)
+            shown = _readable(record, details)
+            return {**shown, "health": health_view(record, unreachable)}
         except (TypeError, ValueError) as error:
             record = UnreadableRecord(record.job_id, cut(f"{type(error).__name__}: {error}", 200))
     job_id = text_or_none(details.get("job_id"))
@@ -58,7 +72,55 @@ def _readable(record: JobRecord, details: Mapping[str, Any]) -> dict[str, Any]:
         "duration": number_or_none(record.duration),
         "reason": reason and {"code": reason.code.value, "message": reason.message, "since": reason.since},
         "labels": _labels(details.get("labels")),
+        "latest_state": record.latest_state and to_builtins(record.latest_state, builtin_types=(datetime,)),
     }
+
+
+def health_view(
+    record: JobRecord, unreachable: Collection[str] = (), marks: Sequence[Mark] = ()
+) -> dict[str, Any] | None:
+    """The health of an open record; None of one that is over.
+
+    What was never written follows from the status, see `health_by_status`.
+
+    Args:
+        record: as it was read.
+        unreachable: see `job_view`.
+        marks: of its Flink jobs: newer numbers than those written with the last change.
+    """
+    if record.status not in OPEN:
+        return None
+    state, found = health_by_status(record.status), record.health
+    if record.cluster in unreachable:
+        state, found = HealthState.UNKNOWN, None
+    elif found is not None:
+        state = found.state
+    newer = worst([mark.health for mark in marks if mark.health is not None])
+    seen = newer if newer is not None and newer.is_same(found) else found
+    checkpoints = [mark.checkpoint for mark in marks if mark.checkpoint is not None]
+    checkpoint = max(checkpoints, key=attrgetter("observed_at"), default=seen and seen.checkpoint)
+    return {
+        "state": state.value,
+        "code": found.code.value if found and found.code else None,
+        "message": found.message if found else None,
+        "since": found.since if found else None,
+        "restarts": seen.restarts if seen else None,
+        "tasks": {"running": seen.tasks.running, "total": seen.tasks.total} if seen else None,
+        "checkpoint": checkpoint
+        and {
+            "observed_at": checkpoint.observed_at,
+            "completed_at": checkpoint.completed_at,
+            "failed": checkpoint.failed,
+            "message": checkpoint.message,
+        },
+    }
+
+
+def latest_state_view(marks: Sequence[Mark]) -> dict[str, Any] | None:
+    """The newest state to resume from of a record whose jobs go on."""
+    states = [mark.latest_state for mark in marks if mark.latest_state is not None]
+    newest = max(states, key=attrgetter("at"), default=None)
+    return newest and to_builtins(newest, builtin_types=(datetime,))
 
 
 def _labels(stored: Any) -> dict[str, str]:

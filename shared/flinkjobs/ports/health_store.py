@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -39,6 +39,3 @@ class HealthStore(Protocol):
 
     def keep_states(self, states: Mapping[str, LatestState]) -> None:
         """Sets the latest state of records that are over, by job id."""
-
-    def marks_of(self, flink_job_ids: Collection[str]) -> Sequence[Mark]:
-        """The marks of these jobs, where there are any."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
+from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.health_values import HealthState, Mark
 from flinkjobs.domain.unmanaged import UnmanagedJob, UnmanagedJobs
 from flinkjobs.ports.notify_store import ChannelState
 
@@ -52,6 +54,19 @@ class Cause(msgspec.Struct, frozen=True):
     job_ids: Sequence[str]
 
 
+class TemplateHealth(msgspec.Struct, frozen=True):
+    """The jobs of one template that moved lately or checkpoint.
+
+    Attributes:
+        restarts: of all of them, within the window.
+        oldest: when the newest checkpoint completed of the job whose is the oldest; None without any.
+    """
+
+    template_id: str | None
+    restarts: int
+    oldest: datetime | None
+
+
 class Backlog(msgspec.Struct, frozen=True):
     """The channels, and what they still have to be sent.
 
@@ -90,6 +105,19 @@ class ReadStore(Protocol):
         """Of the records that are CREATED since `created_before` or with a reason, and of those that were
         submitted since `failed_since` and FAILED: how many have which reason, and the newest of each.
         """
+
+    def marks_of(self, flink_job_ids: Collection[str]) -> Sequence[Mark]:
+        """What the latest passes remember of these Flink jobs."""
+
+    def health_counts(self, unreachable: Collection[str]) -> Mapping[tuple[Status, HealthState], int]:
+        """How many open records have which health written, and of how many it is unknown, by status.
+
+        Args:
+            unreachable: names of the clusters that did not answer last.
+        """
+
+    def health_by_template(self) -> Sequence[TemplateHealth]:
+        """Restarts and checkpoints, by template."""
 
     def unmanaged(self) -> Sequence[UnmanagedJobs]:
         """The Flink jobs that belong to no record, by cluster, as the latest passes saw them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from pymongo import DeleteOne, ReplaceOne, UpdateOne
@@ -30,7 +30,7 @@ class MongoHealthStore:
             found = list(self._marks.find())
         of_clusters = [each for each in found if str(each["_id"]).startswith(_CLUSTER)]
         return Marks(
-            by_id={mark.flink_job_id: mark for mark in _read(found)},
+            by_id={mark.flink_job_id: mark for mark in read_marks(found)},
             known_until={
                 each["_id"].removeprefix(_CLUSTER): (each["start_ms"], each["flink_job_id"])
                 for each in of_clusters
@@ -72,12 +72,8 @@ class MongoHealthStore:
             with translated():
                 self._jobs.bulk_write(writes, ordered=False)
 
-    def marks_of(self, flink_job_ids: Collection[str]) -> Sequence[Mark]:
-        with translated():
-            return _read(self._marks.find({"_id": {"$in": list(flink_job_ids)}}))
 
-
-def _read(found: Any) -> list[Mark]:
+def read_marks(found: Any) -> list[Mark]:
     """The marks; one of a newer version is begun anew."""
     marks = (read_value(document, Mark) for document in found)
     return [mark for mark in marks if mark is not None]

@@ -60,6 +60,9 @@ BY_LABEL: Final = (
 )
 """The list of a label, without records that have none. For a text or a second label, records are read."""
 
+BY_HEALTH: Final = (("health.state", ASCENDING), ("submitted_at", DESCENDING), ("_id", DESCENDING))
+"""The list of open records that need attention: those without a health that was written are left out."""
+
 BY_FINGERPRINT: Final = (("status", ASCENDING), ("fingerprint", ASCENDING))
 """A pass: which records are unchanged, from these keys alone; and the others, by their fingerprints."""
 
@@ -82,6 +85,7 @@ JOB_INDEXES: Final = (
     IndexModel(BY_STATUS, name="list_by_status"),
     IndexModel(BY_TEMPLATE, name="list_by_template"),
     IndexModel(BY_LABEL, name="list_by_label", partialFilterExpression={"label_pairs": {"$exists": True}}),
+    IndexModel(BY_HEALTH, name="list_by_health", partialFilterExpression={"health.state": {"$exists": True}}),
     IndexModel(BY_FINGERPRINT),
     IndexModel(BY_MARK, sparse=True),
     IndexModel(BY_CHANNEL, partialFilterExpression={"pending_since": {"$exists": True}}),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -25,14 +25,17 @@ from flinkjobs.adapters.mongo import runs, unmanaged
 from flinkjobs.adapters.mongo.client import MongoDatabase
 from flinkjobs.adapters.mongo.documents import LISTED_FIELDS, label_pair, read_record, time_or_none
 from flinkjobs.adapters.mongo.errors import translated
-from flinkjobs.adapters.mongo.indexes import BY_LABEL, BY_STATUS, BY_TEMPLATE, BY_TIME
+from flinkjobs.adapters.mongo.health_store import COLLECTION as HEALTH_MARKS
+from flinkjobs.adapters.mongo.health_store import read_marks
+from flinkjobs.adapters.mongo.indexes import BY_HEALTH, BY_LABEL, BY_STATUS, BY_TEMPLATE, BY_TIME
 from flinkjobs.adapters.mongo.notify_store import IS_PENDING, read_channel
 from flinkjobs.domain.errors import BadRequestError, Fault
-from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.flink_states import OPEN, Status
+from flinkjobs.domain.health_values import HealthState, Mark
 from flinkjobs.domain.job_query import Filter, Form, Place, Row
 from flinkjobs.domain.text import cut
 from flinkjobs.domain.unmanaged import UnmanagedJob, UnmanagedJobs
-from flinkjobs.ports.read_store import Backlog, Cause, Tally
+from flinkjobs.ports.read_store import Backlog, Cause, Tally, TemplateHealth
 
 T = TypeVar("T")
 _Document = dict[str, Any]
@@ -74,6 +77,7 @@ class MongoReadStore:
         self._clusters = database["clusters"]
         self._channels = database["channels"]
         self._unmanaged = database[unmanaged.COLLECTION]
+        self._marks = database[HEALTH_MARKS]
         self._client = database.client
 
     # --- lists --------------------------------------------------------------------------------------
@@ -136,7 +140,7 @@ class MongoReadStore:
                     in_order: list[_Document] = [{"$match": condition}, {"$sort": NEWEST_FIRST}]
                     in_keys = [*in_order, {"$limit": _NO_LIMIT}, {"$match": text}, count]
                     found = self._aggregate(in_keys, _index_of_text(wanted))
-                elif wanted.labels or wanted.template_id is not None:
+                elif wanted.labels or wanted.template_id is not None or wanted.health:
                     found = self._aggregate([{"$match": condition}, count], _index_of(wanted))
                 else:
                     condition["status"] = {"$in": _KNOWN}
@@ -221,6 +225,41 @@ class MongoReadStore:
         ids = self._matching(condition, BY_STATUS, also, limit)
         return [str(document.get("job_id")) for document in self._by_id(ids)]
 
+    # --- health -------------------------------------------------------------------------------------
+
+    def marks_of(self, flink_job_ids: Collection[str]) -> Sequence[Mark]:
+        with translated():
+            return read_marks(self._marks.find({"_id": {"$in": list(flink_job_ids)}}))
+
+    def health_counts(self, unreachable: Collection[str]) -> Mapping[tuple[Status, HealthState], int]:
+        away = {"$in": sorted(unreachable)}
+        count = {"$group": {"_id": {"status": "$status", "state": "$health.state"}, "count": {"$sum": 1}}}
+        written = {"health.state": {"$in": sorted(HealthState)}, "cluster": {"$not": away}}
+        unknown = {"status": {"$in": sorted(OPEN)}, "cluster": away}
+        counted: Counter[tuple[Status, HealthState]] = Counter()
+        with translated():
+            for group in self._aggregate([{"$match": written}, count], BY_HEALTH):
+                counted[Status(group["_id"]["status"]), HealthState(group["_id"]["state"])] += group["count"]
+            for group in self._aggregate([{"$match": unknown}, count], BY_STATUS) if unreachable else ():
+                counted[Status(group["_id"]["status"]), HealthState.UNKNOWN] += group["count"]
+        return counted
+
+    def health_by_template(self) -> Sequence[TemplateHealth]:
+        """Of the jobs that moved within the window, or that checkpoint."""
+        stages: list[_Document] = [
+            {"$match": {"job_id": {"$gt": ""}}},
+            {
+                "$group": {
+                    "_id": "$template_id",
+                    "restarts": {"$sum": "$health.restarts"},
+                    "oldest": {"$min": "$checkpoint.completed_at"},
+                }
+            },
+        ]
+        with translated():
+            found = list(self._marks.aggregate(stages))
+        return [TemplateHealth(each["_id"], each["restarts"], each["oldest"]) for each in found]
+
     # --- unmanaged jobs -----------------------------------------------------------------------------
 
     def unmanaged(self) -> Sequence[UnmanagedJobs]:
@@ -302,6 +341,8 @@ def _hinted(index: _Index, ask: Callable[[Mapping[str, Any]], T]) -> T:
 
 
 def _index_of(wanted: Filter) -> _Index:
+    if wanted.health:
+        return BY_HEALTH
     if wanted.labels:
         return BY_LABEL
     if wanted.template_id is not None:
@@ -310,6 +351,8 @@ def _index_of(wanted: Filter) -> _Index:
 
 
 def _index_of_text(wanted: Filter) -> _Index:
+    if wanted.health:
+        return BY_HEALTH
     return BY_LABEL if wanted.labels else BY_TIME
 
 
@@ -317,6 +360,8 @@ def _fields_of(wanted: Filter) -> _Document:
     fields: _Document = {}
     if wanted.statuses:
         fields["status"] = {"$in": [status.value for status in wanted.statuses]}
+    if wanted.health:
+        fields["health.state"] = wanted.health.value
     if wanted.template_id is not None:
         fields["template_id"] = wanted.template_id
     if wanted.labels:
