@@ -82,7 +82,10 @@ locals {
         },
         var.sync_follow_seconds == null ? {} : { SYNC_FOLLOW_SECONDS = tostring(var.sync_follow_seconds) },
       )
-      optional = ["FLINK_HISTORY_URL", "LOST_AFTER_SECONDS", "NOTIFY_STUCK_AFTER_SECONDS", "PAGE_URL"]
+      optional = [
+        "FLINK_HISTORY_URL", "HEALTH_MAX_RESTARTS", "HEALTH_REQUESTS_PER_PASS", "HEALTH_WAIT_SECONDS",
+        "HEALTH_WINDOW_SECONDS", "LOST_AFTER_SECONDS", "NOTIFY_STUCK_AFTER_SECONDS", "PAGE_URL",
+      ]
     }
   }
 

@@ -52,6 +52,11 @@ locals {
       resource    = "cloud_run_revision"
       filter      = "${local.log_of.sync} AND jsonPayload.message=\"job.moved\" AND jsonPayload.status=\"LOST\""
     }
+    unhealthy_jobs = {
+      description = "Open jobs that became unhealthy"
+      resource    = "cloud_run_revision"
+      filter      = "${local.log_of.sync} AND jsonPayload.message=\"job.health\" AND jsonPayload.state=\"unhealthy\""
+    }
     submissions = {
       description = "Jobs that submit accepted"
       resource    = "cloud_run_revision"
@@ -97,6 +102,17 @@ locals {
         Flink answers, but no longer knows jobs that were running: how they ended is unknown.
         Most often its JobManager was restarted without high availability. The records are those with the
         status LOST; they go back by themselves if the jobs reappear.
+      EOT
+    }
+    jobs_unhealthy = {
+      title    = "jobs are unhealthy"
+      query    = "sum(increase(${local.promql.unhealthy_jobs}[${local.alert_window}s])) > 0"
+      duration = 0
+      severity = "WARNING"
+      advice   = <<-EOT
+        Jobs that run restart again and again, wait for slots, or have failing checkpoints. `flinkjobs jobs
+        --needs-attention` lists them, `flinkjobs show ID` says why and what to do. Thresholds are HEALTH_MAX_RESTARTS,
+        HEALTH_WINDOW_SECONDS and HEALTH_WAIT_SECONDS.
       EOT
     }
     no_complete_pass = {
@@ -165,6 +181,7 @@ locals {
     { title = "Jobs submitted", query = "sum(increase(${local.promql.submissions}[10m]))" },
     { title = "Events not sent", query = "sum(increase(${local.promql.failed_notifications}[10m]))" },
     { title = "Jobs LOST", query = "sum(increase(${local.promql.lost_jobs}[10m]))" },
+    { title = "Jobs that became unhealthy", query = "sum(increase(${local.promql.unhealthy_jobs}[10m]))" },
     { title = "Errors of submit and jobs", query = "sum(increase(${local.errors_of.jobs}[10m])) + sum(increase(${local.errors_of.submit}[10m]))" },
     { title = "Runs of cleanup", query = "sum(increase(${local.promql.cleanups}[1h]))" },
     {

@@ -65,6 +65,39 @@ def reason(found: Data | None) -> str | None:
     return None if found is None else clean(f"{found['code']}: {found['message']}")
 
 
+def ill(job: Data) -> Data | None:
+    """The health of a job that is unhealthy; None of any other, and of an older jobs function."""
+    health: Data | None = job.get("health")
+    return health if health and health["state"] == "unhealthy" else None
+
+
+def health(job: Data) -> str | None:
+    """The health of an open job in one line."""
+    found = job.get("health")
+    if not found:
+        return None
+    restarts = f", {counted(found['restarts'], 'restart')} lately" if found["restarts"] else ""
+    return f"{found['state']}{restarts}" + (f", {reason(found)}" if ill(job) else "")
+
+
+def checkpoint(job: Data) -> str | None:
+    """The newest checkpoint of an open job."""
+    found = (job.get("health") or {}).get("checkpoint")
+    if not found:
+        return None
+    done = found["completed_at"]
+    return f"{f'completed {moment(done)}' if done else 'none'}, seen {moment(found['observed_at'])}"
+
+
+def latest_state(job: Data) -> str | None:
+    """The newest state to resume from, and whether it stays."""
+    state = job.get("latest_state")
+    if not state:
+        return None
+    deleted = {"at_end": ", deleted when the job ends", "on_cancel": ", deleted when the job is cancelled"}
+    return f"{state['kind']} {state['path']}, {moment(state['at'])}{deleted.get(state['deleted'], '')}"
+
+
 def remedy(code: str, job_id: str) -> str | None:
     """What to do about a reason, with the commands to type for this job; None for a code newer than this."""
     remedy = REMEDIES.get(code)
@@ -120,6 +153,7 @@ def _as(name: str | None) -> str:
 _PROBLEMS: Final[Mapping[str, str]] = {
     "STAYS_CREATED": "staying CREATED",
     "NO_FLINK_JOB_ID": "without a Flink Job ID",
+    "UNHEALTHY": "unhealthy",
 }
 """Problems of jobs, which are counted; every other one is of the whole system."""
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, TypeAlias
 from rich.table import Table
 
 from flinkjobs.cli.client import Document
-from flinkjobs.cli.formatting import age, moment, reason, seconds
+from flinkjobs.cli.formatting import age, ill, moment, reason, seconds
 from flinkjobs.cli.output import Cell, clean, status_text, table
 
 FLINK_JOB_ID_LENGTH: Final = 32
@@ -46,7 +46,8 @@ def _submitted(job: Document, _now: datetime) -> Cell:
 
 
 def _reason(job: Document, _now: datetime) -> Cell:
-    return f"UNREADABLE: {job['unreadable']}" if job.get("unreadable") else reason(job["reason"])
+    """Why it is not moving or has ended so; else why it is unhealthy."""
+    return f"UNREADABLE: {job['unreadable']}" if job.get("unreadable") else reason(job["reason"] or ill(job))
 
 
 Columns: TypeAlias = Mapping[str, Column]
@@ -64,6 +65,7 @@ _ALL: Final[Columns] = {
     "Cluster": Column(7, _field("cluster")),
     "Owner": Column(5, _field("submitted_by")),
     "Kubernetes Job": Column(14, _field("k8s_job_name")),
+    "Health": Column(9, lambda job, _now: (job.get("health") or {}).get("state")),
     "Reason": Column(16, _reason),
 }
 

@@ -17,7 +17,18 @@ from flinkjobs.cli.client import Connection, Document
 from flinkjobs.cli.completion import any_ids, template_ids
 from flinkjobs.cli.exit_codes import Exit, MisuseError
 from flinkjobs.cli.follow import INTERVAL_SECONDS, IntervalOption, TimeoutOption, expect_function, follow
-from flinkjobs.cli.formatting import clock, event, moment, reason, remedy, seconds
+from flinkjobs.cli.formatting import (
+    checkpoint,
+    clock,
+    event,
+    health,
+    ill,
+    latest_state,
+    moment,
+    reason,
+    remedy,
+    seconds,
+)
 from flinkjobs.cli.job_table import LIST, WIDE, job_table
 from flinkjobs.cli.output import Format, Output, clean, status_text, table
 from flinkjobs.cli.session import FormatOption, JsonOption, session_of
@@ -25,6 +36,7 @@ from flinkjobs.cli.times import point_in_time
 from flinkjobs.cli.unmanaged import show_unmanaged
 from flinkjobs.domain.errors import KubernetesUnavailableError, NotFoundError, TemporaryError
 from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.health_values import HealthState
 from flinkjobs.jobs.views import JOB_FIELDS
 
 ROWS: Final = 20
@@ -75,6 +87,9 @@ def jobs(
             help="Only jobs with this label; repeatable, or comma-separated.",
         ),
     ] = None,
+    needs_attention: Annotated[
+        bool, typer.Option("--needs-attention", help="Only open jobs that are unhealthy.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, max=200, help="How many jobs at most.")] = ROWS,
     cursor: Annotated[
         str | None,
@@ -109,6 +124,7 @@ def jobs(
         "from": since and point_in_time("--since", since),
         "to": until and point_in_time("--until", until),
         "label": ",".join(selector or ()),
+        "health": HealthState.UNHEALTHY.value if needs_attention else None,
         "limit": str(limit),
         "cursor": cursor,
     }
@@ -264,12 +280,16 @@ def show(
 
 def _show_job(out: Output, found: Document) -> None:
     job = found["job"]
+    cause = job["reason"] or ill(job)
     facts = [
         ("Job", job["job_id"]),
         ("Status", status_text(job["status"])),
         ("Flink says", job["flink_state"]),
         ("Reason", f"unreadable: {job['unreadable']}" if job.get("unreadable") else reason(job["reason"])),
-        ("What to do", remedy(job["reason"]["code"], job["job_id"]) if job["reason"] else None),
+        ("Health", health(job)),
+        ("What to do", remedy(cause["code"], job["job_id"]) if cause else None),
+        ("Checkpoint", checkpoint(job)),
+        ("Latest state", latest_state(job)),
         ("Flink Job ID", ", ".join(job["flink_job_ids"] or ()) or None),
         ("Kubernetes Job", job["k8s_job_name"]),
         ("Template, name", f"{job['template_id']}, {job['job_name']}"),

@@ -161,6 +161,7 @@ class Records:
         without_id: recently failed before Flink had a job of theirs.
         unconfirmed: with an id that no Flink cluster knows.
         lost: recently LOST.
+        unhealthy: open, and unhealthy.
         unreadable: documents that are no records.
     """
 
@@ -168,6 +169,7 @@ class Records:
     without_id: tuple[JobRecord, ...] = ()
     unconfirmed: tuple[JobRecord, ...] = ()
     lost: tuple[JobRecord, ...] = ()
+    unhealthy: tuple[JobRecord, ...] = ()
     unreadable: tuple[UnreadableRecord, ...] = ()
 
 
@@ -194,11 +196,13 @@ class Problems:
         created: jobs that stay CREATED.
         without_id: recently failed without a Flink Job ID.
         lost: number of jobs submitted recently that are LOST.
+        unhealthy: open jobs that are unhealthy.
     """
 
     created: tuple[Problem, ...]
     without_id: tuple[Problem, ...]
     lost: int
+    unhealthy: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

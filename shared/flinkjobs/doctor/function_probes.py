@@ -100,7 +100,7 @@ def _read_statistics(answer: Mapping[str, Any]) -> Statistics:
             for found in answer["problems"]
             if found["problem"] == kind
         )
-        for kind in (ProblemKind.STAYS_CREATED, ProblemKind.NO_FLINK_JOB_ID)
+        for kind in (ProblemKind.STAYS_CREATED, ProblemKind.NO_FLINK_JOB_ID, ProblemKind.UNHEALTHY)
     }
     return Statistics(
         flink={
@@ -117,6 +117,7 @@ def _read_statistics(answer: Mapping[str, Any]) -> Statistics:
             created=by_kind[ProblemKind.STAYS_CREATED],
             without_id=by_kind[ProblemKind.NO_FLINK_JOB_ID],
             lost=int(answer["windows"]["24h"]["lost"]),
+            unhealthy=by_kind[ProblemKind.UNHEALTHY],
         ),
         notifications=notifications_from_view(answer["notifications"])
         if "notifications" in answer

@@ -379,6 +379,7 @@ def _records(
             without_id=tuple(store.without_id(submitted_since=now - RECENT)),
             unconfirmed=tuple(store.unconfirmed()),
             lost=tuple(store.lost(since=now - RECENT)),
+            unhealthy=tuple(store.unhealthy()),
             unreadable=tuple(record for record in found if isinstance(record, UnreadableRecord)),
         )
     )

@@ -29,12 +29,17 @@ from flinkjobs.domain.observations import (
     Unreachable,
 )
 from flinkjobs.domain.pod_diagnosis import MESSAGE_OF_EXIT_CODE
-from flinkjobs.domain.reasons import ReasonCode
+from flinkjobs.domain.reasons import REASONS, ProblemKind, ReasonCode
 from flinkjobs.domain.text import counted
 from flinkjobs.domain.transition import failure_code
 
 OF_SCRIPTS: Final[frozenset[str]] = frozenset({ReasonCode.SUBMIT_FAILED, ReasonCode.NO_JOB_SUBMITTED})
 """Reasons of a failed submission that its author has to look into: the system has done its work."""
+
+OF_HEALTH: Final[frozenset[str]] = frozenset(
+    code for code, info in REASONS.items() if info.problem is ProblemKind.UNHEALTHY
+)
+"""Codes of unhealthy jobs: they run, and the system has done its work."""
 
 TIMED_OUT: Final = 124
 """Exit code of coreutils' `timeout` when it had to stop what it ran."""
@@ -174,6 +179,21 @@ def _lost(facts: Facts) -> Iterator[Finding]:
             yield from _by_code("records.lost", found, "{} LOST in the last " + duration_text(RECENT))
 
 
+def _unhealthy(facts: Facts) -> Iterator[Finding]:
+    match facts.records:
+        case Records(unhealthy=()) | Problems(unhealthy=()):
+            yield ok("records.health", "no open job is unhealthy")
+        case Records(unhealthy=unhealthy):
+            found = [
+                (record.job_id, record.health.code, record.health.message or "")
+                for record in unhealthy
+                if record.health is not None and record.health.code is not None
+            ]
+            yield from _by_code("records.health", found, "{} unhealthy", warned=OF_HEALTH)
+        case Problems(unhealthy=problems):
+            yield from _by_problem("records.health", problems, "unhealthy", warned=OF_HEALTH)
+
+
 def _unreadable(facts: Facts) -> Iterator[Finding]:
     match facts.records:
         case Records(unreadable=unreadable) if unreadable:
@@ -238,5 +258,6 @@ RECORD_CHECKS: Final[tuple[Callable[[Facts], Iterator[Finding]], ...]] = (
     _waiting,
     _without_id,
     _lost,
+    _unhealthy,
     _unreadable,
 )

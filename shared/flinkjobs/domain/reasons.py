@@ -52,6 +52,8 @@ class ProblemKind(StrEnum):
 
     STAYS_CREATED = "STAYS_CREATED"
     NO_FLINK_JOB_ID = "NO_FLINK_JOB_ID"
+    UNHEALTHY = "UNHEALTHY"
+    """An open job that Flink runs, see `flinkjobs.domain.health`."""
     STATUS_LAGS = "STATUS_LAGS"
     """Of the whole system; no reason of a record is of this kind."""
 
@@ -478,7 +480,7 @@ REASONS: Final[Mapping[ReasonCode, ReasonInfo]] = MappingProxyType(
         ReasonCode.RESTARTING: ReasonInfo(
             statuses=(Status.RUNNING,),
             accepted=True,
-            problem=None,
+            problem=ProblemKind.UNHEALTHY,
             en=Text(
                 "it restarts again and again",
                 "Flink restarted the job at least `HEALTH_MAX_RESTARTS` times within "
@@ -496,7 +498,7 @@ REASONS: Final[Mapping[ReasonCode, ReasonInfo]] = MappingProxyType(
         ReasonCode.WAITING_FOR_SLOTS: ReasonInfo(
             statuses=(Status.RUNNING,),
             accepted=True,
-            problem=None,
+            problem=ProblemKind.UNHEALTHY,
             en=Text(
                 "it waits for slots",
                 "Tasks of the job have had no slot for longer than `HEALTH_WAIT_SECONDS`, or it restarts "
@@ -514,7 +516,7 @@ REASONS: Final[Mapping[ReasonCode, ReasonInfo]] = MappingProxyType(
         ReasonCode.CHECKPOINTS_FAILING: ReasonInfo(
             statuses=(Status.RUNNING,),
             accepted=True,
-            problem=None,
+            problem=ProblemKind.UNHEALTHY,
             en=Text(
                 "its checkpoints fail",
                 "Three checkpoints in a row failed, or none completed within three intervals and the "

@@ -6,15 +6,14 @@ import math
 import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
 from operator import attrgetter
 from typing import Any, Final
 
-from msgspec import to_builtins
+from msgspec import structs
 
 from flinkjobs.domain.flink_states import OPEN, TERMINAL_STATES
 from flinkjobs.domain.health import health_by_status, worst
-from flinkjobs.domain.health_values import HealthState, Mark
+from flinkjobs.domain.health_values import HealthState, LatestState, Mark
 from flinkjobs.domain.job_query import Row
 from flinkjobs.domain.naming import selector_of
 from flinkjobs.domain.records import FlinkJobRef, JobRecord, UnreadableRecord
@@ -72,7 +71,7 @@ def _readable(record: JobRecord, details: Mapping[str, Any]) -> dict[str, Any]:
         "duration": number_or_none(record.duration),
         "reason": reason and {"code": reason.code.value, "message": reason.message, "since": reason.since},
         "labels": _labels(details.get("labels")),
-        "latest_state": record.latest_state and to_builtins(record.latest_state, builtin_types=(datetime,)),
+        "latest_state": _state_view(record.latest_state),
     }
 
 
@@ -119,8 +118,11 @@ def health_view(
 def latest_state_view(marks: Sequence[Mark]) -> dict[str, Any] | None:
     """The newest state to resume from of a record whose jobs go on."""
     states = [mark.latest_state for mark in marks if mark.latest_state is not None]
-    newest = max(states, key=attrgetter("at"), default=None)
-    return newest and to_builtins(newest, builtin_types=(datetime,))
+    return _state_view(max(states, key=attrgetter("at"), default=None))
+
+
+def _state_view(state: LatestState | None) -> dict[str, Any] | None:
+    return None if state is None else structs.asdict(state)
 
 
 def _labels(stored: Any) -> dict[str, str]:

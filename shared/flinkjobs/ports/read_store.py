@@ -103,7 +103,8 @@ class ReadStore(Protocol):
 
     def causes(self, *, created_before: datetime, failed_since: datetime, examples: int) -> Sequence[Cause]:
         """Of the records that are CREATED since `created_before` or with a reason, and of those that were
-        submitted since `failed_since` and FAILED: how many have which reason, and the newest of each.
+        submitted since `failed_since` and FAILED: how many have which reason, and the newest of each. Of
+        those that are unhealthy, the same by the code of their health.
         """
 
     def marks_of(self, flink_job_ids: Collection[str]) -> Sequence[Mark]:

@@ -36,6 +36,9 @@ class StoreProbe(ReadStore, Protocol):
     def unconfirmed(self) -> Sequence[JobRecord]:
         """The records with an id that no Flink cluster knows."""
 
+    def unhealthy(self) -> Sequence[JobRecord]:
+        """The open records that are unhealthy, the newest first."""
+
     def lost(self, *, since: datetime) -> Sequence[JobRecord]:
         """The records that became LOST since then."""
 

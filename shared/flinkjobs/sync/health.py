@@ -211,14 +211,37 @@ def _write_records(
     current: Pass, before: Mapping[str, Mark], marks: Mapping[str, Mark], now: datetime
 ) -> dict[str, Mark]:
     """Writes the records whose health has changed; a mark whose record was not written stays as it was."""
+    updates = _updates(current, before, marks, now)
+    run_id = f"{current.run_id}/health"  # what the pass itself wrote must not count as written here
+    applied = current.sync.store.apply(updates, now=now, run_id=run_id, by=Writer.SYNC)
+    for update in updates:
+        found = update.after.health
+        if update.after.job_id in applied.job_ids and found is not None and found != update.before.health:
+            log.info("job.health", job_id=update.after.job_id, state=found.state, code=found.code)
+    for job_id, message in applied.refused.items():
+        log.warning("health.not_written", job_id=job_id, error=message)
+    unwritten = applied.conflicts | applied.refused.keys()
+    result = dict(marks)
+    for id_, mark in marks.items():
+        if mark.job_id in unwritten:
+            known = before.get(id_) or Mark(id_, mark.cluster)
+            result[id_] = replace(mark, health=known.health, settles_at=known.settles_at)
+        elif _is_settled(mark, now):
+            result[id_] = replace(mark, settles_at=None)
+    return result
+
+
+def _updates(
+    current: Pass, before: Mapping[str, Mark], marks: Mapping[str, Mark], now: datetime
+) -> Sequence[Update]:
+    """What becomes of the records of which a job has changed, is new, or is settled."""
     of_record: dict[str, list[Mark]] = defaultdict(list)
     changed: set[str] = set()
     for id_, mark in marks.items():
         if mark.job_id:
             of_record[mark.job_id].append(mark)
-            is_new = id_ not in before
-            is_changed = mark.health is not None and (is_new or not mark.health.is_same(before[id_].health))
-            if is_changed or _is_settled(mark, now):
+            is_known = id_ in before and (mark.health is None or mark.health.is_same(before[id_].health))
+            if not is_known or _is_settled(mark, now):
                 changed.add(mark.job_id)
     updates = []
     for record in _records(current, changed):
@@ -228,19 +251,7 @@ def _write_records(
         after = health.with_health(record, healths, is_settled=is_settled, now=now)
         if after != record:
             updates.append(Update(record, after))
-    run_id = f"{current.run_id}/health"  # what the pass itself wrote must not count as written here
-    applied = current.sync.store.apply(updates, now=now, run_id=run_id, by=Writer.SYNC)
-    unwritten = applied.conflicts | applied.refused.keys()
-    for job_id, message in applied.refused.items():
-        log.warning("health.not_written", job_id=job_id, error=message)
-    result = dict(marks)
-    for id_, mark in marks.items():
-        if mark.job_id in unwritten:
-            known = before.get(id_) or Mark(id_, mark.cluster)
-            result[id_] = replace(mark, health=known.health, settles_at=known.settles_at)
-        elif _is_settled(mark, now):
-            result[id_] = replace(mark, settles_at=None)
-    return result
+    return updates
 
 
 def _is_settled(mark: Mark, now: datetime) -> bool:

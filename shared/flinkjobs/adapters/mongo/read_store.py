@@ -209,10 +209,23 @@ class MongoReadStore:
                     counted[cause] += group["count"]
                     held = ids.setdefault(cause, [])
                     held += self._examples(condition, cause[1], created_before, examples - len(held))
-        return [
+        causes = [
             Cause(status=status, code=code, count=count, job_ids=ids[status, code])
             for (status, code), count in sorted(counted.items(), key=lambda item: (-item[1], str(item[0])))
         ]
+        return [*causes, *self._unhealthy(examples)]
+
+    def _unhealthy(self, examples: int) -> list[Cause]:
+        """The open records that are unhealthy, by code."""
+        unhealthy: _Document = {"health.state": HealthState.UNHEALTHY.value}
+        count = {"$group": {"_id": "$health.code", "count": {"$sum": 1}}}
+        causes: list[Cause] = []
+        with translated():
+            for group in self._aggregate([{"$match": unhealthy}, count], BY_HEALTH):
+                newest = self._newest({**unhealthy, "health.code": group["_id"]}, BY_HEALTH, examples)
+                ids = [str(document.get("job_id")) for document in newest]
+                causes.append(Cause(Status.RUNNING.value, group["_id"], group["count"], ids))
+        return causes
 
     def _examples(
         self, condition: _Document, code: str | None, created_before: datetime, limit: int

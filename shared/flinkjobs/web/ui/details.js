@@ -1,15 +1,15 @@
 // The side panel: everything about one job, as the answer to "what happened to it?".
 
 import { FINAL } from "./url_state.js";
-import { copyButton, h, jobsLink, outsideLink, refill, setText, statusChip } from "./dom.js";
-import { duration, json, lastLine, local, ticking, timeElement, zone } from "./format.js";
+import { copyButton, h, healthBadge, jobsLink, outsideLink, refill, setText, statusChip } from "./dom.js";
+import { duration, json, lastLine, local, number, ticking, timeElement, zone } from "./format.js";
 import { clock } from "./polling.js";
 import { errorText } from "./notices.js";
 import { has, t, tOr } from "./i18n.js";
 
 /** FAILED for one of these: Flink never had the job. With another reason this is not known. Written by `make reasons`. */
 const NEVER_RAN = new Set(["K8S_REFUSED", "K8S_JOB_MISSING", "IMAGE_UNSUITABLE", "SUBMIT_FAILED", "NO_JOB_SUBMITTED"]);
-const SECTIONS = ["verdict", "reason", "timeline", "sent", "facts", "flink", "kubernetes", "log", "spec"];
+const SECTIONS = ["verdict", "reason", "health", "timeline", "sent", "facts", "flink", "kubernetes", "log", "spec"];
 
 /**
  * @param {HTMLDialogElement} dialog
@@ -80,7 +80,7 @@ export function createDetails(dialog, actions) {
       problem.hidden = true;
       setText(title, job.job_name || job.job_id);
       document.title = `${title.textContent} · ${t("page.title")}`;
-      refill(chip, job.status, () => statusChip(job.status));
+      refill(chip, [job.status, job.health], () => [statusChip(job.status), healthBadge(job.health)]);
       refill(link, job.job_id, () => copyButton(location.href, t("details.copy_link"), t("details.copy_link")));
       body.dataset.status = job.status ?? "unreadable";
       sync.hidden = !data.sync_now || (FINAL.has(job.status) && job.status !== "LOST"); // a lost job may reappear
@@ -90,6 +90,7 @@ export function createDetails(dialog, actions) {
       };
       fill("verdict", [job.status, job.reason, job.duration, job.start_time, job.unreadable], () => verdict(job));
       fill("reason", [job.reason, FINAL.has(job.status)], () => reason(job));
+      fill("health", [job.health, job.latest_state], () => health(job));
       fill("timeline", [data.timeline, job], () => timeline(data));
       fill("sent", data.notifications, () => sent(data.notifications));
       fill("facts", job, () => facts(job, actions));
@@ -165,14 +166,36 @@ const reasonTitle = (code) => tOr(`reason.${code}.title`, code);
 
 /** The cause: what it means, what to do, and the system's own words. */
 function reason({ reason: cause, status }) {
-  if (!cause) return null;
-  const { code, message, since } = cause;
+  return cause ? [heading("details.reason", " ", h("code", { class: "code" }, cause.code)), ...explanation(cause, status)] : null;
+}
+
+/** How an open job does, and the newest state that it can be resumed from. */
+function health({ health: found, latest_state: state, status }) {
+  const { checkpoint, tasks } = found ?? {};
+  const done = checkpoint?.completed_at ? timeElement(checkpoint.completed_at) : t("fact.checkpoint.none");
+  const seen = checkpoint ? ` (${t("fact.observed", { time: local(checkpoint.observed_at) })})` : null;
+  const deleted = state?.deleted ? ` · ${t(`state.${state.deleted}`)}` : null;
+  const rows = [
+    ["restarts", found?.restarts ? number(found.restarts) : null],
+    ["tasks", tasks?.total ? `${number(tasks.running)} / ${number(tasks.total)}` : null],
+    ["checkpoint", checkpoint ? h("span", {}, done, seen) : null],
+    ["latest_state", state ? h("span", {}, `${t(`state.${state.kind}`)} `, copyable(state.path, "fact.latest_state"), " ", timeElement(state.at), deleted) : null],
+  ].filter(([, value]) => value);
+  if (!rows.length && !healthBadge(found)) return null;
+  const entries = rows.map(([name, value]) => h("div", {}, h("dt", {}, t(`fact.${name}`)), h("dd", {}, value)));
+  return [
+    heading("details.health", " ", found ? t(`health.${found.state}`) : null, " ", found?.code ? h("code", { class: "code" }, found.code) : null),
+    ...(found?.code ? explanation(found, status) : []),
+    entries.length ? h("dl", { class: "facts-list" }, ...entries) : null,
+  ];
+}
+
+function explanation({ code, message, since }, status) {
   const explained = (name) => {
     const key = `reason.${code}.${name}`;
     return has(key) ? [h("dt", {}, t(`details.${name}`)), h("dd", {}, t(key))] : [];
   };
   return [
-    heading("details.reason", " ", h("code", { class: "code" }, code)),
     message
       ? h("pre", { class: "said", tabindex: "0", role: "region", "aria-label": t("details.said") }, message)
       : null,
@@ -243,6 +266,8 @@ function timelineFacts(event, data) {
     waiting: () => [data.code ? reasonTitle(data.code) : null],
     stuck: () => [data.code ? reasonTitle(data.code) : null],
     recovered: () => [],
+    unhealthy: () => [data.code ? reasonTitle(data.code) : null],
+    healthy: () => [],
     ended: () => [
       data.duration !== null && data.duration !== undefined ? duration(data.duration, { decimals: 3 }) : null,
       data.code ? reasonTitle(data.code) : null,

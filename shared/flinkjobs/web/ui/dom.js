@@ -1,6 +1,6 @@
 // Building and updating the document. Everything from outside becomes text or a checked address, never markup.
 
-import { t } from "./i18n.js";
+import { t, tOr } from "./i18n.js";
 
 /**
  * Makes an element.
@@ -151,6 +151,14 @@ export function announce(text) {
 export function statusChip(status) {
   const word = status ?? "unreadable";
   return h("span", { class: "chip", "data-status": word, title: statusTitle(word) }, t(`status.${word}`));
+}
+
+/** The badge beside the status; none of a job that is healthy or over. */
+export function healthBadge(health) {
+  if (!health || health.state === "healthy" || (health.state === "starting" && !health.since)) return null;
+  const { state, code } = health;
+  const means = code ? tOr(`reason.${code}.title`, code) : t(`health.${state}.means`);
+  return h("span", { class: "chip badge", "data-health": state, title: means }, t(`health.${state}`));
 }
 
 function statusTitle(status) {

@@ -1,7 +1,7 @@
 // The tab *Job instances*: filters, the table, its pages.
 
 import { FINAL, RANGES, STATUSES, isFiltered } from "./url_state.js";
-import { h, reconcile, setAttribute, setText, statusChip } from "./dom.js";
+import { h, healthBadge, reconcile, setAttribute, setText, statusChip } from "./dom.js";
 import { duration, lastLine, number, setTime, ticking, timeElement, utc, zone } from "./format.js";
 import { clock } from "./polling.js";
 import { t, tOr } from "./i18n.js";
@@ -110,10 +110,12 @@ function updateRow(row, job) {
   const [status, names, template, submitted, , reason] = row.children;
   const before = row.dataset.status;
   const now = job.status ?? "unreadable";
-  if (before !== now) {
-    status.replaceChildren(statusChip(job.status));
+  const health = `${job.health?.state} ${job.health?.code}`;
+  if (before !== now || row.dataset.health !== health) {
+    status.replaceChildren(...[statusChip(job.status), healthBadge(job.health)].filter(Boolean));
     row.dataset.status = now;
-    row.classList.toggle("moved", before !== undefined);
+    row.dataset.health = health;
+    row.classList.toggle("moved", before !== undefined && before !== now);
   }
   const [name, ids] = names.children;
   setText(name, job.job_name || job.job_id);
@@ -143,7 +145,8 @@ function idsOf(job) {
 const createId = (id) => h("span", { class: `id id-${id.key}` });
 
 function updateReason(element, job) {
-  const { reason, unreadable } = job;
+  const { unreadable } = job;
+  const reason = causeOf(job);
   const code = reason?.code ?? "";
   const message = unreadable ? t("list.unreadable", { why: unreadable }) : (reason?.message ?? "");
   const digest = `${code} ${message}`;
@@ -156,8 +159,13 @@ function updateReason(element, job) {
   );
 }
 
+/** Why a job is not moving or has ended so; else why it is unhealthy. */
+const causeOf = ({ reason, health }) => reason ?? (health?.code ? health : null);
+
 /** What fails ends with its error; what waits or has finished is shown in our words: an error begins with names. */
-function inOneLine({ status, reason }, message) {
+function inOneLine(job, message) {
+  const { status } = job;
+  const reason = causeOf(job);
   const title = (FINAL.has(status) && status !== "FINISHED") || !reason ? "" : tOr(`reason.${reason.code}.title`, "");
   return title ? `${title} · ${lastLine(message)}` : lastLine(message);
 }
@@ -237,13 +245,25 @@ function createFilters(actions) {
       change: (event) => actions.filter({ [name]: isoOf(event.target.value) }),
     }),
   );
+  const attention = h(
+    "button",
+    {
+      type: "button",
+      class: "chip attention",
+      "data-health": "unhealthy",
+      "aria-pressed": "false",
+      title: t("list.attention.means"),
+      click: () => actions.filter({ health: state.health ? "" : "unhealthy" }),
+    },
+    t("list.attention"),
+  );
   const clear = h(
     "button",
     {
       type: "button",
       class: "clear",
       click: () => {
-        actions.filter({ status: [], q: "", template_id: "", label: "", range: "", from: "", to: "" });
+        actions.filter({ status: [], health: "", q: "", template_id: "", label: "", range: "", from: "", to: "" });
         search.focus();
       },
     },
@@ -257,7 +277,7 @@ function createFilters(actions) {
     element: h(
       "div",
       { class: "filters", role: "search", "aria-label": t("list.filters") },
-      h("div", { class: "chips", role: "group", "aria-label": t("list.statuses") }, ...chips),
+      h("div", { class: "chips", role: "group", "aria-label": t("list.statuses") }, ...chips, attention),
       h(
         "div",
         { class: "fields" },
@@ -277,6 +297,7 @@ function createFilters(actions) {
         const isOn = status ? next.status.includes(status) : next.status.length === 0;
         setAttribute(chip, "aria-pressed", String(isOn));
       }
+      setAttribute(attention, "aria-pressed", String(Boolean(next.health)));
       if (document.activeElement !== search) search.value = next.q;
       if (document.activeElement !== template) template.value = next.template_id;
       if (document.activeElement !== labels) labels.value = next.label;

@@ -68,7 +68,7 @@ export function errorText(error) {
   return error.kind ? t(`error.${error.kind}`, { status: error.status }) : String(error);
 }
 
-const PROBLEMS = { STATUS_LAGS: "bad", STAYS_CREATED: "warn", NO_FLINK_JOB_ID: "warn" };
+const PROBLEMS = { STATUS_LAGS: "bad", STAYS_CREATED: "warn", NO_FLINK_JOB_ID: "warn", UNHEALTHY: "warn" };
 
 /** One notice for each of the kinds of problem that exist now. */
 export function problemNotices(problems) {

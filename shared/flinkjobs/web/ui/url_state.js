@@ -8,7 +8,7 @@ export const RANGES = { "1h": 3600, "24h": 86400, "7d": 604800, "30d": 2592000 }
 export const TABS = ["jobs", "statistics", "unmanaged"];
 export const WINDOWS = ["24h", "7d", "30d", "all"];
 
-const NAMES = ["q", "template_id", "label", "range", "from", "to", "cursor", "job"];
+const NAMES = ["q", "template_id", "label", "health", "range", "from", "to", "cursor", "job"];
 
 /** The state that the address names; what it does not name is empty. */
 export function read() {
@@ -17,6 +17,7 @@ export function read() {
   state.tab = TABS.includes(given.get("tab")) ? given.get("tab") : "jobs";
   state.status = (given.get("status") ?? "").split(",").filter((word) => STATUSES.includes(word));
   state.window = WINDOWS.includes(given.get("window")) ? given.get("window") : "24h";
+  if (state.health !== "unhealthy") state.health = "";
   if (!Object.hasOwn(RANGES, state.range) && state.range !== "custom") state.range = "";
   return state;
 }
@@ -33,8 +34,8 @@ export function href(state) {
 
 /** The parameters of GET api/jobs for a state. */
 export function listParameters(state, serverNow) {
-  const { q, template_id, label, cursor } = state;
-  return { status: state.status.join(","), q, template_id, label, cursor, ...times(state, serverNow) };
+  const { q, template_id, label, health, cursor } = state;
+  return { status: state.status.join(","), q, template_id, label, health, cursor, ...times(state, serverNow) };
 }
 
 function times(state, serverNow) {
@@ -48,4 +49,4 @@ function times(state, serverNow) {
 
 /** Whether anything is filtered. */
 export const isFiltered = (state) =>
-  Boolean(state.status.length || state.q || state.template_id || state.label || state.range);
+  Boolean(state.status.length || state.q || state.template_id || state.label || state.health || state.range);
