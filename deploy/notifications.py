@@ -29,11 +29,14 @@ REASONS: Final[Mapping[EventType, tuple[ReasonCode, str]]] = {
         ReasonCode.OUTCOME_UNKNOWN,
         "fee40d868f8485130cc716bcec2801e0: Flink does not know it any more, and nothing says how it ended",
     ),
+    EventType.JOB_UNHEALTHY: (ReasonCode.RESTARTING, "java.lang.ArithmeticException: / by zero"),
     EventType.JOB_STUCK: (ReasonCode.IMAGE_PULL, 'Back-off pulling image "registry.example.com/flink:1.2O"'),
 }
 STATUSES: Final[Mapping[EventType, Status]] = {
     EventType.JOB_STUCK: Status.CREATED,
     EventType.JOB_RECOVERED: Status.CREATED,
+    EventType.JOB_UNHEALTHY: Status.RUNNING,
+    EventType.JOB_HEALTHY: Status.RUNNING,
 }
 """The status after a move whose type is not named like it."""
 MINUTES_BEFORE: Final = timedelta(minutes=6)
@@ -83,7 +86,8 @@ def _job_event(kind: EventType, status: Status, number: int) -> Event:
         "cluster": "default",
         "submitted_by": "alice",
         "status": status.value,
-        "reason": code and {"code": code.value, "message": message, "since": AT - MINUTES_BEFORE},
+        "health" if kind is EventType.JOB_UNHEALTHY else "reason": code
+        and {"code": code.value, "message": message, "since": AT - MINUTES_BEFORE},
     }
     move = {"status": status.value, "reason_code": code}
     return Event(f"{job_id}/2", kind, AT + timedelta(seconds=number), job_id, "default", move, job)
