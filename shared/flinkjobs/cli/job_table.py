@@ -65,7 +65,6 @@ _ALL: Final[Columns] = {
     "Cluster": Column(7, _field("cluster")),
     "Owner": Column(5, _field("submitted_by")),
     "Kubernetes Job": Column(14, _field("k8s_job_name")),
-    "Health": Column(9, lambda job, _now: (job.get("health") or {}).get("state")),
     "Reason": Column(16, _reason),
 }
 

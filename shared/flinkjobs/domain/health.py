@@ -1,6 +1,6 @@
 """Health of an open record's Flink job: the rule, as a table, and the newest state to resume from. Pure.
 
-The overview alone tells that a job moved (`last-modification`) and how many of its tasks run. Restarts are
+The overview alone shows that a job moved (`last-modification`) and how many of its tasks run. Restarts are
 the growth of `numRestarts` within the window; the times of exceptions stand in where no earlier count exists.
 """
 
@@ -27,7 +27,7 @@ FAILED_IN_A_ROW: Final = 3
 """Number of checkpoints that fail one after the other before the job is unhealthy."""
 
 INTERVALS_WITHOUT: Final = 3
-"""Number of checkpoint intervals, besides the timeout, within which one must complete."""
+"""Number of checkpoint intervals, in addition to the timeout, within which one must complete."""
 
 COUNT_LAG: Final = timedelta(seconds=15)
 """For how long after a restart `numRestarts` may not show it: up to 10 s were seen."""

@@ -1,6 +1,6 @@
 """Health of the open records' Flink jobs: few requests, judged, written only where state or code changes.
 
-    overviews + marks → which jobs moved, checkpoint or are new → at most so many requests
+    overviews + marks → which jobs moved, checkpoint or are new → requests, up to the limit
           → answers into the marks → judge → changed records in bulk → changed marks in bulk
 
 A job that neither moved within the window nor checkpoints has no mark, and costs no request.
@@ -92,7 +92,7 @@ def update_health(current: Pass, result: BatchResult) -> None:
 
 
 def _foreign(result: BatchResult) -> frozenset[str]:
-    """The Flink jobs that belong to no record, as far as this pass can tell."""
+    """The Flink jobs that belong to no record, as far as this pass knows."""
     ids = (cluster_and_id(fingerprint)[1] for fingerprint in result.unmatched)
     return frozenset(ids) - result.flink_job_ids
 

@@ -227,7 +227,7 @@ def test_three_hundred_restarting_jobs_are_named_within_four_passes_and_the_limi
     assert codes == {("unhealthy", "RESTARTING"): 300, None: 300}
 
 
-def test_jobs_that_checkpoint_are_asked_in_turns_the_longest_unseen_first(stage: Stage) -> None:
+def test_jobs_that_checkpoint_are_asked_in_rotation_the_longest_unseen_first(stage: Stage) -> None:
     stage.begin_with(*range(30), checkpoints=checkpoints(("COMPLETED", ms(BEGIN))))
     stage.limits = Limits(requests=10)
     for _ in range(8):

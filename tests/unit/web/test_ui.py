@@ -25,7 +25,7 @@ ENGLISH, CHINESE = ui.words("en"), ui.words("zh")
 PREFIXES = (
     *("col", "details", "error", "fact", "statistics", "flink", "fresh", "k8s", "lag", "language", "list"),
     *("log", "notice", "page", "range", "reason", "status", "timeline", "tab", "theme", "problem", "unit"),
-    *("unmanaged", "verdict", "window"),
+    *("unmanaged", "verdict", "window", "health", "state"),
 )
 """What every key begins with."""
 

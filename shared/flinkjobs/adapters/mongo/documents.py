@@ -332,6 +332,7 @@ _CHANGEABLE: Final[Sequence[tuple[str, Callable[[JobRecord], Any], Callable[[Job
     ("fingerprint", attrgetter("fingerprint"), attrgetter("fingerprint")),
     ("health", attrgetter("health"), lambda record: plain(record.health)),
     ("unhealthy_since", attrgetter("unhealthy_since"), attrgetter("unhealthy_since")),
+    ("latest_state", attrgetter("latest_state"), lambda record: plain(record.latest_state)),
 )
 """Every field that a pass may change: its name, the value that is compared, and how it is written."""
 

@@ -153,7 +153,7 @@ export function statusChip(status) {
   return h("span", { class: "chip", "data-status": word, title: statusTitle(word) }, t(`status.${word}`));
 }
 
-/** The badge beside the status; none of a job that is healthy or over. */
+/** The badge next to the status; none of a job that is healthy or over. */
 export function healthBadge(health) {
   if (!health || health.state === "healthy" || (health.state === "starting" && !health.since)) return null;
   const { state, code } = health;
