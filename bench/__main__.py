@@ -39,6 +39,7 @@ COLD_RUNS = {True: 11, False: 5}
 """With bytecode, where a bound hangs on it, and without."""
 FLOOR, BARE, POLLING, OURS, CLEANUP = "floor", "bare floor", "polling", "sync", "cleanup"
 OURS_WITH_CHANNELS = "sync, two channels"
+OURS_WITHOUT_HEALTH = "sync, without health"
 OURS_WITH_A_DEAD_CLUSTER = "sync, one cluster dead"
 
 TEN = World(10_000, 10)
@@ -67,6 +68,7 @@ CASES = (
     Case("polled", TEN, (POLLING, OURS), runs=5),
     Case("hundred-thousand", World(100_000, 10), (FLOOR, OURS), runs=5),
     Case("unchanged", World(10_000), (FLOOR, OURS)),
+    Case("health", World(10_000), (OURS, OURS_WITHOUT_HEALTH)),
     Case("hundred-thousand-unchanged", World(100_000), (FLOOR, OURS), runs=5),
     Case("all-changed", World(10_000, 100), (FLOOR, OURS), runs=5),
     Case("failed", World(10_000, 10, failed=100), (OURS,), runs=5),
@@ -162,6 +164,8 @@ def _peer(arena: Arena, world: World, contender: str) -> Any:
         return arena.peer(OURS, replace(world, is_one_dead=True))
     if contender == OURS_WITH_CHANNELS:
         return arena.peer(OURS, world, channels=("first", "second"))
+    if contender == OURS_WITHOUT_HEALTH:
+        return arena.peer(OURS, world, settings={"HEALTH_REQUESTS_PER_PASS": "0"})
     if contender == BARE:
         return arena.peer(FLOOR, world, path="/?bare")
     return arena.peer(contender, world, path="/?dry_run=true" if contender == CLEANUP else "/")
@@ -200,6 +204,9 @@ def _floor_checks(measured: Mapping[str, Measured]) -> Iterator[Check]:
         if one := measured.get(name):
             ratio = one.paired(OURS, FLOOR, _seconds_ratio)
             yield Check(f"{one.case.world.name}: ours ÷ floor, seconds", ratio, bound)
+    if one := measured.get("health"):
+        ratio = one.paired(OURS, OURS_WITHOUT_HEALTH, _seconds_ratio)
+        yield Check(f"{one.case.world.name}: with health ÷ without, seconds", ratio, 1.1)
 
 
 def _cold_checks(starts: Mapping[str, Sequence[cold.Start]]) -> Iterator[Check]:

@@ -6,11 +6,11 @@ import base64
 import contextlib
 import json
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from pymongo import MongoClient, WriteConcern
@@ -20,6 +20,7 @@ from bench.measure import Measurements, Probe, commands
 from bench.receiver import Receiver
 from bench.worlds import World, cluster_name, finished_jobs
 from doubles.kubernetes.process import KubernetesDouble
+from flinkjobs.adapters.mongo.health_store import COLLECTION as HEALTH_MARKS
 from flinkjobs.adapters.mongo.indexes import ensure_indexes
 from local.functions import FunctionServer
 from local.mongodb import MongoServer
@@ -30,6 +31,8 @@ PEERS = Path(__file__).parent / "peers"
 BACKLOG = 4
 """Connections that fill the queue of a server that accepts none."""
 DOCUMENTS_PER_INSERT = 5_000
+LAST_MS = 2**42
+"""Up to this start every job is known not to checkpoint, as after the first passes that saw it."""
 
 
 class Arena:
@@ -83,12 +86,15 @@ class Arena:
     def build(self, world: World) -> None:
         """Makes this world stand: records, what Flink knows, what lies around in Kubernetes."""
         self.world = world
-        for name in ("flink_jobs", "before", "leases", "sync_runs", "clusters", "channels"):
+        for name in ("flink_jobs", "before", "leases", "sync_runs", "clusters", "channels", HEALTH_MARKS):
             self.database.drop_collection(name)
         ensure_indexes(self.database)
         documents = world.documents()
         while part := list(islice(documents, DOCUMENTS_PER_INSERT)):
             self.database["flink_jobs"].insert_many(part, ordered=False)
+        known = {"start_ms": LAST_MS, "flink_job_id": ""}
+        names = (cluster_name(number) for number in range(world.clusters))
+        self.database[HEALTH_MARKS].insert_many([{"_id": f"cluster {name}", **known} for name in names])
         for number, overview in enumerate(world.overviews()):
             self.flink.know(number, overview)
         if world.finished_jobs > self._jobs_lying_around:
@@ -118,7 +124,13 @@ class Arena:
 
     @contextlib.contextmanager
     def peer(
-        self, name: str, world: World, *, path: str = "/", channels: Sequence[str] = ()
+        self,
+        name: str,
+        world: World,
+        *,
+        path: str = "/",
+        channels: Sequence[str] = (),
+        settings: Mapping[str, str] = MappingProxyType({}),
     ) -> Iterator[Peer]:
         """The function of a peer, or one that is deployed, running.
 
@@ -127,10 +139,11 @@ class Arena:
             world: as it stands.
             path: what is called of it.
             channels: names of webhooks that it has; their receiver takes everything at once.
+            settings: more of its environment.
         """
         source = PEERS / f"{name}.py"
-        settings = self.settings(world) | self._channels(channels)
-        with FunctionServer(name, settings, source=source if source.exists() else None) as server:
+        environment = self.settings(world) | self._channels(channels) | dict(settings)
+        with FunctionServer(name, environment, source=source if source.exists() else None) as server:
             peer = Peer(self, Probe(server, path))
             try:
                 yield peer

@@ -133,12 +133,12 @@ def show(jobs: Jobs, any_id: str) -> dict[str, Any]:
         StoreUnavailableError: the records could not be read.
     """
     row = _look_up(jobs, any_id)
-    unreachable = _unreachable(jobs)
-    details, shown = row.details, job_view(row, unreachable)
+    details, shown = row.details, job_view(row)
     record = row.record if isinstance(row.record, JobRecord) and "unreadable" not in shown else None
-    if record and (marks := jobs.store.marks_of(record.flink_job_ids) if record.status in OPEN else ()):
-        shown["health"] = health_view(record, unreachable, marks)
-        shown["latest_state"] = shown["latest_state"] or latest_state_view(marks)
+    if record and record.status in OPEN:
+        marks = jobs.store.marks_of(record.flink_job_ids)
+        shown["health"] = health_view(record, _unreachable(jobs), marks)
+        shown["latest_state"] = latest_state_view(marks)
     observed = _observe_kubernetes(jobs, record) if record else _Observed()
     return {
         "job": shown,

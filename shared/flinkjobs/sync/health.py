@@ -76,6 +76,8 @@ def update_health(current: Pass, result: BatchResult) -> None:
     shown = {name: jobs for name, jobs in current.snapshots.overviews().items() if jobs is not None}
     before, now = store.load(), current.sync.clock()
     looks = _chosen(_looks(before, shown, _foreign(result), now - limits.window), limits.requests)
+    if not (looks or before.by_id) or (current.lease is not None and not current.lease.is_ours()):
+        return
     answers = list(current.threads.map(lambda look: _answer(current, look, now), looks))
     answered = [each for each in zip(looks, answers, strict=True) if not isinstance(each[1], Unreachable)]
     marks = _with_answers(current, before.by_id, answered, now)

@@ -138,6 +138,9 @@ NEW_DOCUMENT: Document = {
     "submitter_done": False,
     "dropped_ids": [],
     "in_flight_until": None,
+    "health": None,
+    "unhealthy_since": None,
+    "latest_state": None,
     "stuck_since": None,
     "pending_since": NOON,
     "revision": 0,
@@ -172,6 +175,7 @@ def test_a_new_document_has_the_types_of_the_contract(
     nulls = (
         *("flink_job_id", "flink_state", "start_time", "end_time", "duration", "reason", "missing_since"),
         *("in_flight_until", "fingerprint", "stuck_since", "k8s_namespace"),
+        *("health", "unhealthy_since", "latest_state"),
     )
     assert types_of(jobs, {}) == {
         **dict.fromkeys(texts, "string"),

@@ -13,7 +13,9 @@ from bench.worlds import World
 
 MARKS = ("_id", "updated_at", "synced_by")
 """The fields that differ from one writer to another."""
-OF_EVENTS = 2 + 3
+OF_HEALTH = 1
+"""What is remembered of the health of jobs is read."""
+OF_EVENTS = OF_HEALTH + 2 + 3
 """The clusters and the last pass are read. Without channels, any known one is noted as removed, and old marks
 are looked for on records and clusters."""
 OF_UNMANAGED = 1

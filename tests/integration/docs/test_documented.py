@@ -168,8 +168,11 @@ def test_record_page_names_every_field_and_no_other() -> None:
     stuck: Any = conditional_update(
         Update(record, replace(record, stuck_since=now)), now=now, run_id="run", by=Writer.SYNC
     )
-    [move] = stuck._doc["$push"]["history"]["$each"]
-    assert fields_of("history") == {*document["history"][0], *move}
+    ill: Any = conditional_update(
+        Update(record, replace(record, unhealthy_since=now)), now=now, run_id="run", by=Writer.SYNC
+    )
+    moves = [each._doc["$push"]["history"]["$each"][0] for each in (stuck, ill)]
+    assert fields_of("history") == {*document["history"][0], *moves[0], *moves[1]}
     assert fields_of("clusters") == {
         *("_id", "history", "pending_since"),
         *ClusterRecord.__struct_fields__,

@@ -17,6 +17,8 @@ from flinkjobs.doctor.facts import (
     FlinkFacts,
     NotAsked,
     Notifications,
+    Problem,
+    Problems,
     Records,
     Refused,
     Run,
@@ -35,6 +37,7 @@ from flinkjobs.doctor.findings import (
 )
 from flinkjobs.doctor.record_checks import cause_of
 from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.health_values import Health, HealthState
 from flinkjobs.domain.observations import FoundId, JobPhase, LogState, NoKubernetesJob, Submitter, Unreachable
 from flinkjobs.domain.permissions import PERMISSIONS, AccessReview, Function
 from flinkjobs.domain.reasons import ReasonCode
@@ -45,6 +48,7 @@ from flinkjobs.settings.schedules import OwnSchedule
 
 NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+LOOPING = Health(HealthState.UNHEALTHY, NOW, ReasonCode.RESTARTING, "/ by zero")
 ENVIRON = {
     "MONGODB_URI": "mongodb://app:secret@db.example:27017/?authSource=admin",
     "FLINK_REST_URL": "http://flink.example:8081",
@@ -187,6 +191,7 @@ def test_a_healthy_system_fails_nowhere() -> None:
         ("records.created", "ok", "no job is CREATED for longer than 5 min"),
         ("records.no-id", "ok", "no submission of the last 24 h ended without one"),
         ("records.lost", "ok", "no job was LOST in the last 24 h"),
+        ("records.health", "ok", "no open job is unhealthy"),
     ]
     assert not any(finding.next_step or finding.code for finding in findings)
 
@@ -607,6 +612,28 @@ def test_what_fails(what: str, changed: Change, check: str, code: str, words: st
     assert failing[0].next_step
     assert first_failing(findings) == failing[0]
     assert not is_healthy(findings)
+
+
+@pytest.mark.parametrize(
+    ("records", "code", "evidence"),
+    [
+        (
+            Records(unhealthy=(record(status=Status.RUNNING, health=LOOPING),)),
+            "RESTARTING",
+            "1 job unhealthy: etl_1: / by zero",
+        ),
+        (
+            Problems((), (), 0, (Problem("WAITING_FOR_SLOTS", 2, ("etl_1",)),)),
+            "WAITING_FOR_SLOTS",
+            "2 jobs unhealthy: etl_1; `flinkjobs show ID` shows more",
+        ),
+    ],
+)
+def test_unhealthy_jobs_are_a_warning(records: Records | Problems, code: str, evidence: str) -> None:
+    findings = judge(replace(healthy(), records=records))
+    [finding] = [finding for finding in findings if finding.check == "records.health"]
+    assert (finding.verdict, finding.code, finding.evidence) == (Verdict.WARN, code, evidence)
+    assert is_healthy(findings)
 
 
 def test_without_a_schedule_the_settings_say_how_often_a_pass_is_due() -> None:
