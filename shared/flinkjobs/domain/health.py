@@ -142,9 +142,14 @@ def _is_looping(seen: _Seen) -> bool:
 
 
 def _lacks_slots(seen: _Seen) -> bool:
-    """Tasks of a batch job wait for slots while others run: that is how it works."""
-    tasks = seen.entry.tasks
-    is_waiting = tasks.scheduled > 0 and (tasks.running == 0 or seen.entry.job_type == "STREAMING")
+    """Tasks of a batch job wait for slots while others run: that is how it works.
+
+    Before Flink 2 the overview does not name the type: there, only a batch job has tasks that wait for others
+    or have finished while tasks wait for slots.
+    """
+    tasks, kind = seen.entry.tasks, seen.entry.job_type
+    is_batch = kind == "BATCH" or (kind is None and tasks.created + tasks.finished > 0)
+    is_waiting = tasks.scheduled > 0 and (tasks.running == 0 or not is_batch)
     return seen.entry.state == "RUNNING" and is_waiting and seen.unmoved_for > seen.limits.wait
 
 

@@ -12,12 +12,13 @@ from flinkjobs.domain.reasons import ReasonCode
 
 
 class Tasks(msgspec.Struct, frozen=True, gc=False):
-    """Number of a job's tasks: in all, and in three of their states."""
+    """Number of a job's tasks: in all, and in some of their states."""
 
     total: int = 0
     running: int = 0
     scheduled: int = 0
     finished: int = 0
+    created: int = 0
 
 
 class HealthState(StrEnum):

@@ -143,14 +143,18 @@ def test_no_checkpoint_within_three_intervals_and_the_timeout_is_unhealthy() -> 
 
 def test_tasks_of_a_batch_job_may_wait_while_others_run() -> None:
     now = Recorded("2.3", "cancelled").at
-    tasks = Tasks(total=10, running=2, scheduled=8)
+    waiting, part = (
+        Tasks(total=10, running=2, scheduled=8),
+        Tasks(total=10, running=1, scheduled=8, finished=1),
+    )
     start = milliseconds(now - 60 * MINUTE)
     codes = {}
-    for kind in ("BATCH", "STREAMING"):
+    for kind, tasks in (("BATCH", waiting), ("STREAMING", part), (None, waiting), (None, part)):
         entry = Entry("a job", "RUNNING", start, -1, start, tasks, kind)
         health = rule.judged(Mark("a" * 32, "default", "etl_1"), entry, now, LIMITS).health
-        codes[kind] = health and health.code
-    assert codes == {"BATCH": None, "STREAMING": ReasonCode.WAITING_FOR_SLOTS}
+        codes[kind, tasks.finished] = health and health.code
+    waits = ReasonCode.WAITING_FOR_SLOTS
+    assert codes == {("BATCH", 0): None, ("STREAMING", 1): waits, (None, 0): waits, (None, 1): None}
 
 
 def test_an_hour_of_a_healthy_job_never_changes_its_health() -> None:
