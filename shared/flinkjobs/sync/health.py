@@ -112,8 +112,10 @@ def _looks(
         known = marks.known_until.get(cluster, (0, ""))
         for id_, entry in entries.items():
             mark, position = marks.by_id.get(id_), (entry.start_ms, id_)
+            if mark is None and entry.modified_ms < begin_ms and position <= known:
+                continue  # most jobs are quiet
             is_over, is_new = entry.state in TERMINAL_STATES, position > known
-            if mark is None and (is_over or not (is_new or entry.modified_ms >= begin_ms)):
+            if mark is None and is_over:
                 continue
             ranks: dict[_Kind, tuple[Any, ...]] = {}
             if not is_over and is_new:
