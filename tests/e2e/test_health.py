@@ -1,4 +1,4 @@
-"""Health of jobs on a real Flink: each trouble is named, and so is its end, in short times."""
+"""Health of jobs on a real Flink: each problem is named, and so is its end, in short times."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
@@ -75,7 +75,7 @@ def update_health(current: Pass, result: BatchResult) -> None:
         return
     shown = {name: jobs for name, jobs in current.snapshots.overviews().items() if jobs is not None}
     before, now = store.load(), current.sync.clock()
-    looks = _chosen(_looks(before, shown, _foreign(result), now - limits.window), limits.requests)
+    looks = _chosen(_looks(before, shown, _foreign(result), now, limits.window), limits.requests)
     if not (looks or before.by_id) or (current.lease is not None and not current.lease.is_ours()):
         return
     answers = list(current.threads.map(lambda look: _answer(current, look, now), looks))
@@ -103,10 +103,13 @@ def _foreign(result: BatchResult) -> frozenset[str]:
 
 
 def _looks(
-    marks: Marks, shown: _Shown, foreign: Collection[str], window_begin: datetime
+    marks: Marks, shown: _Shown, foreign: Collection[str], now: datetime, window: timedelta
 ) -> Mapping[_Kind, Sequence[_Look]]:
-    """All looks that are of use, by kind, longest unseen first."""
-    begin_ms = int(window_begin.timestamp() * 1000)
+    """All looks that are of use, by kind, longest unseen first.
+
+    Of checkpoints nothing new is to be seen before the job's own interval is over.
+    """
+    begin_ms = int((now - window).timestamp() * 1000)
     looks: dict[_Kind, list[_Look]] = {kind: [] for kind in _Kind}
     for cluster, entries in shown.items():
         known = marks.known_until.get(cluster, (0, ""))
@@ -124,11 +127,8 @@ def _looks(
                 ranks[_Kind.RESTARTS] = ((mark and mark.counted_at) or _NEVER, id_)
             if id_ not in foreign and mark is not None and mark.settings is not None:
                 observed_at = mark.checkpoint.observed_at if mark.checkpoint else _NEVER
-                ranks[_Kind.CHECKPOINTS] = (
-                    not is_over,
-                    observed_at,
-                    id_,
-                )  # over: soon its cluster forgets it
+                if is_over or now - observed_at >= mark.settings.interval:
+                    ranks[_Kind.CHECKPOINTS] = (not is_over, observed_at, id_)  # soon its cluster forgets it
             for kind, rank in ranks.items():
                 looks[kind].append(_Look(kind, id_, cluster, entry, mark, rank))
     return {kind: sorted(own, key=lambda look: look.rank) for kind, own in looks.items()}
