@@ -228,11 +228,13 @@ def _deployment(arena: Arena, world: World) -> Iterator[tuple[int, Scheduler | N
         yield process.pid, None
 
 
-def measure(arena: Arena, seconds: float, say: Callable[[str], None]) -> list[Freshness]:
-    """Every way, one after the other."""
+def measure(
+    arena: Arena, seconds: float, say: Callable[[str], None], worlds: Sequence[int] | None = None
+) -> list[Freshness]:
+    """Every way, one after the other, in worlds of this many records."""
     is_long = seconds >= LONG_SECONDS
     found = []
-    for records in (1_000, 10_000) if is_long else (10_000,):
+    for records in worlds or ((1_000, 10_000) if is_long else (10_000,)):
         for way in (GOOGLE, DEPLOYMENT, *([PERIODIC] if is_long else [])):
             say(f"freshness, {records:,} open, {way}: {seconds:.0f} s")
             found.append(_measure(arena, records, way, seconds))
@@ -293,11 +295,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m bench.freshness", description="Measure the age of statuses."
     )
     parser.add_argument("--seconds", type=float, default=120, help="of each way; 600 measures more of them")
+    parser.add_argument("--records", type=int, action="append", help="of the world; may be repeated")
     parser.add_argument("--output", type=Path, help="the file for the results")
     options = parser.parse_args(arguments)
     console = Console(width=None if sys.stdout.isatty() else 150)
     with Arena() as arena:
-        found = measure(arena, options.seconds, lambda line: console.print(f"[dim]{line}[/dim]"))
+        found = measure(
+            arena, options.seconds, lambda line: console.print(f"[dim]{line}[/dim]"), options.records
+        )
     checks = [check for one in found for check in one.checks()]
     console.print(table(found))
     for check in checks:
