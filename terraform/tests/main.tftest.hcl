@@ -122,7 +122,7 @@ run "defaults" {
       "cleanup_overdue", "jobs_lost", "no_complete_pass", "notifications_failed", "page_failed", "pass_failed",
       "submit_failed",
     ])
-    error_message = "There are seven alerts."
+    error_message = "There are eight alerts."
   }
 
   assert {

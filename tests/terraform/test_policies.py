@@ -498,10 +498,17 @@ def test_another_source_is_another_object(module: Module) -> None:
 
 
 @mirrors("There are seven alerts.")
-def test_there_are_seven_alerts_that_say_what_to_do(module: Module) -> None:
+def test_there_are_eight_alerts_that_say_what_to_do(module: Module) -> None:
     alerts = module.locals["alerts"]
     assert set(alerts) == {
-        *("cleanup_overdue", "jobs_lost", "no_complete_pass", "notifications_failed", "page_failed"),
+        *(
+            "cleanup_overdue",
+            "jobs_lost",
+            "jobs_unhealthy",
+            "no_complete_pass",
+            "notifications_failed",
+            "page_failed",
+        ),
         *("pass_failed", "submit_failed"),
     }
     policy = module.resources["google_monitoring_alert_policy.this"]

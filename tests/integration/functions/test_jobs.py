@@ -184,6 +184,8 @@ def test_a_record_in_the_list(jobs: FunctionServer, world: World) -> None:
             "duration": 9.25,
             "reason": {"code": "JOB_FAILED", "message": EVIL, "since": iso(since)},
             "labels": {"example.com/team": "search"},
+            "health": None,
+            "latest_state": None,
         }
     ]
     assert body["counts"]["FAILED"] == 1
