@@ -119,8 +119,8 @@ run "defaults" {
 
   assert {
     condition = toset(keys(google_monitoring_alert_policy.this)) == toset([
-      "cleanup_overdue", "jobs_lost", "no_complete_pass", "notifications_failed", "page_failed", "pass_failed",
-      "submit_failed",
+      "cleanup_overdue", "jobs_lost", "jobs_unhealthy", "no_complete_pass", "notifications_failed", "page_failed",
+      "pass_failed", "submit_failed",
     ])
     error_message = "There are eight alerts."
   }
