@@ -22,13 +22,13 @@ from flinkjobs import log
 from flinkjobs.domain import health
 from flinkjobs.domain.fingerprint import cluster_and_id
 from flinkjobs.domain.flink_states import OPEN, TERMINAL_STATES
-from flinkjobs.domain.health_values import LatestState, Mark
+from flinkjobs.domain.health_values import LatestState, Limits, Mark
 from flinkjobs.domain.history import Writer
 from flinkjobs.domain.observations import OverviewEntry, Unreachable
 from flinkjobs.domain.records import JobRecord
 from flinkjobs.domain.transition import Update
 from flinkjobs.observers.flink_snapshot import or_unreachable
-from flinkjobs.ports.health_store import Marks, Position
+from flinkjobs.ports.health_store import HealthStore, Marks, Position
 from flinkjobs.sync.context import Pass
 from flinkjobs.sync.report import BatchResult
 
@@ -60,27 +60,30 @@ class _Look(msgspec.Struct, frozen=True):
     rank: tuple[Any, ...]
 
 
-def update_health(current: Pass, result: BatchResult) -> None:
+def update_health(current: Pass, result: BatchResult, store: HealthStore, before: Marks) -> None:
     """Judges the jobs that moved or checkpoint, and writes records whose health has changed.
 
     Args:
         current: a pass over all records that has written them.
         result: of that pass.
+        store: where the marks are.
+        before: all of them.
 
     Raises:
         StoreUnavailableError: marks or records could not be read or written; the next pass repeats it.
     """
-    store, limits = current.sync.health_store, current.sync.health
-    if store is None or not limits.requests or current.deadline.is_over():
+    limits, now = current.sync.health, current.sync.clock()
+    if current.deadline.is_over():
         return
     shown = {name: jobs for name, jobs in current.snapshots.overviews().items() if jobs is not None}
-    before, now = store.load(), current.sync.clock()
     looks = _chosen(_looks(before, shown, _foreign(result), now, limits.window), limits.requests)
     if not (looks or before.by_id) or (current.lease is not None and not current.lease.is_ours()):
         return
     answers = list(current.threads.map(lambda look: _answer(current, look, now), looks))
     answered = [each for each in zip(looks, answers, strict=True) if not isinstance(each[1], Unreachable)]
-    marks = _with_answers(current, before.by_id, answered, now)
+    unowned = {look.id for look, _ in answered if not (look.mark and look.mark.job_id)}
+    owners = store.owners(unowned) if unowned else {}
+    marks = _with_answers(before.by_id, answered, owners, now, limits)
     for id_, mark in marks.items():
         entry = shown.get(mark.cluster, {}).get(id_)
         if entry is not None and mark.job_id and entry.state not in TERMINAL_STATES:
@@ -166,12 +169,13 @@ def _answer(current: Pass, look: _Look, now: datetime) -> Any:
 
 
 def _with_answers(
-    current: Pass, before: Mapping[str, Mark], answered: Sequence[tuple[_Look, Any]], now: datetime
+    before: Mapping[str, Mark],
+    answered: Sequence[tuple[_Look, Any]],
+    owners: Mapping[str, tuple[str, str | None]],
+    now: datetime,
+    limits: Limits,
 ) -> dict[str, Mark]:
-    store = current.sync.health_store
     marks = dict(before)
-    unowned = {look.id for look, _ in answered if not (look.mark and look.mark.job_id)}
-    owners = store.owners(unowned) if store is not None and unowned else {}
     for look, answer in answered:
         if answer is None and look.id not in marks:
             continue  # it does not checkpoint
@@ -188,7 +192,7 @@ def _with_answers(
                 mark = replace(mark, checkpoint=answer.checkpoint, latest_state=latest)
             case _Kind.RESTARTS:
                 restarts, cause, failures = answer
-                mark = health.counted(mark, look.entry, restarts, failures, cause, now, current.sync.health)
+                mark = health.counted(mark, look.entry, restarts, failures, cause, now, limits)
         marks[look.id] = mark
     return marks
 

@@ -35,6 +35,7 @@ from flinkjobs.domain.records import JobRecord, UnreadableRecord
 from flinkjobs.domain.ticks import is_submitter_due
 from flinkjobs.lease import ActiveLease, hold_lease
 from flinkjobs.observers.deadline import Deadline
+from flinkjobs.ports.health_store import Marks
 from flinkjobs.ports.store import NO_FINGERPRINTS
 from flinkjobs.sync.batch import DecidedBatch, decide_batch, log_moves, write_batch
 from flinkjobs.sync.change_detection import changes_since_last_write, is_decided_by_snapshot
@@ -143,9 +144,9 @@ def pass_under_lease(
     with begin_pass(sync, run_id, deadline, active, is_due) as current:
         if active is not None and sync.delivery is not None:
             sync.delivery.begin()
+        marks = None if active is None else _load_marks(current)
         results = list(_reconcile(current, lost_since=started_at - LOST_WATCHED_FOR, job_ids=job_ids))
-        if active is not None:
-            results.append(_judge_health(current, total(results)))
+        results.append(_judge_health(current, marks, total(results)))
     result, clusters = total(results), current.snapshots.report()
     _expect_any_answer(result, clusters)
     no_events = current.events.errors()
@@ -175,10 +176,19 @@ def pass_under_lease(
     return report
 
 
-def _judge_health(current: Pass, result: BatchResult) -> BatchResult:
+def _load_marks(current: Pass) -> Future[Marks] | None:
+    """Reads what is remembered of the health of jobs while the clusters answer; None where it is off."""
+    store = current.sync.health_store
+    return current.threads.submit(store.load) if store is not None and current.sync.health.requests else None
+
+
+def _judge_health(current: Pass, marks: Future[Marks] | None, result: BatchResult) -> BatchResult:
     """Judges the health of jobs; the error where that failed: the records are written all the same."""
+    store = current.sync.health_store
+    if marks is None or store is None:
+        return BatchResult()
     try:
-        update_health(current, result)
+        update_health(current, result, store, marks.result())
     except FlinkjobsError as error:
         return BatchResult(errors=(ObservationError(None, HEALTH_NOT_SAVED, str(error)),))
     return BatchResult()
