@@ -19,9 +19,12 @@ from flinkjobs.adapters.mongo.indexes import ensure_indexes
 from flinkjobs.adapters.mongo.job_store import MongoJobStore
 from flinkjobs.adapters.mongo.lease_store import MongoLeaseStore
 from flinkjobs.adapters.mongo.notify_store import MongoNotifyStore
+from flinkjobs.adapters.mongo.read_store import MongoReadStore
+from flinkjobs.domain.errors import BadRequestError
 from flinkjobs.domain.health_values import Limits
 from flinkjobs.domain.history import Writer
 from flinkjobs.domain.transition import Policy, Update
+from flinkjobs.jobs import service as jobs
 from flinkjobs.notify.delivery import Delivery
 from flinkjobs.ports.store import Applied
 from flinkjobs.settings.functions import FlinkCluster
@@ -340,3 +343,65 @@ def test_without_requests_health_is_not_judged(stage: Stage) -> None:
     stage.restart(times=12)
     stage.run_pass()
     assert (stage.health(), stage.marks()) == (None, [])
+
+
+# --- what readers are shown -------------------------------------------------------------------------
+
+
+def read_side(stage: Stage) -> jobs.Jobs:
+    return jobs.Jobs(
+        store=MongoReadStore(stage.database),
+        cluster=lambda: pytest.fail("no reader of a list asks Kubernetes"),
+        namespace="lemo-dev",
+        ui_urls={},
+        history_urls={},
+        sync=None,
+        sync_period_seconds=180,
+        clock=lambda: stage.now,
+    )
+
+
+def test_readers_see_what_needs_attention_and_what_is_unknown(stage: Stage) -> None:
+    stage.begin_with(1, 2, 3)
+    stage.restart(times=12)
+    stage.run_pass()
+    side = read_side(stage)
+    asked = jobs.list_jobs(side, [("health", "unhealthy")])
+    assert [(job["job_id"], job["health"]["code"]) for job in asked["jobs"]] == [("etl_00001", "RESTARTING")]
+    assert asked["counts"]["RUNNING"] == 1
+    shown = {job["job_id"]: job["health"]["state"] for job in jobs.list_jobs(side)["jobs"]}
+    assert shown == {"etl_00001": "unhealthy", "etl_00002": "healthy", "etl_00003": "healthy"}
+    figures = jobs.metrics(side)
+    assert figures["health"]["by_state"] == {"healthy": 2, "starting": 0, "unhealthy": 1, "unknown": 0}
+    assert figures["health"]["templates"] == [
+        {"template_id": "etl", "restarts": 12, "oldest_checkpoint_seconds": None}
+    ]
+    problems = [each for each in figures["problems"] if each["problem"] == "UNHEALTHY"]
+    assert [(each["code"], each["count"], each["job_ids"]) for each in problems] == [
+        ("RESTARTING", 1, ["etl_00001"])
+    ]
+    stage.flink.play("1.20", "ha--jobs_overview--standby-503")
+    stage.run_pass()
+    shown = {job["job_id"]: job["health"]["state"] for job in jobs.list_jobs(side)["jobs"]}
+    assert set(shown.values()) == {"unknown"}
+    assert jobs.metrics(side)["health"]["by_state"]["unknown"] == 3
+
+
+def test_details_show_the_latest_checkpoint_though_the_record_is_not_written(stage: Stage) -> None:
+    at = ms(BEGIN)
+    stage.begin_with(1, checkpoints=checkpoints(("COMPLETED", at)))
+    stage.database["flink_jobs"].update_many({}, {"$set": {"k8s_job_name": None}})
+    stage.run_pass()
+    for number in range(3):
+        stage.change(checkpoints=checkpoints(("COMPLETED", at + number)))
+        stage.run_pass()
+    found = jobs.show(read_side(stage), "etl_00001")["job"]
+    assert found["health"]["state"] == "healthy"
+    assert ms(found["health"]["checkpoint"]["completed_at"]) == at + 2
+    assert found["latest_state"]["path"] == f"file:/chk-{at + 2}"
+    assert stage.record()["revision"] == 1
+
+
+def test_only_what_is_unhealthy_can_be_looked_for(stage: Stage) -> None:
+    with pytest.raises(BadRequestError, match="query:health must be unhealthy"):
+        jobs.list_jobs(read_side(stage), [("health", "healthy")])
