@@ -21,13 +21,13 @@ from flinkjobs.sync.follow import follow
 from tests.integration.follow.test_handover import STATES
 from tests.integration.notify.conftest import Stage
 
-EVERY = timedelta(seconds=20)
+EVERY = timedelta(seconds=30)
 LASTS = timedelta(seconds=57)
-STEP = timedelta(seconds=4)
+STEP = timedelta(seconds=2)
 
 
 class Clock:
-    """Goes on by four seconds with each reading, however busy the machine is."""
+    """Goes on by two seconds with each reading, however busy the machine is."""
 
     def __init__(self) -> None:
         self.now = datetime.now(UTC)
