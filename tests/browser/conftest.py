@@ -65,6 +65,7 @@ def open_at(chromium: Browser) -> Iterator[OpenPage]:
         def open_(origin: str, path: str = "", *, may_fail_to_load: bool = False, **options: Any) -> Page:
             settings = {"viewport": WALL, "locale": "en-US", "timezone_id": TIME_ZONE, **options}
             context = contexts.enter_context(chromium.new_context(**settings))
+            contexts.callback(context.unroute_all, behavior="ignoreErrors")  # a request may be on its way
             context.set_default_timeout(WAIT_MS)
             watch = Watch(origin, may_fail_to_load)
             watch.over(context)

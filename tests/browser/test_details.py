@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from doubles.kubernetes.faults import PodFault, RequestFault
-from flinkjobs.adapters.function_client import READ_TIMEOUT_SECONDS
+from flinkjobs.entrypoints.jobs import SYNC_TIMEOUT_SECONDS
 from flinkjobs.submit.manifest import job_manifest
 from flinkjobs.submit.submission import PathScript, Submission, Target
 from tests.browser.conftest import HISTORY, NOWHERE
@@ -25,8 +25,16 @@ if TYPE_CHECKING:
     from tests.support.kubernetes_world import KubernetesWorld
 
 
+RUNNING = "orders_enrich_1795300000007"
+
+
 def panel(page: Page) -> Locator:
     return page.get_by_role("dialog")
+
+
+def choose(page: Page, part: str) -> None:
+    """Shows a tab of the panel."""
+    panel(page).get_by_role("tab", name=part, exact=True).click()
 
 
 def events(page: Page) -> list[str]:
@@ -49,6 +57,7 @@ def test_failed_job_shows_cause_meaning_and_remedy(lab: Lab) -> None:
     expect(shown.locator(".part-reason")).to_contain_text("What to do")
     assert events(page) == ["submitted", "id_found", "started", "ended"]
     expect(shown.locator(".raw-state")).to_have_text("FAILED")
+    choose(page, "Flink")
     link = shown.get_by_role("link", name="Open in Flink")
     expect(link).to_have_attribute("href", f"{NOWHERE}/#/job/completed/{FLINK_IDS['broken']}/overview")
     history = shown.get_by_role("link", name="Open in History Server")
@@ -171,7 +180,7 @@ def test_the_tab_of_the_browser_is_named_after_the_job(lab: Lab) -> None:
 
 NOTED = """
 window.waits = [];
-const timeout = AbortSignal.timeout;
+window.timeout = AbortSignal.timeout;
 AbortSignal.timeout = (ms) => { window.waits.push(ms); return timeout.call(AbortSignal, ms); };
 """
 """Notes how long the page is willing to wait."""
@@ -181,7 +190,8 @@ def with_sync_now(page: Page, job_id: str, answer: Callable[[Route], None]) -> L
     """Opens a job's panel as if a sync address were configured; the button, which sync answers so."""
 
     def configured(route: Route) -> None:
-        real = route.fetch()
+        headers = {name: value for name, value in route.request.headers.items() if name != "if-none-match"}
+        real = route.fetch(headers=headers)
         route.fulfill(response=real, json={**real.json(), "sync_now": True})
 
     page.add_init_script(NOTED)
@@ -191,15 +201,40 @@ def with_sync_now(page: Page, job_id: str, answer: Callable[[Route], None]) -> L
     return panel(page).get_by_role("button", name="Sync now")
 
 
-def test_sync_now_waits_as_long_as_the_function_waits_for_sync(lab: Lab) -> None:
-    """While a JobManager hangs, a pass takes longer than the page waits for anything else."""
+def test_sync_now_names_a_cluster_that_did_not_answer(lab: Lab) -> None:
     error = "cluster default: GET /jobs/overview: ReadTimeout: timed out"
     report = {"errors": [], "clusters": {"default": {"reachable": False, "jobs": None, "error": error}}}
     page = lab.open()
-    job_id = "orders_enrich_1795300000007"
-    with_sync_now(page, job_id, lambda route: route.fulfill(json=report)).click()
-    expect(panel(page).locator(".sync-result")).to_have_text(f"Synchronised, with an error: {error}")
-    assert max(page.evaluate("waits")) > READ_TIMEOUT_SECONDS * 1000
+    with_sync_now(page, RUNNING, lambda route: route.fulfill(json=report)).click()
+    expect(panel(page).locator(".sync-result")).to_have_text(
+        "Synchronised, but the Flink cluster default did not answer."
+    )
+
+
+def test_sync_now_waits_for_twenty_seconds_at_most(lab: Lab) -> None:
+    """The function gives up a little earlier, and says why."""
+    page = lab.open()
+    button = with_sync_now(page, RUNNING, lambda _route: None)
+    page.evaluate(
+        "AbortSignal.timeout = (ms) => {"
+        " waits.push(ms); return timeout.call(AbortSignal, ms === 20_000 ? 300 : ms); }"
+    )
+    button.click()
+    result = panel(page).locator(".sync-result")
+    expect(result).to_have_text(re.compile("^Sync did not answer within 20 seconds; its pass may go on"))
+    expect(button).to_have_text("Sync now")
+    assert 20_000 in page.evaluate("waits")
+    assert SYNC_TIMEOUT_SECONDS < 20
+
+
+def test_sync_now_can_be_cancelled(lab: Lab) -> None:
+    page = lab.open()
+    with_sync_now(page, RUNNING, lambda _route: None).click()
+    panel(page).get_by_role("button", name="Stop waiting").click()
+    expect(panel(page).locator(".sync-result")).to_have_text(
+        "You stopped waiting; the pass may go on, and this page shows what it finds."
+    )
+    expect(panel(page).get_by_role("button", name="Sync now")).to_be_enabled()
 
 
 def test_a_sync_that_gives_no_report_is_not_said_to_have_done_nothing(lab: Lab) -> None:
@@ -286,6 +321,23 @@ def test_a_lost_job_is_not_guessed_at(lab: Lab) -> None:
         "Flink does not know the job. Its outcome is unknown."
     )
     assert events(page) == ["submitted", "id_found", "started", "ended"]
+    expect(panel(page).locator(".raw-state")).to_have_text("not known to Flink")
+    choose(page, "Flink")
+    expect(panel(page).get_by_role("link", name="Open in Flink")).to_have_count(0)
+    expect(panel(page).get_by_role("link", name="Open in History Server")).to_have_count(1)
+    assert panel(page).get_by_text("Flink does not know the job any more", exact=True).count() == 1
+
+
+def test_the_tabs_of_the_panel_stand_in_the_address_and_follow_the_arrows(lab: Lab) -> None:
+    page = lab.open(f"?job={RUNNING}&part=log")
+    expect(panel(page).locator(".part-log")).to_be_visible()
+    expect(panel(page).locator(".verdict")).to_be_hidden()
+    panel(page).get_by_role("tab", name="Log").press("ArrowRight")
+    expect(panel(page).get_by_role("tab", name="Spec")).to_be_focused()
+    expect(panel(page).locator("pre.json")).to_be_visible()
+    expect(page).to_have_url(re.compile("part=spec"))
+    page.keyboard.press("ArrowRight")
+    expect(panel(page).locator(".verdict")).to_be_visible()
 
 
 def test_each_label_of_a_job_leads_to_the_jobs_that_have_it(lab: Lab) -> None:
@@ -358,21 +410,33 @@ def test_the_panel_has_an_address_and_gives_the_focus_back(lab: Lab) -> None:
 
 def test_unknown_id_is_reported_as_unknown(lab: Lab) -> None:
     page = lab.open("?job=no_such_job_1", may_fail_to_load=True)
-    expect(panel(page).get_by_role("alert")).to_have_text("No job has this id: no_such_job_1")
-    page.keyboard.press("Escape")
-    expect(row(page, "orders_enrich_1795300000007").get_by_role("button")).to_be_visible()
+    expect(panel(page).get_by_role("alert")).to_contain_text("No job has this id: no_such_job_1")
+    panel(page).get_by_role("button", name="Search for it in the list").click()
+    expect(panel(page)).to_be_hidden()
+    expect(page.get_by_role("searchbox")).to_have_value("no_such_job_1")
+    expect(page.get_by_text("No job matches these filters.")).to_be_visible()
 
 
 def test_copying_puts_the_text_on_the_clipboard_and_says_so(lab: Lab) -> None:
     page = lab.open("?job=orders_enrich_1795300000007", permissions=["clipboard-read", "clipboard-write"])
+    choose(page, "Flink")
     copy = panel(page).get_by_role("button", name="Copy: Flink Job ID").first
     copy.click()
     expect(copy).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == FLINK_IDS["orders"]
+    choose(page, "Kubernetes")
     commands = panel(page).locator(".commands li")
     commands.first.get_by_role("button").click()
     expect(commands.first.get_by_role("button")).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == commands.first.locator("code").inner_text()
+    for name, copied in (
+        ("Copy as curl", f"curl -s '{lab.url}/api/jobs/orders_enrich_1795300000007'"),
+        ("Copy as command", "flinkjobs show orders_enrich_1795300000007"),
+    ):
+        panel(page).get_by_role("button", name=name).click()
+        page.wait_for_function(
+            "text => navigator.clipboard.readText().then(read => read === text)", arg=copied
+        )
 
 
 def test_only_web_addresses_become_links(lab: Lab) -> None:
@@ -399,5 +463,8 @@ def test_a_message_of_many_lines_stays_whole(lab: Lab) -> None:
         {"$set": {"reason": because("SUBMIT_FAILED", message, lab.now)}},
     )
     page = lab.open("?job=raises_before_submitting_1795300000006")
-    expect(panel(page).locator(".said")).to_have_text(message, use_inner_text=True)
+    assert panel(page).locator(".said").evaluate("pre => pre.textContent") == message
+    expect(panel(page).locator(".said")).to_be_hidden()  # its last line is above
+    panel(page).get_by_text("The whole message").click()
+    expect(panel(page).locator(".said")).to_be_visible()
     expect(panel(page).locator(".verdict-more")).to_have_text("line 199")

@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
-from playwright.sync_api import Locator, Page, expect
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.conftest import PHONE
 from tests.browser.records import (
@@ -24,6 +26,9 @@ from tests.browser.records import (
 if TYPE_CHECKING:
     from tests.browser.conftest import Lab
 
+TO = "\N{EN DASH}"
+CHANGE_MS = 2_000
+"""From the write to the page."""
 NEWEST_FIRST = [
     ("user_features_1795300000010", "CREATED"),
     ("clicks_hourly_1795300000009", "CREATED"),
@@ -56,6 +61,11 @@ def shown(page: Page) -> list[str]:
 
 def query(page: Page) -> dict[str, list[str]]:
     return parse_qs(urlsplit(page.url).query)
+
+
+def details_of(row_: Locator) -> Locator:
+    """The button that opens a row's job."""
+    return row_.get_by_role("button", name=re.compile("^(Details of|.*的详情|详情)"))
 
 
 def chip(page: Page, status: str) -> Locator:
@@ -139,13 +149,63 @@ def test_two_records_of_one_job_id_are_two_rows_however_often_they_are_refreshed
     expect(row(page, "twice_1")).to_have_count(1)
 
 
-def test_the_readers_distance_from_utc_stands_above_the_times(lab: Lab) -> None:
-    expect(lab.open().locator("th.col-submitted")).to_have_text("Submitted UTC+8")
-    west = lab.open(timezone_id="America/St_Johns")
-    heading = west.locator("th.col-submitted")
-    expect(heading).to_have_text(re.compile(r"^Submitted UTC-[23]:30$"))
-    assert heading.evaluate("cell => cell.scrollWidth <= cell.clientWidth"), "it reaches into the next column"
-    expect(lab.open(timezone_id="UTC").locator("th.col-submitted")).to_have_text("Submitted UTC")
+@pytest.mark.parametrize(
+    ("zone", "said"),
+    [("Asia/Shanghai", r"UTC\+8"), ("America/St_Johns", "UTC-[23]:30"), ("UTC", "UTC")],
+)
+def test_the_readers_distance_from_utc_is_said_once(lab: Lab, zone: str, said: str) -> None:
+    page = lab.open(timezone_id=zone)
+    shown(page)
+    chosen = page.get_by_role("combobox", name="Times").locator("option:checked")
+    expect(chosen).to_have_text(re.compile(f"^date and time, {said}$"))
+    assert len(re.findall(r"\bUTC", page.locator("main").inner_text())) == 1
+
+
+def test_times_are_shown_as_how_long_ago_when_the_reader_wishes_so(lab: Lab) -> None:
+    page = lab.open()
+    submitted = row(page, "orders_enrich_1795300000007").locator(".col-submitted")
+    page.get_by_role("combobox", name="Times").select_option("relative")
+    expect(submitted).to_have_text("30 min ago")
+    expect(submitted.locator("time")).to_have_attribute("title", re.compile("UTC"))
+    expect(page.get_by_role("combobox", name="Times")).to_be_focused()
+    page.reload()
+    expect(submitted).to_have_text("30 min ago")
+
+
+def test_columns_are_chosen_and_remembered(lab: Lab) -> None:
+    page = lab.open()
+    shown(page)
+    headings = page.locator("table.jobs th:visible")
+    default = ["Status", "Job", "Template", "Submitted ↓", "Duration", "Reason", "Details"]
+    assert [text.strip() for text in headings.all_inner_texts()] == [
+        text.removesuffix(" ↓") for text in default
+    ]
+    page.locator("#columns").click()
+    for name in ("Owner", "Ended"):
+        page.get_by_role("checkbox", name=name, exact=True).check()
+    page.get_by_role("checkbox", name="Template", exact=True).uncheck()
+    expect(row(page, "orders_enrich_1795300000007").locator(".col-owner")).to_have_text("li.wei")
+    page.keyboard.press("Escape")
+    page.reload()
+    expect(row(page, "orders_enrich_1795300000007").locator(".col-owner")).to_have_text("li.wei")
+    expect(headings).to_have_text(
+        ["Status", "Job", "Owner", "Submitted", "Ended", "Duration", "Reason", "Details"]
+    )
+    page.locator("#columns").click()
+    page.get_by_role("button", name="Choose by width").click()
+    expect(page.locator("table.jobs th.col-owner")).to_have_count(0)
+
+
+def test_all_columns_together_make_cards_where_they_do_not_fit(lab: Lab) -> None:
+    page = lab.open()
+    shown(page)
+    page.locator("#columns").click()
+    for box in page.locator(".column-choice input").all():
+        box.check()
+    for width, layout in ((1920, "table"), (1024, "cards"), (390, "cards")):
+        page.set_viewport_size({"width": width, "height": 900})
+        expect(page.locator(".sheet")).to_have_attribute("data-layout", layout)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_a_name_that_is_markup_is_shown_as_text(lab: Lab) -> None:
@@ -174,7 +234,7 @@ def test_new_records_and_new_statuses_come_without_a_reload_and_without_disturbi
     shown(page)
     page.evaluate("window.loadedOnce = true")
     kept = row(page, "two_inserts_1795300000002")
-    kept.get_by_role("button").focus()
+    details_of(kept).focus()
     page.evaluate("scrollTo(0, 500)")
     kept.locator(".name").evaluate("(name) => getSelection().selectAllChildren(name)")
     place = kept.bounding_box()
@@ -190,7 +250,7 @@ def test_new_records_and_new_statuses_come_without_a_reload_and_without_disturbi
     expect(row(page, "just_now_1795300000099")).to_be_attached()
     expect(row(page, "orders_enrich_1795300000007").locator(".chip")).to_have_text("FINISHED")
     expect(row(page, "orders_enrich_1795300000007").locator(".elapsed")).to_have_text("27 min 00 s")
-    expect(kept.get_by_role("button")).to_be_focused()
+    expect(details_of(kept)).to_be_focused()
     assert page.evaluate("getSelection().toString()") == "two_inserts_1795300000002"
     now = kept.bounding_box()
     assert place is not None
@@ -248,6 +308,7 @@ def test_a_search_finds_by_name_and_by_each_id(lab: Lab) -> None:
         FLINK_IDS["second"]: "two_inserts_1795300000002",
         FLINK_IDS["old"][:12]: "old_platform_1795300000000",
         SCRIPT_NAME: "xss_1795300000008",
+        "zhang": "daily_report_1795300000005",
     }.items():
         search.fill(text)
         expect(rows(page)).to_have_count(1)
@@ -255,8 +316,61 @@ def test_a_search_finds_by_name_and_by_each_id(lab: Lab) -> None:
         expect(page).to_have_url(re.compile("[?&]q="))
     search.fill("nothing is called like this")
     expect(page.get_by_text("No job matches these filters.")).to_be_visible()
-    page.get_by_role("button", name="Clear filters").click()
+    page.get_by_role("button", name="Clear filters").last.click()
     expect(rows(page)).to_have_count(len(NEWEST_FIRST))
+
+
+def test_filters_are_combined_and_stand_in_the_address(lab: Lab) -> None:
+    page = lab.open()
+    for name, text, count in (
+        ("Owner", "li", 2),  # no suggestion: a beginning
+        ("Cluster", "default", 2),
+        ("Reason", "job_failed", 1),
+        ("Template", "fails", 1),
+    ):
+        field = page.get_by_role("combobox", name=name)
+        field.fill(text)
+        field.press("Enter")
+        expect(rows(page)).to_have_count(count)
+    expect(page.get_by_text("More filters: 4 set")).to_be_visible()
+    assert query(page) == {
+        "submitted_by": ["li*"],
+        "cluster": ["default"],
+        "reason": ["JOB_FAILED"],
+        "template_id": ["fails*"],
+    }
+    other = lab.open(urlsplit(page.url)._replace(scheme="", netloc="", path="").geturl())
+    expect(rows(other)).to_have_count(1)
+    chip(page, "RUNNING").click()
+    expect(rows(page)).to_have_count(0)
+    page.get_by_role("button", name="Clear filters").first.click()
+    expect(rows(page)).to_have_count(len(NEWEST_FIRST))
+
+
+def test_the_list_by_the_end_has_what_ended_last_first(lab: Lab) -> None:
+    page = lab.open()
+    shown(page)
+    page.get_by_role("combobox", name="Order").select_option("end_time")
+    expect(rows(page).first).to_have_attribute("data-key", "daily_report_1795300000005")
+    assert query(page) == {"sort": ["end_time"]}
+    page.get_by_role("combobox", name="Order").select_option("")
+    expect(rows(page).first).to_have_attribute("data-key", NEWEST_FIRST[0][0])
+
+
+def test_a_page_says_its_position_and_has_the_size_that_was_chosen(lab: Lab) -> None:
+    lab.database.flink_jobs.insert_many(list(many(120, now=lab.now, span=timedelta(days=3))))
+    page = lab.open()
+    position = page.locator(".shown:visible")
+    expect(position).to_have_text(f"1{TO}50 of 131 jobs")
+    page.get_by_role("button", name="Older").click()
+    expect(position).to_have_text(f"51{TO}100 of 131 jobs")
+    lab.database.flink_jobs.insert_one(record("just_now_1795300000099", datetime.now(UTC)))
+    expect(position).to_have_text(f"52{TO}101 of 132 jobs")
+    page.get_by_role("combobox", name="Jobs per page").select_option("200")
+    expect(position).to_have_text(f"1{TO}132 of 132 jobs")
+    assert query(page) == {"limit": ["200"]}
+    chip(page, "SUSPENDED").click()
+    expect(position).to_have_text("1 of 1 job")
 
 
 def test_template_and_time_of_submission_filter(lab: Lab) -> None:
@@ -279,7 +393,7 @@ def test_template_and_time_of_submission_filter(lab: Lab) -> None:
 
 def test_labels_filter_and_stay_in_the_address(lab: Lab) -> None:
     page = lab.open()
-    labels = page.get_by_role("textbox", name="Labels")
+    labels = page.get_by_role("combobox", name="Labels")
     labels.fill("team=search")
     labels.press("Enter")
     expect(rows(page)).to_have_count(2)
@@ -290,7 +404,7 @@ def test_labels_filter_and_stay_in_the_address(lab: Lab) -> None:
     expect(row(page, "orders_enrich_1795300000007")).to_be_visible()
     other = lab.open(urlsplit(page.url)._replace(scheme="", netloc="", path="").geturl())
     expect(rows(other)).to_have_count(1)
-    expect(other.get_by_role("textbox", name="Labels")).to_have_value("team=search,example.com/stage=test")
+    expect(other.get_by_role("combobox", name="Labels")).to_have_value("team=search,example.com/stage=test")
     labels.fill("team")
     labels.press("Enter")
     assert labels.evaluate("input => input.matches(':invalid')")
@@ -351,7 +465,7 @@ def test_the_list_is_cards_on_a_phone_and_nothing_is_cut_off(lab: Lab) -> None:
     shown(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     expect(page.locator("table.jobs thead")).to_be_hidden()
-    row(page, "orders_enrich_1795300000007").get_by_role("button").tap()
+    details_of(row(page, "orders_enrich_1795300000007")).tap()
     expect(page.get_by_role("dialog")).to_be_visible()
 
 
@@ -366,7 +480,7 @@ def test_by_keyboard_alone(lab: Lab) -> None:
     expect(page.get_by_role("tab", name="Statistics")).to_be_focused()
     expect(page.locator(".tile").first).to_be_visible()
     page.keyboard.press("ArrowLeft")
-    button = row(page, "orders_enrich_1795300000007").get_by_role("button")
+    button = details_of(row(page, "orders_enrich_1795300000007"))
     button.focus()
     outline = button.evaluate(
         "(button) => { button.focus({focusVisible: true}); return getComputedStyle(button).outlineStyle; }"
@@ -377,3 +491,49 @@ def test_by_keyboard_alone(lab: Lab) -> None:
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_be_hidden()
     expect(button).to_be_focused()
+
+
+def test_what_has_not_changed_is_not_sent_again_and_a_change_is_shown_within_two_seconds(lab: Lab) -> None:
+    page = lab.open()
+    shown(page)
+    with page.expect_response(lambda answer: "/api/jobs" in answer.url and answer.status == 304):
+        pass
+    lab.database.flink_jobs.update_one(
+        {"job_id": "orders_enrich_1795300000007"}, {"$set": {"status": "SUSPENDED"}}
+    )
+    chip_of_row = row(page, "orders_enrich_1795300000007").locator(".chip")
+    expect(chip_of_row).to_have_text("SUSPENDED", timeout=CHANGE_MS)
+    packed = page.request.get(f"{lab.url}/api/jobs", headers={"Accept-Encoding": "gzip"})
+    assert packed.headers["content-encoding"] == "gzip"
+
+
+def test_several_jobs_are_selected_and_synchronised_together(lab: Lab) -> None:
+    asked: list[object] = []
+
+    def configured(route: Route) -> None:
+        headers = {name: value for name, value in route.request.headers.items() if name != "if-none-match"}
+        real = route.fetch(headers=headers)
+        route.fulfill(response=real, json={**real.json(), "sync_now": True})
+
+    def synced(route: Route) -> None:
+        asked.append(route.request.post_data_json)
+        clusters = {"default": {"reachable": True, "jobs": 3, "error": None}}
+        route.fulfill(json={"errors": [], "clusters": clusters, "changed": {"FINISHED": 1}})
+
+    page = lab.open()
+    page.context.route("**/api/jobs?*", configured)
+    page.context.route("**/api/jobs", configured)
+    page.context.route("**/api/sync", synced)
+    page.reload()
+    chosen = ["clicks_hourly_1795300000009", "orders_enrich_1795300000007"]
+    for job_id in chosen:
+        row(page, job_id).get_by_role("checkbox").press("Space")
+    expect(page.get_by_text("2 jobs selected")).to_be_visible()
+    page.get_by_role("button", name="Sync now").press("Enter")
+    expect(page.locator(".selection .sync-result")).to_have_text("Synchronised: 1 job has changed.")
+    assert asked == [{"job_ids": chosen}]
+    page.get_by_role("checkbox", name="Select all").check()
+    expect(page.get_by_text("11 jobs selected")).to_be_visible()
+    assert Axe().run(page).response["violations"] == []
+    chip(page, "FAILED").click()
+    expect(page.get_by_text("jobs selected")).to_be_hidden()

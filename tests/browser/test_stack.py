@@ -13,8 +13,8 @@ from playwright.sync_api import Locator, Page, expect
 from local.demo import EXAMPLES
 from local.stack import Stack
 from tests.browser.conftest import OpenPage
-from tests.browser.test_details import events, panel
-from tests.browser.test_list import row, rows
+from tests.browser.test_details import choose, events, panel
+from tests.browser.test_list import details_of, row, rows
 from tests.browser.test_statistics import tile
 from tests.support.waiting import until
 
@@ -65,7 +65,7 @@ def status_of(page: Page, job_id: str) -> Locator:
 
 def details(page: Page, job_id: str) -> Locator:
     """Opens a job's panel."""
-    row(page, job_id).get_by_role("button", name="Details").click()
+    details_of(row(page, job_id)).click()
     shown = panel(page)
     expect(shown.locator(".part-facts")).to_contain_text(job_id)
     return shown
@@ -111,18 +111,19 @@ def test_the_four_jobs_of_the_demo_are_shown_truly_from_submission_to_end(
     stories = {"word_count": events(page)}
     expect(shown.locator(".part-kubernetes")).to_contain_text("Succeeded")
     expect(shown.locator(".part-spec pre")).to_contain_text("/opt/flink/examples/datastream/word_count.py")
+    choose(page, "Flink")
     link = shown.get_by_role("link", name="Open in Flink")
     expect(link).to_have_attribute("href", re.compile("^" + re.escape(stack.flink.rest_url)))
     page.keyboard.press("Escape")
 
     shown = details(page, job_ids["fails_at_run_time"])
-    expect(shown.locator(".verdict-more")).to_have_text("ValueError: amount -3 is negative")
+    expect(shown.locator(".said")).to_have_text("ValueError: amount -3 is negative")
     expect(shown.locator(".part-reason")).to_contain_text("JOB_FAILED")
     page.keyboard.press("Escape")
 
     shown = details(page, job_ids["raises_before_submitting"])
     expect(shown.locator(".verdict")).to_have_text("Failed before Flink ran it.")
-    expect(shown.locator(".verdict-more")).to_have_text("KeyError: '2025-11-02'")
+    expect(shown.locator(".said")).to_have_text("KeyError: '2025-11-02'")
     expect(shown.locator(".part-flink")).to_contain_text("No Flink job was submitted.")
     expect(shown.locator(".part-log pre")).to_contain_text("Traceback (most recent call last)")
     stories["raises_before_submitting"] = events(page)

@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.records import many, record
@@ -48,7 +49,7 @@ def test_tiles_show_the_statistics_of_the_last_day(lab: Lab) -> None:
     page = lab.open("?tab=statistics")
     expect(page.get_by_role("tab", selected=True)).to_have_text("Statistics")
     expect(tile(page, "Jobs").locator(".value")).to_have_text("11")
-    expect(tile(page, "Jobs").locator(".hint")).to_have_text("4 not over yet")
+    expect(tile(page, "Jobs").locator(".hint")).to_have_text("4 are not over yet")
     expect(tile(page, "Failure rate").locator(".value")).to_have_text("18.2 %")  # 2 of 11
     expect(tile(page, "Flink failure rate").locator(".value")).to_have_text("25.0 %")  # 1 of 3 + 1
     expect(tile(page, "Never submitted").locator(".value")).to_have_text("1")
@@ -127,7 +128,8 @@ def test_a_template_leads_to_its_jobs_of_the_same_time_and_to_those_that_failed(
     assert query(page) == {
         "status": ["FAILED"],
         "template_id": ["fails_at_run_time"],
-        "range": ["7d"],
+        "range": ["custom"],
+        "from": query(page)["from"],
         "window": ["7d"],
     }
     page.go_back()
@@ -144,6 +146,9 @@ def test_a_single_job_is_spoken_of_in_the_singular(lab: Lab) -> None:
     lab.database.flink_jobs.delete_many({"job_id": {"$ne": "daily_report_1795300000005"}})
     page = lab.open("?tab=statistics")
     expect(tile(page, "Average duration").locator(".hint")).to_have_text("of 1 FINISHED job")
+    expect(tile(page, "Median duration").locator(".hint")).to_have_text("the only FINISHED job")
+    expect(tile(page, "Jobs").locator(".hint")).to_have_text("all of them are over")
+    expect(page.locator(".templates h3")).to_have_text("Per template the only one")
 
 
 def test_without_any_job_the_statistics_are_empty_and_not_wrong(lab: Lab) -> None:
@@ -153,3 +158,27 @@ def test_without_any_job_the_statistics_are_empty_and_not_wrong(lab: Lab) -> Non
     expect(tile(page, "Failure rate").locator(".value")).to_have_text(NONE)
     expect(tile(page, "Average duration").locator(".value")).to_have_text(NONE)
     expect(plot(page, "Distribution over status")).to_contain_text("No jobs in this window.")
+    expect(page.locator("#view-statistics .empty .command").first).to_contain_text("flinkjobs submit")
+
+
+def test_the_bars_begin_at_whole_hours(lab: Lab) -> None:
+    page = lab.open("?tab=statistics", timezone_id="UTC")
+    over_time = plot(page, "Outcomes by time of submission")
+    over_time.get_by_text("As a table").click()
+    periods = table(over_time)
+    assert len(periods) == 24
+    for period in periods:
+        assert re.fullmatch(r"\S+ \d\d:00 → \S+ \d\d:00", period)
+    expect(page.locator(".statistics-head .since")).to_have_text(
+        re.compile(r"^Jobs submitted since \S+ \d\d:00 \(UTC\)$")
+    )
+
+
+@pytest.mark.parametrize("width", [390, 768, 1024, 1440, 1920])
+def test_no_column_of_the_templates_is_cut_off(lab: Lab, width: int) -> None:
+    page = lab.open("?tab=statistics&window=all", viewport={"width": width, "height": 900})
+    cells = page.locator(".templates tbody :is(th, td)")
+    expect(cells.first).to_be_visible()
+    rights = cells.evaluate_all("cells => cells.map(cell => cell.getBoundingClientRect().right)")
+    assert max(rights) <= width
+    assert page.locator(".templates .scroll").evaluate("box => box.scrollWidth <= box.clientWidth")

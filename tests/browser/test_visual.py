@@ -33,7 +33,7 @@ def stands(page: Page, view: str) -> None:
     if view == "list":
         expect(rows(page)).to_have_count(50)
     elif view == "details":
-        expect(panel(page).locator(".part-spec pre")).to_be_visible()
+        expect(panel(page).locator(".part-timeline li").first).to_be_visible()
     elif view == "unmanaged":
         expect(page.locator("#view-unmanaged .cards > li")).to_have_count(2)
     else:
@@ -137,6 +137,6 @@ def test_what_was_last_known_stays_legible_while_the_server_is_away(
 @pytest.mark.parametrize(("wish", "moves"), [("reduce", False), ("no-preference", True)])
 def test_nothing_moves_for_a_reader_who_wishes_so(lab: Lab, wish: str, moves: bool) -> None:
     page = lab.open("?job=fails_at_run_time_1795300000004", reduced_motion=wish)
-    expect(panel(page).locator(".part-spec pre")).to_be_visible()
+    expect(panel(page).locator(".part-timeline li").first).to_be_visible()
     seconds = panel(page).evaluate("panel => parseFloat(getComputedStyle(panel).animationDuration)")
     assert (seconds > 0.01) is moves

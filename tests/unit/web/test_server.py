@@ -1,5 +1,6 @@
 """The HTTP boundary: routes, methods, the body's limit, and errors as problem+json."""
 
+import gzip
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -245,10 +246,11 @@ def test_a_length_that_is_none_is_no_crash(length: str) -> None:
 
 
 def test_a_temporary_error_asks_to_come_again() -> None:
-    response = serve("POST", "/", post=raising(StoreUnavailableError("MongoDB did not answer")))
+    error = StoreUnavailableError("MongoDB did not answer: 10.0.0.7:27017: timed out")
+    response = serve("POST", "/", post=raising(error))
     body = problem(response)
     assert (response.status_code, body["code"]) == (503, "STORE_UNAVAILABLE")
-    assert (body["title"], body["detail"]) == ("Service Unavailable", "MongoDB did not answer")
+    assert (body["title"], body["detail"]) == ("Service Unavailable", "MongoDB did not answer.")
     assert int(response.headers["Retry-After"]) > 0
 
 
@@ -332,3 +334,67 @@ def test_text_is_not_escaped_without_need() -> None:
 def test_what_is_no_json_value_is_refused() -> None:
     with pytest.raises(TypeError, match="set"):
         messages.to_json({"a": {1}})
+
+
+# --- compression, conditional requests, other origins -------------------------------------------------
+
+LONG = {"text": "x" * 2_000}
+
+
+@pytest.mark.parametrize(
+    ("accepted", "is_compressed"),
+    [("gzip, deflate, br", True), ("gzip;q=0", False), ("identity", False), ("", False)],
+)
+def test_a_long_answer_is_compressed_for_who_takes_it(accepted: str, is_compressed: bool) -> None:
+    headers = {"Accept-Encoding": accepted}
+    response = serve("POST", "/", post=lambda _: Answer(LONG), headers=headers)
+    assert (response.headers.get("Content-Encoding") == "gzip") is is_compressed
+    body = response.get_data()
+    assert json.loads(gzip.decompress(body) if is_compressed else body) == LONG
+    assert int(response.headers["Content-Length"]) == len(body)
+    assert "Accept-Encoding" in response.headers["Vary"]
+    short = serve("POST", "/", post=lambda _: Answer({}), headers=headers)
+    assert "Content-Encoding" not in short.headers
+
+
+def held(etags: str, body: dict[str, Any]) -> Answer:
+    return messages.unless_held(Request({"if-none-match": etags}, {}, b""), body)
+
+
+def test_what_the_caller_holds_is_not_sent_again() -> None:
+    etag = held("", {"jobs": [], "now": 1}).headers["ETag"]
+    for given in (etag, etag.removeprefix("W/"), f'"other", {etag}'):
+        answer = held(given, {"jobs": [], "now": 2})
+        assert (answer.status, answer.content, answer.headers["ETag"]) == (304, b"", etag)
+    assert held(etag, {"jobs": [1], "now": 1}).status == 200
+
+
+ORIGIN = "https://app.example"
+
+
+def serve_from(method: str, origin: str | None, origins: set[str]) -> flask.Response:
+    headers = {"Origin": origin} if origin else {}
+    with APP.test_request_context("/health", method=method, headers=headers):
+        return server.serve_routes(flask.request, [], ready=nothing, origins=origins)
+
+
+@pytest.mark.parametrize(
+    ("origin", "origins", "allowed"),
+    [
+        (ORIGIN, {ORIGIN}, ORIGIN),
+        ("https://evil.example", {ORIGIN}, None),
+        (None, {ORIGIN}, None),
+        (ORIGIN, set[str](), None),
+    ],
+)
+def test_a_page_of_another_origin_reads_an_answer_only_where_it_is_named(
+    origin: str | None, origins: set[str], allowed: str | None
+) -> None:
+    for method, status in (("GET", 200), ("POST", 405)):
+        response = serve_from(method, origin, origins)
+        assert response.status_code == status
+        assert response.headers.get("Access-Control-Allow-Origin") == allowed
+        assert ("Origin" in response.headers["Vary"]) is bool(origins)
+    asked_first = serve_from("OPTIONS", origin, origins)
+    assert asked_first.status_code == (204 if allowed else 405)
+    assert ("Access-Control-Allow-Methods" in asked_first.headers) is bool(allowed)

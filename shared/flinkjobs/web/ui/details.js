@@ -1,44 +1,65 @@
 // The side panel: everything about one job, as the answer to "what happened to it?".
 
-import { FINAL } from "./url_state.js";
-import { copyButton, h, healthBadge, jobsLink, outsideLink, refill, setText, statusChip } from "./dom.js";
-import { duration, json, lastLine, local, number, ticking, timeElement, zone } from "./format.js";
+import { FINAL, PARTS } from "./url_state.js";
+import { copyButton, h, healthBadge, refill, setAttribute, setText, statusChip } from "./dom.js";
+import { tickTimes, ticking, zone } from "./format.js";
 import { clock } from "./polling.js";
 import { errorText } from "./notices.js";
-import { has, t, tOr } from "./i18n.js";
+import { facts, flink, health, kubernetes, log, reason, sent, spec, timeline, verdict } from "./details_parts.js";
+import { t } from "./i18n.js";
 
-/** FAILED for one of these: Flink never had the job. With another reason this is not known. Written by `make reasons`. */
-const NEVER_RAN = new Set(["K8S_REFUSED", "K8S_JOB_MISSING", "IMAGE_UNSUITABLE", "SUBMIT_FAILED", "NO_JOB_SUBMITTED"]);
-const SECTIONS = ["verdict", "reason", "health", "timeline", "sent", "facts", "flink", "kubernetes", "log", "spec"];
+/** The sections of each tab. */
+const SECTIONS = {
+  story: ["verdict", "reason", "health", "timeline", "sent", "facts"],
+  flink: ["flink"],
+  kubernetes: ["kubernetes"],
+  log: ["log"],
+  spec: ["spec"],
+};
 
 /**
  * @param {HTMLDialogElement} dialog
- * @param {object} actions close(), sync(jobId), address(filters), showJobs(filters)
+ * @param {object} actions close(), sync(jobId, signal), choosePart(name), address(filters), showJobs(filters)
  */
 export function createDetails(dialog, actions) {
   const title = h("h2", { id: "details-title", tabindex: "-1" }, t("details.title"));
   const chip = h("span", { class: "chip-place" });
   const sync = h("button", { type: "button", class: "sync primary", hidden: true }, t("details.sync"));
-  const link = h("span", { class: "link-place" });
+  const copies = h("span", { class: "link-place" });
   const close = h(
     "button",
     { type: "button", class: "close", "aria-label": t("details.close"), title: t("details.close"), click: () => dialog.close() },
     h("span", { "aria-hidden": "true" }, "✕"),
   );
   const result = h("p", { class: "sync-result", role: "status" });
-  const problem = h("p", { class: "panel-error", role: "alert", hidden: true });
-  const parts = Object.fromEntries(SECTIONS.map((name) => [name, h("section", { class: `part part-${name}` })]));
-  const body = h("div", { class: "panel-body" }, ...SECTIONS.map((name) => parts[name]));
+  const problem = h("div", { class: "panel-error", role: "alert", hidden: true });
+  const parts = {};
+  const panels = {};
+  for (const [name, sections] of Object.entries(SECTIONS)) {
+    for (const section of sections) parts[section] = h("section", { class: `part part-${section}` });
+    const names = { id: `part-${name}`, role: "tabpanel", "aria-labelledby": `part-tab-${name}`, tabindex: "0" };
+    panels[name] = h("div", { class: "panel-body", ...names }, ...sections.map((section) => parts[section]));
+  }
+  const tabs = createTabs(panels, actions);
+  const zoned = h("small", { class: "panel-zone" }, t("details.zone", { zone: zone() }));
   let shown = null;
+  let waiting = null;
 
   sync.addEventListener("click", async () => {
-    const { job_id, status } = shown.job;
-    sync.disabled = true;
+    if (waiting) {
+      waiting.abort();
+      return;
+    }
+    waiting = new AbortController();
+    setText(sync, t("details.sync.cancel"));
     setText(result, t("details.syncing"));
-    setText(result, syncResult(await actions.sync(job_id), status));
-    sync.disabled = false;
+    const said = await actions.sync(shown.job.job_id, waiting.signal);
+    waiting = null;
+    setText(sync, t("details.sync"));
+    setText(result, said);
   });
   dialog.onclose = () => {
+    waiting?.abort();
     document.title = t("page.title");
     actions.close();
   };
@@ -49,31 +70,33 @@ export function createDetails(dialog, actions) {
     h(
       "div",
       { class: "panel" },
-      h("header", { class: "panel-head" }, chip, title, sync, link, close, result),
+      h("header", { class: "panel-head" }, chip, title, sync, copies, close, result),
       problem,
-      body,
+      h("div", { class: "panel-tabs" }, tabs.element, zoned),
+      ...Object.values(panels),
     ),
   );
 
   return {
     /** Opens the panel for an id, whose timeline is still to come. */
-    open(id) {
+    open(id, part) {
       shown = null;
       setText(title, id);
       chip.replaceChildren();
-      link.replaceChildren();
+      refill(copies, null, () => null);
       setText(result, "");
       sync.hidden = true;
       problem.hidden = true;
-      body.scrollTop = 0;
-      for (const name of SECTIONS) refill(parts[name], { id }, () => null);
+      for (const name of Object.keys(parts)) refill(parts[name], { id }, () => null);
       refill(parts.verdict, { id, loading: true }, () => h("p", { class: "verdict" }, t("details.loading")));
+      tabs.choose(part);
       if (!dialog.open) dialog.showModal();
       title.focus();
     },
     close() {
       if (dialog.open) dialog.close();
     },
+    choosePart: (part) => tabs.choose(part),
     show(data) {
       const { job } = data;
       shown = data;
@@ -81,8 +104,8 @@ export function createDetails(dialog, actions) {
       setText(title, job.job_name || job.job_id);
       document.title = `${title.textContent} · ${t("page.title")}`;
       refill(chip, [job.status, job.health], () => [statusChip(job.status), healthBadge(job.health)]);
-      refill(link, job.job_id, () => copyButton(location.href, t("details.copy_link"), t("details.copy_link")));
-      body.dataset.status = job.status ?? "unreadable";
+      refill(copies, job.job_id, () => copyButtons(job.job_id));
+      setAttribute(dialog, "data-status", job.status ?? "unreadable");
       sync.hidden = !data.sync_now || (FINAL.has(job.status) && job.status !== "LOST"); // a lost job may reappear
       const fill = (name, part, build) => {
         refill(parts[name], part, build);
@@ -101,15 +124,20 @@ export function createDetails(dialog, actions) {
       this.tick();
     },
     showError(error) {
-      const text =
-        error.status === 404 ? t("details.not_found", { id: title.textContent }) : t("details.not_loaded", { why: errorText(error) });
+      const id = title.textContent;
+      const isUnknown = error.status === 404;
+      const text = isUnknown ? t("details.not_found", { id }) : t("details.not_loaded", { why: errorText(error) });
       if (!shown) refill(parts.verdict, { text }, () => null);
-      setText(problem, text);
+      refill(problem, { text }, () => [
+        h("p", {}, text),
+        isUnknown ? h("button", { type: "button", click: () => actions.showJobs({ q: id }) }, t("details.search")) : null,
+      ]);
       problem.hidden = false;
     },
     isFinal: () => Boolean(shown && FINAL.has(shown.job.status)),
     status: () => shown?.job.status ?? null,
     tick() {
+      tickTimes(dialog);
       for (const element of dialog.querySelectorAll("[data-since]")) {
         const elapsed = ticking((clock.now() - Date.parse(element.dataset.since)) / 1000);
         setText(element, element.dataset.words ? t(element.dataset.words, { duration: elapsed }) : elapsed);
@@ -118,317 +146,42 @@ export function createDetails(dialog, actions) {
   };
 }
 
-function syncResult({ report, after, error }, before) {
-  if (error) return t("details.sync.failed", { why: errorText(error) });
-  const first = report.errors?.[0];
-  const unreachable = Object.values(report.clusters ?? {}).find((cluster) => !cluster.reachable);
-  const message = first ? `${first.code}: ${first.message}` : unreachable?.error;
-  if (message) return t("details.synced.errors", { message });
-  return after && after !== before
-    ? t("details.synced.changed", { status: t(`status.${after}`) })
-    : t("details.synced.same");
-}
-
-// --- the parts --------------------------------------------------------------------------------------
-
-const heading = (key, ...more) => h("h3", {}, t(key), ...more);
-
-/** One sentence that answers the question. */
-function verdict(job) {
-  const line = (key, values) => h("p", { class: "verdict" }, t(key, values));
-  if (job.unreadable) return line("list.unreadable", { why: job.unreadable });
-  const { status } = job;
-  const title = job.reason ? reasonTitle(job.reason.code) : null;
-  if (status === "CREATED") {
-    return [
-      h("p", { class: "verdict", "data-since": job.submitted_at, "data-words": "verdict.CREATED" }),
-      title ? h("p", { class: "verdict-more" }, t("verdict.CREATED.reason", { title })) : null,
-    ];
-  }
-  if (status === "RUNNING" && job.start_time) {
-    return h("p", { class: "verdict", "data-since": job.start_time, "data-words": "verdict.RUNNING" });
-  }
-  const took = job.duration === null ? null : duration(job.duration, { decimals: 3 });
-  const key = took === null && status === "FAILED" ? failedHow(job) : `verdict.${status}`;
+/** Where the job is found: by a link to this page, by the HTTP interface, by the command. */
+function copyButtons(jobId) {
+  const shell = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+  const address = new URL(`api/jobs/${encodeURIComponent(jobId)}`, location.href).href;
   return [
-    line(took === null && has(`${key}.unknown`) ? `${key}.unknown` : key, { duration: took }),
-    job.reason ? h("p", { class: "verdict-more" }, (status !== "FINISHED" && lastLine(job.reason.message)) || title) : null,
+    copyButton(location.href, t("details.copy_link"), t("details.copy_link")),
+    copyButton(`curl -s ${shell(address)}`, t("details.copy_curl"), t("details.copy_curl")),
+    copyButton(`flinkjobs show ${/^[\w.-]+$/.test(jobId) ? jobId : shell(jobId)}`, t("details.copy_command"), t("details.copy_command")),
   ];
 }
 
-/** A job that failed after an unknown time: in Flink, before it, or is not even that known? */
-function failedHow({ flink_job_id: id, reason: cause }) {
-  if (id) return "verdict.FAILED.unknown";
-  return NEVER_RAN.has(cause?.code) ? "verdict.FAILED.before" : "verdict.FAILED.unclear";
-}
-
-const reasonTitle = (code) => tOr(`reason.${code}.title`, code);
-
-/** The cause: what it means, what to do, and the system's own words. */
-function reason({ reason: cause, status }) {
-  return cause ? [heading("details.reason", " ", h("code", { class: "code" }, cause.code)), ...explanation(cause, status)] : null;
-}
-
-/** How an open job does, and the newest state that it can be resumed from. */
-function health({ health: found, latest_state: state, status }) {
-  const { checkpoint, tasks } = found ?? {};
-  const done = checkpoint?.completed_at ? timeElement(checkpoint.completed_at) : t("fact.checkpoint.none");
-  const seen = checkpoint ? ` (${t("fact.observed", { time: local(checkpoint.observed_at) })})` : null;
-  const deleted = state?.deleted ? ` · ${t(`state.${state.deleted}`)}` : null;
-  const rows = [
-    ["restarts", found?.restarts ? number(found.restarts) : null],
-    ["tasks", tasks?.total ? `${number(tasks.running)} / ${number(tasks.total)}` : null],
-    ["checkpoint", checkpoint ? h("span", {}, done, seen) : null],
-    ["latest_state", state ? h("span", {}, `${t(`state.${state.kind}`)} `, copyable(state.path, "fact.latest_state"), " ", timeElement(state.at), deleted) : null],
-  ].filter(([, value]) => value);
-  if (!rows.length && !healthBadge(found)) return null;
-  const entries = rows.map(([name, value]) => h("div", {}, h("dt", {}, t(`fact.${name}`)), h("dd", {}, value)));
-  return [
-    heading("details.health", " ", found ? t(`health.${found.state}`) : null, " ", found?.code ? h("code", { class: "code" }, found.code) : null),
-    ...(found?.code ? explanation(found, status) : []),
-    entries.length ? h("dl", { class: "facts-list" }, ...entries) : null,
-  ];
-}
-
-function explanation({ code, message, since }, status) {
-  const explained = (name) => {
-    const key = `reason.${code}.${name}`;
-    return has(key) ? [h("dt", {}, t(`details.${name}`)), h("dd", {}, t(key))] : [];
-  };
-  return [
-    message
-      ? h("pre", { class: "said", tabindex: "0", role: "region", "aria-label": t("details.said") }, message)
-      : null,
-    h("dl", { class: "explained" }, ...explained("means"), ...explained("do")),
-    since && !FINAL.has(status) ? h("p", { class: "since" }, t("details.since", { time: local(since) })) : null,
-  ];
-}
-
-/** The timeline, oldest first; of an open job, up to now. */
-function timeline({ timeline: events, job }) {
-  let earlier = null;
-  const items = events.map((event) => {
-    const item = storyItem(event, earlier);
-    if (event.at) earlier = event.at;
-    return item;
-  });
-  if (job.status && !FINAL.has(job.status)) {
-    const since = job.start_time ?? job.submitted_at;
-    items.push(
-      h(
-        "li",
-        { "data-event": "now", "data-status": job.status },
-        h("p", { class: "what" }, t(`timeline.now.${job.status}`)),
-        h("p", { class: "when" }, t("timeline.now"), " ", since ? h("span", { class: "after", "data-since": since }) : null),
-      ),
-    );
-  }
-  return [heading("details.timeline"), h("ol", { class: "timeline" }, ...items)];
-}
-
-function storyItem({ at, event, data = {} }, earlier) {
-  const ended = `timeline.ended.${data.status}`;
-  const waits = event === "pod" && data.phase === "Pending";
-  const label = event === "ended" && has(ended) ? t(ended) : tOr(waits ? "timeline.pod.Pending" : `timeline.${event}`, event);
-  const after = at && earlier ? (Date.parse(at) - Date.parse(earlier)) / 1000 : null;
-  const when = [
-    at ? timeElement(at) : t("timeline.time_unknown"),
-    after !== null && after >= 0 ? h("span", { class: "after" }, ` ${t("timeline.after", { duration: duration(after) })}`) : null,
-    data.noticed ? ` · ${t("timeline.noticed")}` : null,
-  ];
-  return h(
-    "li",
-    { "data-event": event, "data-status": data.status ?? null },
-    h("p", { class: "what" }, label),
-    h("p", { class: "facts" }, ...timelineFacts(event, data)),
-    at || event === "ended" ? h("p", { class: "when" }, ...when.filter(Boolean)) : null, // no record says when an id is found
-  );
-}
-
-/** What an event is worth saying beyond its name; of an event that the page does not know, all of it. */
-function timelineFacts(event, data) {
-  const id = (text) => (text ? h("span", { class: "id" }, text) : null);
-  const shown = {
-    submitted: () => [
-      id(data.k8s_job_name),
-      data.by ? t("timeline.submitted.by", { by: data.by }) : null,
-    ],
-    adopted: () => [data.by ? t("timeline.adopted.by", { by: data.by }) : null],
-    pod: () => [id(data.pod), data.phase],
-    id_found: () => [id(data.flink_job_id), data.source ? tOr(`flink.source.${data.source}`, data.source) : null],
-    started: () => [id(data.flink_job_id)],
-    missing: () => [id(data.flink_job_id)],
-    flink_ended: () => [id(data.flink_job_id), data.state],
-    moved: () => [
-      `${tOr(`status.${data.was}`, data.was)} → ${tOr(`status.${data.status}`, data.status)}`,
-      data.code ? reasonTitle(data.code) : null,
-    ],
-    waiting: () => [data.code ? reasonTitle(data.code) : null],
-    stuck: () => [data.code ? reasonTitle(data.code) : null],
-    recovered: () => [],
-    unhealthy: () => [data.code ? reasonTitle(data.code) : null],
-    healthy: () => [],
-    ended: () => [
-      data.duration !== null && data.duration !== undefined ? duration(data.duration, { decimals: 3 }) : null,
-      data.code ? reasonTitle(data.code) : null,
-    ],
-  };
-  const found = Object.hasOwn(shown, event)
-    ? shown[event]()
-    : Object.entries(data).map(([name, value]) => (value === null ? null : `${name}: ${value}`));
-  return found.filter(Boolean).flatMap((fact, index) => (index ? [" · ", fact] : [fact]));
-}
-
-/** Which event was sent to which channel, and when. */
-function sent(events) {
-  if (!events?.length) return null;
-  const items = events.map(({ channel, type, at }) =>
-    h("li", {}, h("strong", {}, channel ?? "–"), ` · ${eventWord(type)} · `, at ? timeElement(at) : t("timeline.time_unknown")),
-  );
-  return [heading("details.sent"), h("ul", { class: "sent" }, ...items)];
-}
-
-/** `flinkjobs.job.failed` in the words of the page. */
-function eventWord(type) {
-  const what = type?.split(".").at(-1) ?? "";
-  return tOr(`status.${what.toUpperCase()}`, tOr(`timeline.${what}`, type ?? "–"));
-}
-
-function facts(job, actions) {
-  const rows = [
-    ["job_id", copyable(job.job_id, "fact.job_id")],
-    ["job_name", job.job_name],
-    ["template_id", job.template_id],
-    ["k8s_job_name", copyable(job.k8s_job_name, "fact.k8s_job_name")],
-    ["flink_job_id", copyable(job.flink_job_id, "fact.flink_job_id")],
-    ["cluster", job.cluster],
-    ["submitted_by", job.submitted_by],
-    ["labels", labels(job.labels, actions)],
-    ["submitted_at", job.submitted_at ? timeElement(job.submitted_at) : null],
-    ["start_time", job.start_time ? timeElement(job.start_time) : null],
-    ["end_time", job.end_time ? timeElement(job.end_time) : null],
-    ["duration", typeof job.duration === "number" ? duration(job.duration, { decimals: 3 }) : null],
-    ["updated_at", job.updated_at ? timeElement(job.updated_at) : null],
-  ];
-  const shown = rows.filter(([, value]) => value);
-  const entries = shown.map(([name, value]) => h("div", {}, h("dt", {}, t(`fact.${name}`)), h("dd", {}, value)));
-  return [heading("details.facts", " ", h("small", {}, t("details.zone", { zone: zone() }))), h("dl", { class: "facts-list" }, ...entries)];
-}
-
-/** Each label leads to the jobs that have it. */
-function labels(all, actions) {
-  const pairs = Object.entries(all ?? {}).map(([key, value]) => `${key}=${value}`);
-  if (!pairs.length) return null;
-  const link = (label) => jobsLink(actions, { label }, label, { class: "label", title: t("details.label") });
-  return h("span", { class: "labels" }, ...pairs.map(link));
-}
-
-function copyable(text, key) {
-  return text ? h("span", { class: "copyable" }, h("span", { class: "id" }, text), copyButton(text, t(key))) : null;
-}
-
-function flink({ flink_jobs: jobs, twins, job }) {
-  const over = NEVER_RAN.has(job.reason?.code) ? "flink.none.over" : "flink.none.unknown";
-  const none = FINAL.has(job.status) ? over : "flink.none";
-  if (!jobs.length) return [heading("details.flink"), h("p", { class: "none" }, t(none))];
-  return [heading("details.flink"), h("ul", { class: "cards" }, ...jobs.map(flinkJob)), ...twins.map(twin)];
-}
-
-/** A running Flink job of the same name that belongs to no record. */
-function twin({ flink_job_id: id, ui_url: url }) {
-  return h("p", { class: "warn-text twin" }, t("flink.twin"), " ", url ? outsideLink(url, id) : h("span", { class: "id" }, id));
-}
-
-function flinkJob(job) {
-  const state = job.state ?? t("flink.unconfirmed");
-  return h(
-    "li",
-    {},
+/** One tab for each panel; the first where none is chosen. */
+function createTabs(panels, actions) {
+  const tabs = PARTS.map((name) =>
     h(
-      "p",
-      { class: "card-head" },
-      copyable(job.flink_job_id, "fact.flink_job_id"),
-      h("span", { class: "raw-state", title: t("fact.flink_state") }, state),
-      h(
-        "span",
-        { class: "card-links" },
-        job.ui_url ? outsideLink(job.ui_url, t("flink.open")) : null,
-        job.history_url ? outsideLink(job.history_url, t("flink.history")) : null,
-      ),
+      "button",
+      { type: "button", role: "tab", id: `part-tab-${name}`, "aria-controls": `part-${name}`, click: () => actions.choosePart(name) },
+      t(`part.${name}`),
     ),
-    h(
-      "p",
-      { class: "card-facts" },
-      ...(job.start_time ? [timeElement(job.start_time), " → ", job.end_time ? timeElement(job.end_time) : "…"] : []),
-      job.source ? ` · ${t("flink.source", { source: tOr(`flink.source.${job.source}`, job.source) })}` : null,
-    ),
-    job.missing_since ? h("p", { class: "warn-text" }, t("flink.missing", { time: local(job.missing_since) })) : null,
   );
-}
-
-function kubernetes({ job_name: name, found, error, phase, pods = [], kubectl = [] }) {
-  if (!name) return [heading("details.kubernetes"), h("p", { class: "none" }, t("k8s.none"))];
-  const parts = [];
-  if (found === false) parts.push(h("p", { class: "none" }, t("k8s.gone")));
-  if (found === null || error) parts.push(h("p", { class: "warn-text" }, t("k8s.unknown", { error: error ?? "" })));
-  if (found) {
-    parts.push(
-      h(
-        "dl",
-        { class: "facts-list" },
-        h("div", {}, h("dt", {}, t("k8s.phase")), h("dd", {}, phase ? tOr(`k8s.phase.${phase.toUpperCase()}`, phase) : "–")),
-        h("div", {}, h("dt", {}, t("k8s.pods")), h("dd", {}, ...(pods.length ? pods.map(pod) : [t("k8s.pods.none")]))),
-      ),
-    );
-  }
-  if (kubectl.length) {
-    parts.push(h("h4", {}, t("k8s.commands")), h("ul", { class: "commands" }, ...kubectl.map(command)));
-  }
-  return [heading("details.kubernetes"), ...parts];
-}
-
-function pod({ name, phase, started_at: started }) {
-  return h(
-    "span",
-    { class: "pod" },
-    h("span", { class: "id" }, name),
-    ` ${phase ?? ""} `,
-    started ? timeElement(started) : null,
-  );
-}
-
-const command = (line) => h("li", {}, h("code", {}, line), copyButton(line, line));
-
-function log({ log_tail: tail, job, kubernetes: { error, pods } }) {
-  if (!tail) {
-    if (!job.k8s_job_name) return [heading("details.log"), h("p", { class: "none" }, t("k8s.none"))];
-    if (error) return [heading("details.log"), h("p", { class: "warn-text" }, t("log.unknown"))];
-    const none = job.status === "CREATED" ? "log.none.yet" : pods.length ? "log.none.pod" : "log.none";
-    return [heading("details.log"), h("p", { class: "none" }, t(none))];
-  }
-  const from = tail.source === "record" ? t("log.source.record") : tail.pod ? t("log.source.pod", { pod: tail.pod }) : null;
-  if (tail.error) return [heading("details.log"), h("p", { class: "warn-text" }, t("log.unreadable", { error: tail.error }))];
-  const notes = [from, tail.truncated ? t("log.truncated") : null].filter(Boolean).join(" · ");
-  return [
-    heading("details.log", " ", h("small", {}, notes), " ", copyButton(tail.text, t("details.log"))),
-    block(tail.text || t("log.empty"), "details.log", "log"),
-  ];
-}
-
-function spec(submitted) {
-  if (!submitted) return [heading("details.spec"), h("p", { class: "none" }, t("details.spec.none"))];
-  const text = json(submitted);
-  const script = submitted.script?.inline;
-  return [
-    ...(typeof script === "string"
-      ? [heading("details.script", " ", copyButton(script, t("details.script"))), block(script, "details.script", "script")]
-      : []),
-    heading("details.spec", " ", copyButton(text, t("details.spec"))),
-    block(text, "details.spec", "json"),
-  ];
-}
-
-/** Text that scrolls by itself: reachable by keyboard, named for a screen reader. */
-function block(text, key, kind) {
-  return h("pre", { class: kind, tabindex: "0", role: "region", "aria-label": t(key), "data-focus": key }, text);
+  const step = (event) => {
+    const by = { ArrowRight: 1, ArrowLeft: PARTS.length - 1 }[event.key];
+    if (!by) return;
+    const next = (tabs.indexOf(event.target) + by) % PARTS.length;
+    actions.choosePart(PARTS[next]);
+    tabs[next].focus();
+  };
+  return {
+    element: h("div", { class: "parts", role: "tablist", "aria-label": t("details.parts"), keydown: step }, ...tabs),
+    choose(part) {
+      const chosen = PARTS.includes(part) ? part : PARTS[0];
+      PARTS.forEach((name, index) => {
+        setAttribute(tabs[index], "aria-selected", String(name === chosen));
+        setAttribute(tabs[index], "tabindex", name === chosen ? "0" : "-1");
+        panels[name].hidden = name !== chosen;
+      });
+    },
+  };
 }

@@ -99,9 +99,9 @@ export function jobsLink(actions, filters, text, properties = {}) {
   return h("a", { ...properties, href: actions.address(filters), click }, text);
 }
 
-/** A button that copies `text`, and says whether it did. */
+/** A button that copies `text`, and says whether it did; without words it is a picture. */
 export function copyButton(text, what, words = t("details.copy")) {
-  const label = h("span", {}, words);
+  const label = words === null ? h("span", { class: "copy-picture", "aria-hidden": "true" }) : h("span", {}, words);
   const button = h(
     "button",
     {
@@ -111,14 +111,24 @@ export function copyButton(text, what, words = t("details.copy")) {
       "aria-label": t("details.copy.of", { what }),
       click: async () => {
         const done = await copied(text);
-        setText(label, t(done ? "details.copied" : "details.copy_failed"));
-        announce(t(done ? "details.copied" : "details.copy_failed"));
-        setTimeout(() => setText(label, words), 1500);
+        const said = t(done ? "details.copied" : "details.copy_failed");
+        if (words !== null) setText(label, said);
+        setAttribute(button, "data-copied", done);
+        announce(said);
+        setTimeout(() => {
+          if (words !== null) setText(label, words);
+          setAttribute(button, "data-copied", false);
+        }, 1500);
       },
     },
     label,
   );
   return button;
+}
+
+/** A command to paste into a terminal. */
+export function commandLine(text) {
+  return h("p", { class: "command" }, h("code", {}, text), copyButton(text, text));
 }
 
 async function copied(text) {

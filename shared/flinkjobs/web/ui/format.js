@@ -1,7 +1,21 @@
 // Times, durations and numbers as people read them: local time, with UTC as the title.
 
-import { h } from "./dom.js";
-import { currentLanguage, t } from "./i18n.js";
+import { h, setAttribute, setText } from "./dom.js";
+import { currentLanguage, recall, remember, t } from "./i18n.js";
+import { clock } from "./polling.js";
+
+const TIMES = "flinkjobs.times";
+/** How times are shown: the date and the time of day, or how long ago. */
+export const TIME_FORMS = ["absolute", "relative"];
+
+let timeForm = TIME_FORMS.includes(recall(TIMES)) ? recall(TIMES) : "absolute";
+
+export const currentTimeForm = () => timeForm;
+
+export function chooseTimeForm(form) {
+  timeForm = form;
+  remember(TIMES, form);
+}
 
 const MINUTE = 60;
 const HOUR = 3600;
@@ -88,6 +102,11 @@ export const utc = (iso) => new Date(iso).toISOString().replace("T", " ").replac
 /** A <time> element: local, with UTC as its title; a dash where no time is known. */
 export function timeElement(iso, properties = {}) {
   if (!iso) return h("span", { ...properties }, "–");
+  if (timeForm === "relative") {
+    const element = h("time", { datetime: iso, class: "ago", ...properties });
+    writeAgo(element);
+    return element;
+  }
   const { date, time } = localParts(iso);
   return h(
     "time",
@@ -96,6 +115,17 @@ export function timeElement(iso, properties = {}) {
     " ",
     h("span", { class: "clock" }, time),
   );
+}
+
+function writeAgo(element) {
+  const { dateTime } = element;
+  setText(element, t("statistics.ago", { ago: span((clock.now() - Date.parse(dateTime)) / 1000) }));
+  setAttribute(element, "title", `${local(dateTime)} (${utc(dateTime)})`);
+}
+
+/** Writes anew how long ago the times below `root` are. */
+export function tickTimes(root) {
+  for (const element of root.querySelectorAll("time.ago")) writeAgo(element);
 }
 
 /** Lets `parent` hold the element of this time, and none but it. */

@@ -35,12 +35,16 @@ export async function speak(wanted, { keep = false } = {}) {
 /** Whether the table has this key: codes and events may be newer than the page. */
 export const has = (key) => Object.hasOwn(table, key);
 
-/** The words of a key, its {placeholders} filled in. With `n` = 1, as a number or written out, the key `….one` goes first. */
+/** The words of a key, its {placeholders} filled in. The form that the language has for the number `n`, `….one`, goes first. */
 export function t(key, values = {}) {
-  const chosen = String(values.n) === "1" && has(`${key}.one`) ? `${key}.one` : key;
+  const form = `${key}.${new Intl.PluralRules(LANGUAGES[language]).select(Number(values.n))}`;
+  const chosen = "n" in values && has(form) ? form : key;
   const words = has(chosen) ? table[chosen] : key;
   return words.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
 }
+
+/** What the pattern's group is in each key that it matches. */
+export const keysLike = (pattern) => Object.keys(table).flatMap((key) => pattern.exec(key)?.[1] ?? []);
 
 /** The words of a key, or what stands for it where there are none. */
 export const tOr = (key, otherwise, values) => (has(key) ? t(key, values) : otherwise);

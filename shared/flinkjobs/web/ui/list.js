@@ -1,113 +1,180 @@
-// The tab *Job instances*: filters, the table, its pages.
+// The tab *Job instances*: the table, the jobs that are selected, its pages.
 
-import { FINAL, RANGES, STATUSES, isFiltered } from "./url_state.js";
-import { h, healthBadge, reconcile, setAttribute, setText, statusChip } from "./dom.js";
-import { duration, lastLine, number, setTime, ticking, timeElement, utc, zone } from "./format.js";
-import { clock } from "./polling.js";
-import { t, tOr } from "./i18n.js";
+import { DEFAULT_LIMIT, LIMITS, NO_FILTERS, TEXT_FILTERS, isFiltered } from "./url_state.js";
+import { commandLine, copyButton, h, healthBadge, reconcile, refill, setAttribute, setText, statusChip } from "./dom.js";
+import { number, tickTimes } from "./format.js";
+import { layout, tickElapsed } from "./columns.js";
+import { createFilters, createViewOptions } from "./filters.js";
+import { t } from "./i18n.js";
 
-const TYPING_MS = 300;
-/** KEY=VALUE, once or more, separated by commas. */
-const LABELS = " *([\\w.\\/\\-]+=[\\w.\\-]*)( *, *[\\w.\\/\\-]+=[\\w.\\-]*)* *";
-const COLUMNS = ["status", "job", "template", "submitted", "duration", "reason", "actions"];
+const SUGGESTED = { template_id: "template_id", submitted_by: "submitted_by", cluster: "cluster" };
 
 /**
  * @param {HTMLElement} root
- * @param {object} actions filter(patch), open(jobId), older(cursor), newer(), newest()
+ * @param {object} actions filter(patch), open(jobId), older(cursor), newer(), newest(), syncSeveral(jobIds, signal)
  */
 export function createList(root, actions) {
   const filters = createFilters(actions);
+  const options = createViewOptions({ ...actions, columnsChosen: () => arrange() });
+  const selection = createSelection(actions, () => showSelection());
   const body = h("tbody", { role: "rowgroup" });
+  const head = h("thead", { role: "rowgroup" });
   const table = h(
     "table",
     { class: "jobs", role: "table", "aria-labelledby": "jobs-caption" },
     h("caption", { class: "unseen", id: "jobs-caption" }, t("list.caption")),
-    h("thead", { role: "rowgroup" }, headings()),
+    head,
     body,
   );
-  const empty = h("p", { class: "empty" }, t("list.loading"));
+  const empty = h("div", { class: "empty" }, t("list.loading"));
+  const sheet = h("div", { class: "sheet" }, table, empty);
   const pages = createPages(actions);
+  let shown = null;
+  let state = null;
+  let arranged = layout();
+
   body.addEventListener("click", (event) => {
     const isText = !getSelection().isCollapsed; // an id is selected to be copied
     const row = event.target.closest("tr");
-    if (row && !isText && !event.target.closest("a, button")) actions.open(row.dataset.key);
+    if (row && !isText && !event.target.closest("a, button, input, label")) actions.open(row.dataset.key);
   });
-  root.replaceChildren(filters.element, h("div", { class: "sheet" }, table, empty), pages.element);
+  addEventListener("resize", () => {
+    if (table.isConnected) arrange();
+  });
+  root.replaceChildren(
+    filters.element,
+    h("div", { class: "toolbar" }, selection.element, options.element),
+    sheet,
+    pages.element,
+  );
+  arrange();
+
+  /** Shows the columns that are chosen, next to each other or, where they do not fit, each job as a card. */
+  function arrange() {
+    const next = layout();
+    const isSame = next.columns.length === arranged.columns.length && next.columns.every((each, index) => each === arranged.columns[index]);
+    arranged = next;
+    setAttribute(sheet, "data-layout", arranged.isTable ? "table" : "cards");
+    if (!isSame) body.replaceChildren();
+    const { columns, size } = arranged;
+    refill(head, [columns.map((column) => column.name), size, state?.sort], () => headings(columns, size, state?.sort ?? ""));
+    if (shown && !isSame) showRows();
+  }
+
+  function showRows() {
+    const keyOf = (job) => job.job_id;
+    const create = (job) => createRow(job, arranged.columns, actions, selection);
+    reconcile(body, shown.jobs, keyOf, create, (row, job) => updateRow(row, job, arranged.columns));
+    showSelection();
+    tick();
+  }
+
+  function showSelection() {
+    for (const row of body.children) {
+      const isSelected = selection.has(row.dataset.key);
+      row.querySelector(".col-select input").checked = isSelected;
+      setAttribute(row, "data-selected", isSelected);
+    }
+  }
+
+  function tick() {
+    tickElapsed(body);
+    tickTimes(body);
+  }
 
   return {
     /** Shows which filters are set. */
-    setState(state) {
-      filters.setState(state);
-      pages.setState(state);
+    setState(next) {
+      const isOther = state && [...Object.keys(NO_FILTERS), "sort", "limit"].some((name) => String(state[name]) !== String(next[name]));
+      if (isOther) selection.clear();
+      state = next;
+      filters.setState(next);
+      options.setState(next);
+      pages.setState(next);
+      arrange();
     },
-    setTemplates: filters.setTemplates,
-    show(data, state) {
+    setTemplates: (names) => filters.suggest("template_id", names),
+    setClusters: (names) => filters.suggest("cluster", names),
+    show(data, asked) {
+      shown = data;
       filters.setCounts(data.counts);
-      reconcile(body, data.jobs, (job) => job.job_id, (job) => createRow(job, actions), updateRow);
+      for (const name of TEXT_FILTERS) {
+        if (name in SUGGESTED) filters.suggest(name, data.jobs.map((job) => job[SUGGESTED[name]]));
+      }
+      selection.setJobs(data.jobs.map((job) => job.job_id), data.sync_now);
       table.hidden = data.jobs.length === 0;
       empty.hidden = data.jobs.length > 0;
-      setText(empty, t(isFiltered(state) ? "list.empty.filtered" : "list.empty"));
-      pages.show(data, state);
-      tick(body);
+      refill(empty, { isFiltered: isFiltered(asked), asked: asked.q }, () => nothing(asked, actions));
+      showRows();
+      pages.show(data, asked);
     },
     /** Nothing has been loaded, which is not the same as nothing being there. */
     showNotLoaded() {
-      if (!body.childElementCount) setText(empty, t("list.not_loaded"));
+      if (!body.childElementCount) refill(empty, "not loaded", () => h("p", {}, t("list.not_loaded")));
     },
-    setStale(isStale) {
-      setAttribute(root, "data-stale", isStale);
-    },
-    tick: () => tick(body),
+    setStale: (isStale) => setAttribute(root, "data-stale", isStale),
+    tick,
     focusOn(jobId) {
-      body.querySelector(`tr[data-key="${CSS.escape(jobId)}"] button`)?.focus();
+      body.querySelector(`tr[data-key="${CSS.escape(jobId)}"] .details`)?.focus();
     },
   };
 }
 
-function headings() {
-  const cells = COLUMNS.map((name) =>
-    h(
-      "th",
-      { role: "columnheader", scope: "col", class: `col-${name}` },
-      t(`col.${name}`),
-      ...(name === "submitted" ? [" ", h("small", {}, zone())] : []),
-    ),
-  );
-  return h("tr", { role: "row" }, ...cells);
+/** Why there is no job to show, and what to do next. */
+function nothing(state, actions) {
+  if (isFiltered(state)) {
+    return [
+      h("p", {}, t("list.empty.filtered")),
+      h("button", { type: "button", "data-focus": "clear", click: () => actions.filter({ ...NO_FILTERS }) }, t("list.clear")),
+    ];
+  }
+  return [h("p", {}, t("list.empty")), h("p", {}, t("list.empty.do")), commandLine("flinkjobs submit examples/word_count.py --wait")];
+}
+
+function headings(columns, size, sort) {
+  const heading = (name, properties = {}, words = t(`col.${name}`)) =>
+    h("th", { role: "columnheader", scope: "col", class: `col-${name}`, ...properties }, words);
+  const cells = columns.map((column) => {
+    const isOrder = column.sort !== undefined && column.sort === sort;
+    const cell = heading(column.name, { "aria-sort": isOrder ? "descending" : null });
+    cell.style.width = `${column[size]}rem`;
+    return cell;
+  });
+  const select = h("span", { class: "unseen" }, t("col.select"));
+  return h("tr", { role: "row" }, heading("select", {}, select), heading("status"), heading("job"), ...cells, heading("actions"));
 }
 
 // --- rows -------------------------------------------------------------------------------------------
 
-function createRow(job, actions) {
+function createRow(job, columns, actions, selection) {
   const cell = (name, ...children) =>
     h("td", { role: "cell", class: `col-${name}`, "data-label": t(`col.${name}`) }, ...children);
+  const named = job.job_name || job.job_id;
+  const box = h("input", {
+    ...{ type: "checkbox", "aria-label": t("list.select.of", { job: named }) },
+    change: (event) => selection.toggle(job.job_id, event.target.checked),
+  });
   const details = h(
     "button",
     {
-      type: "button",
-      class: "details",
-      "aria-label": t("list.details.of", { job: job.job_name || job.job_id }),
-      "aria-haspopup": "dialog",
+      ...{ type: "button", class: "details", "aria-label": t("list.details.of", { job: named }), "aria-haspopup": "dialog" },
       click: () => actions.open(job.job_id),
     },
     t("list.details"),
   );
-  const row = h(
+  return h(
     "tr",
-    { role: "row", animationend: () => row.classList.remove("moved") },
+    { role: "row", animationend: (event) => event.currentTarget.classList.remove("moved") },
+    cell("select", h("label", { class: "target" }, box)),
     cell("status"),
     cell("job", h("span", { class: "name" }), h("span", { class: "ids" })),
-    cell("template"),
-    cell("submitted", timeElement(job.submitted_at)),
-    cell("duration", h("span", { class: "elapsed" })),
-    cell("reason", h("span", { class: "reason" })),
+    ...columns.map((column) => cell(column.name)),
     cell("actions", details),
   );
-  return row;
 }
 
-function updateRow(row, job) {
-  const [status, names, template, submitted, , reason] = row.children;
+function updateRow(row, job, columns) {
+  const [, status, names, ...cells] = row.children;
   const before = row.dataset.status;
   const now = job.status ?? "unreadable";
   const health = `${job.health?.state} ${job.health?.code}`;
@@ -120,16 +187,8 @@ function updateRow(row, job) {
   const [name, ids] = names.children;
   setText(name, job.job_name || job.job_id);
   setAttribute(name, "title", job.job_name || job.job_id);
-  reconcile(ids, idsOf(job), (id) => id.key, createId, (element, id) => setText(element, id.text));
-  setText(template, job.template_id ?? "–");
-  setAttribute(template, "title", job.template_id);
-  setTime(submitted, job.submitted_at);
-  updateReason(reason.firstElementChild, job);
-  Object.assign(row.dataset, {
-    start: job.start_time ?? "",
-    submitted: job.submitted_at ?? "",
-    duration: job.duration ?? "",
-  });
+  refill(ids, idsOf(job), () => idsOf(job).map(createId));
+  columns.forEach((column, index) => column.fill(cells[index], job));
 }
 
 function idsOf(job) {
@@ -138,221 +197,74 @@ function idsOf(job) {
     job.job_name ? { key: "job", text: job.job_id } : null,
     job.flink_job_id ? { key: "flink", text: job.flink_job_id } : null,
     more > 0 ? { key: "more", text: t("list.more_ids", { n: more }) } : null,
-    job.k8s_job_name ? { key: "k8s", text: job.k8s_job_name } : null,
   ].filter(Boolean);
 }
 
-const createId = (id) => h("span", { class: `id id-${id.key}` });
-
-function updateReason(element, job) {
-  const { unreadable } = job;
-  const reason = causeOf(job);
-  const code = reason?.code ?? "";
-  const message = unreadable ? t("list.unreadable", { why: unreadable }) : (reason?.message ?? "");
-  const digest = `${code} ${message}`;
-  if (element.dataset.digest === digest) return;
-  element.dataset.digest = digest;
-  element.title = message;
-  element.replaceChildren(
-    ...(code ? [h("span", { class: "code" }, code), " "] : []),
-    h("span", { class: "message" }, inOneLine(job, message)),
-  );
+function createId({ key, text }) {
+  if (key !== "flink") return h("span", { class: `id id-${key}` }, text);
+  return h("span", { class: "id-line" }, h("span", { class: "id id-flink" }, text), copyButton(text, t("fact.flink_job_id"), null));
 }
 
-/** Why a job is not moving or has ended so; else why it is unhealthy. */
-const causeOf = ({ reason, health }) => reason ?? (health?.code ? health : null);
+// --- the jobs that are selected ------------------------------------------------------------------------
 
-/** What fails ends with its error; what waits or has finished is shown in our words: an error begins with names. */
-function inOneLine(job, message) {
-  const { status } = job;
-  const reason = causeOf(job);
-  const title = (FINAL.has(status) && status !== "FINISHED") || !reason ? "" : tOr(`reason.${reason.code}.title`, "");
-  return title ? `${title} · ${lastLine(message)}` : lastLine(message);
-}
+function createSelection(actions, onChange) {
+  const chosen = new Set();
+  let listed = [];
+  let waiting = null;
+  const all = h("input", {
+    ...{ type: "checkbox", id: "select-all" },
+    change: () => {
+      for (const id of listed) if (all.checked) chosen.add(id);
+      if (!all.checked) chosen.clear();
+      changed();
+    },
+  });
+  const count = h("span", { class: "selected-count" });
+  const result = h("span", { class: "sync-result", role: "status" });
+  const sync = h("button", { type: "button", class: "primary sync-selected", click: () => (waiting ? waiting.abort() : run()) });
+  const bar = h("span", { class: "selection-bar" }, count, sync);
+  const element = h("div", { class: "selection" }, h("label", { for: all.id, class: "select-all" }, all, " ", t("list.select_all")), bar, result);
 
-/** Writes what changes by the second. */
-function tick(body) {
-  for (const row of body.children) {
-    const cell = row.querySelector(".elapsed");
-    const { status, start, submitted, duration: over } = row.dataset;
-    const seconds = (since) => (clock.now() - Date.parse(since)) / 1000;
-    if (over !== "") {
-      setText(cell, duration(Number(over)));
-      setAttribute(cell, "title", `${over} s`);
-    } else if (start && !FINAL.has(status)) {
-      setText(cell, ticking(seconds(start)));
-      setAttribute(cell, "title", utc(start));
-    } else if (status === "CREATED" && submitted) {
-      setText(cell, t("list.waiting", { duration: ticking(seconds(submitted)) }));
-    } else setText(cell, "–");
-    setAttribute(cell, "data-ticks", status === "RUNNING" && Boolean(start));
+  async function run() {
+    waiting = new AbortController();
+    changed();
+    setText(result, t("details.syncing"));
+    setText(result, await actions.syncSeveral([...chosen], waiting.signal));
+    waiting = null;
+    changed();
   }
-}
 
-// --- filters ----------------------------------------------------------------------------------------
-
-function createFilters(actions) {
-  let state = null;
-  const chips = [null, ...STATUSES].map((status) => createChip(status, () => choose(status)));
-  const choose = (status) => {
-    const chosen = new Set(state.status);
-    if (status && !chosen.delete(status)) chosen.add(status);
-    actions.filter({ status: status ? STATUSES.filter((word) => chosen.has(word)) : [] });
-  };
-
-  const search = h("input", {
-    type: "search",
-    id: "search",
-    maxlength: 200,
-    autocomplete: "off",
-    spellcheck: "false",
-    placeholder: t("list.search.hint"),
-    input: delayed(() => actions.filter({ q: search.value.trim() }, { isTyping: true })),
-    change: () => actions.filter({ q: search.value.trim() }, { isTyping: true }),
-  });
-  const templates = h("datalist", { id: "templates" });
-  const template = h("input", {
-    id: "template",
-    list: "templates",
-    maxlength: 200,
-    autocomplete: "off",
-    spellcheck: "false",
-    placeholder: t("list.template.hint"),
-    change: () => actions.filter({ template_id: template.value.trim() }),
-  });
-  const labels = h("input", {
-    id: "label",
-    maxlength: 2000,
-    pattern: LABELS,
-    title: t("list.label.format"),
-    autocomplete: "off",
-    spellcheck: "false",
-    placeholder: t("list.label.hint"),
-    change: () => labels.reportValidity() && actions.filter({ label: labels.value.replaceAll(" ", "") }),
-  });
-  const range = h(
-    "select",
-    { id: "range", change: () => actions.filter({ range: range.value, from: "", to: "" }) },
-    ...["", ...Object.keys(RANGES), "custom"].map((name) =>
-      h("option", { value: name }, t(`range.${name || "all"}`)),
-    ),
-  );
-  const between = ["from", "to"].map((name) =>
-    h("input", {
-      type: "datetime-local",
-      step: "1",
-      id: name,
-      change: (event) => actions.filter({ [name]: isoOf(event.target.value) }),
-    }),
-  );
-  const attention = h(
-    "button",
-    {
-      type: "button",
-      class: "chip attention",
-      "data-health": "unhealthy",
-      "aria-pressed": "false",
-      title: t("list.attention.means"),
-      click: () => actions.filter({ health: state.health ? "" : "unhealthy" }),
-    },
-    t("list.attention"),
-  );
-  const clear = h(
-    "button",
-    {
-      type: "button",
-      class: "clear",
-      click: () => {
-        actions.filter({ status: [], health: "", q: "", template_id: "", label: "", range: "", from: "", to: "" });
-        search.focus();
-      },
-    },
-    t("list.clear"),
-  );
-  const field = (input, label, ...more) =>
-    h("div", { class: `field field-${input.id}` }, h("label", { for: input.id, class: label }, t(`list.${input.id}`)), input, ...more);
-  const [from, to] = between.map((input) => field(input, null));
+  function changed() {
+    const isAll = listed.length > 0 && listed.every((id) => chosen.has(id));
+    all.checked = isAll;
+    all.indeterminate = !isAll && chosen.size > 0;
+    bar.hidden = chosen.size === 0;
+    setText(count, t("list.selected", { n: chosen.size }));
+    setText(sync, t(waiting ? "details.sync.cancel" : "details.sync"));
+    onChange();
+  }
 
   return {
-    element: h(
-      "div",
-      { class: "filters", role: "search", "aria-label": t("list.filters") },
-      h("div", { class: "chips", role: "group", "aria-label": t("list.statuses") }, ...chips, attention),
-      h(
-        "div",
-        { class: "fields" },
-        field(search, "unseen"),
-        field(template, "unseen", templates),
-        field(labels, "unseen"),
-        field(range, "unseen"),
-        from,
-        to,
-        clear,
-      ),
-    ),
-    setState(next) {
-      state = next;
-      for (const chip of chips) {
-        const { status } = chip.dataset;
-        const isOn = status ? next.status.includes(status) : next.status.length === 0;
-        setAttribute(chip, "aria-pressed", String(isOn));
-      }
-      setAttribute(attention, "aria-pressed", String(Boolean(next.health)));
-      if (document.activeElement !== search) search.value = next.q;
-      if (document.activeElement !== template) template.value = next.template_id;
-      if (document.activeElement !== labels) labels.value = next.label;
-      range.value = next.range;
-      for (const [input, shown] of [[between[0], from], [between[1], to]]) {
-        shown.hidden = next.range !== "custom";
-        if (document.activeElement !== input) input.value = localInput(next[input.id]);
-      }
-      clear.hidden = !isFiltered(next);
+    element,
+    has: (id) => chosen.has(id),
+    toggle(id, isOn) {
+      if (isOn) chosen.add(id);
+      else chosen.delete(id);
+      changed();
     },
-    setCounts(counts) {
-      const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
-      for (const chip of chips) {
-        const count = chip.dataset.status ? (counts[chip.dataset.status] ?? 0) : total;
-        setText(chip.querySelector(".count"), number(count));
-        chip.classList.toggle("none", count === 0);
-      }
+    clear() {
+      chosen.clear();
+      setText(result, "");
+      changed();
     },
-    setTemplates(names) {
-      reconcile(templates, names, (name) => name, (name) => h("option", { value: name }), () => {});
+    /** The jobs of the page; those that are no longer there are no longer selected. */
+    setJobs(ids, canSync) {
+      listed = ids;
+      for (const id of chosen) if (!ids.includes(id)) chosen.delete(id);
+      document.body.toggleAttribute("data-can-sync", Boolean(canSync));
+      changed();
     },
   };
-}
-
-function createChip(status, choose) {
-  return h(
-    "button",
-    {
-      type: "button",
-      class: "chip",
-      "data-status": status,
-      "aria-pressed": "false",
-      title: status ? `${status}: ${t(`status.${status}.means`)}` : null,
-      click: choose,
-    },
-    h("span", {}, t(status ? `status.${status}` : "list.all")),
-    h("span", { class: "count" }, "–"),
-  );
-}
-
-function delayed(act) {
-  let timer = null;
-  return () => {
-    clearTimeout(timer);
-    timer = setTimeout(act, TYPING_MS);
-  };
-}
-
-/** A local time of an input as ISO 8601 UTC; empty where it is incomplete. */
-const isoOf = (text) => (text ? new Date(text).toISOString() : "");
-
-function localInput(iso) {
-  const at = new Date(iso);
-  if (!iso || Number.isNaN(at.getTime())) return "";
-  return new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
 }
 
 // --- pages ------------------------------------------------------------------------------------------
@@ -364,20 +276,34 @@ function createPages(actions) {
   const newer = button("newer", () => actions.newer());
   const older = button("older", () => actions.older(next));
   const shown = h("p", { class: "shown" });
+  const size = h(
+    "select",
+    { id: "limit", change: () => actions.filter({ limit: size.value === DEFAULT_LIMIT ? "" : size.value }) },
+    ...LIMITS.map((limit) => h("option", { value: limit }, limit)),
+  );
+  const sizes = h("div", { class: "field" }, h("label", { for: "limit" }, t("list.limit")), size);
   return {
-    element: h("nav", { class: "pages", "aria-label": t("list.pages") }, shown, newest, newer, older),
+    element: h("nav", { class: "pages", "aria-label": t("list.pages") }, shown, sizes, newest, newer, older),
     setState(state) {
       newest.disabled = !state.cursor;
       newer.disabled = !state.cursor;
+      size.value = state.limit || DEFAULT_LIMIT;
     },
     show(data, state) {
       next = data.next_cursor;
       older.disabled = !next;
-      const total = totalOf(data, state);
-      const key = state.cursor ? "list.shown.older" : "list.shown";
-      setText(shown, t(key, { n: number(data.jobs.length), total: number(total) }));
+      setText(shown, positionOf(data, totalOf(data, state)));
     },
   };
+}
+
+/** 51–100 of 3,011; beyond what is counted, only how many are shown. */
+function positionOf({ jobs, first }, total) {
+  if (!jobs.length) return "";
+  if (first === null) return t("list.shown.far", { count: number(jobs.length), n: number(total) });
+  const last = first + jobs.length - 1;
+  const span = first === last ? number(first) : `${number(first)}–${number(last)}`;
+  return t("list.shown", { span, n: number(Math.max(total, last)) });
 }
 
 /** How many jobs match, by the counts that come with a list. */

@@ -1,24 +1,27 @@
 // The page: what the address says is shown, and kept fresh.
 
-import { TABS, href, listParameters, read } from "./url_state.js";
+import { NO_FILTERS, TABS, href, listParameters, read } from "./url_state.js";
 import { get, post } from "./api.js";
 import { createDetails } from "./details.js";
 import { announce, setAttribute, setText } from "./dom.js";
 import { createStatistics } from "./statistics.js";
-import { span } from "./format.js";
+import { span, tickTimes } from "./format.js";
 import { createList, totalOf } from "./list.js";
 import { Poller, clock } from "./polling.js";
-import { createNotices, failureNotice, problemNotices } from "./notices.js";
+import { createNotices, failureNotice, problemNotices, syncSentence } from "./notices.js";
 import { createUnmanaged } from "./unmanaged.js";
 import { currentLanguage, preferredLanguage, recall, remember, speak, t } from "./i18n.js";
 
-const LIST_MS = 5_000;
+/** With what the function itself takes, a change is seen within two seconds, and a failure within five. */
+const LIST_MS = 1_500;
+const ANSWER_MS = 3_400;
+const HIDDEN_LIST_MS = 30_000;
 const STATISTICS_MS = 15_000;
 const NOTICES_MS = 30_000;
 const UNMANAGED_MS = 15_000;
 /** Jobs without a record that are shown: as many as one answer holds. */
 const UNMANAGED_SHOWN = 200;
-const DETAILS_MS = 5_000;
+const DETAILS_MS = 2_000;
 const FINAL_DETAILS_MS = 30_000;
 const TICK_MS = 1_000;
 
@@ -38,9 +41,13 @@ const latest = { list: null, metrics: null, unmanaged: null };
 const jobs = new Poller({
   load: async (signal) => {
     const parameters = listParameters(state, clock.now());
-    return { ...(await get("api/jobs", parameters, signal)), asked: { parameters, state } };
+    // Only the first answer may take its time: the function may have to start.
+    const timeoutMs = jobs.loadedAt ? Math.max(ANSWER_MS, 3 * jobs.tookMs) : undefined;
+    const answer = await get("api/jobs", parameters, { signal, timeoutMs });
+    if (answer === latest.list?.answer) return latest.list;
+    return { ...answer, answer, asked: { parameters, state } };
   },
-  everyMs: () => (state.tab === "jobs" ? LIST_MS : NOTICES_MS),
+  everyMs: () => (state.tab === "jobs" ? LIST_MS : HIDDEN_LIST_MS),
   onData(data) {
     latest.list = data;
     showList();
@@ -55,7 +62,7 @@ const jobs = new Poller({
 });
 
 const metrics = new Poller({
-  load: (signal) => get("api/metrics", {}, signal),
+  load: (signal) => get("api/metrics", {}, { signal }),
   everyMs: () => (state.tab === "statistics" ? STATISTICS_MS : NOTICES_MS),
   onData(data) {
     latest.metrics = data;
@@ -70,7 +77,7 @@ const metrics = new Poller({
 
 /** Asked only while its tab is shown. */
 const unmanaged = new Poller({
-  load: (signal) => get("api/flink-jobs", { unmanaged: "true", limit: UNMANAGED_SHOWN }, signal),
+  load: (signal) => get("api/flink-jobs", { unmanaged: "true", limit: UNMANAGED_SHOWN }, { signal }),
   everyMs: () => UNMANAGED_MS,
   onData(data) {
     latest.unmanaged = data;
@@ -84,7 +91,7 @@ const unmanaged = new Poller({
 });
 
 const details = new Poller({
-  load: (signal) => get(`api/jobs/${encodeURIComponent(state.job)}`, {}, signal),
+  load: (signal) => get(`api/jobs/${encodeURIComponent(state.job)}`, {}, { signal }),
   everyMs: () => (views.details.isFinal() ? FINAL_DETAILS_MS : DETAILS_MS),
   onData: (data) => views.details.show(data),
   onError: (error) => views.details.showError(error),
@@ -107,13 +114,17 @@ function arrive() {
   const before = state;
   state = read();
   showState();
-  if (href({ ...before, job: "" }) !== href({ ...state, job: "" })) {
+  const behind = (each) => href({ ...each, job: "", part: "" });
+  if (behind(before) !== behind(state)) {
     if (state.tab === "jobs") jobs.now();
     followUnmanaged(before);
     if (state.tab !== before.tab) metrics.now();
     else if (latest.metrics) showMetrics();
   }
-  if (state.job === before.job) return;
+  if (state.job === before.job) {
+    if (state.job) views.details.choosePart(state.part);
+    return;
+  }
   if (state.job) openDetails();
   else views.details.close();
 }
@@ -130,13 +141,14 @@ const actions = {
     const begins = "range" in patch ? {} : anchored("");
     go({ ...begins, ...patch, cursor: "" }, { isReplacing: isAtTyping, trail: [] });
   },
-  open: (id) => go({ job: id }, { isPanel: true }),
+  open: (id) => go({ job: id, part: "" }, { isPanel: true }),
+  choosePart: (part) => go({ part }, { isReplacing: true, isPanel: history.state?.isPanel }),
   close() {
     details.stop();
     if (!state.job) return;
     const { job } = state;
     if (history.state?.isPanel) history.back();
-    else go({ job: "" }, { isReplacing: true });
+    else go({ job: "", part: "" }, { isReplacing: true });
     if (document.activeElement === document.body) views.list.focusOn(job);
   },
   older(cursor) {
@@ -152,7 +164,10 @@ const actions = {
   newest: () => go({ cursor: "", ...anchored("") }, { trail: [] }),
   chooseWindow: (name) => go({ window: name }),
   address: (filters) => href(unfiltered(filters)),
-  showJobs: (filters) => go(unfiltered(filters), { trail: [] }),
+  showJobs(filters) {
+    go(unfiltered(filters), { trail: [] });
+    metrics.now(); // a notice and the list behind its link say the same
+  },
   retry() {
     jobs.now();
     metrics.now();
@@ -160,22 +175,37 @@ const actions = {
   },
   /** Asks for the whole page anew: only then a login can be shown. */
   reload: () => location.reload(),
-  async sync(jobId) {
+  /** Synchronises one job; returns what came of it in a sentence. */
+  async sync(jobId, signal) {
+    const before = views.details.status();
     try {
-      const report = await post(`api/jobs/${encodeURIComponent(jobId)}/sync`);
+      const report = await post(`api/jobs/${encodeURIComponent(jobId)}/sync`, { signal });
       await details.now();
       jobs.now();
-      return { report, after: views.details.status() };
+      return syncSentence({ report, before, after: views.details.status() });
     } catch (error) {
-      return { error };
+      return syncSentence({ error: signal.aborted ? null : error });
     }
+  },
+  async syncSeveral(jobIds, signal) {
+    try {
+      const report = await post("api/sync", { body: { job_ids: jobIds }, signal });
+      await jobs.now();
+      return syncSentence({ report });
+    } catch (error) {
+      return syncSentence({ error: signal.aborted ? null : error });
+    }
+  },
+  /** Builds the page anew after a choice of how it is shown, and returns the focus there. */
+  rebuild(focused) {
+    build();
+    byId(focused)?.focus();
   },
 };
 
 /** The list with these filters and no others. */
 const unfiltered = (filters) => {
-  const none = { status: [], q: "", template_id: "", label: "", range: "", from: "", to: "", cursor: "", job: "" };
-  return { ...state, tab: "jobs", ...none, ...filters };
+  return { ...state, tab: "jobs", ...NO_FILTERS, job: "", part: "", ...filters };
 };
 
 /** The cursors of the pages that led here, the newest first; none where a link led here. */
@@ -192,7 +222,7 @@ function showState() {
     const link = byId(`tab-${tab}`);
     setAttribute(link, "aria-selected", String(isShown));
     setAttribute(link, "tabindex", isShown ? "0" : "-1");
-    setAttribute(link, "href", href({ ...state, tab, job: "" }));
+    setAttribute(link, "href", href({ ...state, tab, job: "", part: "" }));
     byId(`view-${tab}`).hidden = !isShown;
   }
   views.list.setState(state);
@@ -201,12 +231,13 @@ function showState() {
 
 function showList() {
   const data = latest.list;
-  if (data) views.list.show(data, state);
+  if (data) views.list.show(data, data.asked.state);
 }
 
 function showMetrics() {
   const data = latest.metrics;
   views.list.setTemplates(data.windows.all.templates.map((each) => each.template_id).filter(Boolean));
+  views.list.setClusters(Object.keys(data.sync.clusters));
   if (state.tab === "statistics") views.statistics.show(data, state);
 }
 
@@ -226,7 +257,7 @@ function showFreshness() {
 }
 
 function openDetails() {
-  views.details.open(state.job);
+  views.details.open(state.job, state.part);
   details.start();
 }
 
@@ -295,6 +326,7 @@ async function start() {
   setInterval(() => {
     views.list.tick();
     views.details.tick();
+    tickTimes(byId("view-unmanaged"));
     showFreshness();
   }, TICK_MS);
   jobs.start();

@@ -1,14 +1,16 @@
-// What is wrong with the system itself, in three kinds of problem; and what to check.
+// What is wrong with the system itself, in kinds of problem; and what to check.
 
-import { h, reconcile, refill } from "./dom.js";
+import { h, jobsLink, reconcile, refill } from "./dom.js";
 import { local, number, span } from "./format.js";
-import { t, tOr } from "./i18n.js";
+import { recall, remember, t, tOr } from "./i18n.js";
 
 const SHOWN_JOBS = 3;
+const KEPT = "flinkjobs.notices";
+const NARROW = "(width < 48rem)";
 
 /**
  * @param {HTMLElement} root
- * @param {object} actions open(jobId), retry(), reload()
+ * @param {object} actions open(jobId), address(filters), showJobs(filters), retry(), reload()
  */
 export function createNotices(root, actions) {
   const show = (notices) =>
@@ -16,17 +18,52 @@ export function createNotices(root, actions) {
       root,
       notices,
       (notice) => notice.key,
-      (notice) => h("section", { class: `strip ${notice.level}`, role: notice.role }),
-      (element, notice) => refill(element, notice, () => build(notice, actions)),
+      (notice) => (notice.retry ? h("section", { class: `strip ${notice.level}`, role: "alert" }) : foldable(notice)),
+      (element, notice) => {
+        if (!notice.retry) unfold(element, notice);
+        refill(element, notice, () => build(notice, actions));
+      },
     );
   return { show };
 }
 
+// --- folded until the cause changes ---------------------------------------------------------------------
+
+function foldable(notice) {
+  const element = h("details", { class: `strip ${notice.level}` });
+  // Only what the reader does is kept: a notice that is opened by the page is not.
+  element.addEventListener("click", (event) => {
+    if (event.target.closest("summary")) keepFolded({ ...folded(), [notice.key]: { cause: element.dataset.cause, open: !element.open } });
+  });
+  return element;
+}
+
+/** On a phone a notice is one line until it is opened, so that the list stays in sight. */
+function unfold(element, { key, cause }) {
+  if (element.dataset.cause === cause) return;
+  element.dataset.cause = cause;
+  const kept = folded()[key];
+  element.open = kept?.cause === cause ? kept.open : !matchMedia(NARROW).matches;
+}
+
+function folded() {
+  try {
+    return JSON.parse(recall(KEPT)) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+const keepFolded = (kept) => remember(KEPT, JSON.stringify(kept));
+
+// --- what a notice says -----------------------------------------------------------------------------------
+
 function build(notice, actions) {
   const { title, causes, check, retry } = notice;
+  const heading = h("h2", {}, title);
   return [
-    h("h2", {}, title),
-    h("ul", {}, ...causes.map((cause) => h("li", {}, cause.text, ...jobLinks(cause, actions)))),
+    retry ? heading : h("summary", { "data-focus": "fold" }, heading),
+    h("ul", {}, ...causes.map((cause) => h("li", {}, ...sentence(cause, actions), ...jobLinks(cause, actions)))),
     check ? h("p", { class: "check" }, t("notice.check", { what: check })) : null,
     retry
       ? h("button", { type: "button", "data-focus": "retry", click: actions[retry] }, t(`error.${retry}`))
@@ -34,16 +71,18 @@ function build(notice, actions) {
   ];
 }
 
-function jobLinks({ jobs = [], count = 0 }, actions) {
+function sentence({ text, count, filter }, actions) {
+  if (!filter) return [text];
+  const counted = t("notice.count", { n: number(count) });
+  return [jobsLink(actions, filter, counted, { class: "count-link", "data-focus": `count ${filter.reason}` }), text];
+}
+
+function jobLinks({ jobs = [] }, actions) {
   const shown = jobs.slice(0, SHOWN_JOBS);
   const buttons = shown.map((id) =>
     h("button", { type: "button", class: "link", "data-focus": id, click: () => actions.open(id) }, id),
   );
-  const more = count - shown.length;
-  return [
-    ...buttons.flatMap((button) => [" ", button]),
-    shown.length && more > 0 ? ` ${t("notice.more", { n: number(more) })}` : null,
-  ];
+  return buttons.flatMap((button) => [" ", button]);
 }
 
 /** The strip that says that what is shown is not up to date, and why. */
@@ -53,7 +92,6 @@ export function failureNotice(error, loadedAt) {
   return {
     key: "failure",
     level: "bad",
-    role: "alert",
     title: t(isRefused ? "error.refused" : "error.title"),
     causes: [{ text: isRefused ? errorText(error) : `${errorText(error)} ${asOf}` }],
     check: null,
@@ -68,32 +106,53 @@ export function errorText(error) {
   return error.kind ? t(`error.${error.kind}`, { status: error.status }) : String(error);
 }
 
-const PROBLEMS = { STATUS_LAGS: "bad", STAYS_CREATED: "warn", NO_FLINK_JOB_ID: "warn", UNHEALTHY: "warn" };
+/** What came of *sync now*, in a sentence; without an error and a report, the reader stopped waiting. */
+export function syncSentence({ report, error, before, after }) {
+  if (error) return error.kind === "timeout" ? t("details.sync.timeout") : t("details.sync.failed", { why: errorText(error) });
+  if (!report) return t("details.sync.cancelled");
+  const away = Object.entries(report.clusters ?? {}).find(([, cluster]) => !cluster.reachable);
+  if (away) return t("details.synced.unreachable", { cluster: away[0] });
+  const first = report.errors?.[0];
+  if (first) return t("details.synced.errors", { message: `${first.code}: ${first.message}` });
+  const moved = Object.values(report.changed ?? {}).reduce((sum, count) => sum + count, 0);
+  if (!before) return t(moved ? "list.synced.changed" : "details.synced.same", { n: moved });
+  return after !== before ? t("details.synced.changed", { status: t(`status.${after}`) }) : t("details.synced.same");
+}
 
-/** One notice for each of the kinds of problem that exist now. */
+/** The kinds of problem. A submission that was refused has failed: it does not stay CREATED. */
+const KINDS = { STATUS_LAGS: "bad", STAYS_CREATED: "warn", NOT_SUBMITTED: "warn", NO_FLINK_JOB_ID: "warn", UNHEALTHY: "warn" };
+
+/** One notice for each of the kinds of problem that exist now. What only scripts did wrong is none of the system. */
 export function problemNotices(problems) {
-  return Object.entries(PROBLEMS).flatMap(([name, level]) => {
-    const causes = problems.filter((each) => each.problem === name).map(name === "STATUS_LAGS" ? lag : held);
-    if (!causes.length) return [];
+  const ours = problems.filter((each) => !each.of_script);
+  return Object.entries(KINDS).flatMap(([kind, level]) => {
+    const those = ours.filter((each) => kindOf(each) === kind);
+    if (!those.length) return [];
+    const causes = those.map(kind === "STATUS_LAGS" ? lag : held);
     const checks = new Set(causes.map((cause) => cause.check).filter(Boolean));
     return {
-      key: name,
+      key: kind,
       level,
-      role: null,
-      title: t(`problem.${name}.title`),
+      cause: those.map(({ code, data }) => `${code} ${data.cluster ?? ""}`).toSorted().join(),
+      title: t(`problem.${kind}.title`, { n: those.reduce((sum, each) => sum + each.count, 0) }),
       causes,
-      check: checks.size ? [...checks].join(" ") : t(`problem.${name}.check`),
+      check: checks.size ? [...checks].join(" ") : t(`problem.${kind}.check`),
       retry: null,
     };
   });
 }
 
-function held({ code, count, job_ids: jobs }) {
-  const why = tOr(`reason.${code}.title`, code);
-  return { text: t("notice.held", { count: t("notice.count", { n: count }), why }), jobs, count };
+function kindOf({ problem, filter }) {
+  return problem === "STAYS_CREATED" && filter?.status === "FAILED" ? "NOT_SUBMITTED" : problem;
 }
 
-function lag({ code, data, job_ids: jobs, count }) {
+function held({ code, count, job_ids: jobs, filter }) {
+  const { status, reason, health = "", ...times } = filter;
+  const range = Object.keys(times).length ? { range: "custom", ...times } : {};
+  return { text: `: ${tOr(`reason.${code}.title`, code)}`, jobs, count, filter: { status: status ? [status] : [], reason, health, ...range } };
+}
+
+function lag({ code, data, job_ids: jobs }) {
   const values = {
     ...data,
     code,
@@ -102,5 +161,5 @@ function lag({ code, data, job_ids: jobs, count }) {
     ago: typeof data.age_seconds === "number" ? span(data.age_seconds) : "",
     period: typeof data.period_seconds === "number" ? span(data.period_seconds) : "",
   };
-  return { text: tOr(`lag.${code}`, t("lag.other", values), values), check: tOr(`lag.${code}.check`, null), jobs, count };
+  return { text: tOr(`lag.${code}`, t("lag.other", values), values), check: tOr(`lag.${code}.check`, null), jobs };
 }

@@ -16,16 +16,19 @@ export class Poller {
   #timer = null;
   #request = null;
   #active = false;
+  #data = null;
 
   /** When the last good answer came, by our clock; null before the first. */
   loadedAt = null;
+  /** How long the last good answer took. */
+  tookMs = 0;
   /** Why the last request brought nothing; null if it did. */
   error = null;
 
   /**
-   * @param {(signal: AbortSignal) => Promise<any>} load
+   * @param {(signal: AbortSignal) => Promise<any>} load the same object again where nothing has changed
    * @param {() => number} everyMs asked after each answer
-   * @param {(data: any) => void} onData
+   * @param {(data: any) => void} onData called when the data are others than before
    * @param {() => void} onError
    */
   constructor({ load, everyMs, onData, onError }) {
@@ -52,13 +55,17 @@ export class Poller {
     this.#cancel();
     const request = new AbortController();
     this.#request = request;
+    const askedAt = Date.now();
     try {
       const data = await this.load(request.signal);
       if (request.signal.aborted) return;
+      const isNew = data !== this.#data || this.error !== null;
       this.error = null;
       this.loadedAt = Date.now();
-      if (data.now) clock.set(data.now);
-      this.onData(data);
+      this.tookMs = this.loadedAt - askedAt;
+      if (data.now && data !== this.#data) clock.set(data.now);
+      this.#data = data;
+      if (isNew) this.onData(data);
     } catch (error) {
       if (request.signal.aborted) return;
       this.error = error;

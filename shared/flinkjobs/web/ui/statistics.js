@@ -1,12 +1,14 @@
 // The tab *Statistics*: tiles, plots and a table per template, over one window of time.
 
 import { FINAL, STATUSES, WINDOWS } from "./url_state.js";
-import { h, jobsLink, reconcile, refill, setAttribute, setText } from "./dom.js";
-import { duration, local, localParts, number, percent, span } from "./format.js";
+import { commandLine, h, jobsLink, reconcile, refill, setAttribute, setText } from "./dom.js";
+import { duration, local, localParts, number, percent, span, zone } from "./format.js";
 import { t } from "./i18n.js";
 
 const OVER_TIME = ["FINISHED", "FAILED", "LOST", "CANCELLED", "RUNNING", "SUSPENDED", "CREATED"];
 const DAY_MS = 86_400_000;
+/** Templates in an answer at most. */
+const MOST = 20;
 
 /**
  * @param {HTMLElement} root
@@ -26,8 +28,9 @@ export function createStatistics(root, actions) {
   const charts = h("div", { class: "plots" }, ...Object.values(plots).map((plot) => plot.element));
   const templates = h("section", { class: "templates sheet-card" });
   const content = h("div", { hidden: true }, tiles, charts, templates);
-  const empty = h("p", { class: "empty" }, t("statistics.loading"));
-  root.replaceChildren(h("div", { class: "statistics-head" }, chooser), empty, content);
+  const empty = h("div", { class: "empty" }, t("statistics.loading"));
+  const since = h("p", { class: "since" });
+  root.replaceChildren(h("div", { class: "statistics-head" }, chooser, since), empty, content);
 
   return {
     setState(state) {
@@ -37,16 +40,19 @@ export function createStatistics(root, actions) {
     },
     async show(data, state) {
       const statistics = data.windows[state.window];
+      const isEmpty = data.windows.all.jobs === 0;
       content.hidden = false;
-      empty.hidden = true;
+      empty.hidden = !isEmpty;
+      setText(since, statistics.from ? t("statistics.since", { time: minute(statistics.from), zone: zone() }) : "");
+      refill(empty, "none", () => [h("p", {}, t("list.empty")), commandLine("flinkjobs submit examples/word_count.py --wait")]);
       showTiles(tiles, statistics, data);
-      refill(templates, [statistics.templates, state.window], () => templateTable(statistics.templates, state.window, actions));
+      refill(templates, [statistics.templates, statistics.from], () => templateTable(statistics.templates, statistics.from, actions));
       await plots.distribution.show(distribution(statistics));
       await plots.over_time.show(overTime(statistics));
       await plots.durations.show(durations(statistics));
     },
     showNotLoaded() {
-      if (content.hidden) setText(empty, t("statistics.not_loaded"));
+      if (content.hidden) refill(empty, "not loaded", () => h("p", {}, t("statistics.not_loaded")));
     },
     setStale: (isStale) => setAttribute(root, "data-stale", isStale),
     /** Draws again, in the colours that are now the page's. */
@@ -83,7 +89,7 @@ function tilesOf(statistics, sync, cleanup) {
   const ago = (seconds) => (seconds === null ? t("statistics.never_ran") : t("statistics.ago", { ago: span(seconds) }));
   const tile = (key, value, hint, level = null) => ({ key, value, hint, level });
   return [
-    tile("jobs", number(statistics.jobs), t("statistics.jobs.hint", { n: number(open) })),
+    tile("jobs", number(statistics.jobs), t(open ? "statistics.jobs.hint" : "statistics.jobs.hint.none", { n: number(open) })),
     tile("rate", percent(statistics.failure_rate_percent), t("statistics.rate.hint")),
     tile("flink_rate", percent(statistics.flink_failure_rate_percent), t("statistics.flink_rate.hint")),
     tile("never", number(statistics.never_submitted), t("statistics.never.hint")),
@@ -95,8 +101,8 @@ function tilesOf(statistics, sync, cleanup) {
         ? t("statistics.average.hint", { n: number(took.count), min: duration(took.min), max: duration(took.max) })
         : t("statistics.average.none"),
     ),
-    tile("median", duration(took.p50), t(took.count ? "statistics.median.hint" : "statistics.average.none")),
-    tile("p95", duration(took.p95), t(took.count ? "statistics.p95.hint" : "statistics.average.none")),
+    tile("median", duration(took.p50), t(took.count ? "statistics.median.hint" : "statistics.average.none", { n: took.count })),
+    tile("p95", duration(took.p95), t(took.count ? "statistics.p95.hint" : "statistics.average.none", { n: took.count })),
     tile("sync", ago(sync.age_seconds), t("statistics.sync.hint", { period: span(sync.period_seconds) }), sync.stale ? "bad" : null),
     tile("cleanup", ago(cleanup.age_seconds), t("statistics.cleanup.hint")),
   ];
@@ -141,10 +147,10 @@ function overTime({ over_time: buckets }) {
   };
 }
 
-/** The window ends now, and so does its last bucket: a day's bucket is named by the day that it ends in. */
+/** A bucket begins at a whole hour; a day's bucket is named by the day that it ends in. */
 function bucketLabel({ from, to }) {
   const isDay = Date.parse(to) - Date.parse(from) >= DAY_MS;
-  return isDay ? localParts(to).date : localParts(from).time.slice(0, 5);
+  return isDay ? localParts(new Date(Date.parse(to) - 1).toISOString()).date : localParts(from).time.slice(0, 5);
 }
 
 const bucketPeriod = ({ from, to }) => t("statistics.period.of", { from: minute(from), to: minute(to) });
@@ -281,17 +287,17 @@ function dataTable(head, rows, caption) {
     { class: "data" },
     h("caption", { class: "unseen" }, caption),
     h("thead", {}, h("tr", {}, ...head.map((word) => h("th", { scope: "col" }, word)))),
-    h("tbody", {}, ...rows.map(([first, ...rest]) => h("tr", {}, h("th", { scope: "row" }, first), ...rest.map((text) => h("td", {}, text))))),
+    h("tbody", {}, ...rows.map(([first, ...rest]) => h("tr", {}, h("th", { scope: "row" }, first), ...rest.map((text, index) => h("td", { "data-label": head[index + 1] }, text))))),
   );
 }
 
 /** Each template leads to its jobs of the same time, and its failures to those that failed. */
-function templateTable(templates, window, actions) {
+function templateTable(templates, from, actions) {
   const link = (text, filters, label = null) => {
-    const jobs = { ...filters, range: window === "all" ? "" : window };
+    const jobs = { ...filters, ...(from ? { range: "custom", from } : {}) };
     return jobsLink(actions, jobs, text, { "aria-label": label });
   };
-  const hint = t("statistics.templates.hint", { n: number(templates.length) });
+  const hint = t(templates.length < MOST ? "statistics.templates.hint.all" : "statistics.templates.hint", { n: number(templates.length) });
   const title = h("h3", {}, t("statistics.templates"), " ", h("small", {}, hint));
   if (!templates.length) return [title, h("p", { class: "empty" }, t("statistics.none"))];
   const head = [

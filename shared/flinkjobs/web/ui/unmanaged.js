@@ -1,6 +1,6 @@
 // The tab *Without a record*: running Flink jobs that belong to no record, as sync has seen them.
 
-import { copyButton, h, outsideLink, reconcile, refill, setAttribute, setText } from "./dom.js";
+import { commandLine, copyButton, h, outsideLink, reconcile, refill, setAttribute, setText } from "./dom.js";
 import { local, number, timeElement } from "./format.js";
 import { t } from "./i18n.js";
 
@@ -12,7 +12,7 @@ export function createUnmanaged(root, actions) {
   const clusters = h("ul", { class: "unmanaged-clusters" });
   const cards = h("ul", { class: "cards", "aria-label": t("unmanaged.caption") });
   const sheet = h("div", { class: "sheet-card unmanaged-sheet" }, cards);
-  const empty = h("p", { class: "empty" }, t("unmanaged.loading"));
+  const empty = h("div", { class: "empty" }, t("unmanaged.loading"));
   const more = h("p", { class: "shown" });
   root.replaceChildren(h("p", { class: "intro" }, t("unmanaged.intro")), clusters, sheet, empty, more);
   sheet.hidden = true;
@@ -24,12 +24,13 @@ export function createUnmanaged(root, actions) {
       reconcile(cards, jobs, keyOf, () => h("li"), (element, job) => refill(element, job, () => card(job, actions)));
       sheet.hidden = jobs.length === 0;
       empty.hidden = jobs.length > 0;
-      setText(empty, t(Object.keys(data.clusters).length ? "unmanaged.empty" : "unmanaged.unknown"));
+      const isKnown = Object.keys(data.clusters).length > 0;
+      refill(empty, isKnown, () => (isKnown ? h("p", {}, t("unmanaged.empty")) : [h("p", {}, t("unmanaged.unknown")), commandLine("flinkjobs sync")]));
       setText(more, data.next_cursor ? t("unmanaged.more", { n: number(jobs.length), total: number(data.total) }) : "");
     },
     /** Nothing has been loaded, which is not the same as nothing being there. */
     showNotLoaded() {
-      if (sheet.hidden) setText(empty, t("unmanaged.not_loaded"));
+      if (sheet.hidden) refill(empty, "not loaded", () => h("p", {}, t("unmanaged.not_loaded")));
     },
     setStale: (isStale) => setAttribute(root, "data-stale", isStale),
   };

@@ -7,17 +7,34 @@ export const FINAL = new Set(["FINISHED", "FAILED", "CANCELLED", "LOST"]);
 export const RANGES = { "1h": 3600, "24h": 86400, "7d": 604800, "30d": 2592000 };
 export const TABS = ["jobs", "statistics", "unmanaged"];
 export const WINDOWS = ["24h", "7d", "30d", "all"];
+export const PARTS = ["story", "flink", "kubernetes", "log", "spec"];
+export const LIMITS = ["20", "50", "100", "200"];
+export const DEFAULT_LIMIT = "50";
 
-const NAMES = ["q", "template_id", "label", "health", "range", "from", "to", "cursor", "job"];
+/** The filters that are texts, named as the parameters of GET api/jobs. A further one is one more name here. */
+export const TEXT_FILTERS = ["template_id", "submitted_by", "cluster", "reason", "label"];
+
+const SENT = ["q", ...TEXT_FILTERS, "health", "sort", "limit", "cursor"];
+const NAMES = [...SENT, "range", "from", "to", "job", "part"];
+
+/** A state without filters, on its first page. */
+export const NO_FILTERS = {
+  status: [],
+  ...Object.fromEntries(["q", ...TEXT_FILTERS, "health", "range", "from", "to", "cursor"].map((name) => [name, ""])),
+};
 
 /** The state that the address names; what it does not name is empty. */
 export function read() {
   const given = new URLSearchParams(location.search);
   const state = Object.fromEntries(NAMES.map((name) => [name, given.get(name) ?? ""]));
-  state.tab = TABS.includes(given.get("tab")) ? given.get("tab") : "jobs";
+  const known = (name, words, otherwise) => (words.includes(given.get(name)) ? given.get(name) : otherwise);
+  state.tab = known("tab", TABS, "jobs");
   state.status = (given.get("status") ?? "").split(",").filter((word) => STATUSES.includes(word));
-  state.window = WINDOWS.includes(given.get("window")) ? given.get("window") : "24h";
-  if (state.health !== "unhealthy") state.health = "";
+  state.window = known("window", WINDOWS, "24h");
+  state.sort = known("sort", ["end_time"], "");
+  state.limit = known("limit", LIMITS, "");
+  state.health = known("health", ["unhealthy"], "");
+  state.part = known("part", PARTS, "");
   if (!Object.hasOwn(RANGES, state.range) && state.range !== "custom") state.range = "";
   return state;
 }
@@ -34,8 +51,8 @@ export function href(state) {
 
 /** The parameters of GET api/jobs for a state. */
 export function listParameters(state, serverNow) {
-  const { q, template_id, label, health, cursor } = state;
-  return { status: state.status.join(","), q, template_id, label, health, cursor, ...times(state, serverNow) };
+  const sent = Object.fromEntries(SENT.map((name) => [name, state[name]]));
+  return { status: state.status.join(","), ...sent, ...times(state, serverNow) };
 }
 
 function times(state, serverNow) {
@@ -44,9 +61,12 @@ function times(state, serverNow) {
   if (!seconds) return {};
   // A page's cursor belongs to its filters: an older page keeps the beginning that the newest one had.
   if (state.cursor && state.from) return { from: state.from };
-  return { from: new Date(serverNow - seconds * 1000).toISOString() };
+  // In whole minutes: the same list can then be asked for again as one that is known already.
+  const begin = Math.floor((serverNow - seconds * 1000) / MINUTE_MS) * MINUTE_MS;
+  return { from: new Date(begin).toISOString() };
 }
 
+const MINUTE_MS = 60_000;
+
 /** Whether anything is filtered. */
-export const isFiltered = (state) =>
-  Boolean(state.status.length || state.q || state.template_id || state.label || state.health || state.range);
+export const isFiltered = (state) => Object.entries(NO_FILTERS).some(([name]) => name !== "cursor" && state[name].length > 0);
