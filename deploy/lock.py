@@ -47,6 +47,7 @@ LOCKED = (
         for name in FUNCTIONS
     ),
     Locked("requirements/checkov.txt", ("requirements/checkov.in",)),
+    Locked("requirements/openapi.txt", ("requirements/openapi.in",)),
     Locked("local/flink/requirements.txt", ("local/flink/requirements.in",), python="3.9"),
     Locked("local/flink/requirements-2.txt", ("local/flink/requirements-2.in",), python="3.9"),
 )

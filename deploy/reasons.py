@@ -7,7 +7,7 @@
 |---|---|---|
 | `docs/reference/codes.md` | the table of reason codes | `flinkjobs.domain.reasons` |
 | `web/ui/messages.*.json` | the keys `reason.CODE.*` | the same |
-| `web/ui/details.js` | the constant `NEVER_RAN` | the same |
+| `web/ui/details_parts.js` | the constant `NEVER_RAN` | the same |
 | `docs/how-to/operations.md` | the table of doctor's codes | `flinkjobs.doctor.codes` |
 | `docs/how-to/be-notified*.md` | the examples of messages | `deploy.notifications` |
 """
@@ -25,8 +25,8 @@ from typing import Final
 from deploy.notifications import with_examples
 from flinkjobs.doctor.codes import CODES, Code
 from flinkjobs.domain.flink_states import Status
+from flinkjobs.domain.job_query import WITHOUT_REASON
 from flinkjobs.domain.reasons import REASONS, ReasonInfo, Text
-from flinkjobs.jobs.problems import NO_REASON
 from flinkjobs.settings.notify import Language
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -55,7 +55,7 @@ def with_messages(messages: str, text_of: Callable[[ReasonInfo], Text]) -> str:
         messages: the content of the file.
         text_of: the text of a row in the language of the file.
     """
-    first = f"reason.{NO_REASON}.title"
+    first = f"reason.{WITHOUT_REASON}.title"
     new: dict[str, str] = {}
     for key, message in json.loads(messages).items():
         if key == first:
@@ -66,7 +66,7 @@ def with_messages(messages: str, text_of: Callable[[ReasonInfo], Text]) -> str:
 
 
 def with_never_ran(script: str) -> str:
-    """`details.js` with the codes of FAILED records of which Flink certainly had no job."""
+    """`details_parts.js` with the codes of FAILED records of which Flink certainly had no job."""
     codes = [
         code.value
         for code, info in REASONS.items()
@@ -105,7 +105,7 @@ FILES: Final[Mapping[str, Callable[[str], str]]] = {
     "docs/how-to/be-notified.zh-CN.md": lambda text: with_examples(text, Language.ZH),
     f"{UI}/messages.en.json": lambda text: with_messages(text, lambda info: info.en),
     f"{UI}/messages.zh.json": lambda text: with_messages(text, lambda info: info.zh),
-    f"{UI}/details.js": with_never_ran,
+    f"{UI}/details_parts.js": with_never_ran,
 }
 """What each file becomes, given what it is."""
 

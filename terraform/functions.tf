@@ -41,7 +41,7 @@ locals {
         { SYNC_PERIOD_SECONDS = tostring(local.sync_overdue_seconds / 3) }, # the page says so after three of them
         var.sync_now ? { SYNC_URL = local.sync_address } : {},
       )
-      optional = ["FLINK_HISTORY_URL", "FLINK_UI_URL"]
+      optional = ["CORS_ORIGINS", "FLINK_HISTORY_URL", "FLINK_UI_URL"]
     }
     submit = {
       description   = "Accepts a Flink Python job: a record, and a Kubernetes Job that submits it"
@@ -58,6 +58,7 @@ locals {
       )
       environment = { FLINK_IMAGE = var.flink_image }
       optional = [
+        "CORS_ORIGINS",
         "ALLOWED_SCRIPT_HOSTS", "FLINK_BIN", "FLINK_JOBMANAGER", "K8S_ALLOW_INJECTION",
         "K8S_IMAGE_PULL_SECRETS", "K8S_SERVICE_ACCOUNT", "POD_TEMPLATE", "SUBMIT_TIMEOUT_SECONDS",
       ]

@@ -16,4 +16,6 @@ gc.freeze()  # what was imported stays: no collection looks through it
 @functions_framework.http
 def jobs(request: flask.Request) -> flask.Response:
     """Answers the paths of `FUNCTION.routes`, `GET /health` and `GET /ready`."""
-    return serve_routes(request, FUNCTION.routes, ready=FUNCTION.ready, headers=FUNCTION.headers)
+    return serve_routes(
+        request, FUNCTION.routes, ready=FUNCTION.ready, headers=FUNCTION.headers, origins=FUNCTION.origins
+    )

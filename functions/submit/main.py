@@ -16,4 +16,4 @@ gc.freeze()  # what was imported stays: no collection looks through it
 @functions_framework.http
 def submit(request: flask.Request) -> flask.Response:
     """Answers the paths of `FUNCTION.routes`, `GET /health` and `GET /ready`."""
-    return serve_routes(request, FUNCTION.routes, ready=FUNCTION.ready)
+    return serve_routes(request, FUNCTION.routes, ready=FUNCTION.ready, origins=FUNCTION.origins)

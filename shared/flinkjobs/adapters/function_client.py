@@ -180,9 +180,9 @@ def _faults(problem: Mapping[str, Any]) -> tuple[Fault, ...]:
     )
 
 
-def new_client() -> httpx.Client:
+def new_client(*, read_timeout_seconds: float = READ_TIMEOUT_SECONDS) -> httpx.Client:
     """Connections to any number of functions, through a proxy where the environment names one."""
-    timeout = httpx.Timeout(READ_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS)
+    timeout = httpx.Timeout(read_timeout_seconds, connect=CONNECT_TIMEOUT_SECONDS)
     return httpx.Client(timeout=timeout, headers={"User-Agent": USER_AGENT}, follow_redirects=False)
 
 

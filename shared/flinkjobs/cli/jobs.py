@@ -40,6 +40,8 @@ from flinkjobs.domain.health_values import HealthState
 from flinkjobs.jobs.views import JOB_FIELDS
 
 ROWS: Final = 20
+WATCH_SECONDS: Final = 2.0
+"""Period of --watch: that nothing answers is said within five seconds."""
 FOLDED_FROM: Final = 30
 """Columns from which on a reason is folded into several lines; a narrower one is cut."""
 LINES_AROUND: Final = 7
@@ -102,7 +104,7 @@ def jobs(
         ),
     ] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Show them again and again, until Ctrl-C.")] = False,
-    interval: IntervalOption = INTERVAL_SECONDS,
+    interval: IntervalOption = WATCH_SECONDS,
     output: FormatOption = Format.TABLE,
     fields: Annotated[
         str | None,
@@ -237,15 +239,20 @@ def _repeat(
     fields: Sequence[str],
     interval_seconds: float,
 ) -> None:
-    """Prints the page whenever it has changed."""
-    before = None
+    """Prints the page whenever it has changed, and once that nothing answers, and that it does again."""
+    before, problem = None, ""
     while True:
         try:
             page = connection.list_jobs(query)
         except TemporaryError as error:
             expect_function(error, is_known=before is not None)
-            out.note(f"{error}; going on")
+            if problem != str(error):
+                problem = str(error)
+                out.note(f"{problem.rstrip('.')}; going on")
         else:
+            if problem:
+                problem = ""
+                out.note(f"{moment(page['now'])} UTC: it answers again")
             now = (page["jobs"], page["counts"])
             if now != before:
                 before = now

@@ -29,12 +29,9 @@ from flinkjobs.domain.observations import (
     Unreachable,
 )
 from flinkjobs.domain.pod_diagnosis import MESSAGE_OF_EXIT_CODE
-from flinkjobs.domain.reasons import REASONS, ProblemKind, ReasonCode
+from flinkjobs.domain.reasons import OF_SCRIPTS, REASONS, ProblemKind, ReasonCode
 from flinkjobs.domain.text import counted
 from flinkjobs.domain.transition import failure_code
-
-OF_SCRIPTS: Final[frozenset[str]] = frozenset({ReasonCode.SUBMIT_FAILED, ReasonCode.NO_JOB_SUBMITTED})
-"""Reasons of a failed submission that its author has to look into: the system has done its work."""
 
 OF_HEALTH: Final[frozenset[str]] = frozenset(
     code for code, info in REASONS.items() if info.problem is ProblemKind.UNHEALTHY

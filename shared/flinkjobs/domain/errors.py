@@ -13,10 +13,16 @@ from typing import ClassVar, Final
 
 
 class FlinkjobsError(Exception):
-    """Base of all errors of this package. `code` is stable and documented, the message is for people."""
+    """Base of all errors of this package. `code` is stable and documented, the message is for people.
+
+    Attributes:
+        public_detail: sent to callers in the place of the message, which then holds a driver's words and is
+            for the log.
+    """
 
     http_status: ClassVar[int] = 500
     code: ClassVar[str] = "INTERNAL"
+    public_detail: ClassVar[str | None] = None
 
 
 class TemporaryError(FlinkjobsError):
@@ -40,6 +46,7 @@ class StoreUnavailableError(TemporaryError):
     """MongoDB did not answer, or not in time."""
 
     code = "STORE_UNAVAILABLE"
+    public_detail = "MongoDB did not answer."
 
 
 class StoreRefusedError(PermanentError):

@@ -13,16 +13,26 @@ from flinkjobs.domain.health_values import HealthState
 from flinkjobs.domain.records import JobRecord, UnreadableRecord
 
 DEFAULT_LIMIT: Final = 50
+WITHOUT_REASON: Final = "NO_REASON"
+"""Stands for the records without a reason where a reason code is asked for."""
+
+
+class Sort(StrEnum):
+    """The time that a list is ordered by, newest first."""
+
+    SUBMITTED = "submitted_at"
+    ENDED = "end_time"
+    """Records without an end come last."""
 
 
 class Form(StrEnum):
-    """Type of `submitted_at` in a record."""
+    """Type of the time in a record that a list is ordered by."""
 
     DATE = "date"
     TEXT = "text"
     """An ISO 8601 text, as the old platform wrote it."""
     OTHER = "other"
-    """Neither; as a rule it is missing. Such a record cannot be read, and is listed last."""
+    """Neither; as a rule it is missing. Such a record is listed last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +40,7 @@ class Place:
     """Position of a record in its stream.
 
     Attributes:
-        at: its `submitted_at`: milliseconds since 1970 of a DATE, a TEXT as it is, else None.
+        at: the time of the order: milliseconds since 1970 of a DATE, a TEXT as it is, else None.
         id: its `_id`, written so that the store can read it again.
     """
 
@@ -43,7 +53,7 @@ class Row:
     """One record of a list.
 
     Attributes:
-        time: `submitted_at`; None where it cannot be read.
+        time: the time of the order; None where it cannot be read.
         details: what only people need of the document; `updated_at` of them as a time, or None.
     """
 
@@ -64,11 +74,14 @@ class Filter:
     """Filter of a list; None or empty means no condition.
 
     Attributes:
+        template_id: exactly this one, or with a `*` at its end those that begin so; `submitted_by` likewise.
+        reasons: reason codes, any of them, with `health` those of the health; `NO_REASON`: without one.
         text: see `docs/reference/openapi.yaml`, parameter `q`.
         since: submitted then or later.
         before: submitted earlier than then.
         labels: keys and values, in order; a record has all of them.
         health: as it is on the record.
+        sort: the order of the records.
     """
 
     statuses: tuple[Status, ...] = ()
@@ -78,12 +91,21 @@ class Filter:
     before: datetime | None = None
     labels: tuple[tuple[str, str], ...] = ()
     health: HealthState | None = None
+    submitted_by: str | None = None
+    cluster: str | None = None
+    reasons: tuple[str, ...] = ()
+    sort: Sort = Sort.SUBMITTED
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A request for one page."""
+    """A request for one page.
+
+    Attributes:
+        fields: what is shown of each record; None shows everything.
+    """
 
     wanted: Filter = field(default_factory=Filter)
     limit: int = DEFAULT_LIMIT
     after: Places = field(default_factory=lambda: BEGINNING)
+    fields: tuple[str, ...] | None = None

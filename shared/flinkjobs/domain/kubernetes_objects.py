@@ -68,6 +68,7 @@ class Pod(msgspec.Struct, frozen=True):
         is_scheduled: the condition `PodScheduled` is "True".
         disruption: the condition `DisruptionTarget`, where it is "True": the cluster ends the pod.
         started_at: when its node took it up, before any image was pulled.
+        ended_at: when its last container ended; None while one may run.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Pod(msgspec.Struct, frozen=True):
     disruption: Condition | None = None
     containers: tuple[Container, ...] = ()
     started_at: datetime | None = None
+    ended_at: datetime | None = None
 
     @property
     def submit(self) -> Container | None:

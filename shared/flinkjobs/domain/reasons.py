@@ -47,6 +47,10 @@ class ReasonCode(StrEnum):
     CHECKPOINTS_FAILING = "CHECKPOINTS_FAILING"
 
 
+OF_SCRIPTS: Final = frozenset({ReasonCode.SUBMIT_FAILED, ReasonCode.NO_JOB_SUBMITTED})
+"""Reasons of a failed submission that its author has to look into: the system has done its work."""
+
+
 class ProblemKind(StrEnum):
     """The kinds of problems that the statistics count."""
 

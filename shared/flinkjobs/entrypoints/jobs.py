@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property, partial
 from typing import Any, Final
 
@@ -17,8 +17,10 @@ from flinkjobs.entrypoints.startup import utc_now
 from flinkjobs.jobs import prometheus, service
 from flinkjobs.settings.functions import Settings
 from flinkjobs.web import parameters, ui
-from flinkjobs.web.messages import Answer, Request, Route
+from flinkjobs.web.messages import Answer, Request, Route, unless_held
 
+SYNC_TIMEOUT_SECONDS: Final = 18.0
+"""Seconds that *sync now* waits: less than the page does, so that the page hears why it got nothing."""
 KUBERNETES_TIMEOUT_SECONDS: Final = 5.0
 """Seconds that a page waits for Kubernetes before it says that it does not answer."""
 
@@ -28,6 +30,7 @@ class JobsFunction:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.origins = settings.cors_origins
         self.headers = {name: value for name, value in ui.HEADERS.items() if name != "Cache-Control"}
         self.routes = (
             Route("GET", "/", parameters.page_file),
@@ -35,6 +38,7 @@ class JobsFunction:
             Route("GET", "/api/jobs", self._list),
             Route("GET", "/api/jobs/<id>", self._show),
             Route("POST", "/api/jobs/<id>/sync", self._sync_now),
+            Route("POST", "/api/sync", self._sync_several),
             Route("GET", "/api/flink-jobs", self._list_unmanaged),
             Route("GET", "/api/metrics", self._metrics),
             Route("GET", "/metrics", self._prometheus),
@@ -45,19 +49,27 @@ class JobsFunction:
         return build_jobs(self._settings)
 
     def _list(self, request: Request) -> Answer:
-        return Answer(service.list_jobs(self._jobs, request.parameters))
+        self.ready()  # a server that hangs is noticed at once, however long a query may take
+        return unless_held(request, service.list_jobs(self._jobs, request.parameters))
 
     def _list_unmanaged(self, request: Request) -> Answer:
-        return Answer(service.list_unmanaged(self._jobs, request.parameters))
+        return unless_held(request, service.list_unmanaged(self._jobs, request.parameters))
 
     def _show(self, request: Request) -> Answer:
         parameters.expect_no_parameters(request)
-        return Answer(service.show(self._jobs, request.path["id"]))
+        self.ready()
+        return unless_held(request, service.show(self._jobs, request.path["id"]))
 
     def _sync_now(self, request: Request) -> Answer:
-        parameters.expect_own_page(request)
+        parameters.expect_own_page(request, self.origins)
         parameters.expect_nothing_else(request)
         return Answer(service.sync_now(self._jobs, request.path["id"]))
+
+    def _sync_several(self, request: Request) -> Answer:
+        parameters.expect_own_page(request, self.origins)
+        parameters.expect_no_parameters(request)
+        request.expect_json()
+        return Answer(service.sync_several(self._jobs, parameters.some_job_ids(request)))
 
     def _metrics(self, request: Request) -> Answer:
         parameters.expect_no_parameters(request)
@@ -87,10 +99,10 @@ def build_jobs(settings: Settings) -> service.Jobs:
     )
 
 
-def _sync_caller(url: str) -> Callable[[str], Mapping[str, Any]]:
-    """Calls the sync function at this address for one record, with Google's identity where there is one."""
+def _sync_caller(url: str) -> Callable[[Sequence[str]], Mapping[str, Any]]:
+    """Calls the sync function at this address for some records, with Google's identity where there is one."""
 
-    def sync(job_id: str) -> Mapping[str, Any]:
+    def sync(job_ids: Sequence[str]) -> Mapping[str, Any]:
         identity: str | None = None
         if url.startswith("https://"):
             try:
@@ -98,9 +110,9 @@ def _sync_caller(url: str) -> Callable[[str], Mapping[str, Any]]:
             except SettingsError as error:  # there is none here: the function may need none
                 log.warning("sync_now.no_identity", detail=str(error))
         bearer = None if identity is None else partial(str, identity)
-        with function_client.new_client() as client:
+        with function_client.new_client(read_timeout_seconds=SYNC_TIMEOUT_SECONDS) as client:
             function = function_client.HttpFunction(url, bearer=bearer, client=client)
-            body = json.dumps({"job_ids": [job_id]})
+            body = json.dumps({"job_ids": list(job_ids)})
             return function.call("POST", "/", query={}, headers={}, body=body, expected_member="clusters")
 
     return sync

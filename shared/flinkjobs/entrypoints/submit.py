@@ -37,6 +37,7 @@ class SubmitFunction:
             SettingsError: one would break the record.
         """
         self._settings = settings
+        self.origins = settings.cors_origins
         self._script_download = inspect.getsource(script_download)
         self._cold_until = cold_until(settings)
         self.routes = (Route("POST", "/", self.post), Route("POST", "/jobs/adopt", self.adopt))

@@ -1,9 +1,9 @@
 """Parameters, cursor and merge of the list of records. Pure.
 
-The old platform wrote `submitted_at` as text, and MongoDB sorts texts and dates separately. A list is
-therefore read as up to three streams, one per form of `submitted_at`, each in the order of its index, and
-merged here by time. A cursor holds the position in each stream, by `submitted_at` and `_id` of the last
-record of the page: a new record does not shift the following pages.
+The old platform wrote times as text, and MongoDB sorts texts and dates separately. A list is therefore read
+as up to three streams, one per form of the time that it is ordered by, each in the order of its index, and
+merged here. A cursor holds the position in each stream, by that time and `_id` of the last record of the
+page: a new record does not shift the following pages.
 """
 
 from __future__ import annotations
@@ -19,9 +19,22 @@ from typing import Any, Final, TypeVar
 from flinkjobs.domain.errors import NAMELESS, BadRequestError, Fault, describe_faults
 from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.health_values import HealthState
-from flinkjobs.domain.job_query import BEGINNING, DEFAULT_LIMIT, Filter, Form, Place, Places, Query, Row
+from flinkjobs.domain.job_query import (
+    BEGINNING,
+    DEFAULT_LIMIT,
+    WITHOUT_REASON,
+    Filter,
+    Form,
+    Place,
+    Places,
+    Query,
+    Row,
+    Sort,
+)
 from flinkjobs.domain.labels import MAX_LABELS, check_key, check_value
+from flinkjobs.domain.reasons import ReasonCode
 from flinkjobs.domain.text import cut
+from flinkjobs.jobs.views import JOB_FIELDS
 
 T = TypeVar("T")
 MAX_LIMIT: Final = 200
@@ -51,6 +64,10 @@ def parse_query(pairs: Iterable[tuple[str, str]]) -> Query:
         before=before,
         labels=parsed.get("label", ()),
         health=parsed.get("health"),
+        submitted_by=parsed.get("submitted_by"),
+        cluster=parsed.get("cluster"),
+        reasons=parsed.get("reason", ()),
+        sort=parsed.get("sort", Sort.SUBMITTED),
     )
     after: Places = BEGINNING
     if "cursor" in parsed and not faults:
@@ -60,7 +77,7 @@ def parse_query(pairs: Iterable[tuple[str, str]]) -> Query:
             faults.append(Fault("query:cursor", str(error)))
     if faults:
         raise BadRequestError(cut(describe_faults(faults)), tuple(faults))
-    return Query(wanted, parsed.get("limit", DEFAULT_LIMIT), after)
+    return Query(wanted, parsed.get("limit", DEFAULT_LIMIT), after, parsed.get("fields"))
 
 
 def read_parameters(
@@ -91,12 +108,22 @@ def read_parameters(
     return parsed, faults
 
 
-def _statuses(text: str) -> tuple[Status, ...]:
-    words = text.split(",")
-    for word in words:
-        if word not in Status.__members__:
-            raise ValueError(f"must be words of {', '.join(Status)}, separated by commas")
-    return tuple(status for status in Status if status in words)
+def _words_of(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    """A parser of one or more of these words, in the order of `known`."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        words = text.split(",")
+        if not set(words) <= set(known):
+            raise ValueError(f"must be words of {', '.join(known)}, separated by commas")
+        return tuple(word for word in known if word in words)
+
+    return parse
+
+
+def _sort(text: str) -> Sort:
+    if text not in tuple(Sort):
+        raise ValueError(f"must be one of {', '.join(Sort)}")
+    return Sort(text)
 
 
 def _health(text: str) -> HealthState:
@@ -156,13 +183,18 @@ def _cursor(text: str) -> str:
 _NO_CURSOR: Final = "is no `next_cursor` of a list with these filters"
 
 _PARSERS: Final[Mapping[str, Callable[[str], Any]]] = {
-    "status": _statuses,
+    "status": _words_of(tuple(Status)),
     "template_id": text_of,
+    "submitted_by": text_of,
+    "cluster": text_of,
+    "reason": _words_of((WITHOUT_REASON, *ReasonCode)),
     "q": text_of,
     "from": _time,
     "to": _time,
     "label": _labels,
     "health": _health,
+    "sort": _sort,
+    "fields": _words_of(JOB_FIELDS),
     "limit": limit_of,
     "cursor": _cursor,
 }

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from flinkjobs.domain.flink_states import Status
-from flinkjobs.domain.reasons import REASONS, ProblemKind
+from flinkjobs.domain.job_query import WITHOUT_REASON
+from flinkjobs.domain.reasons import OF_SCRIPTS, REASONS, ProblemKind
 from flinkjobs.jobs.statistics import STALE_AFTER_PERIODS, age_seconds
 from flinkjobs.ports.read_store import Cause
 
@@ -17,12 +18,8 @@ HELD_UP_AFTER: Final = timedelta(minutes=5)
 FAILED_WITHIN: Final = timedelta(hours=24)
 """Period in which a failed submission counts as a problem."""
 
-
-NO_REASON: Final = "NO_REASON"
-"""Code of a CREATED record without a reason."""
-
 PROBLEM_OF: Final[Mapping[str, ProblemKind]] = {
-    NO_REASON: ProblemKind.STAYS_CREATED,
+    WITHOUT_REASON: ProblemKind.STAYS_CREATED,
     **{code: info.problem for code, info in REASONS.items() if info.problem},
 }
 """The kind of problem by reason code; other codes are not counted."""
@@ -44,17 +41,31 @@ def find_problems(causes: Iterable[Cause], sync: Mapping[str, Any], now: datetim
         sync: see `sync_state`.
         now: the time now.
     """
-    held: dict[tuple[ProblemKind, str], dict[str, Any]] = {}
+    held: dict[tuple[str, str], dict[str, Any]] = {}
     for cause in causes:
-        code = cause.code or (NO_REASON if cause.status == Status.CREATED else "")
+        code = cause.code or (WITHOUT_REASON if cause.status == Status.CREATED else "")
         kind = PROBLEM_OF.get(code)
         if kind is None:
             continue
-        entry = held.setdefault((kind, code), _problem(kind, code))
+        entry = held.setdefault((cause.status, code), _problem(kind, code))
         entry["count"] += cause.count
         entry["job_ids"] = [*entry["job_ids"], *cause.job_ids]
+        entry["of_script"] = code in OF_SCRIPTS
+        entry["filter"] = _filter(cause.status, code, now)
     found = sorted(held.values(), key=lambda entry: (-entry["count"], entry["code"]))
     return [*_lags(sync, now), *found]
+
+
+def _filter(status: str, code: str, now: datetime) -> dict[str, Any]:
+    """The parameters of `GET /api/jobs` that list the jobs of a cause, as many as its count says."""
+    if PROBLEM_OF[code] is ProblemKind.UNHEALTHY:
+        return {"health": "unhealthy", "reason": code}
+    found: dict[str, Any] = {"status": status, "reason": code}
+    if status == Status.FAILED:
+        found["from"] = now - FAILED_WITHIN
+    if code == WITHOUT_REASON:
+        found["to"] = now - HELD_UP_AFTER
+    return found
 
 
 def _lags(sync: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
@@ -96,4 +107,6 @@ def _problem(kind: ProblemKind, code: str, data: Mapping[str, Any] | None = None
         "count": count,
         "job_ids": [],
         "data": dict(data or {}),
+        "of_script": False,
+        "filter": None,
     }

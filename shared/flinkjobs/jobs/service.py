@@ -13,13 +13,14 @@ from typing import Any, Final
 
 from flinkjobs.domain.errors import (
     FlinkjobsError,
+    FunctionUnavailableError,
     JobNotFoundError,
     PermanentError,
     SyncUnavailableError,
     TemporaryError,
 )
 from flinkjobs.domain.flink_states import OPEN, Status
-from flinkjobs.domain.job_query import Row
+from flinkjobs.domain.job_query import BEGINNING, Form, Query, Row
 from flinkjobs.domain.kubernetes_objects import KubernetesJob, Pod, Waiting, by_age
 from flinkjobs.domain.observations import Missing
 from flinkjobs.domain.records import JobRecord
@@ -38,6 +39,8 @@ from flinkjobs.ports.read_store import ReadStore
 
 RUNS_LOOKED_AT: Final = 200
 """Number of passes searched for the beginning of an outage: ten hours at one every three minutes."""
+POSITIONS: Final = 10_000
+"""Up to here the position of a page in its list is counted."""
 EXAMPLES: Final = 5
 """Maximum number of job ids listed with a problem."""
 
@@ -52,7 +55,7 @@ class Jobs:
         namespace: where the Kubernetes Jobs live whose records name no other.
         ui_urls: address of each Flink cluster's web UI, by the cluster's name in the settings.
         history_urls: address of its History Server's, likewise; None where it has none.
-        sync: calls the sync function for one job id and returns its report; None without SYNC_URL.
+        sync: calls the sync function for some job ids and returns its report; None without SYNC_URL.
         sync_period_seconds: period of the passes over all records.
         clock: the time now, aware UTC.
     """
@@ -62,7 +65,7 @@ class Jobs:
     namespace: str
     ui_urls: Mapping[str, str]
     history_urls: Mapping[str, str | None]
-    sync: Callable[[str], Mapping[str, Any]] | None
+    sync: Callable[[Sequence[str]], Mapping[str, Any]] | None
     sync_period_seconds: int
     clock: Callable[[], datetime]
 
@@ -90,9 +93,11 @@ def list_jobs(jobs: Jobs, query: Iterable[tuple[str, str]] = ()) -> dict[str, An
     counts = jobs.store.counts(asked.wanted)
     unreachable = _unreachable(jobs)
     return {
-        "jobs": [job_view(row, unreachable) for row in rows],
+        "jobs": [_only(asked.fields, job_view(row, unreachable)) for row in rows],
+        "first": _position(jobs, asked) if rows else None,
         "next_cursor": write_cursor(rest, asked.wanted),
         "counts": {status.value: counts.get(status, 0) for status in Status},
+        "sync_now": jobs.sync is not None,
         "now": jobs.clock(),
     }
 
@@ -101,6 +106,25 @@ def _unreachable(jobs: Jobs) -> Collection[str]:
     """The clusters that did not answer the latest pass."""
     runs = jobs.store.last_runs(limit=1)
     return statistics.unreachable_clusters(runs[0] if runs else None)
+
+
+def _position(jobs: Jobs, asked: Query) -> int | None:
+    """The place of the page's first record in the whole list, from 1; None beyond `POSITIONS`."""
+    if asked.after == BEGINNING:
+        return 1
+    before = sum(
+        jobs.store.count_before(form, asked.wanted, asked.after.get(form), limit=POSITIONS)
+        for form in Form
+        if form not in asked.after or asked.after[form]
+    )
+    return before + 1 if before < POSITIONS else None
+
+
+def _only(fields: tuple[str, ...] | None, shown: dict[str, Any]) -> dict[str, Any]:
+    """The fields that were asked for; `unreadable` always."""
+    if fields is None:
+        return shown
+    return {name: shown[name] for name in (*fields, "unreadable") if name in shown}
 
 
 def list_unmanaged(jobs: Jobs, query: Iterable[tuple[str, str]] = ()) -> dict[str, Any]:
@@ -156,7 +180,8 @@ def show(jobs: Jobs, any_id: str) -> dict[str, Any]:
 
 def _flink_jobs(jobs: Jobs, record: JobRecord) -> list[dict[str, Any]]:
     addresses = jobs.ui_urls.get(record.cluster), jobs.history_urls.get(record.cluster)
-    return [flink_job_view(ref, *addresses) for ref in record.flink_jobs]
+    is_lost = record.status is Status.LOST
+    return [flink_job_view(ref, *addresses, is_lost=is_lost) for ref in record.flink_jobs]
 
 
 def _twins(jobs: Jobs, record: JobRecord) -> list[dict[str, Any]]:
@@ -214,7 +239,8 @@ def _kubernetes(jobs: Jobs, record: JobRecord | None, observed: _Observed) -> di
         "error": observed.error,
         "phase": observed.job.phase.value if observed.job else None,
         "pods": [
-            {"name": pod.name, "phase": pod.phase, "started_at": pod.started_at} for pod in observed.pods
+            {"name": pod.name, "phase": pod.phase, "started_at": pod.started_at, "ended_at": pod.ended_at}
+            for pod in observed.pods
         ],
         "kubectl": kubectl_lines(namespace, record.job_id, name) if record and name else [],
     }
@@ -273,11 +299,23 @@ def sync_now(jobs: Jobs, any_id: str) -> dict[str, Any]:
         JobNotFoundError: no record has this id.
         SyncUnavailableError: the sync function is not configured, or did not answer usefully.
     """
-    job_id = _look_up(jobs, any_id).record.job_id
+    return sync_several(jobs, [_look_up(jobs, any_id).record.job_id])
+
+
+def sync_several(jobs: Jobs, job_ids: Sequence[str]) -> dict[str, Any]:
+    """Synchronises these records now, and returns the report of the sync function.
+
+    Raises:
+        SyncUnavailableError: as `sync_now`.
+    """
     if jobs.sync is None:
         raise SyncUnavailableError("SYNC_URL is not set: there is no function to ask for a pass")
     try:
-        return dict(jobs.sync(job_id))
+        return dict(jobs.sync(job_ids))
+    except FunctionUnavailableError as error:
+        raise SyncUnavailableError(
+            "The sync function did not answer in time. Its pass may go on; the page shows what it finds."
+        ) from error
     except (TemporaryError, PermanentError) as error:
         raise SyncUnavailableError(f"the sync function did not do it: {error}") from error
 
@@ -292,6 +330,8 @@ def metrics(jobs: Jobs) -> dict[str, Any]:
         StoreUnavailableError: the records could not be read.
     """
     now = jobs.clock().astimezone(UTC)
+    now = now.replace(microsecond=now.microsecond // 1000 * 1000)  # as the answer says it, and a filter of it
+    end = statistics.next_whole_hour(now)
     sync = statistics.sync_state(
         jobs.store.last_runs(limit=RUNS_LOOKED_AT),
         jobs.store.last_complete_run(),
@@ -303,7 +343,7 @@ def metrics(jobs: Jobs) -> dict[str, Any]:
         failed_since=now - problems.FAILED_WITHIN,
         examples=EXAMPLES,
     )
-    windows = statistics.windows(jobs.store.tallies(now), now)
+    windows = statistics.windows(jobs.store.tallies(end), end)
     away = statistics.unreachable_clusters(sync["last_pass"])
     return {
         "now": now,

@@ -1,7 +1,8 @@
 """Statistics of the jobs by time window: status, duration, failure rate; and the age of the last runs. Pure.
 
-Counted by `submitted_at`. A percentile is the nearest rank: the smallest duration that at least that share
-percent of the durations do not exceed, so always one that occurred.
+Counted by `submitted_at`, in windows and steps that begin at whole hours. A percentile is the nearest rank:
+the smallest duration that at least that share percent of the durations do not exceed, so always one that
+occurred.
 https://en.wikipedia.org/wiki/Percentile#The_nearest-rank_method
 """
 
@@ -32,7 +33,7 @@ BAR_ENDS: Final = (1, 5, 15, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 14_400,
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A span of time that ends now.
+    """A span of time that ends with the hour that has begun.
 
     Attributes:
         bucket: length of one step of the series over time; None for all times.
@@ -55,13 +56,24 @@ WINDOWS: Final = (
 # --- windows ----------------------------------------------------------------------------------------
 
 
-def windows(tallies: Iterable[Tally], now: datetime) -> dict[str, Any]:
-    """The statistics of each window, by its name."""
+def next_whole_hour(now: datetime) -> datetime:
+    """The end of the hour that has begun: windows that end with it have steps of whole hours."""
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    return hour if hour == now else hour + HOUR
+
+
+def windows(tallies: Iterable[Tally], end: datetime) -> dict[str, Any]:
+    """The statistics of each window, by its name.
+
+    Args:
+        tallies: counted as of `end`.
+        end: when every window ends; see `next_whole_hour`.
+    """
     tallies = list(tallies)
-    return {window.name: _window(window, tallies, now) for window in WINDOWS}
+    return {window.name: _window(window, tallies, end) for window in WINDOWS}
 
 
-def _window(window: Window, tallies: Iterable[Tally], now: datetime) -> dict[str, Any]:
+def _window(window: Window, tallies: Iterable[Tally], end: datetime) -> dict[str, Any]:
     inside = [
         tally for tally in tallies if window.bucket is None or _age(tally) < window.bucket * window.buckets
     ]
@@ -71,9 +83,10 @@ def _window(window: Window, tallies: Iterable[Tally], now: datetime) -> dict[str
     templates = [{"template_id": name, **_statistics(those)} for name, those in by_template.items()]
     templates.sort(key=lambda template: (-template["jobs"], template["template_id"] or ""))
     statistics = _statistics(inside)
+    statistics["from"] = end - window.bucket * window.buckets if window.bucket else None
     statistics["templates"] = templates[:TEMPLATES_SHOWN]
     if window.bucket is not None:
-        statistics["over_time"] = _over_time(inside, window.bucket, window.buckets, now)
+        statistics["over_time"] = _over_time(inside, window.bucket, window.buckets, end)
     statistics["duration_histogram"] = _histogram(_durations(inside))
     return statistics
 
@@ -142,13 +155,13 @@ def percentile(ordered: Sequence[float], percent: int) -> float:
 
 
 def _over_time(
-    tallies: Iterable[Tally], bucket: timedelta, buckets: int, now: datetime
+    tallies: Iterable[Tally], bucket: timedelta, buckets: int, end: datetime
 ) -> list[dict[str, Any]]:
     """The window in steps, oldest first."""
     counted = [Counter[str | None]() for _ in range(buckets)]
     for tally in tallies:
         counted[buckets - 1 - _age(tally) // bucket][tally.status] += tally.count
-    begin = now - bucket * buckets
+    begin = end - bucket * buckets
     return [
         {
             "from": begin + bucket * step,

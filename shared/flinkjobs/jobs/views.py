@@ -146,17 +146,20 @@ def number_or_none(value: Any) -> float | None:
     return value
 
 
-def flink_job_view(ref: FlinkJobRef, ui_url: str | None, history_url: str | None) -> dict[str, Any]:
+def flink_job_view(
+    ref: FlinkJobRef, ui_url: str | None, history_url: str | None, *, is_lost: bool = False
+) -> dict[str, Any]:
     """One Flink job of a record.
 
     Args:
         ref: as the record holds it.
         ui_url: base address of its cluster's web UI; None where the cluster is not configured.
         history_url: base address of its History Server's, which knows jobs that are over; None without one.
+        is_lost: its record is LOST.
     """
     is_over = ref.state in TERMINAL_STATES
+    is_forgotten = not is_over and (is_lost or ref.missing_since is not None)
     folder = "completed" if is_over else "running"
-    may_be_history = is_over or ref.missing_since is not None
     return {
         "flink_job_id": ref.id,
         "source": ref.source.value,
@@ -165,9 +168,10 @@ def flink_job_view(ref: FlinkJobRef, ui_url: str | None, history_url: str | None
         "start_time": ref.start_time,
         "end_time": ref.end_time,
         "missing_since": ref.missing_since,
-        "ui_url": ui_url and f"{ui_url}/#/job/{folder}/{ref.id}/overview",
+        "forgotten": is_forgotten,
+        "ui_url": None if is_forgotten else ui_url and f"{ui_url}/#/job/{folder}/{ref.id}/overview",
         "history_url": f"{history_url}/#/job/completed/{ref.id}/overview"
-        if history_url and may_be_history
+        if history_url and (is_over or is_forgotten)
         else None,
     }
 

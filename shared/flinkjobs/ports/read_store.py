@@ -89,6 +89,9 @@ class ReadStore(Protocol):
     def rows(self, form: Form, wanted: Filter, *, after: Place | None, limit: int) -> Sequence[Row]:
         """The next records of one stream, newest first. Reads as many documents as it returns."""
 
+    def count_before(self, form: Form, wanted: Filter, last: Place | None, *, limit: int) -> int:
+        """How many records of one stream there are up to and with `last`, or in all; `limit` at most."""
+
     def counts(self, wanted: Filter) -> Mapping[str | None, int]:
         """How many records there are of each status, which `wanted.statuses` does not restrict."""
 
@@ -139,4 +142,4 @@ class ReadStore(Protocol):
         """The channels, and what they still have to be sent."""
 
     def ping(self) -> None:
-        """Checks that the store answers."""
+        """Checks that the store answers; raises within three seconds where it does not."""

@@ -31,6 +31,7 @@ from flinkjobs.settings.parsing import (
     one_of,
     page_url,
     set_values,
+    web_origins,
     webhook_secrets,
     whole_number,
 )
@@ -139,6 +140,7 @@ class Settings:
     sync_follow_seconds: int | None
     notify_channels: tuple[ChannelSettings, ...] = field(repr=False)
     page_url: str | None
+    cors_origins: frozenset[str]
     log_level: str
 
     @property
@@ -210,6 +212,7 @@ def read_settings(environ: Mapping[str, str], *, required: Collection[str] = ())
         sync_follow_seconds=read.value("SYNC_FOLLOW_SECONDS", None, whole_number(2, 30)),
         notify_channels=read.value("NOTIFY_CHANNELS", (), lambda text: _channels(text, clusters)),
         page_url=read.value("PAGE_URL", None, page_url),
+        cors_origins=read.value("CORS_ORIGINS", frozenset(), web_origins),
         log_level=read.value("LOG_LEVEL", "INFO", one_of(LOG_LEVELS)),
     )
 

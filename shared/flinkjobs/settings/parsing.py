@@ -169,6 +169,15 @@ def page_url(text: str) -> str:
     return url
 
 
+def web_origins(text: str) -> frozenset[str]:
+    """Origins as a browser sends them: scheme and host, without a path."""
+    origins = text.replace(",", " ").split()
+    for origin in origins:
+        if urlsplit(page_url(origin)).path or origin.endswith("/"):
+            raise ValueError(f"must hold origins like https://app.example, not {cut(origin, 120)!r}")
+    return frozenset(origins)
+
+
 def inline_or_file(text: str) -> str:
     """The value itself, or the content of the file that `@path` names."""
     if not text.startswith("@"):

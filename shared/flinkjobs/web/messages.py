@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections import Counter
@@ -61,6 +62,11 @@ class Request:
             )
         return parsed
 
+    def held_etags(self) -> set[str]:
+        """The ETags of what the caller has, each as a weak one: https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2"""
+        given = (tag.strip() for tag in self.headers.get("if-none-match", "").split(","))
+        return {tag if tag.startswith("W/") else f"W/{tag}" for tag in given if tag}
+
     def expect_json(self) -> None:
         """Raises unless the body is declared as JSON or has no content type.
 
@@ -90,6 +96,15 @@ class Answer:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes | None = None
+
+
+def unless_held(request: Request, body: Mapping[str, Any]) -> Answer:
+    """The body with its ETag, or 304 where the caller holds the same but for its `now`."""
+    same = to_json({name: value for name, value in body.items() if name != "now"})
+    etag = f'W/"{hashlib.sha256(same.encode()).hexdigest()[:32]}"'
+    if etag in request.held_etags():
+        return Answer(status=304, headers={"ETag": etag}, content=b"")
+    return Answer(body, headers={"ETag": etag})
 
 
 Handler: TypeAlias = Callable[[Request], Answer]

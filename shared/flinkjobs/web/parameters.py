@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Final
 
 from flinkjobs.domain.errors import (
     NAMELESS,
@@ -16,6 +16,9 @@ from flinkjobs.domain.errors import (
 from flinkjobs.domain.text import cut
 from flinkjobs.web import ui
 from flinkjobs.web.messages import Answer, Request
+
+MAX_JOB_IDS: Final = 200
+"""As many as a page of the list shows."""
 
 
 def job_ids(request: Request) -> list[str] | None:
@@ -31,6 +34,18 @@ def job_ids(request: Request) -> list[str] | None:
         return None
     if not isinstance(given, list) or not all(map(_is_text, given)):
         raise _bad("/job_ids", "must be an array of strings")
+    return given
+
+
+def some_job_ids(request: Request) -> list[str]:
+    """Job ids of the body, at least one and at most `MAX_JOB_IDS`.
+
+    Raises:
+        BadRequestError: the body says otherwise.
+    """
+    given = job_ids(request)
+    if not given or len(given) > MAX_JOB_IDS:
+        raise _bad("/job_ids", f"must hold 1 to {MAX_JOB_IDS} ids")
     return given
 
 
@@ -63,17 +78,19 @@ def expect_nothing_else(request: Request) -> None:
     _expect_only(request.json_object(), set())
 
 
-def expect_own_page(request: Request) -> None:
+def expect_own_page(request: Request, origins: Collection[str] = ()) -> None:
     """Raises unless a request has the header that our page and our programs send.
 
-    A form or an image of a foreign page cannot send the header, and a script of one may not.
+    A form or an image of a foreign page cannot send the header, and a script of one may not, except where its
+    origin is one of `origins`.
 
     Raises:
         ForbiddenError: it comes from elsewhere.
     """
     if request.headers.get("x-flinkjobs") != "1":
         raise ForbiddenError("the header X-Flinkjobs: 1 is missing")
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+    is_own = request.headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none")
+    if not is_own and request.headers.get("origin") not in origins:
         raise ForbiddenError("another site's page may not do this")
 
 
@@ -84,10 +101,9 @@ def page_file(request: Request) -> Answer:
         NotFoundError: the page has no such file.
     """
     file = ui.file(request.path.get("name", ui.INDEX))
-    etag = f'"{file.etag}"'
+    etag = f'W/"{file.etag}"'
     headers = {**ui.HEADERS, "Content-Type": file.content_type, "ETag": etag}
-    held = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
-    if etag in held:
+    if etag in request.held_etags():
         return Answer(status=304, headers=headers, content=b"")
     return Answer(headers=headers, content=file.content)
 

@@ -6,8 +6,9 @@ any error, into a response. Problem details: https://www.rfc-editor.org/rfc/rfc9
 
 from __future__ import annotations
 
+import gzip
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from http import HTTPStatus
 from typing import Any, Final
@@ -29,6 +30,17 @@ from flinkjobs.domain.text import cut
 from flinkjobs.web.messages import MAX_BODY_BYTES, Answer, Handler, Request, Route, to_json
 
 RETRY_AFTER_SECONDS: Final = 10
+MIN_COMPRESSED_BYTES: Final = 1_024
+
+_PREFLIGHT: Final = {
+    "Access-Control-Allow-Methods": "GET, HEAD, POST",
+    "Access-Control-Allow-Headers": (
+        "authorization, content-type, idempotency-key, if-none-match, webhook-id, webhook-signature, "
+        "webhook-timestamp, x-flinkjobs"
+    ),
+    "Access-Control-Max-Age": "600",
+}
+"""What a browser may send for a page of another origin: https://fetch.spec.whatwg.org/#http-cors-protocol"""
 
 
 def serve(request: flask.Request, *, post: Handler, ready: Callable[[], None]) -> flask.Response:
@@ -42,6 +54,7 @@ def serve_routes(
     *,
     ready: Callable[[], None],
     headers: Mapping[str, str] | None = None,
+    origins: Collection[str] = (),
 ) -> flask.Response:
     """Answers one request of a function.
 
@@ -50,10 +63,11 @@ def serve_routes(
         routes: the function's work.
         ready: raises while the function could not do its work; asked by `GET /ready`.
         headers: sent with every answer that does not set them itself, errors included.
+        origins: of the web pages elsewhere that may read the answers.
     """
-    sent = headers or {}
+    sent = {**(headers or {}), **_cross_origin(request, origins)}
     try:
-        response = _response(_route(request, [*routes, *_probes(ready)]), sent)
+        response = _response(_route(request, [*routes, *_probes(ready)], origins), sent)
     except FlinkjobsError as error:
         answer = problem(error)
         _log_refusal(error, answer.status, request)
@@ -65,6 +79,30 @@ def serve_routes(
     # The framework would read the rest of the body, however large, into memory before it answers; the server
     # behind it throws it away in small parts afterwards.
     request.stream = io.BytesIO()
+    return _compressed(request, response)
+
+
+def _cross_origin(request: flask.Request, origins: Collection[str]) -> dict[str, str]:
+    """The headers that let a web page of these origins read an answer."""
+    if not origins:
+        return {}
+    origin = request.headers.get("Origin", "")
+    if origin not in origins:
+        return {"Vary": "Origin"}
+    return {
+        "Vary": "Origin",
+        "Access-Control-Allow-Origin": origin,
+        "Access-Control-Expose-Headers": "ETag, Retry-After",
+    }
+
+
+def _compressed(request: flask.Request, response: flask.Response) -> flask.Response:
+    """The response, in gzip where the caller takes it and it is worth while."""
+    response.vary.add("Accept-Encoding")
+    body = response.get_data()
+    if len(body) >= MIN_COMPRESSED_BYTES and request.accept_encodings["gzip"] > 0:
+        response.set_data(gzip.compress(body, compresslevel=5, mtime=0))
+        response.headers["Content-Encoding"] = "gzip"
     return response
 
 
@@ -75,8 +113,10 @@ def _probes(ready: Callable[[], None]) -> list[Route]:
     ]
 
 
-def _route(request: flask.Request, routes: Sequence[Route]) -> Answer:
+def _route(request: flask.Request, routes: Sequence[Route], origins: Collection[str]) -> Answer:
     handlers = {(route.method, route.path): route.handler for route in routes}
+    if request.method == "OPTIONS" and request.headers.get("Origin") in origins:
+        return Answer(status=204, headers=_PREFLIGHT, content=b"")
     try:
         endpoint, path = _url_map(tuple(handlers)).bind("").match(request.path, request.method)
     except MethodNotAllowed as error:
@@ -134,7 +174,7 @@ def problem(error: FlinkjobsError) -> Answer:
         "type": "about:blank",
         "title": HTTPStatus(error.http_status).phrase,
         "status": error.http_status,
-        "detail": str(error),
+        "detail": error.public_detail or str(error),
         "code": error.code,
     }
     headers = {"Content-Type": "application/problem+json"}
@@ -154,6 +194,7 @@ def _log_refusal(error: FlinkjobsError, status: int, request: flask.Request) -> 
         status=status,
         code=error.code,
         detail=str(error),
+        cause=str(error.__cause__) if error.__cause__ else None,
         method=request.method,
         path=request.path,
     )

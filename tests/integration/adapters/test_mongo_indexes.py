@@ -34,9 +34,11 @@ INDEXES = {
         [
             *(("submitted_at", -1), ("_id", -1), ("status", 1), ("template_id", 1)),
             *(("job_id", 1), ("k8s_job_name", 1), ("job_name", 1)),
+            *(("submitted_by", 1), ("cluster", 1), ("reason.code", 1)),
         ],
         False,
     ),
+    "list_by_end": ([("end_time", -1), ("_id", -1), ("status", 1)], False),
     "list_by_status": (
         [
             *(("status", 1), ("submitted_at", -1), ("_id", -1), ("template_id", 1)),
@@ -95,6 +97,14 @@ def test_old_indexes_of_the_same_fields_serve_as_they_are(jobs: Collection[Docum
         "by_status": ([("status", 1)], False),
         "by_job_id": ([("job_id", 1)], True),
     }
+
+
+def test_an_index_of_ours_with_the_fields_of_an_earlier_version_is_replaced(
+    jobs: Collection[Document],
+) -> None:
+    jobs.create_index([("submitted_at", -1), ("_id", -1)], name="list_by_time")
+    ensure_indexes(jobs.database)
+    assert indexes(jobs) == INDEXES
 
 
 def test_a_job_id_that_occurs_twice_is_reported_and_hinders_nothing_else(jobs: Collection[Document]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import random
 import uuid
 from collections import Counter
@@ -34,6 +35,7 @@ from flinkjobs.domain.job_query import Filter, Form, Place
 from flinkjobs.jobs import service as jobs
 from flinkjobs.jobs.list_query import write_cursor
 from flinkjobs.ports.kubernetes import KubernetesClient
+from flinkjobs.web.messages import to_json
 from local.mongodb import MongoServer
 from tests.support.records import labelled
 
@@ -202,6 +204,51 @@ def mixed(seed: int, count: int) -> list[Document]:
     return made
 
 
+@pytest.mark.parametrize("query", [(), (("sort", "end_time"),), (("q", "job"), ("status", "LOST,FAILED"))])
+def test_a_page_says_at_which_position_it_begins(
+    found: jobs.Jobs, records: Collection[Document], query: Pairs
+) -> None:
+    made = mixed(3, 60)
+    for number, one in enumerate(made):
+        end = NOW - timedelta(seconds=number % 9)
+        one["end_time"] = [None, end, iso(end)][number % 3]
+    records.insert_many(made)
+    expected, cursor = 1, ""
+    while True:
+        answer = jobs.list_jobs(found, [*query, ("limit", "7"), ("cursor", cursor)])
+        assert answer["first"] == expected
+        expected += len(answer["jobs"])
+        if not (cursor := answer["next_cursor"] or ""):
+            break
+    assert expected == 1 + len(
+        [one for one in made if not query or len(query) < 2 or one["status"] != "FINISHED"]
+    )
+
+
+def test_a_list_by_the_end_holds_every_record_once_and_what_is_not_over_last(
+    found: jobs.Jobs, records: Collection[Document]
+) -> None:
+    made = mixed(5, 60)
+    for number, one in enumerate(made):
+        end = NOW - timedelta(seconds=number % 13)
+        one["end_time"] = [None, end, iso(end)][number % 3]
+    records.insert_many(made)
+    listed = [job_id for page in pages(found, ("sort", "end_time"), limit=7) for job_id in page]
+    assert sorted(listed) == sorted(one["job_id"] for one in made)
+    ends = {one["job_id"]: one["end_time"] for one in made}
+    texts = [end if isinstance(end, str) else iso(end) if end else "" for end in map(ends.get, listed)]
+    assert texts == sorted(texts, reverse=True)
+
+
+def test_only_the_fields_that_were_asked_for_are_shown(
+    found: jobs.Jobs, records: Collection[Document]
+) -> None:
+    records.insert_many([document("fine_1"), document("odd_1", status="PAUSED")])
+    odd, fine = jobs.list_jobs(found, [("fields", "status,job_id")])["jobs"]
+    assert fine == {"job_id": "fine_1", "status": "FINISHED"}
+    assert odd == {"job_id": "odd_1", "status": None, "unreadable": odd["unreadable"]}
+
+
 @pytest.mark.parametrize("limit", [1, 3, 7, 40, 60])
 def test_pages_hold_every_record_once_and_in_order(
     found: jobs.Jobs, records: Collection[Document], limit: int
@@ -328,7 +375,12 @@ def shop() -> list[Document]:
         template = chance.choice(["etl", "Report", "report.daily"])
         status = chance.choice(["CREATED", "RUNNING", "FINISHED", "FAILED", "CANCELLED", "LOST"])
         name = chance.choice(["nightly", "Umsatz (täglich)", "50% off", "日报"])
-        fields = {"template_id": template, "status": status, "job_name": name}
+        fields: Document = {"template_id": template, "status": status, "job_name": name}
+        fields["submitted_by"] = chance.choice(["li.wei", "Lina", None])
+        if status in ("CREATED", "FAILED") and number % 2:
+            fields["reason"] = reason(chance.choice(["QUOTA", "IMAGE_PULL"]))
+        if number % 5 == 0:
+            fields["cluster"] = "batch"
         is_old = chance.random() < 0.4
         make, time = (old_document, iso(at)) if is_old else (document, at)
         one = make(f"{template}_{number}", submitted_at=time, **fields)
@@ -369,6 +421,26 @@ FILTERS: list[tuple[Pairs, Callable[[Document], bool]]] = [
             time_of(one) >= NOW - 9 * HOUR
             and one["status"] == "FAILED"
             and "report" in one["template_id"].lower()
+        ),
+    ),
+    ([("template_id", "rep*")], lambda one: one["template_id"] == "report.daily"),
+    ([("template_id", "Re*")], lambda one: one["template_id"] == "Report"),
+    (
+        [("template_id", "e*"), ("label", "team=search")],
+        lambda one: one["template_id"] == "etl" and "team" in one.get("labels", {}),
+    ),
+    ([("submitted_by", "li.wei")], lambda one: one["submitted_by"] == "li.wei"),
+    ([("submitted_by", "L*")], lambda one: one["submitted_by"] == "Lina"),
+    ([("q", "lin")], lambda one: one["submitted_by"] == "Lina"),
+    ([("cluster", "batch")], lambda one: one.get("cluster") == "batch"),
+    ([("cluster", "default")], lambda one: one.get("cluster", "default") == "default"),
+    ([("reason", "QUOTA")], lambda one: (one.get("reason") or {}).get("code") == "QUOTA"),
+    (
+        [("reason", "QUOTA,NO_REASON"), ("status", "CREATED"), ("template_id", "etl")],
+        lambda one: (
+            one["status"] == "CREATED"
+            and one["template_id"] == "etl"
+            and (one.get("reason") or {"code": "QUOTA"})["code"] == "QUOTA"
         ),
     ),
     ([("q", "REPORT")], lambda one: "report" in one["template_id"].lower()),
@@ -710,6 +782,12 @@ def test_what_stands_still_is_counted_by_its_cause(found: jobs.Jobs, records: Co
     assert problems["IMAGE_PULL"]["job_ids"] == ["pull_6", "pull_5", "pull_4", "pull_3", "pull_2"]
     assert sorted(problems["NO_REASON"]["job_ids"]) == ["waits_6_minutes", "waits_for_days"]
     assert sorted(problems["SUBMIT_FAILED"]["job_ids"]) == ["fresh", "fresh_too"]
+    for entry in problems.values():
+        if entry["filter"]:
+            query = json.loads(to_json(entry["filter"]))
+            listed = jobs.list_jobs(found, list(query.items()))
+            assert sum(listed["counts"][word] for word in query["status"].split(",")) == entry["count"]
+            assert len(listed["jobs"]) == entry["count"]
 
 
 def test_what_channels_still_have_to_be_sent_is_counted(
@@ -858,6 +936,7 @@ def crowd(mongo_server: MongoServer) -> Iterator[tuple[jobs.Jobs, Spy, Collectio
             "status": status,
             "flink_job_id": id_,
             "duration": chance.randrange(9_000_000) / 1000 if status == "FINISHED" else None,
+            "end_time": None if status in ("RUNNING", "CREATED") else at + MINUTE,
         }
         job_id = f"{template}_{1_700_000_000_000 + number}"
         if number % 10 == 9:
@@ -870,6 +949,8 @@ def crowd(mongo_server: MongoServer) -> Iterator[tuple[jobs.Jobs, Spy, Collectio
             "k8s_job_name": f"flink-py-{template}-{number:08x}",
             "flink_job_ids": [id_],
             "reason": reasons.get(status),
+            "submitted_by": f"li.{number % 7}",
+            "cluster": "default",
             "spec": {"args": ["x" * 100]},
             **labels(number),
             **common,
@@ -928,6 +1009,11 @@ LISTS: list[Pairs] = [
     [("label", "team=search")],
     [("label", "example.com/stage.1="), ("status", "FAILED,LOST"), ("template_id", "tpl_3")],
     [("label", "team=search"), ("from", "2025-10-20T00:00:00Z"), ("to", "2025-10-25T00:00:00Z")],
+    [("template_id", "tpl_3*"), ("status", "FAILED")],
+    [("submitted_by", "li*")],
+    [("cluster", "default"), ("reason", "QUOTA,NO_REASON"), ("status", "CREATED")],
+    [("sort", "end_time")],
+    [("sort", "end_time"), ("status", "FINISHED")],
     [("q", "nightly 499")],
     [("q", "flink-py-tpl_7-")],
     [("q", "flink-py-tpl_7-00000007-x7k2p")],
@@ -949,7 +1035,7 @@ def test_a_page_of_a_hundred_thousand_reads_what_it_shows(
     if answer["next_cursor"]:
         jobs.list_jobs(side, [*query, ("limit", "20"), ("cursor", answer["next_cursor"])])
     sent = list(spy.commands)
-    assert len(sent) <= 16
+    assert len(sent) <= 24
     for command in sent:
         plan, read = costs(command, records.database)
         assert "COLLSCAN" not in plan, command

@@ -90,7 +90,7 @@ def test_every_file_of_the_page_is_there_and_is_asked_for_once(jobs: FunctionSer
             assert answer.status_code == 200
             assert answer.content == (Path(ui.__file__).parent / name).read_bytes()
             assert answer.headers["cache-control"] == "no-cache"
-            for known in (answer.headers["etag"], f'"x", W/{answer.headers["etag"]}'):
+            for known in (answer.headers["etag"], f'"x", {answer.headers["etag"].removeprefix("W/")}'):
                 again = browser.get(name, headers={"If-None-Match": known})
                 assert (again.status_code, again.content) == (304, b"")
                 assert again.headers["etag"] == answer.headers["etag"]
@@ -441,6 +441,57 @@ def test_a_record_can_be_synchronised_now(jobs: FunctionServer, world: World) ->
     assert get(jobs, "/api/jobs/etl_1")["job"]["status"] == "FINISHED"
     assert get(jobs, "/api/jobs/etl_2")["job"]["status"] == "RUNNING"
     assert get(jobs, "/api/metrics")["sync"]["last_complete_at"] is None
+
+
+def test_several_records_are_synchronised_in_one_pass(jobs: FunctionServer, world: World) -> None:
+    world.flink.jobs = [Job(A, "FINISHED", end=1_795_335_841_979)]
+    for number, id_ in ((1, A), (2, B), (3, "c" * 32)):
+        world.add_record(
+            f"etl_{number}",
+            status="RUNNING",
+            flink_job_id=id_,
+            flink_job_ids=[id_],
+            flink_jobs=[ref(id_, "RUNNING")],
+            submitter_done=True,
+        )
+    answer = call(jobs, "POST", "/api/sync", headers=OURS, json={"job_ids": ["etl_1", "etl_2"]})
+    assert (answer.status_code, answer.json()["scanned"]) == (200, 2)
+    assert answer.json()["changed"]["FINISHED"] == 1
+
+
+@pytest.mark.parametrize("body", [{}, {"job_ids": []}, {"job_ids": ["x"] * 201}, {"job_ids": [1]}], ids=str)
+def test_one_to_two_hundred_records_are_synchronised(jobs: FunctionServer, body: dict[str, Any]) -> None:
+    answer = call(jobs, "POST", "/api/sync", headers=OURS, json=body)
+    assert answer.status_code == 400
+    assert [fault["pointer"] for fault in problem(answer)["errors"]] == ["/job_ids"]
+
+
+def test_a_page_of_an_origin_that_is_named_may_read_and_synchronise(
+    settings: Mapping[str, str], world: World
+) -> None:
+    world.add_record("etl_1")
+    origin = {"Origin": "https://app.example", "Sec-Fetch-Site": "cross-site", **OURS}
+    with FunctionServer("jobs", {**settings, "CORS_ORIGINS": "https://app.example"}) as server:
+        asked = call(server, "OPTIONS", "/api/sync", headers=origin)
+        assert (asked.status_code, asked.headers["access-control-allow-origin"]) == (204, origin["Origin"])
+        listed = call(server, "GET", "/api/jobs", headers=origin)
+        assert listed.headers["access-control-allow-origin"] == origin["Origin"]
+        synced = call(server, "POST", "/api/jobs/etl_1/sync", headers=origin)
+        assert problem(synced)["code"] == "SYNC_UNAVAILABLE"  # it is allowed, and there is no SYNC_URL
+        other = call(server, "GET", "/api/jobs", headers={"Origin": "https://evil.example"})
+        assert "access-control-allow-origin" not in other.headers
+
+
+def test_what_the_caller_holds_is_not_sent_again(jobs: FunctionServer, world: World) -> None:
+    world.add_record("etl_1")
+    for path in ("/api/jobs", "/api/jobs/etl_1", "/api/flink-jobs?unmanaged=true"):
+        etag = call(jobs, "GET", path).headers["etag"]
+        same = call(jobs, "GET", path, headers={"If-None-Match": etag})
+        assert (same.status_code, same.content) == (304, b"")
+        assert call(jobs, "HEAD", path).headers["etag"] == etag
+    held = call(jobs, "GET", "/api/jobs").headers["etag"]
+    world.jobs.update_one({"job_id": "etl_1"}, {"$set": {"status": "LOST"}})
+    assert call(jobs, "GET", "/api/jobs", headers={"If-None-Match": held}).status_code == 200
 
 
 FOREIGN: list[Mapping[str, str]] = [

@@ -40,6 +40,7 @@ READS = {
     "GET /jobs/api/flink-jobs": {200},
     "GET /jobs/api/jobs/{id}": {404},
     "POST /jobs/api/jobs/{id}/sync": {404},
+    "POST /jobs/api/sync": {200},
     "GET /jobs/api/metrics": {200},
     "GET /jobs/metrics": {200},
 }
@@ -316,6 +317,8 @@ def test_every_answer_with_a_body_has_an_example_of_its_status() -> None:
     shared = WHOLE["components"]["responses"]
     for status, answer in answers:
         name = answer.get("$ref", "").rpartition("/")[2]
+        if status == 304:
+            continue  # has no body
         [(kind, content)] = (shared[name] if name else answer)["content"].items()
         if kind.endswith("json"):
             assert content["example"].get("status", status) in (status, "ok", "ready", "CREATED", "RUNNING")

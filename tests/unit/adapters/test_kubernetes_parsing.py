@@ -1,7 +1,7 @@
 """Reading Jobs, pods and events out of an API server's JSON."""
 
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from typing import Any
 
@@ -291,6 +291,18 @@ def test_a_native_sidecar_is_known_by_the_spec() -> None:
     statuses = [{"name": "fetch", "state": {}}, {"name": "proxy", "state": {}}]
     found = kubernetes_parsing.parse_pod(encoded(raw_pod(initContainerStatuses=statuses) | {"spec": spec}))
     assert [each.is_sidecar for each in found.containers] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("phase", "expected"), [("Succeeded", datetime(2025, 11, 1, 12, 5, tzinfo=UTC)), ("Running", None)]
+)
+def test_a_pod_ended_with_its_last_container(phase: str, expected: datetime | None) -> None:
+    ends = ["2025-11-01T12:05:00Z", "2025-11-01T12:04:00Z"]
+    statuses = [
+        {"name": str(number), "state": {"terminated": {"exitCode": 0, "finishedAt": end}}}
+        for number, end in enumerate(ends)
+    ]
+    assert read_pod(raw_pod(phase=phase, containerStatuses=statuses)).ended_at == expected
 
 
 def test_an_evicted_pod_keeps_its_words() -> None:

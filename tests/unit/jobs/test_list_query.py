@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from flinkjobs.domain.errors import BadRequestError
 from flinkjobs.domain.flink_states import Status
-from flinkjobs.domain.job_query import BEGINNING, Filter, Form, Place, Places, Query, Row
+from flinkjobs.domain.job_query import BEGINNING, Filter, Form, Place, Places, Query, Row, Sort
 from flinkjobs.domain.records import UnreadableRecord
 from flinkjobs.jobs.list_query import merge, parse_query, read_cursor, write_cursor
 
@@ -36,6 +36,10 @@ QUERIES: list[tuple[Sequence[tuple[str, str]], Query]] = [
     ([("from", "2025-11-01T12:00:00Z")], Query(Filter(since=NOON))),
     ([("from", "2025-11-01T20:00:00+08:00")], Query(Filter(since=NOON))),
     ([("to", "2025-11-01T12:00:00")], Query(Filter(before=NOON))),
+    ([("submitted_by", "li*"), ("cluster", "a")], Query(Filter(submitted_by="li*", cluster="a"))),
+    ([("reason", "QUOTA,NO_REASON")], Query(Filter(reasons=("NO_REASON", "QUOTA")))),
+    ([("sort", "end_time")], Query(Filter(sort=Sort.ENDED))),
+    ([("fields", "status,job_id")], Query(fields=("job_id", "status"))),
     ([("label", "team=search")], Query(Filter(labels=(("team", "search"),)))),
     (
         [("label", "team=search,a.b/c="), ("label", ""), ("label", "b=1"), ("label", "b=1")],
@@ -55,11 +59,11 @@ def test_parameters_are_read(pairs: Sequence[tuple[str, str]], expected: Query) 
 
 
 def test_every_fault_is_reported_at_once() -> None:
-    pairs = [("status", "done"), ("limit", "0"), ("limit", "5"), ("sort", "asc"), ("from", "now")]
+    pairs = [("status", "done"), ("limit", "0"), ("limit", "5"), ("sort", "asc"), ("from", "now"), ("x", "1")]
     with pytest.raises(BadRequestError) as caught:
         parse_query(pairs)
     assert sorted(fault.pointer for fault in caught.value.faults) == [
-        *("query:from", "query:limit", "query:sort", "query:status"),
+        *("query:from", "query:limit", "query:sort", "query:status", "query:x"),
     ]
 
 

@@ -253,7 +253,18 @@ def test_a_reason_is_a_case_of_one_problem(
     status: str, code: str | None, problem: str, expected: str
 ) -> None:
     [entry] = problems.find_problems([Cause(status, code, 7, ["a", "b"])], FINE, NOW)
-    assert entry == {"problem": problem, "code": expected, "count": 7, "job_ids": ["a", "b"], "data": {}}
+    day, held_up = NOW - timedelta(hours=24), NOW - timedelta(minutes=5)
+    since = {"from": day} if status == "FAILED" else {}
+    until = {"to": held_up} if code is None else {}
+    assert entry == {
+        "problem": problem,
+        "code": expected,
+        "count": 7,
+        "job_ids": ["a", "b"],
+        "data": {},
+        "of_script": code in ("SUBMIT_FAILED", "NO_JOB_SUBMITTED"),
+        "filter": {"status": status, "reason": expected, **since, **until},
+    }
 
 
 @pytest.mark.parametrize(
@@ -263,7 +274,7 @@ def test_a_job_that_failed_in_flink_is_none_of_the_three(status: str, code: str 
     assert problems.find_problems([Cause(status, code, 1, ["a"])], FINE, NOW) == []
 
 
-def test_the_same_cause_of_two_statuses_is_one_problem_and_the_most_frequent_comes_first() -> None:
+def test_the_most_frequent_cause_comes_first_and_each_status_by_itself() -> None:
     causes = [
         Cause("CREATED", "QUOTA", 1, ["a"]),
         Cause("FAILED", "SUBMIT_FAILED", 5, ["b"]),
@@ -272,7 +283,8 @@ def test_the_same_cause_of_two_statuses_is_one_problem_and_the_most_frequent_com
     found = problems.find_problems(causes, FINE, NOW)
     assert [(entry["code"], entry["count"], entry["job_ids"]) for entry in found] == [
         ("SUBMIT_FAILED", 5, ["b"]),
-        ("QUOTA", 3, ["a", "c"]),
+        ("QUOTA", 2, ["c"]),
+        ("QUOTA", 1, ["a"]),
     ]
 
 

@@ -46,6 +46,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert settings.cleanup_deletions_per_second == 20
     assert (settings.sync_url, settings.sync_period_seconds) == (None, 180)
     assert (settings.notify_channels, settings.page_url) == ((), None)
+    assert settings.cors_origins == frozenset()
     assert settings.log_level == "INFO"
 
 
@@ -82,6 +83,7 @@ def test_every_setting_is_read() -> None:
         CLEANUP_DELETIONS_PER_SECOND="40",
         NOTIFY_CHANNELS='[{"name": "team", "type": "chat", "url": "slack://t0ken"}]',
         PAGE_URL="https://flink.example/jobs/",
+        CORS_ORIGINS="https://app.example, http://localhost:5173",
         LOG_LEVEL="DEBUG",
     )
     assert settings == Settings(
@@ -118,6 +120,7 @@ def test_every_setting_is_read() -> None:
         sync_follow_seconds=30,
         notify_channels=(ChannelSettings("team", ChannelType.CHAT, EventFilter(), url="slack://t0ken"),),
         page_url="https://flink.example/jobs",
+        cors_origins=frozenset({"https://app.example", "http://localhost:5173"}),
         log_level="DEBUG",
     )
 

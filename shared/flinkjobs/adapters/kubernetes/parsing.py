@@ -226,7 +226,14 @@ def parse_pod(body: Body) -> Pod:
             *(_container(each) for each in pod.status.container_statuses),
         ),
         started_at=pod.status.start_time,
+        ended_at=_last_end(pod.status) if pod.status.phase in ("Succeeded", "Failed") else None,
     )
+
+
+def _last_end(status: _Status) -> datetime | None:
+    states = [each.state for each in (*status.init_container_statuses, *status.container_statuses)]
+    ends = [state["terminated"].finished_at for state in states if "terminated" in state]
+    return max(filter(None, ends), default=None)
 
 
 def _container(status: _ContainerStatus, *, is_init: bool = False, is_sidecar: bool = False) -> Container:

@@ -14,7 +14,8 @@ from flinkjobs.adapters.mongo.client import MongoDatabase
 from flinkjobs.adapters.mongo.errors import translated
 from flinkjobs.adapters.mongo.unmanaged import COLLECTION
 
-_INDEX_EXISTS: Final = (85, 86)
+_NAME_TAKEN: Final = 86
+_INDEX_EXISTS: Final = (85, _NAME_TAKEN)
 """IndexOptionsConflict and IndexKeySpecsConflict: an index of these fields, or of this name, exists."""
 _DUPLICATE_KEY: Final = 11000
 
@@ -24,6 +25,9 @@ RUNS_KEPT: Final = timedelta(days=14)
 UNIQUE_SUFFIX: Final = "_unique"
 """Ends the name of a unique index that had to be made in addition to one that is not unique."""
 
+OWN_PREFIX: Final = "list_by_"
+"""Begins the names of indexes that only this project makes."""
+
 BY_TIME: Final = (
     ("submitted_at", DESCENDING),
     ("_id", DESCENDING),
@@ -32,8 +36,13 @@ BY_TIME: Final = (
     ("job_id", ASCENDING),
     ("k8s_job_name", ASCENDING),
     ("job_name", ASCENDING),
+    ("submitted_by", ASCENDING),
+    ("cluster", ASCENDING),
+    ("reason.code", ASCENDING),
 )
 """The list: every filter and the text search are answered by its keys; only the records shown are read."""
+BY_END: Final = (("end_time", DESCENDING), ("_id", DESCENDING), ("status", ASCENDING))
+"""The list by the time of the end. For other filters than the status, records are read."""
 BY_STATUS: Final = (
     ("status", ASCENDING),
     ("submitted_at", DESCENDING),
@@ -82,6 +91,7 @@ JOB_INDEXES: Final = (
     IndexModel([("flink_job_ids", ASCENDING)]),
     IndexModel([("k8s_job_name", ASCENDING)]),
     IndexModel(BY_TIME, name="list_by_time"),
+    IndexModel(BY_END, name="list_by_end"),
     IndexModel(BY_STATUS, name="list_by_status"),
     IndexModel(BY_TEMPLATE, name="list_by_template"),
     IndexModel(BY_LABEL, name="list_by_label", partialFilterExpression={"label_pairs": {"$exists": True}}),
@@ -112,8 +122,9 @@ def ensure_indexes(database: MongoDatabase) -> None:
     """Creates the indexes that are missing; idempotent.
 
     An index of the same fields that the collection has already, under any name and with any options, serves
-    as well. Only uniqueness is insisted on: where the old platform made a `job_id` index that is not unique,
-    a unique one is made in addition (MongoDB 5.0 or newer).
+    as well; one of our name with other fields, of an earlier version, is replaced. Only uniqueness is
+    insisted on: where the old platform made a `job_id` index that is not unique, a unique one
+    is made in addition (MongoDB 5.0 or newer).
 
     Raises:
         StoreRefusedError: a unique index cannot be made, as a rule because a value occurs twice. All other
@@ -152,7 +163,10 @@ def _ensure(jobs: Collection[dict[str, Any]], index: IndexModel) -> None:
         if error.code not in _INDEX_EXISTS:
             raise
         wanted = index.document
-        if wanted.get("unique") and not _is_served(wanted, jobs.index_information().values()):
+        if error.code == _NAME_TAKEN and wanted["name"].startswith(OWN_PREFIX):
+            jobs.drop_index(wanted["name"])
+            jobs.create_indexes([index])
+        elif wanted.get("unique") and not _is_served(wanted, jobs.index_information().values()):
             options = {name: value for name, value in wanted.items() if name not in ("key", "name")}
             name = wanted["name"] + UNIQUE_SUFFIX
             jobs.create_indexes([IndexModel(list(wanted["key"].items()), name=name, **options)])

@@ -14,33 +14,39 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
-import bson
-from bson import Regex, json_util
+import pymongo
+from bson import json_util
 from bson.datetime_ms import DatetimeMS
-from bson.errors import BSONError
 from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import OperationFailure
 
 from flinkjobs.adapters.mongo import runs, unmanaged
 from flinkjobs.adapters.mongo.client import MongoDatabase
-from flinkjobs.adapters.mongo.documents import LISTED_FIELDS, label_pair, read_record, time_or_none
+from flinkjobs.adapters.mongo.conditions import (
+    Document,
+    Index,
+    bounds_after,
+    bounds_before,
+    fields_of,
+    index_of,
+    index_on_keys,
+    newest_first,
+    on_keys,
+    submitted_between,
+)
+from flinkjobs.adapters.mongo.documents import LISTED_FIELDS, read_record, time_or_none
 from flinkjobs.adapters.mongo.errors import translated
 from flinkjobs.adapters.mongo.health_store import COLLECTION as HEALTH_MARKS
 from flinkjobs.adapters.mongo.health_store import read_marks
-from flinkjobs.adapters.mongo.indexes import BY_HEALTH, BY_LABEL, BY_STATUS, BY_TEMPLATE, BY_TIME
+from flinkjobs.adapters.mongo.indexes import BY_HEALTH, BY_STATUS
 from flinkjobs.adapters.mongo.notify_store import IS_PENDING, read_channel
-from flinkjobs.domain.errors import BadRequestError, Fault
 from flinkjobs.domain.flink_states import OPEN, Status
 from flinkjobs.domain.health_values import HealthState, Mark
-from flinkjobs.domain.job_query import Filter, Form, Place, Row
-from flinkjobs.domain.text import cut
+from flinkjobs.domain.job_query import Filter, Form, Place, Row, Sort
 from flinkjobs.domain.unmanaged import UnmanagedJob, UnmanagedJobs
 from flinkjobs.ports.read_store import Backlog, Cause, Tally, TemplateHealth
 
 T = TypeVar("T")
-_Document = dict[str, Any]
-_Index = Sequence[tuple[str, int]]
-
 SHOWN_FIELDS: Final = LISTED_FIELDS | dict.fromkeys(("spec", "submitter_log", "history", "notified"), 1)
 
 NEWEST_FIRST: Final = {"submitted_at": DESCENDING, "_id": DESCENDING}
@@ -54,10 +60,11 @@ ERRORS_KEPT: Final = 20
 _FLINK_ID_START: Final = re.compile(r"[0-9a-f]{6,32}")
 _POD_NAME: Final = re.compile(r"(?P<job>[a-z0-9].*)-[a-z0-9]{5}")
 """The name of a Job's pod: the Job's, which is short enough to be whole, and five characters."""
-_FIRST_DATE: Final = DatetimeMS(-(2**63))
 _NO_LIMIT: Final = 2**62
 """A `$limit` that keeps the stages behind it behind it: they then work on the index's keys."""
 _KNOWN: Final = [status.value for status in Status]
+ANSWER_SECONDS: Final = 2.5
+"""How long a server may take to say that it is there; what it is asked for may take longer."""
 _BAD_VALUE: Final = 2
 
 DAY: Final = timedelta(days=1)
@@ -83,32 +90,57 @@ class MongoReadStore:
     # --- lists --------------------------------------------------------------------------------------
 
     def rows(self, form: Form, wanted: Filter, *, after: Place | None, limit: int) -> Sequence[Row]:
-        found: list[_Document] = []
+        found: list[Document] = []
         with translated():
-            text = None if wanted.text is None else self._text_condition(wanted.text)
-            for bounds in _bounds_after(form, wanted, after):
+            keys = self._on_keys(wanted)
+            for bounds in bounds_after(form, wanted, after):
                 if missing := limit - len(found):
-                    condition = {**bounds, **_fields_of(wanted)}
-                    if text is None:
-                        found += self._newest(condition, _index_of(wanted), missing)
+                    condition = {**bounds, **fields_of(wanted)}
+                    if keys:
+                        ids = self._matching(
+                            condition, index_on_keys(wanted), keys, missing, sort=wanted.sort
+                        )
+                        found += self._by_id(ids)
                     else:
-                        index = _index_of_text(wanted)
-                        found += self._by_id(self._matching(condition, index, text, missing))
-        return [_row(document) for document in found]
+                        found += self._newest(condition, wanted, missing)
+        return [_row(document, wanted.sort) for document in found]
 
-    def _newest(self, condition: _Document, index: _Index, limit: int) -> list[_Document]:
+    def _newest(self, condition: Document, wanted: Filter, limit: int) -> list[Document]:
+        order = newest_first(wanted.sort)
         return _hinted(
-            index,
-            lambda hint: list(
-                self._jobs.find(condition, LISTED_FIELDS, sort=NEWEST_FIRST, limit=limit, **hint)
-            ),
+            index_of(wanted),
+            lambda hint: list(self._jobs.find(condition, LISTED_FIELDS, sort=order, limit=limit, **hint)),
         )
 
-    def _matching(self, condition: _Document, index: _Index, also: _Document, limit: int) -> list[Any]:
+    def count_before(self, form: Form, wanted: Filter, last: Place | None, *, limit: int) -> int:
+        counted = 0
+        with translated():
+            keys = self._on_keys(wanted)
+            index = index_on_keys(wanted) if keys else index_of(wanted)
+            for bounds in bounds_before(form, wanted, last):
+                stages: list[Document] = [
+                    {"$match": {**bounds, **fields_of(wanted)}},
+                    {"$sort": newest_first(wanted.sort)},
+                ]
+                stages += [{"$limit": _NO_LIMIT}, {"$match": keys}] if keys else []
+                stages += [{"$limit": limit - counted}, {"$count": "count"}]
+                if counted < limit:
+                    counted += sum(found["count"] for found in self._aggregate(stages, index))
+        return counted
+
+    def _matching(
+        self,
+        condition: Document,
+        index: Index,
+        also: Document,
+        limit: int,
+        *,
+        sort: Sort = Sort.SUBMITTED,
+    ) -> list[Any]:
         """The `_id`s of the newest that meet both; the second condition is checked on the index's keys."""
-        stages: list[_Document] = [
+        stages: list[Document] = [
             {"$match": condition},
-            {"$sort": NEWEST_FIRST},
+            {"$sort": newest_first(sort)},
             {"$limit": _NO_LIMIT},
             {"$match": also},
             {"$limit": limit},
@@ -116,7 +148,7 @@ class MongoReadStore:
         ]
         return [found["_id"] for found in self._aggregate(stages, index)]
 
-    def _by_id(self, ids: Sequence[Any]) -> list[_Document]:
+    def _by_id(self, ids: Sequence[Any]) -> list[Document]:
         """The documents in the order of the ids; one that was deleted in between is left out."""
         if not ids:
             return []
@@ -132,16 +164,17 @@ class MongoReadStore:
         count = {"$group": {"_id": "$status", "count": {"$sum": 1}}}
         totals: Counter[str | None] = Counter()
         with translated():
-            text = None if wanted.text is None else self._text_condition(wanted.text)
+            keys = self._on_keys(wanted)
             for form in forms:
-                bounds = {} if form is None else _bounds(form, wanted)
-                condition = bounds | _fields_of(replace(wanted, statuses=()))
-                if text is not None:
-                    in_order: list[_Document] = [{"$match": condition}, {"$sort": NEWEST_FIRST}]
-                    in_keys = [*in_order, {"$limit": _NO_LIMIT}, {"$match": text}, count]
-                    found = self._aggregate(in_keys, _index_of_text(wanted))
+                bounds = {} if form is None else submitted_between(form, wanted)
+                condition = bounds | fields_of(replace(wanted, statuses=()))
+                in_time = replace(wanted, sort=Sort.SUBMITTED)
+                if keys:
+                    in_order: list[Document] = [{"$match": condition}, {"$sort": NEWEST_FIRST}]
+                    in_keys = [*in_order, {"$limit": _NO_LIMIT}, {"$match": keys}, count]
+                    found = self._aggregate(in_keys, index_on_keys(in_time))
                 elif wanted.labels or wanted.template_id is not None or wanted.health:
-                    found = self._aggregate([{"$match": condition}, count], _index_of(wanted))
+                    found = self._aggregate([{"$match": condition}, count], index_of(in_time))
                 else:
                     condition["status"] = {"$in": _KNOWN}
                     found = self._aggregate([{"$match": condition}, count], BY_STATUS)
@@ -149,13 +182,21 @@ class MongoReadStore:
                     totals[group["_id"]] += group["count"]
         return totals
 
-    def _text_condition(self, text: str) -> _Document:
+    def _on_keys(self, wanted: Filter) -> Document:
+        """The conditions that are checked on an index's keys, one by one; empty without any."""
+        conditions = on_keys(wanted)
+        if wanted.text is not None:
+            conditions.append(self._text_condition(wanted.text))
+        return {"$and": conditions} if conditions else {}
+
+    def _text_condition(self, text: str) -> Document:
         literal = re.escape(text)
-        conditions: list[_Document] = [
+        conditions: list[Document] = [
             {name: {"$regex": literal, "$options": "i"}} for name in ("job_name", "template_id")
         ]
         conditions += [
-            {name: {"$regex": f"^{literal}", "$options": "i"}} for name in ("job_id", "k8s_job_name")
+            {name: {"$regex": f"^{literal}", "$options": "i"}}
+            for name in ("job_id", "k8s_job_name", "submitted_by")
         ]
         if pod := _POD_NAME.fullmatch(text):
             conditions.append({"k8s_job_name": pod["job"]})
@@ -193,17 +234,17 @@ class MongoReadStore:
         recent = Filter(since=failed_since)
         conditions = [
             {"status": created},
-            *({"status": failed, **_bounds(form, recent)} for form in (Form.DATE, Form.TEXT)),
+            *({"status": failed, **submitted_between(form, recent)} for form in (Form.DATE, Form.TEXT)),
         ]
         waits = {"$and": [{"$eq": ["$status", created]}, {"$not": [_has("$reason.code")]}]}
-        normal = {"$and": [waits, {"$gt": [_SUBMITTED, created_before]}]}
+        normal = {"$and": [waits, _is_not_before(created_before)]}
         count = {"$group": {"_id": {"status": "$status", "code": "$reason.code"}, "count": {"$sum": 1}}}
         counted: Counter[tuple[str, str | None]] = Counter()
         ids: dict[tuple[str, str | None], list[str]] = {}
         with translated():
             for condition in conditions:
                 odd = {"$match": {"$expr": {"$not": [normal]}}}
-                stages: list[_Document] = [{"$match": condition}, {"$limit": _NO_LIMIT}, odd, count]
+                stages: list[Document] = [{"$match": condition}, {"$limit": _NO_LIMIT}, odd, count]
                 for group in self._aggregate(stages, BY_STATUS):
                     cause = (group["_id"]["status"], group["_id"].get("code"))
                     counted[cause] += group["count"]
@@ -217,24 +258,24 @@ class MongoReadStore:
 
     def _unhealthy(self, examples: int) -> list[Cause]:
         """The open records that are unhealthy, by code."""
-        unhealthy: _Document = {"health.state": HealthState.UNHEALTHY.value}
+        unhealthy: Document = {"health.state": HealthState.UNHEALTHY.value}
         count = {"$group": {"_id": "$health.code", "count": {"$sum": 1}}}
-        causes: list[Cause] = []
+        every, causes = Filter(health=HealthState.UNHEALTHY), list[Cause]()
         with translated():
             for group in self._aggregate([{"$match": unhealthy}, count], BY_HEALTH):
-                newest = self._newest({**unhealthy, "health.code": group["_id"]}, BY_HEALTH, examples)
+                newest = self._newest({**unhealthy, "health.code": group["_id"]}, every, examples)
                 ids = [str(document.get("job_id")) for document in newest]
                 causes.append(Cause(Status.RUNNING.value, group["_id"], group["count"], ids))
         return causes
 
     def _examples(
-        self, condition: _Document, code: str | None, created_before: datetime, limit: int
+        self, condition: Document, code: str | None, created_before: datetime, limit: int
     ) -> list[str]:
         if limit <= 0:
             return []
-        also: _Document = {"reason.code": code}
+        also: Document = {"reason.code": code}
         if code is None and condition["status"] == Status.CREATED.value:
-            also["$expr"] = {"$not": [{"$gt": [_SUBMITTED, created_before]}]}
+            also["$expr"] = {"$not": [_is_not_before(created_before)]}
         ids = self._matching(condition, BY_STATUS, also, limit)
         return [str(document.get("job_id")) for document in self._by_id(ids)]
 
@@ -259,7 +300,7 @@ class MongoReadStore:
 
     def health_by_template(self) -> Sequence[TemplateHealth]:
         """Of the jobs that moved within the window, or that checkpoint."""
-        stages: list[_Document] = [
+        stages: list[Document] = [
             {"$match": {"job_id": {"$gt": ""}}},
             {
                 "$group": {
@@ -282,7 +323,7 @@ class MongoReadStore:
     def twins(self, job_id: str) -> Sequence[UnmanagedJob]:
         is_twin = {"$in": [job_id, "$$job.twin_of"]}
         own = {"$filter": {"input": "$jobs", "as": "job", "cond": is_twin}}
-        stages: list[_Document] = [{"$match": {"jobs.twin_of": job_id}}, {"$set": {"jobs": own}}]
+        stages: list[Document] = [{"$match": {"jobs.twin_of": job_id}}, {"$set": {"jobs": own}}]
         with translated():
             return [
                 job
@@ -329,18 +370,18 @@ class MongoReadStore:
         return Backlog(pending, min(oldest, default=None), waiting, channels)
 
     def ping(self) -> None:
-        with translated():
+        with translated(), pymongo.timeout(ANSWER_SECONDS):
             self._client.admin.command("ping")
 
     def close(self) -> None:
         """Closes the connections. Harmless when repeated."""
         self._client.close()
 
-    def _aggregate(self, stages: Sequence[_Document], index: _Index) -> list[_Document]:
+    def _aggregate(self, stages: Sequence[Document], index: Index) -> list[Document]:
         return _hinted(index, lambda hint: list(self._jobs.aggregate(list(stages), **hint)))
 
 
-def _hinted(index: _Index, ask: Callable[[Mapping[str, Any]], T]) -> T:
+def _hinted(index: Index, ask: Callable[[Mapping[str, Any]], T]) -> T:
     """Asks with an index as the argument `hint`; without one where it does not exist."""
     try:
         return ask({"hint": dict(index)})
@@ -350,95 +391,11 @@ def _hinted(index: _Index, ask: Callable[[Mapping[str, Any]], T]) -> T:
         return ask({})
 
 
-# --- conditions -------------------------------------------------------------------------------------
-
-
-def _index_of(wanted: Filter) -> _Index:
-    if wanted.health:
-        return BY_HEALTH
-    if wanted.labels:
-        return BY_LABEL
-    if wanted.template_id is not None:
-        return BY_TEMPLATE
-    return BY_STATUS if wanted.statuses else BY_TIME
-
-
-def _index_of_text(wanted: Filter) -> _Index:
-    if wanted.health:
-        return BY_HEALTH
-    return BY_LABEL if wanted.labels else BY_TIME
-
-
-def _fields_of(wanted: Filter) -> _Document:
-    fields: _Document = {}
-    if wanted.statuses:
-        fields["status"] = {"$in": [status.value for status in wanted.statuses]}
-    if wanted.health:
-        fields["health.state"] = wanted.health.value
-    if wanted.template_id is not None:
-        fields["template_id"] = wanted.template_id
-    if wanted.labels:
-        fields["label_pairs"] = {"$all": [label_pair(key, value) for key, value in wanted.labels]}
-    return fields
-
-
-def _bounds(form: Form, wanted: Filter) -> _Document:
-    """The condition for the records of a form in the time that is asked for."""
-    if form is Form.OTHER:
-        # A comparison finds values of its own type only.
-        return {"$and": [{"submitted_at": {"$not": {"$gte": least}}} for least in ("", _FIRST_DATE)]}
-    if form is Form.TEXT:
-        span: _Document = {"$gte": _as_text(wanted.since) if wanted.since else ""}
-        if wanted.before:
-            span["$lt"] = _as_text(wanted.before)
-    else:
-        span = {"$gte": wanted.since or _FIRST_DATE}
-        if wanted.before:
-            span["$lt"] = wanted.before
-    return {"submitted_at": span}
-
-
-def _bounds_after(form: Form, wanted: Filter, after: Place | None) -> list[_Document]:
-    """The conditions, one after the other, for what comes after a place."""
-    if form is Form.OTHER and (wanted.since or wanted.before):
-        return []
-    bounds = _bounds(form, wanted)
-    if after is None:
-        return [bounds]
-    at = DatetimeMS(after.at) if isinstance(after.at, int) else after.at
-    earlier_id = {"_id": {"$lt": _read_id(after.id)}}
-    if form is Form.OTHER:
-        return [bounds | earlier_id]
-    return [{"submitted_at": at, **earlier_id}, {"submitted_at": {**bounds["submitted_at"], "$lt": at}}]
-
-
-def _as_text(time: datetime) -> str:
-    """A time as the old platform wrote it: UTC without saying so, and no fraction where there is none."""
-    text = time.astimezone(UTC).replace(tzinfo=None).isoformat()
-    return text.rstrip("0") if "." in text else text
-
-
-def _read_id(text: str) -> Any:
-    """An `_id` out of a cursor, which anybody can write: it must be one that a document can have."""
-    try:
-        id_ = json_util.loads(text)
-        bson.encode({"_id": id_})
-    except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError, BSONError) as error:
-        raise _no_cursor(cut(str(error), 200)) from error
-    if isinstance(id_, Regex | re.Pattern | list):
-        raise _no_cursor(f"no document has an _id of the type {type(id_).__name__}")
-    return id_
-
-
-def _no_cursor(detail: str) -> BadRequestError:
-    return BadRequestError("query:cursor is no `next_cursor` of this list", (Fault("query:cursor", detail),))
-
-
 # --- documents --------------------------------------------------------------------------------------
 
 
-def _row(document: _Document) -> Row:
-    stored = document.get("submitted_at")
+def _row(document: Document, sort: Sort = Sort.SUBMITTED) -> Row:
+    stored = document.get(sort)
     at: int | str | None = None
     if isinstance(stored, datetime | DatetimeMS):
         at = int(stored if isinstance(stored, DatetimeMS) else DatetimeMS(stored))
@@ -467,16 +424,21 @@ _SUBMITTED: Final = {
 """The time of the submission, whichever form it has; null where there is none."""
 
 
-def _has(field: str) -> _Document:
+def _is_not_before(time: datetime) -> Document:
+    """Whether a record was submitted then or later, or does not say when."""
+    return {"$not": [{"$and": [{"$ne": [_SUBMITTED, None]}, {"$lt": [_SUBMITTED, time]}]}]}
+
+
+def _has(field: str) -> Document:
     """Whether a field is there and not null."""
     return {"$gt": [field, None]}
 
 
-def _text_or_null(field: str) -> _Document:
+def _text_or_null(field: str) -> Document:
     return {"$cond": [{"$eq": [{"$type": field}, "string"]}, field, None]}
 
 
-def _tally_stages(now: datetime) -> list[_Document]:
+def _tally_stages(now: datetime) -> list[Document]:
     days = {"$floor": {"$divide": ["$age", _DAY_MS]}}
     coarse = {"$multiply": [_DAYS_APART, {"$floor": {"$divide": [days, _DAYS_APART]}}]}
     age = {
@@ -523,7 +485,7 @@ def _tally_stages(now: datetime) -> list[_Document]:
     ]
 
 
-def _tally(group: _Document) -> Tally:
+def _tally(group: Document) -> Tally:
     key = group["_id"]
     return Tally(
         status=key["status"],
