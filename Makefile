@@ -80,6 +80,7 @@ lint: env
 	.venv/bin/oxlint --deny-warnings shared/flinkjobs/web/ui
 	.venv/bin/jactionlint --shellcheck= --pyflakes= --strict-exit
 	$(RUN) -m deploy.reasons --check
+	$(RUN) -m deploy.openapi --check
 
 # Write the texts of the reason codes, and doctor's next steps, to the page's messages and the docs
 .PHONY: reasons
@@ -136,4 +137,4 @@ release: env
 # Remove what the targets above made
 .PHONY: clean
 clean:
-	rm -rf build .venv .venv-checkov .venv-flink .venv-flink2 .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf build .venv .venv-checkov .venv-openapi .venv-flink .venv-flink2 .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,4 +1,4 @@
-"""Make the environments which the project needs: ``python3 -m local.environments env|flink|checkov``.
+"""Make the environments which the project needs: ``python3 -m local.environments env|flink|checkov|openapi``.
 
 ``env``
     ``.venv``: the pinned development requirements, and the project itself, editable.
@@ -7,6 +7,8 @@
     ``.venv-flink2``: the same of the newest 2.x. Each with a Python that this Flink supports.
 ``checkov``
     ``.venv-checkov``: the reader of Terraform files, whose requirements fit to no others.
+``openapi``
+    ``.venv-openapi``: the generator of HTTP clients, whose requirements do not fit either.
 
 An environment is whole when its marker file holds the fingerprint of everything it was made from; anything
 else is made anew, from nothing. Two calls at the same time do the work once. A call that has nothing to do
@@ -28,13 +30,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Callable, Iterator, List, Optional, Sequence, Tuple  # noqa: UP035 readable to an old Python
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple  # noqa: UP035 readable to an old Python
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = ROOT / ".venv"
 ENVIRONMENT_REQUIREMENTS = ROOT / "requirements" / "dev.txt"
 CHECKOV_ENVIRONMENT = ROOT / ".venv-checkov"
 CHECKOV_REQUIREMENTS = ROOT / "requirements" / "checkov.txt"
+OPENAPI_ENVIRONMENT = ROOT / ".venv-openapi"
+OPENAPI_REQUIREMENTS = ROOT / "requirements" / "openapi.txt"
 OLDEST_PYTHON = (3, 11)
 MARKER = "complete"
 SHOWN_LINES = 20
@@ -89,8 +93,15 @@ def flink_line() -> FlinkLine:
 def main(arguments: Optional[Sequence[str]] = None) -> int:  # noqa: UP045 readable to an old Python
     """Prepare what is named; 0 when it is whole, 1 with a message when that is impossible here."""
     parser = argparse.ArgumentParser(prog="python3 -m local.environments", description="Make an environment.")
-    environments = {"env": prepare_environment, "flink": prepare_flink, "checkov": prepare_checkov}
-    parser.add_argument("environment", choices=environments, help=".venv, .venv-flink or .venv-checkov")
+    environments: Dict[str, Callable[[], None]] = {  # noqa: UP006 readable to an old Python
+        "env": prepare_environment,
+        "flink": prepare_flink,
+        "checkov": lambda: prepare_tool(CHECKOV_ENVIRONMENT, CHECKOV_REQUIREMENTS),
+        "openapi": lambda: prepare_tool(OPENAPI_ENVIRONMENT, OPENAPI_REQUIREMENTS),
+    }
+    parser.add_argument(
+        "environment", choices=environments, help=".venv, .venv-flink, .venv-checkov, .venv-openapi"
+    )
     options = parser.parse_args(arguments)
     try:
         environments[options.environment]()
@@ -133,11 +144,11 @@ def prepare_flink() -> None:
     )
 
 
-def prepare_checkov() -> None:
-    """Make ``.venv-checkov``: checkov alone."""
+def prepare_tool(environment: Path, requirements: Path) -> None:
+    """Make the environment of a tool alone."""
     make(
-        CHECKOV_ENVIRONMENT,
-        requirements=CHECKOV_REQUIREMENTS,
+        environment,
+        requirements=requirements,
         also=[],
         find_python=lambda: usable_python(interpreter()),
     )

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 from rich.console import Console
 
 from doubles.processes import ProcessError
 from local.flink import FlinkError
+from local.functions import ROOT
 from local.mongodb import MongoError
 from local.stack import Interrupted, Stack, interruptible
 from local.user_settings import SettingsMissingError
 from local.watch import Watch
 
 POLL_SECONDS = 1.0
+ENVIRONMENT_FILE = ROOT / "build" / "up.env"
 DOCTORS = (
     *("MONGODB_URI", "MONGODB_DATABASE", "FLINK_REST_URL", "FLINK_HISTORY_URL", "FLINK_JOBMANAGER"),
     *("FLINK_IMAGE", "K8S_NAMESPACE", "K8S_AUTH", "KUBECONFIG"),
@@ -51,28 +55,38 @@ def keep_up(console: Console) -> None:
         sync, cleanup = stack.create_schedules()
         say(f"schedules      sync {sync.cron}, cleanup {cleanup.cron}")
         console.rule("Ready; Ctrl-C stops everything")
-        for line in directions(stack):
-            console.print(line, soft_wrap=True, markup=False, highlight=False)
-        watch(console, stack)
+        write_environment(stack, ENVIRONMENT_FILE)
+        try:
+            for line in directions(stack):
+                console.print(line, soft_wrap=True, markup=False, highlight=False)
+            watch(console, stack)
+        finally:
+            ENVIRONMENT_FILE.unlink(missing_ok=True)  # its addresses end with the stack
+
+
+def write_environment(stack: Stack, file: Path) -> None:
+    """A file to `source`: the addresses of the functions, `KUBECONFIG`, and the command on the PATH."""
+    kubeconfig = {"KUBECONFIG": str(stack.kubernetes.kubeconfig)}
+    values = {**stack.command_settings, **kubeconfig}
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in values.items()]
+    path = f'export PATH={shlex.quote(str(ROOT / ".venv" / "bin"))}:"$PATH"'
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("\n".join([*lines, path]) + "\n", encoding="utf-8")
 
 
 def directions(stack: Stack) -> list[str]:
     """Commands that can be pasted into another terminal."""
     submit, sync = stack.functions["submit"].url, stack.functions["sync"].url
-    command = " ".join(f"{name}={value}" for name, value in stack.command_settings.items())
     own = stack.function_settings
     needed = " ".join(f"{name}={own[name]}" for name in DOCTORS if name in own and "@" not in own[name])
-    kubernetes = stack.kubernetes
-    kubectl = f"kubectl --kubeconfig {kubernetes.kubeconfig}"
-    if kubernetes.url:  # kubectl sends a token over TLS only; the double speaks both on its port
-        server = kubernetes.url.replace("http://", "https://")
-        kubectl = f"kubectl --server {server} --insecure-skip-tls-verify --token {kubernetes.token}"
-    namespace = kubernetes.namespace
+    namespace = stack.kubernetes.namespace
     script = {"path": "/opt/flink/examples/datastream/word_count.py"}
     example = json.dumps({"template_id": "word_count", "script": script})
     return [
         "",
         f"The page of all jobs: {stack.functions['jobs'].url}",
+        "First, in another terminal of this folder, for every command below and those of the page:",
+        f"  source {ENVIRONMENT_FILE.relative_to(ROOT)}",
         "Submit a job:",
         f"  curl -s {submit} -H 'Content-Type: application/json' -d '{example}'",
         "Synchronise now, instead of at the next third minute:",
@@ -80,15 +94,14 @@ def directions(stack: Stack) -> list[str]:
         "What cleanup would delete:",
         f"  curl -s -X POST '{stack.functions['cleanup'].url}/?dry_run=true'",
         "The command line, for a submission, the live table, the schedules:",
-        f"  export {command}",
-        "  .venv/bin/flinkjobs submit examples/word_count.py --wait",
-        "  .venv/bin/flinkjobs jobs --watch",
-        "  .venv/bin/flinkjobs schedules list",
+        "  flinkjobs submit examples/word_count.py --wait",
+        "  flinkjobs jobs --watch",
+        "  flinkjobs schedules list",
         "What is wrong, if anything; it asks each part itself, with the settings of the functions:",
-        f"  {needed} .venv/bin/flinkjobs doctor",
+        f"  {needed} flinkjobs doctor",
         "Kubernetes Jobs and pods:",
-        f"  {kubectl} get jobs,pods -n {namespace} -l app=flink-python-job",
-        f"  {kubectl} logs -n {namespace} POD | grep 'Job has been submitted'",
+        f"  kubectl get jobs,pods -n {namespace} -l app=flink-python-job",
+        f"  kubectl logs -n {namespace} POD | grep 'Job has been submitted'",
         f"Flink's web page: {stack.flink.rest_url}",
         f"Records: database {stack.function_settings['MONGODB_DATABASE']}, collection flink_jobs at "
         + (stack.mongodb_uri if "@" not in stack.mongodb_uri else "your MONGODB_URI"),

@@ -21,7 +21,7 @@ from tests.e2e.test_documentation import BLOCK, commands
 from tests.e2e.test_tutorial import JOB_ID, SCRIPT, STEP
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-EXPORT: Final = re.compile(r"^ *(export .*)$")
+SOURCE: Final = re.compile(r"^ *(source .*)$")
 PREPARE_SECONDS: Final = 1200
 """Seconds that `make up` may take until it is ready: the first run downloads about 550 MB."""
 
@@ -31,22 +31,22 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "flinkjobs"
         shell(f"git clone -q {ROOT} {clone}", Path(folder), name="git clone")
-        with stack(clone) as export:
+        with stack(clone) as source:
             ready = time.monotonic()
-            follow(clone, export)
+            follow(clone, source)
             say(time.monotonic() - ready, "from a ready stack to the end of the tutorial")
         shell(".venv/bin/pre-commit run --all-files", clone, name="commit hooks")
     return 0
 
 
-def follow(clone: Path, export: str) -> None:
-    """README, then tutorial, in a second terminal into which the `export` line was pasted."""
+def follow(clone: Path, source: str) -> None:
+    """README, then tutorial, in a second terminal in which `build/up.env` was read."""
     [curl] = BLOCK.findall((clone / "README.md").read_text(encoding="utf-8"))
-    shell(f"{export}\n{commands(curl)}", clone, name="README: first job")
+    shell(f"{source}\n{commands(curl)}", clone, name="README: first job")
     page = (clone / "docs" / "tutorial.md").read_text(encoding="utf-8")
     [script] = SCRIPT.findall(page)
     (clone / "first_job.py").write_text(script, encoding="utf-8")
-    prompt = f'{export}\nexport PATH="$PWD/.venv/bin:$PATH"\n'
+    prompt = f"{source}\n"
     job_id, shown = "", []
     for step in STEP.findall(page):
         command = commands(step).replace(" ID", f" {job_id}")
@@ -60,7 +60,7 @@ def follow(clone: Path, export: str) -> None:
 
 @contextmanager
 def stack(clone: Path) -> Iterator[str]:
-    """`make up` in a first terminal, ended by Ctrl-C; yields the `export` line that it prints."""
+    """`make up` in a first terminal, ended by Ctrl-C; yields the line that reads its addresses."""
     began = time.monotonic()
     process = subprocess.Popen(
         ["make", "up"],
@@ -72,12 +72,12 @@ def stack(clone: Path) -> Iterator[str]:
     )
     assert process.stdout is not None
     try:
-        export = next((found[1] for line in process.stdout if (found := EXPORT.match(line))), None)
+        source = next((found[1] for line in process.stdout if (found := SOURCE.match(line))), None)
         seconds = time.monotonic() - began
-        if export is None or seconds > PREPARE_SECONDS:
+        if source is None or seconds > PREPARE_SECONDS:
             raise SystemExit(f"make up was not ready after {seconds:.0f} s")
         say(seconds, "make up")
-        yield export
+        yield source
     finally:
         os.killpg(process.pid, signal.SIGINT)
         process.communicate()
