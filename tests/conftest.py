@@ -28,6 +28,7 @@ SLOW: Final = (
     "tests/integration/deploy/test_bundle_runs.py",
     "tests/integration/functions/test_cold_start.py",
     "tests/integration/functions/test_openapi.py",
+    "tests/integration/functions/test_generated_client.py",
     "tests/integration/submit/test_arguments.py",
     "tests/integration/submit/test_once.py",
 )

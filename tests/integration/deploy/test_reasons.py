@@ -21,7 +21,7 @@ from deploy.reasons import FILES, ROOT, UI
             '"reason.OOM.title"',
             '"reason.GONE.title": "gone",\n  "reason.OOM.title"',
         ),
-        (f"{UI}/details.js", '"NO_JOB_SUBMITTED"', '"GONE"'),
+        (f"{UI}/details_parts.js", '"NO_JOB_SUBMITTED"', '"GONE"'),
     ],
 )
 def test_a_text_changed_by_hand_is_written_anew(name: str, written: str, by_hand: str) -> None:

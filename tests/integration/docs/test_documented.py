@@ -254,7 +254,7 @@ def test_the_page_of_the_http_interface_is_the_description() -> None:
 
 def test_the_description_names_every_code_that_it_has() -> None:
     known = set(errors_of_the_code())
-    named = set(re.findall(r"code: {const: ([A-Z0-9_]+)}", api_page.SOURCE.read_text()))
+    named = set(re.findall(r"code: {enum: \[([A-Z0-9_]+)\]}", api_page.SOURCE.read_text()))
     assert len(named) > 3
     assert named <= known
 
