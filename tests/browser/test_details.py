@@ -278,6 +278,32 @@ def test_a_finished_job_whose_submission_is_incomplete_says_so_in_list_and_detai
 
 
 @pytest.mark.parametrize(
+    ("locale", "badge", "filter_name", "remedy"),
+    [
+        ("en-US", "unhealthy", "Needs attention", "Correct what the exception names"),
+        ("zh-CN", "不健康", "需要关注", "根据异常修正后停止作业"),
+    ],
+)
+def test_a_job_that_is_unhealthy_has_a_badge_a_filter_and_a_remedy(
+    lab: Lab, locale: str, badge: str, filter_name: str, remedy: str
+) -> None:
+    job_id = "orders_enrich_1795300000007"
+    health = because("RESTARTING", "java.lang.ArithmeticException: / by zero", lab.now)
+    health |= {"state": "unhealthy", "restarts": 12, "tasks": {"total": 2, "running": 2}}
+    lab.database.flink_jobs.update_one({"job_id": job_id}, {"$set": {"health": health}})
+    page = lab.open("", locale=locale)
+    expect(page.locator("table.jobs .badge")).to_have_text([badge])
+    page.get_by_role("button", name=filter_name).click()
+    expect(page.locator("table.jobs tbody tr")).to_have_count(1)
+    expect(row(page, job_id).locator(".code")).to_have_text("RESTARTING")
+    assert page.url.endswith("?health=unhealthy")
+    row(page, job_id).get_by_role("button").click()
+    expect(panel(page).locator(".part-health")).to_contain_text(remedy)
+    expect(panel(page).locator(".part-health .said")).to_have_text(health["message"])
+    expect(panel(page).locator(".panel-head .badge")).to_have_text(badge)
+
+
+@pytest.mark.parametrize(
     ("locale", "moved"),
     [
         ("en-US", ["Status changed", "RUNNING → LOST · the outcome is unknown"]),
