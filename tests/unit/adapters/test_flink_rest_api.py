@@ -1,6 +1,7 @@
 """What an answer of the Flink REST API means, and what is no answer of Flink's."""
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import pairwise
 
@@ -184,6 +185,28 @@ def test_what_is_not_flinks_is_no_job_and_does_not_make_one_missing(status: int,
 def test_what_is_not_flinks_says_nothing_of_exceptions(status: int, body: bytes) -> None:
     with pytest.raises(FlinkUnavailableError):
         rest_api.parse_exceptions(status, body)
+
+
+@pytest.mark.parametrize(("status", "body"), [row for row in NO_ANSWER if row.id != "an array"])
+@pytest.mark.parametrize(
+    "parse",
+    [
+        rest_api.parse_restarts,
+        rest_api.parse_checkpoint_settings,
+        lambda status, body: rest_api.parse_checkpoints(status, body, at(1)),
+    ],
+    ids=["restarts", "checkpoint settings", "checkpoints"],
+)
+def test_what_is_not_flinks_says_nothing_of_health(
+    parse: Callable[[int, bytes], object], status: int, body: bytes
+) -> None:
+    with pytest.raises(FlinkUnavailableError):
+        parse(status, body)
+
+
+def test_restarts_that_flink_does_not_name_yet_are_not_zero() -> None:
+    assert rest_api.parse_restarts(200, b"[]") is None
+    assert rest_api.parse_restarts(200, b'[{"id":"numRestarts","value":"7"}]') == 7
 
 
 @pytest.mark.parametrize(("status", "body"), NO_ANSWER)
