@@ -16,11 +16,18 @@ from pymongo import DESCENDING
 from flinkjobs.adapters.mongo.documents import label_pair
 from flinkjobs.adapters.mongo.indexes import BY_END, BY_HEALTH, BY_LABEL, BY_STATUS, BY_TEMPLATE, BY_TIME
 from flinkjobs.domain.errors import BadRequestError, Fault
+from flinkjobs.domain.flink_states import OPEN
+from flinkjobs.domain.health_values import HealthState
 from flinkjobs.domain.job_query import WITHOUT_REASON, Filter, Form, Place, Sort
 from flinkjobs.domain.text import cut
 
 Document = dict[str, Any]
 Index = Sequence[tuple[str, int]]
+
+UNHEALTHY: Final[Document] = {
+    "health.state": HealthState.UNHEALTHY.value,
+    "status": {"$in": sorted(OPEN)},  # an older version of sync leaves the health on a record that is over
+}
 
 _FIRST_DATE: Final = DatetimeMS(-(2**63))
 _DEFAULT_CLUSTER: Final = "default"
@@ -53,12 +60,12 @@ def index_on_keys(wanted: Filter) -> Index:
 
 def fields_of(wanted: Filter) -> Document:
     fields: Document = {}
+    if wanted.health:
+        fields |= UNHEALTHY
     if wanted.statuses:
         fields["status"] = {"$in": [status.value for status in wanted.statuses]}
     if wanted.template_id is not None and not wanted.template_id.endswith("*"):
         fields["template_id"] = wanted.template_id
-    if wanted.health:
-        fields["health.state"] = wanted.health.value
     if wanted.labels:
         fields["label_pairs"] = {"$all": [label_pair(key, value) for key, value in wanted.labels]}
     return fields

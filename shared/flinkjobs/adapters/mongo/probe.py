@@ -15,9 +15,8 @@ from flinkjobs.adapters.mongo.documents import FOLLOWED, read_record
 from flinkjobs.adapters.mongo.errors import translated
 from flinkjobs.adapters.mongo.indexes import missing_indexes
 from flinkjobs.adapters.mongo.lease_store import MongoLeaseStore
-from flinkjobs.adapters.mongo.read_store import MongoReadStore
+from flinkjobs.adapters.mongo.read_store import UNHEALTHY, MongoReadStore
 from flinkjobs.domain.flink_states import OPEN, Status
-from flinkjobs.domain.health_values import HealthState
 from flinkjobs.domain.reasons import ENDED_WITHOUT_ID, ReasonCode
 from flinkjobs.domain.records import JobRecord, UnreadableRecord
 
@@ -74,7 +73,7 @@ class MongoProbe(MongoReadStore):
         return self._readable({"status": Status.LOST.value, "reason.since": {"$gte": since}})
 
     def unhealthy(self) -> Sequence[JobRecord]:
-        return self._readable({"health.state": HealthState.UNHEALTHY.value})
+        return self._readable(UNHEALTHY)
 
     def _readable(self, condition: Mapping[str, Any]) -> list[JobRecord]:
         """Every pass reports a record that cannot be read."""

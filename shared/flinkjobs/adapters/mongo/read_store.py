@@ -23,6 +23,7 @@ from pymongo.errors import OperationFailure
 from flinkjobs.adapters.mongo import runs, unmanaged
 from flinkjobs.adapters.mongo.client import MongoDatabase
 from flinkjobs.adapters.mongo.conditions import (
+    UNHEALTHY,
     Document,
     Index,
     bounds_after,
@@ -258,12 +259,11 @@ class MongoReadStore:
 
     def _unhealthy(self, examples: int) -> list[Cause]:
         """The open records that are unhealthy, by code."""
-        unhealthy: Document = {"health.state": HealthState.UNHEALTHY.value}
         count = {"$group": {"_id": "$health.code", "count": {"$sum": 1}}}
         every, causes = Filter(health=HealthState.UNHEALTHY), list[Cause]()
         with translated():
-            for group in self._aggregate([{"$match": unhealthy}, count], BY_HEALTH):
-                newest = self._newest({**unhealthy, "health.code": group["_id"]}, every, examples)
+            for group in self._aggregate([{"$match": UNHEALTHY}, count], BY_HEALTH):
+                newest = self._newest({**UNHEALTHY, "health.code": group["_id"]}, every, examples)
                 ids = [str(document.get("job_id")) for document in newest]
                 causes.append(Cause(Status.RUNNING.value, group["_id"], group["count"], ids))
         return causes
