@@ -371,12 +371,12 @@ def test_readers_see_what_needs_attention_and_what_is_unknown(stage: Stage) -> N
     assert asked["counts"]["RUNNING"] == 1
     shown = {job["job_id"]: job["health"]["state"] for job in jobs.list_jobs(side)["jobs"]}
     assert shown == {"etl_00001": "unhealthy", "etl_00002": "healthy", "etl_00003": "healthy"}
-    figures = jobs.metrics(side)
-    assert figures["health"]["by_state"] == {"healthy": 2, "starting": 0, "unhealthy": 1, "unknown": 0}
-    assert figures["health"]["templates"] == [
+    metrics = jobs.metrics(side)
+    assert metrics["health"]["by_state"] == {"healthy": 2, "starting": 0, "unhealthy": 1, "unknown": 0}
+    assert metrics["health"]["templates"] == [
         {"template_id": "etl", "restarts": 12, "oldest_checkpoint_seconds": None}
     ]
-    problems = [each for each in figures["problems"] if each["problem"] == "UNHEALTHY"]
+    problems = [each for each in metrics["problems"] if each["problem"] == "UNHEALTHY"]
     assert [(each["code"], each["count"], each["job_ids"]) for each in problems] == [
         ("RESTARTING", 1, ["etl_00001"])
     ]
