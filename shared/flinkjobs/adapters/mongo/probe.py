@@ -11,11 +11,12 @@ from bson import ObjectId
 from pymongo import DESCENDING
 
 from flinkjobs.adapters.mongo.client import MongoDatabase
+from flinkjobs.adapters.mongo.conditions import UNHEALTHY
 from flinkjobs.adapters.mongo.documents import FOLLOWED, read_record
 from flinkjobs.adapters.mongo.errors import translated
 from flinkjobs.adapters.mongo.indexes import missing_indexes
 from flinkjobs.adapters.mongo.lease_store import MongoLeaseStore
-from flinkjobs.adapters.mongo.read_store import UNHEALTHY, MongoReadStore
+from flinkjobs.adapters.mongo.read_store import MongoReadStore
 from flinkjobs.domain.flink_states import OPEN, Status
 from flinkjobs.domain.reasons import ENDED_WITHOUT_ID, ReasonCode
 from flinkjobs.domain.records import JobRecord, UnreadableRecord
