@@ -443,6 +443,7 @@ def test_an_unchanged_pass_writes_no_record_and_asks_each_peer_once(
         "leases",
         "clusters",
         "channels",
+        "health_marks",
         "unmanaged_jobs",
     }
     assert world.flink.paths == ["/jobs/overview"]
