@@ -497,7 +497,7 @@ def test_another_source_is_another_object(module: Module) -> None:
 # --- alerts -------------------------------------------------------------------------------------------
 
 
-@mirrors("There are seven alerts.")
+@mirrors("There are eight alerts.")
 def test_there_are_eight_alerts_that_say_what_to_do(module: Module) -> None:
     alerts = module.locals["alerts"]
     assert set(alerts) == {
