@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from flinkjobs.domain.actions import Refused, Reply, Result
 from flinkjobs.domain.errors import FlinkUnavailableError
 from flinkjobs.domain.health_values import Checkpoints, CheckpointSettings
 from flinkjobs.domain.observations import FlinkJob, Missing, Overview
@@ -34,8 +35,27 @@ class NoHealth:
         raise FlinkUnavailableError(f"checkpoints of {job_id} at {now}: 500")
 
 
+class NoActions:
+    """A cluster that must not be asked for an action."""
+
+    def cancel(self, job_id: str) -> Reply | Refused:
+        raise AssertionError(f"unexpected: {job_id} to be cancelled")
+
+    def stop(self, job_id: str, trigger_id: str, *, directory: str | None, drain: bool) -> Reply | Refused:
+        raise AssertionError(f"unexpected: {job_id} to be stopped: {(trigger_id, directory, drain)}")
+
+    def savepoint(self, job_id: str, trigger_id: str, *, directory: str | None) -> Reply | Refused:
+        raise AssertionError(f"unexpected: a savepoint of {job_id}: {(trigger_id, directory)}")
+
+    def savepoint_result(self, job_id: str, trigger_id: str) -> Result:
+        raise AssertionError(f"unexpected: a savepoint of {job_id}: {trigger_id}")
+
+    def newer_savepoint(self, job_id: str, since: datetime) -> str | None:
+        raise AssertionError(f"unexpected: a savepoint of {job_id} since {since}")
+
+
 @dataclass(frozen=True)
-class FlinkInMemory(NoHealth):
+class FlinkInMemory(NoHealth, NoActions):
     """`flinkjobs.ports.flink.Flink` with given answers; where a test gives none, asking is a fault.
 
     Attributes:

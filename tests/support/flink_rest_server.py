@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ FOLDER = Path(__file__).parent.parent / "data" / "flink"
 VERSIONS = ("1.20", "2.3")
 LISTED = 16
 """Maximum number of exceptions that Flink lists."""
+_EXCEPTION = "org.apache.flink.runtime.rest.handler.RestHandlerException"
 NOTHING = -1
 """Flink's number for a time that is not there yet."""
 
@@ -77,12 +79,21 @@ class FlinkServer(ScriptedServer):
     Attributes:
         jobs: what it knows.
         answers: by path, in place of what follows from `jobs`; `""` stands for every path.
+        triggered: the body of every stop and savepoint that was accepted, by job and trigger id. The same
+            trigger id again changes nothing.
+        savepoints: what Flink says of each: a path, or `IN_PROGRESS`, or a cause.
+        savepoint_outcome: of those that are triggered from now on; None makes a path.
+        forgets: results are forgotten, as after five minutes.
     """
 
     def __init__(self, *jobs: Job) -> None:
         """Listens at once."""
         self.jobs = list(jobs)
         self.answers: dict[str, Answer] = {}
+        self.triggered: dict[tuple[str, str], dict[str, Any]] = {}
+        self.savepoints: dict[tuple[str, str], str] = {}
+        self.savepoint_outcome: str | None = None
+        self.forgets = False
         super().__init__(self._answer)
 
     def reset(self) -> None:
@@ -90,6 +101,9 @@ class FlinkServer(ScriptedServer):
         self.jobs.clear()
         self.answers.clear()
         self.asked.clear()
+        self.triggered.clear()
+        self.savepoints.clear()
+        self.savepoint_outcome, self.forgets = None, False
 
     def play(self, version: str, name: str) -> str:
         """Answers with a recording from now on; returns its path."""
@@ -97,11 +111,15 @@ class FlinkServer(ScriptedServer):
         self.answers[path] = answer
         return path
 
-    def _answer(self, asked: Asked) -> Answer:  # noqa: PLR0911 - one for each path
+    def _answer(self, asked: Asked) -> Answer:  # noqa: C901, PLR0911 - one for each path
         scripted = self.answers.get(asked.path) or self.answers.get("")
         if scripted is not None:
             return scripted
         known = {job.id: job for job in self.jobs}
+        if asked.method == "PATCH":
+            return self._cancel(asked.path.split("/")[2].partition("?")[0])
+        if asked.method == "POST":
+            return self._trigger(asked)
         match asked.path.removeprefix("/").split("/"):
             case ["jobs", "overview"]:
                 return _json(200, {"jobs": [job.entry() | _moved(job) for job in self.jobs]})
@@ -119,12 +137,67 @@ class FlinkServer(ScriptedServer):
                 return _json(200, _settings(known[id_]))
             case ["jobs", id_, "checkpoints"] if id_ in known:
                 return _json(200, known[id_].checkpoints or checkpoints())
+            case ["jobs", id_, "savepoints", trigger_id]:
+                return self._result(id_, trigger_id)
             case ["jobs", id_, *_]:
                 error = (
                     f"org.apache.flink.runtime.rest.NotFoundException: Job {id_} not found\n\tat org.apache"
                 )
                 return _json(404, {"errors": [error]})
         return _json(404, {"errors": [f"Unable to load requested file {asked.path}."]})
+
+    def _cancel(self, id_: str) -> Answer:
+        """As recorded: again is harmless, and a job that has ended otherwise is a conflict."""
+        job = next((each for each in self.jobs if each.id == id_), None)
+        if job is None:
+            return _json(404, {"errors": [f"{_EXCEPTION}: Job could not be found.\n\tat org.apache"]})
+        if job.state in ("FINISHED", "FAILED"):
+            error = "Job cancellation failed because the job has already reached another terminal state"
+            return _json(409, {"errors": [f"{_EXCEPTION}: {error} ({job.state}).\n\tat org.apache"]})
+        self.end(id_, "CANCELED")
+        return _json(202, {})
+
+    def end(self, id_: str, state: str) -> None:
+        """Ends a job, now."""
+        now = time.time_ns() // 1_000_000
+        self.jobs[:] = [replace(job, state=state, end=now) if job.id == id_ else job for job in self.jobs]
+
+    def _trigger(self, asked: Asked) -> Answer:
+        """A stop or savepoint: accepted even of a job that is not there, as recorded."""
+        _, _, id_, call = asked.path.split("/")
+        body = json.loads(asked.body)
+        directory = body.get("targetDirectory" if call == "stop" else "target-directory")
+        if not re.fullmatch("[0-9a-f]{32}", body.get("triggerId", "")):
+            error = "Request did not match expected format SavepointTriggerRequestBody."
+            return _json(400, {"errors": [f"{_EXCEPTION}: {error}\n\tat org.apache"]})
+        if directory is None:
+            error = (
+                "Config key [execution.checkpointing.savepoint-dir] is not set. "
+                "Property [target-directory] must be provided."
+            )
+            return _json(400, {"errors": [f"{_EXCEPTION}: {error}\n\tat org.apache"]})
+        key = id_, body["triggerId"]
+        if key not in self.triggered:
+            self.triggered[key] = body
+            state = next((job.state for job in self.jobs if job.id == id_), None)
+            missing = None if state == "RUNNING" else f"Could not find Flink job ({id_})"
+            outcome = missing or self.savepoint_outcome or f"{directory}/savepoint-{key[1][:6]}"
+            self.savepoints[key] = outcome
+            if call == "stop" and outcome.startswith(directory):
+                self.end(id_, "FINISHED")
+        return _json(202, {"request-id": key[1]})
+
+    def _result(self, id_: str, trigger_id: str) -> Answer:
+        outcome = None if self.forgets else self.savepoints.get((id_, trigger_id))
+        if outcome is None:
+            error = f"There is no savepoint operation with triggerId={trigger_id} for job {id_}."
+            return _json(404, {"errors": [f"{_EXCEPTION}: {error}\n\tat org.apache"]})
+        if outcome == "IN_PROGRESS":
+            return _json(200, {"status": {"id": outcome}, "operation": None})
+        trace = f"java.util.concurrent.CompletionException: {outcome}\n\tat java.base"
+        made = {"location": outcome} if "/savepoint-" in outcome else None
+        cause = {"failure-cause": {"class": "java.util.concurrent.CompletionException", "stack-trace": trace}}
+        return _json(200, {"status": {"id": "COMPLETED"}, "operation": made or cause})
 
 
 def _moved(job: Job) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typer.exceptions import Abort, TyperException
 from typer.main import get_command
 
 from flinkjobs import __version__, log
-from flinkjobs.cli import doctor, indexes, jobs, maintenance, notify, schedules, submit, unmanaged
+from flinkjobs.cli import actions, doctor, indexes, jobs, maintenance, notify, schedules, submit, unmanaged
 from flinkjobs.cli.error_hints import hint_for
 from flinkjobs.cli.examples import epilog
 from flinkjobs.cli.exit_codes import Exit, exit_for
@@ -40,6 +40,7 @@ app = typer.Typer(
 submit.register(app)
 jobs.register(app)
 unmanaged.register(app)
+actions.register(app)
 maintenance.register(app)
 schedules.register(app)
 notify.register(app)

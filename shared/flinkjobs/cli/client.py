@@ -99,6 +99,23 @@ class Connection:
         text = json.dumps(body)
         return self._post("submit", text, path="/jobs/adopt", headers=self._proof(text, str(uuid.uuid4())))
 
+    def act(self, any_id: str, kind: str, body: Mapping[str, Any], *, key: str) -> Document:
+        """Requests an action on a job; where a signature is demanded, it covers which."""
+        named = {"job_id": any_id, "kind": kind} if self.client.webhook_secrets else {}
+        text = json.dumps({**body, **named})
+        path = f"/jobs/{quote(any_id, safe='')}/{kind}"
+        if self.url_of("submit"):
+            return self._http(
+                "submit", "POST", path, expected_member="action", headers=self._proof(text, key), body=text
+            )
+        return self._post(
+            "submit",
+            text,
+            path=f"/jobs/<id>/{kind}",
+            headers=self._proof(text, key),
+            placeholders={"id": any_id},
+        )
+
     def sync(self, job_ids: Sequence[str] | None = None) -> Document:
         """Runs one pass, over everything or over these records; its report."""
         return self._post("sync", json.dumps({} if job_ids is None else {"job_ids": list(job_ids)}))
@@ -172,14 +189,25 @@ class Connection:
     # --- the two ways -------------------------------------------------------------------------------
 
     def _post(
-        self, function: str, text: str, *, path: str = "/", headers: Mapping[str, str] | None = None
+        self,
+        function: str,
+        text: str,
+        *,
+        path: str = "/",
+        headers: Mapping[str, str] | None = None,
+        placeholders: Mapping[str, str] | None = None,
     ) -> Document:
         if self.url_of(function):
             return self._http(
                 function, "POST", path, expected_member=_EXPECTED_MEMBER[function], headers=headers, body=text
             )
         sent = {name.lower(): value for name, value in (headers or {}).items()}
-        request = Request(headers={"content-type": "application/json", **sent}, query={}, body=text.encode())
+        request = Request(
+            headers={"content-type": "application/json", **sent},
+            query={},
+            body=text.encode(),
+            path=placeholders or {},
+        )
         return _as_json(self._handlers(function)[path](request).body)
 
     def _http(

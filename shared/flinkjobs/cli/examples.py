@@ -20,6 +20,15 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
             "flinkjobs jobs --unmanaged",
         ),
         "adopt": ("flinkjobs adopt a1b2c3d4e5f60718293a4b5c6d7e8f90 --template-id word_count",),
+        "cancel": (
+            "flinkjobs cancel word_count_1795424460211 --wait",
+            "flinkjobs cancel --selector team=search",
+        ),
+        "stop": (
+            "flinkjobs stop word_count_1795424460211 --wait",
+            "flinkjobs stop word_count_1795424460211 --drain --savepoint-directory s3://bucket/savepoints",
+        ),
+        "savepoint": ("flinkjobs savepoint word_count_1795424460211 --wait",),
         "show": (
             "flinkjobs show word_count_1795424460211",
             "flinkjobs show a1b2c3d4e5f60718293a4b5c6d7e8f90 -o yaml",

@@ -123,6 +123,12 @@ _EVENTS: Final[Mapping[str, Callable[[Data], str]]] = {
     "moved": lambda data: (
         f"moved from {data['was']} to {data['status']}" + (f", {data['code']}" if data.get("code") else "")
     ),
+    "action_requested": lambda data: f"{data['kind']} requested" + _by(data.get("by")),
+    "action_ended": lambda data: (
+        f"{data['kind']} {data['state']}"
+        + (f", {data['path']}" if data.get("path") else "")
+        + (f", {data['code']}: {data['message']}" if data.get("code") else "")
+    ),
     "missing": lambda data: f"Flink does not know {data['flink_job_id']} any more",
     "flink_ended": lambda data: f"{data['flink_job_id']} ended {data['state']}",
     "ended": lambda data: (

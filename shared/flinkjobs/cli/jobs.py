@@ -297,6 +297,7 @@ def _show_job(out: Output, found: Document) -> None:
         ("What to do", remedy(cause["code"], job["job_id"]) if cause else None),
         ("Checkpoint", checkpoint(job)),
         ("Latest state", latest_state(job)),
+        ("Ended by", job.get("ended_by")),  # an older jobs function does not say
         ("Flink Job ID", ", ".join(job["flink_job_ids"] or ()) or None),
         ("Kubernetes Job", job["k8s_job_name"]),
         ("Template, name", f"{job['template_id']}, {job['job_name']}"),

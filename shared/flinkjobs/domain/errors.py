@@ -125,6 +125,10 @@ class FlinkUnavailableError(TemporaryError):
     code = "FLINK_UNAVAILABLE"
 
 
+class FlinkNotReachedError(FlinkUnavailableError):
+    """There was no connection to a Flink REST API: what was to be sent cannot have arrived."""
+
+
 class FlinkUntrustedError(FlinkUnavailableError):
     """The certificate of a Flink REST API is not trusted, or the file of authorities cannot be read."""
 

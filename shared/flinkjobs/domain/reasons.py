@@ -32,6 +32,7 @@ class ReasonCode(StrEnum):
     POD_START = "POD_START"
     K8S_REFUSED = "K8S_REFUSED"
     K8S_JOB_MISSING = "K8S_JOB_MISSING"
+    CANCELLED_BEFORE_START = "CANCELLED_BEFORE_START"
     K8S_JOB_UNKNOWN = "K8S_JOB_UNKNOWN"
     K8S_JOB_SUSPENDED = "K8S_JOB_SUSPENDED"
     IMAGE_UNSUITABLE = "IMAGE_UNSUITABLE"
@@ -298,6 +299,22 @@ REASONS: Final[Mapping[ReasonCode, ReasonInfo]] = MappingProxyType(
                 "Kubernetes Job 从未创建",
                 "提交在创建 Kubernetes Job 之前中断，Flink 中也没有与记录同名的作业。",
                 "重新提交即可。",
+            ),
+        ),
+        ReasonCode.CANCELLED_BEFORE_START: ReasonInfo(
+            statuses=(Status.CANCELLED,),
+            accepted=False,
+            problem=None,
+            en=Text(
+                "cancelled before it started",
+                "The job was cancelled before its submit container had started: its Kubernetes Job was "
+                "deleted, and no Flink job has the record's name.",
+                "Nothing. Submit again if the job is wanted after all.",
+            ),
+            zh=Text(
+                "启动前已取消",
+                "作业在提交容器启动之前被取消：Kubernetes Job 已删除，Flink 中没有与记录同名的作业。",
+                "无需处理。如仍需要该作业，请重新提交。",
             ),
         ),
         ReasonCode.K8S_JOB_UNKNOWN: ReasonInfo(

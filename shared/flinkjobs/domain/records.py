@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from flinkjobs.domain.actions import Action
 from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.health_values import Health, LatestState
 from flinkjobs.domain.reasons import ReasonCode
@@ -116,6 +117,7 @@ class JobRecord(msgspec.Struct, frozen=True, gc=False):
             the whole window.
         latest_state: newest state to resume from, once its job is over.
         fingerprint: see `flinkjobs.domain.fingerprint`.
+        actions: oldest first; those that this version cannot read are left out.
         revision: counts the writes; every write is conditional on it being as read.
         document_id: the store's own name of the document that was read, by which it is written: a job id of
             the old platform may occur twice.
@@ -143,6 +145,7 @@ class JobRecord(msgspec.Struct, frozen=True, gc=False):
     unhealthy_since: datetime | None = None
     latest_state: LatestState | None = None
     fingerprint: str | None = None
+    actions: tuple[Action, ...] = ()
     revision: int | None = None
     document_id: DocumentId = DocumentId(None)
 

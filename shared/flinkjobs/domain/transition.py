@@ -20,6 +20,7 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
+from flinkjobs.domain.actions import was_removed_before_start
 from flinkjobs.domain.fingerprint import fingerprint_of
 from flinkjobs.domain.flink_states import FINAL, OPEN, STATUS_OF, TERMINAL_STATES, Status, combine
 from flinkjobs.domain.naming import fixed_flink_job_id
@@ -253,6 +254,13 @@ def _nowhere(record: JobRecord, submitter: Submitter | NoKubernetesJob, now: dat
     if record.missing_since is None:  # an earlier message says that the cluster could not be asked
         record = replace(record, reason=None)
     is_lost = passes > PASSES_BEFORE_LOST and now - since >= NAMELESS_FOR
+    has_printed = isinstance(submitter, Submitter) or submitter.error_lines or record.dropped_ids
+    if is_lost and not has_printed and was_removed_before_start(record.actions):
+        text = f"the Kubernetes Job {record.k8s_job_name} was deleted before its submit container started"
+        cancelled = _with_reason(record, (ReasonCode.CANCELLED_BEFORE_START, text), now)
+        return replace(
+            cancelled, status=Status.CANCELLED, missing_since=None, missing_passes=0, submitter_done=True
+        )
     return replace(
         _with_reason(record, (ReasonCode.OUTCOME_UNKNOWN, message), now),
         status=Status.LOST if is_lost else record.status,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from flinkjobs import log
 from flinkjobs.adapters.mongo import client as mongo_client
 from flinkjobs.adapters.mongo.indexes import ensure_indexes
-from flinkjobs.domain.errors import FlinkjobsError, PermanentError, TemporaryError
+from flinkjobs.domain.errors import FlinkjobsError, PermanentError, SettingsError, TemporaryError
 from flinkjobs.settings.functions import Settings
 
 if TYPE_CHECKING:
@@ -68,3 +71,24 @@ def connect_database_and_kubernetes(
     except FlinkjobsError:
         database.client.close()
         raise
+
+
+def sync_caller(url: str, *, timeout_seconds: float) -> Callable[[Sequence[str]], Mapping[str, Any]]:
+    """Calls the sync function at this address for some records, with Google's identity where there is one."""
+    # Of the functions that share this module, most never call sync.
+    from flinkjobs.adapters import function_client  # noqa: PLC0415
+
+    def sync(job_ids: Sequence[str]) -> Mapping[str, Any]:
+        identity: str | None = None
+        if url.startswith("https://"):
+            try:
+                identity = function_client.google_identity(url)
+            except SettingsError as error:  # there is none here: the function may need none
+                log.warning("sync_now.no_identity", detail=str(error))
+        bearer = None if identity is None else partial(str, identity)
+        with function_client.new_client(read_timeout_seconds=timeout_seconds) as client:
+            function = function_client.HttpFunction(url, bearer=bearer, client=client)
+            body = json.dumps({"job_ids": list(job_ids)})
+            return function.call("POST", "/", query={}, headers={}, body=body, expected_member="clusters")
+
+    return sync

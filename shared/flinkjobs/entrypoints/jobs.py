@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property, partial
-from typing import Any, Final
+from typing import Final
 
-from flinkjobs import log
-from flinkjobs.adapters import function_client
 from flinkjobs.adapters.mongo.client import connect
 from flinkjobs.adapters.mongo.read_store import MongoReadStore
-from flinkjobs.domain.errors import SettingsError
-from flinkjobs.entrypoints.clients import connect_kubernetes
+from flinkjobs.entrypoints.clients import connect_kubernetes, sync_caller
 from flinkjobs.entrypoints.startup import utc_now
 from flinkjobs.jobs import prometheus, service
 from flinkjobs.settings.functions import Settings
@@ -93,26 +88,9 @@ def build_jobs(settings: Settings) -> service.Jobs:
         namespace=settings.k8s_namespace,
         ui_urls={name: cluster.web_url for name, cluster in settings.flink_clusters.items()},
         history_urls={name: cluster.history_web_url for name, cluster in settings.flink_clusters.items()},
-        sync=_sync_caller(settings.sync_url) if settings.sync_url else None,
+        sync=sync_caller(settings.sync_url, timeout_seconds=SYNC_TIMEOUT_SECONDS)
+        if settings.sync_url
+        else None,
         sync_period_seconds=settings.sync_period_seconds,
         clock=utc_now,
     )
-
-
-def _sync_caller(url: str) -> Callable[[Sequence[str]], Mapping[str, Any]]:
-    """Calls the sync function at this address for some records, with Google's identity where there is one."""
-
-    def sync(job_ids: Sequence[str]) -> Mapping[str, Any]:
-        identity: str | None = None
-        if url.startswith("https://"):
-            try:
-                identity = function_client.google_identity(url)
-            except SettingsError as error:  # there is none here: the function may need none
-                log.warning("sync_now.no_identity", detail=str(error))
-        bearer = None if identity is None else partial(str, identity)
-        with function_client.new_client(read_timeout_seconds=SYNC_TIMEOUT_SECONDS) as client:
-            function = function_client.HttpFunction(url, bearer=bearer, client=client)
-            body = json.dumps({"job_ids": list(job_ids)})
-            return function.call("POST", "/", query={}, headers={}, body=body, expected_member="clusters")
-
-    return sync

@@ -5,16 +5,19 @@ from __future__ import annotations
 import inspect
 import time
 from dataclasses import replace
-from functools import cached_property
-from typing import Any, Final
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Final
 
 from flinkjobs import log
+from flinkjobs.adapters.mongo.action_store import MongoActionStore
+from flinkjobs.adapters.mongo.client import MongoDatabase
 from flinkjobs.adapters.mongo.job_store import MongoJobStore
-from flinkjobs.domain.errors import SettingsError, describe_faults
-from flinkjobs.entrypoints.clients import connect_database_and_kubernetes
+from flinkjobs.domain.actions import ActionKind
+from flinkjobs.domain.errors import FlinkjobsError, SettingsError, describe_faults
+from flinkjobs.entrypoints.clients import connect_database_and_kubernetes, sync_caller
 from flinkjobs.entrypoints.startup import cold_until, utc_now
 from flinkjobs.settings.functions import Settings
-from flinkjobs.submit import adoption, script_download, service
+from flinkjobs.submit import actions, adoption, script_download, service
 from flinkjobs.submit.idempotency import key_of
 from flinkjobs.submit.manifest import own_pod
 from flinkjobs.submit.request import Limits, check_request, parse_submission, template_defaults
@@ -23,12 +26,19 @@ from flinkjobs.submit.webhook_signature import expect_signed
 from flinkjobs.web import parameters
 from flinkjobs.web.messages import Answer, Request, Route
 
+if TYPE_CHECKING:
+    from flinkjobs.adapters.kubernetes.client import KubernetesApi
+
 CONNECT_SECONDS: Final = 75.0
 """Maximum number of seconds that a request waits for the network of a new instance; then it gets a 503."""
 
 
+SYNC_SECONDS: Final = 10.0
+"""How long a request for an action waits for the pass over its record, whose end it does not need."""
+
+
 class SubmitFunction:
-    """The submit function: `POST /` accepts a job, `POST /jobs/adopt` makes a record for a running one."""
+    """The submit function: accepts jobs, makes records for running ones, and takes requests for actions."""
 
     def __init__(self, settings: Settings) -> None:
         """Checks the pod templates.
@@ -40,7 +50,11 @@ class SubmitFunction:
         self.origins = settings.cors_origins
         self._script_download = inspect.getsource(script_download)
         self._cold_until = cold_until(settings)
-        self.routes = (Route("POST", "/", self.post), Route("POST", "/jobs/adopt", self.adopt))
+        self.routes = (
+            Route("POST", "/", self.post),
+            Route("POST", "/jobs/adopt", self.adopt),
+            *(Route("POST", f"/jobs/<id>/{kind.value}", partial(self.act, kind)) for kind in ActionKind),
+        )
         for name, cluster in settings.flink_clusters.items():
             if (lost := cluster.lost_to_jobmanager) is not None:
                 what = f"the pods submit to {cluster.jobmanager}, without {lost} of the REST URL"
@@ -49,11 +63,15 @@ class SubmitFunction:
             self._check_pod_template(name)
 
     @cached_property
-    def _submit(self) -> service.Submit:
+    def _peers(self) -> tuple[MongoDatabase, KubernetesApi]:
         patience_ends = time.monotonic() + CONNECT_SECONDS
-        database, kubernetes = connect_database_and_kubernetes(
+        return connect_database_and_kubernetes(
             self._settings, cold_until=min(self._cold_until, patience_ends)
         )
+
+    @cached_property
+    def _submit(self) -> service.Submit:
+        database, kubernetes = self._peers
         return service.Submit(
             kubernetes=kubernetes,
             store=MongoJobStore(database),
@@ -117,6 +135,25 @@ class SubmitFunction:
         wanted = adoption.parse_adoption(self._expect_body(request))
         adopted = adoption.adopt(self._submit, wanted)
         return Answer(adopted.body(), status=201 if adopted.is_new else 200)
+
+    def act(self, kind: ActionKind, request: Request) -> Answer:
+        """Writes that a job is to be cancelled or stopped, or that a savepoint of it is to be made.
+
+        Sync does it; it is asked for this record now where its address is known, else the next pass comes.
+        """
+        parameters.expect_no_parameters(request)
+        is_signed = bool(self._settings.webhook_secrets)
+        body, any_id = self._expect_body(request), request.path["id"]
+        wanted = actions.parse_action(kind, any_id, body, is_signed=is_signed)
+        key = key_of(request.headers, body, is_signed=is_signed)
+        store = MongoActionStore(self._peers[0])
+        requested = actions.request_action(store, utc_now, kind, any_id, wanted, key)
+        if self._settings.sync_url and requested.action.is_open:
+            try:
+                sync_caller(self._settings.sync_url, timeout_seconds=SYNC_SECONDS)([requested.record.job_id])
+            except FlinkjobsError as error:
+                log.warning("action.sync_not_asked", job_id=requested.record.job_id, detail=str(error))
+        return Answer(requested.body(), status=200 if requested.is_replay else 202)
 
     def _expect_body(self, request: Request) -> dict[str, Any]:
         """The JSON object of a request that is signed, where signatures are demanded."""

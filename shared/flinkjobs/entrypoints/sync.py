@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from flinkjobs.adapters.flink.client import HttpFlink
 from flinkjobs.adapters.flink.connection import FlinkConnection
+from flinkjobs.adapters.mongo.action_store import MongoActionStore
 from flinkjobs.adapters.mongo.client import MongoDatabase
 from flinkjobs.adapters.mongo.health_store import MongoHealthStore
 from flinkjobs.adapters.mongo.job_store import MongoJobStore
@@ -79,6 +80,7 @@ def build_sync(
         delivery=_delivery(notify_store, channels) if channels else None,
         is_stopping=is_stopping,
         health_store=MongoHealthStore(database),
+        action_store=MongoActionStore(database),
         health=Limits(
             window=timedelta(seconds=settings.health_window_seconds),
             max_restarts=settings.health_max_restarts,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from flinkjobs.domain.actions import action_view
 from flinkjobs.domain.errors import (
     FlinkjobsError,
     FunctionUnavailableError,
@@ -169,6 +170,7 @@ def show(jobs: Jobs, any_id: str) -> dict[str, Any]:
         "spec": without_secrets(details.get("spec")),
         "flink_jobs": _flink_jobs(jobs, record) if record else [],
         "twins": _twins(jobs, record) if record else [],
+        "actions": [action_view(action) for action in record.actions] if record else [],
         "timeline": timeline(record, details, observed.job, observed.pods) if record else [],
         "notifications": sent_view(details),
         "kubernetes": _kubernetes(jobs, record, observed),

@@ -48,6 +48,7 @@ def timeline(
             add(ref.missing_since, "missing", flink_job_id=ref.id)
         if ref.end_time is not None and len(record.flink_jobs) > 1:
             add(ref.end_time, "flink_ended", flink_job_id=ref.id, state=ref.state)
+    _add_actions(add, record)
     is_over = record.status in FINAL or record.status is Status.LOST
     end = moves.pop() if is_over and moves and moves[-1]["status"] == record.status.value else None
     events += [_moved(move) for move in moves if not _is_shown_by_another_event(move)]
@@ -63,6 +64,16 @@ def timeline(
         noticed = record.end_time is None and noticed_at is not None and code != ReasonCode.K8S_REFUSED
         add(at, "ended", **facts, duration=number_or_none(record.duration), noticed=noticed)
     return _in_order(events)
+
+
+def _add_actions(add: Callable[..., None], record: JobRecord) -> None:
+    """Adds what people asked for, and what became of it."""
+    for action in record.actions:
+        add(action.requested_at, "action_requested", kind=action.kind.value, by=action.requested_by)
+        if action.ended_at is not None:
+            facts = {"path": action.savepoint_path, "code": action.code, "message": action.message}
+            kind, state = action.kind.value, action.state.value
+            add(action.ended_at, "action_ended", kind=kind, state=state, **facts)
 
 
 def _add_submission(add: Callable[..., None], record: JobRecord, pods: Sequence[Pod]) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from msgspec import structs
 
+from flinkjobs.domain.actions import ended_by
 from flinkjobs.domain.flink_states import OPEN, TERMINAL_STATES
 from flinkjobs.domain.health import health_by_status, worst
 from flinkjobs.domain.health_values import HealthState, LatestState, Mark
@@ -22,7 +23,7 @@ from flinkjobs.domain.text import cut
 JOB_FIELDS: Final = (
     *("job_id", "template_id", "job_name", "cluster", "submitted_by", "k8s_job_name"),
     *("flink_job_id", "flink_job_ids", "status", "flink_state", "submitted_at", "start_time", "end_time"),
-    *("updated_at", "duration", "reason", "labels", "health", "latest_state"),
+    *("updated_at", "duration", "reason", "labels", "health", "latest_state", "ended_by"),
 )
 _K8S_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
 
@@ -72,6 +73,7 @@ def _readable(record: JobRecord, details: Mapping[str, Any]) -> dict[str, Any]:
         "reason": reason and {"code": reason.code.value, "message": reason.message, "since": reason.since},
         "labels": _labels(details.get("labels")),
         "latest_state": _state_view(record.latest_state),
+        "ended_by": ended_by(record.status, record.actions),
     }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
+from flinkjobs.domain.actions import Refused, Reply, Result
 from flinkjobs.domain.health_values import Checkpoints, CheckpointSettings
 from flinkjobs.domain.observations import FlinkJob, Missing, Overview
 
@@ -50,6 +51,27 @@ class Flink(Protocol):
 
     def history_failure(self, job_id: str) -> str | None:
         """The root exception of a failed job, from the History Server."""
+
+    def cancel(self, job_id: str) -> Reply | Refused:
+        """Asks for a job to be cancelled. Harmless when repeated.
+
+        Raises FlinkNotReachedError, FlinkCredentialError or FlinkUntrustedError where it cannot have arrived.
+        """
+
+    def stop(self, job_id: str, trigger_id: str, *, directory: str | None, drain: bool) -> Reply | Refused:
+        """Asks for a job to be stopped with a savepoint. Errors as of `cancel`."""
+
+    def savepoint(self, job_id: str, trigger_id: str, *, directory: str | None) -> Reply | Refused:
+        """Asks for a savepoint of a job that goes on. Errors as of `cancel`."""
+
+    def savepoint_result(self, job_id: str, trigger_id: str) -> Result:
+        """What became of a stop or savepoint; Flink keeps the result for five minutes."""
+
+    def newer_savepoint(self, job_id: str, since: datetime) -> str | None:
+        """Path of the newest savepoint of a job, if it was triggered after this moment of Flink's clock.
+
+        From the cluster, else from the History Server.
+        """
 
 
 class FlinkProbe(Flink, Protocol):

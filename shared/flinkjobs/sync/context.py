@@ -18,6 +18,7 @@ from flinkjobs.observers.events import NamespaceEvents
 from flinkjobs.observers.flink_jobs import FlinkObserver
 from flinkjobs.observers.flink_snapshot import Snapshots, take_snapshots
 from flinkjobs.observers.submitters import SubmitterObserver, always
+from flinkjobs.ports.action_store import ActionStore
 from flinkjobs.ports.flink import Flink
 from flinkjobs.ports.health_store import HealthStore
 from flinkjobs.ports.kubernetes import KubernetesClient
@@ -50,6 +51,7 @@ class Sync:
         is_stopping: whether the process has been asked to stop: no pass begins with a further record then.
         health_store: what is remembered of the health of jobs; None: health is not judged.
         health: thresholds of health.
+        action_store: the actions of the records; None: none are taken.
     """
 
     store: JobStore
@@ -65,6 +67,7 @@ class Sync:
     is_stopping: Callable[[], bool] = never
     health_store: HealthStore | None = None
     health: Limits = field(default_factory=Limits)
+    action_store: ActionStore | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import msgspec
 from flinkjobs.domain.observations import ObservationError
 from flinkjobs.observers.flink_snapshot import Snapshots
 
+ACTIONS_NOT_SAVED: Final = "ACTIONS_NOT_SAVED"
 HEALTH_NOT_SAVED: Final = "HEALTH_NOT_SAVED"
 JOBS_MISSING: Final = "JOBS_MISSING"
 NOT_NOTIFIED: Final = "NOT_NOTIFIED"

@@ -3,7 +3,8 @@
     lease → one snapshot per Flink cluster; in parallel, the fingerprints of the open records
           → whole, only the records whose fingerprint is not in the snapshots
           → those that the snapshot decides: decide → bulk write, batch by batch
-          → the others: Jobs, pods, logs, single Flink jobs → decide → bulk write → actions
+          → the others: Jobs, pods, logs, single Flink jobs → decide → bulk write → stuck Jobs
+          → the actions that people asked for
           → health of the jobs that moved or checkpoint → report → events to the channels
 
 An error of one peer costs what depends on that peer; an error of one record costs that record. A pass that
@@ -37,12 +38,14 @@ from flinkjobs.lease import ActiveLease, hold_lease
 from flinkjobs.observers.deadline import Deadline
 from flinkjobs.ports.health_store import Marks
 from flinkjobs.ports.store import NO_FINGERPRINTS
+from flinkjobs.sync.actions import act
 from flinkjobs.sync.batch import DecidedBatch, decide_batch, log_moves, write_batch
 from flinkjobs.sync.change_detection import changes_since_last_write, is_decided_by_snapshot
 from flinkjobs.sync.clusters import note_clusters
 from flinkjobs.sync.context import Pass, Sync, begin_pass
 from flinkjobs.sync.health import update_health
 from flinkjobs.sync.report import (
+    ACTIONS_NOT_SAVED,
     HEALTH_NOT_SAVED,
     NOT_NOTIFIED,
     RUN_NOT_SAVED,
@@ -146,6 +149,7 @@ def pass_under_lease(
             sync.delivery.begin()
         marks = None if active is None else _load_marks(current)
         results = list(_reconcile(current, lost_since=started_at - LOST_WATCHED_FOR, job_ids=job_ids))
+        results.append(_act(current, job_ids))
         results.append(_judge_health(current, marks, total(results)))
     result, clusters = total(results), current.snapshots.report()
     _expect_any_answer(result, clusters)
@@ -174,6 +178,15 @@ def pass_under_lease(
         report["notified"] = _notify(sync, report, deadline, active)
     log.info("sync.pass", whole=job_ids is None, **report)
     return report
+
+
+def _act(current: Pass, job_ids: Collection[str] | None) -> BatchResult:
+    """Takes the actions further; the error where that failed: the records are written all the same."""
+    try:
+        return act(current, job_ids)
+    except FlinkjobsError as error:
+        failed = ObservationError(None, ACTIONS_NOT_SAVED, str(error))
+        return BatchResult(is_complete=False, errors=(failed,))
 
 
 def _load_marks(current: Pass) -> Future[Marks] | None:

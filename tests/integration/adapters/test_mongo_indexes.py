@@ -52,6 +52,7 @@ INDEXES = {
     ),
     "pending_since_1": ([("pending_since", 1)], False),
     "waiting_for_1_pending_since_1": ([("waiting_for", 1), ("pending_since", 1)], False),
+    "open_action_since_1": ([("open_action_since", 1)], False),
     "list_by_health": ([("health.state", 1), ("submitted_at", -1), ("_id", -1)], False),
     "list_by_label": (
         [("label_pairs", 1), ("submitted_at", -1), ("_id", -1), ("status", 1), ("template_id", 1)],

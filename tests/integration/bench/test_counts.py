@@ -20,6 +20,9 @@ OF_EVENTS = OF_HEALTH + 2 + 3
 are looked for on records and clusters."""
 OF_UNMANAGED = 1
 """The lease is renewed before the lists of unmanaged jobs are saved, with an update for each cluster."""
+OF_ACTIONS = 1
+"""The records with an open action are looked for."""
+OF_REST = OF_EVENTS + OF_UNMANAGED + OF_ACTIONS
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +53,7 @@ def test_a_pass_asks_flink_once_and_writes_what_changed(arena: Arena) -> None:
     assert measurements.documents_written == 500
     # The lease is taken, renewed before each of two writes, and given back. The fingerprints come by three
     # statuses; the records are those without one, and a batch of those that changed. The report is kept.
-    assert measurements.mongodb_commands == 1 + 2 * 2 + 1 + 3 + 2 + 1 + OF_EVENTS + OF_UNMANAGED + 1
+    assert measurements.mongodb_commands == 1 + 2 * 2 + 1 + 3 + 2 + 1 + OF_REST + 1
 
 
 def test_a_pass_in_which_nothing_changed_writes_no_record(arena: Arena) -> None:
@@ -61,7 +64,7 @@ def test_a_pass_in_which_nothing_changed_writes_no_record(arena: Arena) -> None:
         measurements = sync.run()
     assert measurements.documents_written == 0
     assert measurements.flink_requests == 3
-    assert measurements.mongodb_commands == 1 + 1 + 3 + 1 + 1 + OF_EVENTS + OF_UNMANAGED + 3
+    assert measurements.mongodb_commands == 1 + 1 + 3 + 1 + 1 + OF_REST + 3
 
 
 def test_only_the_jobs_of_records_without_an_id_are_listed(arena: Arena) -> None:

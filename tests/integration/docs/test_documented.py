@@ -162,7 +162,8 @@ def test_record_page_names_every_field_and_no_other() -> None:
         write._doc for write in _writes(Progress(pending, {"ops": 0}, frozenset({"b"}), (sent,)), "seq")
     ]
     of_delivery = {name.partition(".")[0] for each in marks for names in each.values() for name in names}
-    assert fields_of("Fields") == {*document, *changed, *of_delivery, log_field}
+    of_actions = {"actions", "open_action_since"}
+    assert fields_of("Fields") == {*document, *changed, *of_delivery, *of_actions, log_field}
     assert fields_of("spec") == set(document["spec"])
     assert fields_of("flink_jobs") == set(_ref_document(FlinkJobRef(id="", source=IdSource.LOG)))
     stuck: Any = conditional_update(

@@ -186,6 +186,7 @@ def test_a_record_in_the_list(jobs: FunctionServer, world: World) -> None:
             "labels": {"example.com/team": "search"},
             "health": None,
             "latest_state": None,
+            "ended_by": None,
         }
     ]
     assert body["counts"]["FAILED"] == 1

@@ -22,6 +22,7 @@ from schemathesis.schemas import APIOperation
 
 from flinkjobs.domain.flink_options import FORBIDDEN_CONF
 from flinkjobs.domain.labels import RESERVED_KEYS
+from flinkjobs.submit.actions import CancelRequest, SavepointRequest, StopRequest
 from flinkjobs.submit.adoption import Adoption
 from flinkjobs.submit.request import _Body
 from local.functions import FunctionServer
@@ -31,7 +32,8 @@ from tests.support.records import Document
 DESCRIPTION = Path(__file__).parents[3] / "docs" / "reference" / "openapi.yaml"
 WHOLE: Document = yaml.safe_load(DESCRIPTION.read_text())
 FUNCTIONS = ("submit", "sync", "cleanup")
-POSTS = [*(f"POST /{function}" for function in FUNCTIONS), "POST /submit/jobs/adopt"]
+ACTIONS = [f"POST /submit/jobs/{{id}}/{kind}" for kind in ("cancel", "stop", "savepoint")]
+POSTS = [*(f"POST /{function}" for function in FUNCTIONS), "POST /submit/jobs/adopt", *ACTIONS]
 PROBES = [f"GET /{function}/{probe}" for function in (*FUNCTIONS, "jobs") for probe in ("health", "ready")]
 READS = {
     "GET /jobs": {200},
@@ -46,6 +48,11 @@ READS = {
 }
 """Statuses that a request may get which is as described: 400 where `from` is not before `to`, 404 for an
 unknown name."""
+ACTION_MODELS = {
+    "CancelAction": CancelRequest,
+    "StopAction": StopRequest,
+    "SavepointAction": SavepointRequest,
+}
 HOST = "scripts.example.org"
 
 load_all_checks()
@@ -70,6 +77,9 @@ def as_deployed() -> Document:
     schemas = document["components"]["schemas"]
     schemas["Submission"]["properties"]["cluster"]["enum"] = ["default", "batch"]
     schemas["Script"]["properties"]["url"]["pattern"] = rf"^https://{HOST.replace('.', '[.]')}/[!-~]*$"
+    for name in ACTION_MODELS:  # which job the path names, no schema can say
+        for field in ("job_id", "kind"):
+            del schemas[name]["properties"][field]
     for path in ("/jobs/api/jobs", "/jobs/api/flink-jobs"):
         for parameter in document["paths"][path]["get"]["parameters"]:
             if parameter["name"] == "cursor":  # only an earlier answer could say another
@@ -151,10 +161,9 @@ def test_a_request_that_the_description_allows_is_not_faulty(
     label: str, servers: Mapping[str, str], world: World
 ) -> None:
     # 404: there is no such template; 409 and 422: the same key came twice, with the same or another request
-    adopting = {404}  # no pass has seen a job with an id that was generated
-    allowed = {"POST /submit": {200, 202, 404, 409, 422}, "POST /submit/jobs/adopt": adopting}.get(
-        label, {200}
-    )
+    adopting = {404}  # no pass has seen a job, and no record has a name, with an id that was generated
+    named = dict.fromkeys(("POST /submit/jobs/adopt", *ACTIONS), adopting)
+    allowed = {"POST /submit": {200, 202, 404, 409, 422}, **named}.get(label, {200})
     statuses = ask(label, GenerationMode.POSITIVE, servers, count=60, allowed=allowed)
     assert allowed == adopting or statuses.get(200, 0) + statuses.get(202, 0) >= 1
     assert world.jobs.count_documents({}) == statuses.get(202, 0)
@@ -261,6 +270,14 @@ def constraints(schema: Any, root: Document) -> Any:
 def test_the_described_limits_of_an_adoption_are_those_of_the_code() -> None:
     code = Adoption.model_json_schema()
     assert constraints(WHOLE["components"]["schemas"]["Adoption"], WHOLE) == constraints(code, code)
+
+
+@pytest.mark.parametrize(("name", "model"), ACTION_MODELS.items())
+def test_the_described_limits_of_an_action_are_those_of_the_code(
+    name: str, model: type[CancelRequest]
+) -> None:
+    code = model.model_json_schema()
+    assert constraints(WHOLE["components"]["schemas"][name], WHOLE) == constraints(code, code)
 
 
 def test_the_described_limits_of_every_field_are_those_of_the_code() -> None:

@@ -34,7 +34,7 @@ from flinkjobs.ports.lease import Lease
 from flinkjobs.ports.store import NO_FINGERPRINTS, Applied
 from tests.integration.property.bench import Bench
 from tests.integration.property.simulated_world import TrueCluster, TrueSubmission, World
-from tests.support.flink_in_memory import NoHealth
+from tests.support.flink_in_memory import NoActions, NoHealth
 from tests.support.overviews import overview_of
 
 
@@ -264,7 +264,7 @@ class KubernetesOfWorld:
         raise _unexpected("ping")
 
 
-class FlinkOfWorld(NoHealth):
+class FlinkOfWorld(NoHealth, NoActions):
     """`flinkjobs.ports.store.Flink` of one cluster."""
 
     def __init__(self, scene: Scene, cluster: TrueCluster) -> None:

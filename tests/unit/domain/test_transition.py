@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from flinkjobs.domain.actions import Action, ActionKind, ActionState
 from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.naming import fixed_flink_job_id
 from flinkjobs.domain.observations import (
@@ -74,6 +75,17 @@ def ref(letter: str, given: Any) -> FlinkJobRef:
     )
 
 
+REMOVED = Action(
+    id="f" * 32,
+    kind=ActionKind.CANCEL,
+    state=ActionState.SENT,
+    requested_at=SUBMITTED_AT,
+    sent_at=SUBMITTED_AT,
+    k8s_job_uid="uid",
+)
+"""A cancel that has deleted the Kubernetes Job before its submit container started."""
+
+
 def record_of(given: dict[str, Any]) -> JobRecord:
     return JobRecord(
         job_id="job_1",
@@ -91,6 +103,7 @@ def record_of(given: dict[str, Any]) -> JobRecord:
         in_flight_until=at(given.get("in_flight_until")),
         missing_passes=given.get("missing_passes", 0),
         dropped_ids=tuple(IDS[letter] for letter in given.get("dropped", [])),
+        actions=(REMOVED,) if given.get("removed") else (),
         revision=3,
     )
 

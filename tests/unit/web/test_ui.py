@@ -25,7 +25,7 @@ ENGLISH, CHINESE = ui.words("en"), ui.words("zh")
 PREFIXES = (
     *("col", "details", "error", "fact", "statistics", "flink", "fresh", "k8s", "lag", "language", "list"),
     *("log", "notice", "page", "range", "reason", "status", "timeline", "tab", "theme", "problem", "unit"),
-    *("unmanaged", "verdict", "window", "columns", "part", "sort", "times", "health", "state"),
+    *("unmanaged", "verdict", "window", "columns", "part", "sort", "times", "health", "state", "action"),
 )
 """What every key begins with."""
 

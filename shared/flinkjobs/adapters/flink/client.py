@@ -11,9 +11,10 @@ from typing import Final
 import httpx
 
 from flinkjobs import log
-from flinkjobs.adapters.flink import rest_api
+from flinkjobs.adapters.flink import rest_actions, rest_api
 from flinkjobs.adapters.flink.connection import CONNECT_TIMEOUT_SECONDS, FlinkConnection, described
-from flinkjobs.domain.errors import FlinkUnavailableError
+from flinkjobs.domain.actions import Refused, Reply, Result
+from flinkjobs.domain.errors import FlinkNotReachedError, FlinkUnavailableError
 from flinkjobs.domain.health_values import Checkpoints, CheckpointSettings
 from flinkjobs.domain.observations import FlinkJob, Missing, Overview
 from flinkjobs.domain.text import cut
@@ -21,6 +22,8 @@ from flinkjobs.settings.functions import FlinkCluster
 
 ANSWER_TIMEOUT_SECONDS: Final = 60.0
 """How long one answer may take in all, however steadily it trickles in."""
+
+_JSON: Final = {"Content-Type": "application/json"}
 
 
 class HttpFlink:
@@ -92,6 +95,32 @@ class HttpFlink:
         answer = self._get(self._cluster.rest_url, rest_api.checkpoints_path(job_id))
         return rest_api.parse_checkpoints(*answer, now)
 
+    def cancel(self, job_id: str) -> Reply | Refused:
+        path = rest_actions.cancel_path(job_id)
+        return rest_actions.parse_request(*self._request("PATCH", self._cluster.rest_url, path))
+
+    def stop(self, job_id: str, trigger_id: str, *, directory: str | None, drain: bool) -> Reply | Refused:
+        body = rest_actions.stop_body(trigger_id, directory=directory, drain=drain)
+        path = rest_actions.stop_path(job_id)
+        return rest_actions.parse_request(*self._request("POST", self._cluster.rest_url, path, body))
+
+    def savepoint(self, job_id: str, trigger_id: str, *, directory: str | None) -> Reply | Refused:
+        body = rest_actions.savepoint_body(trigger_id, directory=directory)
+        path = rest_actions.savepoints_path(job_id)
+        return rest_actions.parse_request(*self._request("POST", self._cluster.rest_url, path, body))
+
+    def savepoint_result(self, job_id: str, trigger_id: str) -> Result:
+        path = rest_actions.result_path(job_id, trigger_id)
+        return rest_actions.parse_result(*self._get(self._cluster.rest_url, path), trigger_id)
+
+    def newer_savepoint(self, job_id: str, since: datetime) -> str | None:
+        urls = [url for url in (self._cluster.rest_url, self._cluster.history_url) if url is not None]
+        for url in urls:
+            answer = self._get(url, rest_api.checkpoints_path(job_id))
+            if (path := rest_actions.parse_newer(*answer, job_id, since)) is not None:
+                return path
+        return None
+
     def history(self) -> Overview:
         return self._overview_of(self._history_url())
 
@@ -122,11 +151,16 @@ class HttpFlink:
         return rest_api.parse_exceptions(status, body)
 
     def _get(self, base_url: str, path: str) -> tuple[int, bytearray]:
+        return self._request("GET", base_url, path)
+
+    def _request(
+        self, method: str, base_url: str, path: str, content: bytes | None = None
+    ) -> tuple[int, bytearray]:
         began = time.monotonic()
         cold = self._cold_until - began
         left = min(self._until - began, max(self._answer_timeout_seconds, cold))
         if left <= 0:
-            raise FlinkUnavailableError(f"cluster {self.name}: GET {path}: there was no time left to ask")
+            raise FlinkNotReachedError(f"cluster {self.name}: {method} {path}: there was no time left to ask")
         timeouts = {
             name: left if seconds is None else min(max(seconds, cold), left)
             for name, seconds in self._connection.timeout.as_dict().items()
@@ -134,15 +168,16 @@ class HttpFlink:
         body = bytearray()
         try:
             with self._connection.client().stream(
-                "GET",
+                method,
                 base_url + path,
-                headers=self._connection.authorization(),
+                headers={**({} if content is None else _JSON), **self._connection.authorization()},
+                content=content,
                 timeout=httpx.Timeout(**timeouts),
             ) as response:
                 if response.next_request is not None:
                     raise FlinkUnavailableError(
-                        f"cluster {self.name}: GET {path}: answered {response.status_code}, a redirect to "
-                        f"{cut(response.next_request.url.host, 80)}: a sign-in may stand before Flink"
+                        f"cluster {self.name}: {method} {path}: answered {response.status_code}, a redirect "
+                        f"to {cut(response.next_request.url.host, 80)}: a sign-in may stand before Flink"
                     )
                 for part in response.iter_bytes():
                     body += part
@@ -150,7 +185,10 @@ class HttpFlink:
                         raise httpx.ReadTimeout("the answer did not end in time")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             what = described(error)
-            raise type(what)(f"cluster {self.name}: GET {path}: {what}") from error
+            is_unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+            is_plain = type(what) is FlinkUnavailableError
+            kind = FlinkNotReachedError if is_unsent and is_plain else type(what)
+            raise kind(f"cluster {self.name}: {method} {path}: {what}") from error
         seconds = time.monotonic() - began
         if cold > 0 and seconds > CONNECT_TIMEOUT_SECONDS:
             log.info("cold_start.connected", peer=f"Flink cluster {self.name}", seconds=round(seconds, 3))

@@ -180,7 +180,7 @@ class _WireClusterOverview(msgspec.Struct, rename="kebab"):
     slots_available: int
 
 
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What a decoder raises: no JSON or not of the expected shape, not UTF-8, nested too deeply."""
 
 _OVERVIEW: Final = msgspec.json.Decoder(_WireOverview)
@@ -206,10 +206,10 @@ def parse_overview(status: int, body: Body) -> Overview:
     Raises:
         FlinkUnavailableError: this is no answer of Flink's.
     """
-    _expect_ok(status, body)
+    expect_ok(status, body)
     try:
         jobs = _OVERVIEW.decode(body).jobs
-    except _UNREADABLE:
+    except UNREADABLE:
         return _entry_by_entry(body)
     return _overview(jobs)
 
@@ -217,14 +217,14 @@ def parse_overview(status: int, body: Body) -> Overview:
 def _entry_by_entry(body: Body) -> Overview:
     try:
         entries = _OVERVIEW_OF_RAW.decode(body).jobs
-    except _UNREADABLE as error:
-        raise _not_flinks(_OK, body) from error
+    except UNREADABLE as error:
+        raise not_flinks(_OK, body) from error
     jobs: list[_WireJob] = []
     unreadable: list[str | None] = []
     for entry in entries:
         try:
             job = _JOB.decode(entry)
-        except _UNREADABLE:
+        except UNREADABLE:
             unreadable.append(_name_of(entry))
         else:
             jobs.append(job)
@@ -247,7 +247,7 @@ def _overview(jobs: list[_WireJob], unreadable: Sequence[str | None] = ()) -> Ov
 def _name_of(entry: msgspec.Raw) -> str | None:
     try:
         return _NAMED.decode(entry).name
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
 
 
@@ -261,22 +261,23 @@ def parse_job(status: int, body: Body, job_id: str) -> FlinkJob | Missing:
     Raises:
         FlinkUnavailableError: this is no answer of Flink's.
     """
-    if status == _NOT_FOUND and _is_flinks_not_found(body, job_id):
+    if status == _NOT_FOUND and is_flinks_not_found(body, job_id):
         return Missing()
-    _expect_ok(status, body)
+    expect_ok(status, body)
     try:
         job = _JOB.decode(body)
-    except _UNREADABLE as error:
-        raise _not_flinks(status, body) from error
+    except UNREADABLE as error:
+        raise not_flinks(status, body) from error
     if job.jid != job_id:
         raise FlinkUnavailableError(f"asked for job {job_id}, the answer is about {cut(job.jid, 64)!r}")
     return _job(job)
 
 
-def _is_flinks_not_found(body: Body, job_id: str) -> bool:
+def is_flinks_not_found(body: Body, job_id: str) -> bool:
+    """Whether an answer 404 is Flink's own, or a History Server's."""
     try:
         errors = _ERROR.decode(body).errors
-    except _UNREADABLE:
+    except UNREADABLE:
         return False
     return any(f"Job {job_id} not found" in error or error.strip() == "File not found." for error in errors)
 
@@ -298,11 +299,11 @@ def parse_failures(status: int, body: Body) -> tuple[str | None, Sequence[dateti
     Raises:
         FlinkUnavailableError: this is no answer of Flink's.
     """
-    _expect_ok(status, body)
+    expect_ok(status, body)
     try:
         wire = _EXCEPTIONS.decode(body)
-    except _UNREADABLE as error:
-        raise _not_flinks(status, body) from error
+    except UNREADABLE as error:
+        raise not_flinks(status, body) from error
     entries = wire.exception_history.entries
     trace = wire.root_exception or (entries[0].stacktrace if entries else "")
     times = (time_of(entry.timestamp) for entry in entries)
@@ -315,12 +316,12 @@ def parse_restarts(status: int, body: Body) -> int | None:
     Raises:
         FlinkUnavailableError: this is no answer of Flink's.
     """
-    _expect_ok(status, body)
+    expect_ok(status, body)
     try:
         found = [metric.value for metric in _METRICS.decode(body) if metric.id == "numRestarts"]
         return int(found[0]) if found else None
-    except (*_UNREADABLE, ValueError) as error:
-        raise _not_flinks(status, body) from error
+    except (*UNREADABLE, ValueError) as error:
+        raise not_flinks(status, body) from error
 
 
 def parse_checkpoint_settings(status: int, body: Body) -> CheckpointSettings | None:
@@ -333,11 +334,11 @@ def parse_checkpoint_settings(status: int, body: Body) -> CheckpointSettings | N
     """
     if status == _NOT_FOUND and b"heckpointing" in body:
         return None
-    _expect_ok(status, body)
+    expect_ok(status, body)
     try:
         wire = _CHECKPOINT_SETTINGS.decode(body)
-    except _UNREADABLE as error:
-        raise _not_flinks(status, body) from error
+    except UNREADABLE as error:
+        raise not_flinks(status, body) from error
     if wire.interval == _NEVER_MS:
         return None
     kept = wire.externalization
@@ -357,11 +358,11 @@ def parse_checkpoints(status: int, body: Body, now: datetime) -> Checkpoints:
     Raises:
         FlinkUnavailableError: this is no answer of Flink's.
     """
-    _expect_ok(status, body)
+    expect_ok(status, body)
     try:
         wire = _CHECKPOINTS.decode(body)
-    except _UNREADABLE as error:
-        raise _not_flinks(status, body) from error
+    except UNREADABLE as error:
+        raise not_flinks(status, body) from error
     latest = wire.latest
     ended = [one for one in wire.history if not one.is_savepoint and one.status != "IN_PROGRESS"]
     failed = list(itertools.takewhile(lambda one: one.status == "FAILED", ended))
@@ -382,11 +383,11 @@ def parse_checkpoints(status: int, body: Body, now: datetime) -> Checkpoints:
 
 def parse_cluster_overview(status: int, body: Body) -> tuple[str, int, int, int]:
     """Reads the answer to `CLUSTER_OVERVIEW`: (version, task managers, slots, free slots)."""
-    _expect_ok(status, body)
+    expect_ok(status, body)
     try:
         wire = _CLUSTER_OVERVIEW.decode(body)
-    except _UNREADABLE as error:
-        raise _not_flinks(status, body) from error
+    except UNREADABLE as error:
+        raise not_flinks(status, body) from error
     return wire.flink_version, wire.taskmanagers, wire.slots_total, wire.slots_available
 
 
@@ -400,24 +401,27 @@ def _job(wire: _WireJob) -> FlinkJob:
     )
 
 
-def _expect_ok(status: int, body: Body) -> None:
+def expect_ok(status: int, body: Body) -> None:
+    """Raises FlinkUnavailableError, or FlinkCredentialError, for any status but 200."""
     if status in _CREDENTIAL_REFUSED:
         what = "no credential, or one it refuses" if status == _UNAUTHORIZED else "we may not ask it"
-        raise FlinkCredentialError(f"Flink answered {status}, {what}: {_first_line(body)}")
+        raise FlinkCredentialError(f"Flink answered {status}, {what}: {first_line(body)}")
     if status == _BAD_REQUEST and _CERTIFICATE_WANTED.search(body, 0, _TITLE_WITHIN):
-        raise FlinkCredentialError(f"it wants a client certificate that it trusts: {_first_line(body)}")
+        raise FlinkCredentialError(f"it wants a client certificate that it trusts: {first_line(body)}")
     if status != _OK:
-        raise FlinkUnavailableError(f"Flink answered {status}: {_first_line(body)}")
+        raise FlinkUnavailableError(f"Flink answered {status}: {first_line(body)}")
 
 
-def _not_flinks(status: int, body: Body) -> FlinkUnavailableError:
-    return FlinkUnavailableError(f"an answer {status} that is not Flink's: {_first_line(body)}")
+def not_flinks(status: int, body: Body) -> FlinkUnavailableError:
+    """The error of an answer that does not look as Flink's would."""
+    return FlinkUnavailableError(f"an answer {status} that is not Flink's: {first_line(body)}")
 
 
-def _first_line(body: Body) -> str:
+def first_line(body: Body) -> str:
+    """What an unexpected answer says, in one line."""
     try:
         text = " ".join(_ERROR.decode(body).errors)
-    except _UNREADABLE:
+    except UNREADABLE:
         title = _TITLE.search(body, 0, _TITLE_WITHIN)
         text = (title["title"] if title else body[:500]).decode(errors="replace")
         text = f"the page {text.strip()!r}" if title else text

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeGuard, TypeVar
 import msgspec
 from pymongo import UpdateOne
 
+from flinkjobs.domain.actions import Action
 from flinkjobs.domain.flink_states import Status, is_settled
 from flinkjobs.domain.health_values import Health, LatestState
 from flinkjobs.domain.history import MOVES_KEPT, Writer, move_of
@@ -49,6 +50,7 @@ FOLLOWED: Final = dict.fromkeys(
         "unhealthy_since",
         "latest_state",
         "fingerprint",
+        "actions",
         "revision",
     ),
     1,
@@ -90,6 +92,7 @@ def read_record(document: _JobDocument) -> JobRecord | UnreadableRecord:
             unhealthy_since=read_time(document.get("unhealthy_since")),
             latest_state=read_value(document.get("latest_state"), LatestState),
             fingerprint=_text_of(document, "fingerprint"),
+            actions=_read_actions(document.get("actions")),
             revision=_revision(document),
             document_id=DocumentId(document.get("_id")),
         )
@@ -156,6 +159,13 @@ def _is_submitter_done(document: _JobDocument) -> bool:
     if "submitter_done" in document:
         return bool(document["submitter_done"])
     return bool(document.get("flink_job_id"))
+
+
+def _read_actions(stored: Any) -> tuple[Action, ...]:
+    if not stored:  # most records
+        return ()
+    found = (read_value(each, Action) for each in stored)
+    return tuple(action for action in found if action is not None)
 
 
 def _read_reason(stored: _JobDocument | None) -> Reason | None:

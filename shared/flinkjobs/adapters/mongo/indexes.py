@@ -75,6 +75,9 @@ BY_HEALTH: Final = (("health.state", ASCENDING), ("submitted_at", DESCENDING), (
 BY_FINGERPRINT: Final = (("status", ASCENDING), ("fingerprint", ASCENDING))
 """A pass: which records are unchanged, from these keys alone; and the others, by their fingerprints."""
 
+BY_OPEN_ACTION: Final = (("open_action_since", ASCENDING),)
+"""A pass: the records with an open action, in any status; the others are left out."""
+
 BY_MARK: Final = (("pending_since", ASCENDING),)
 """Where no channel is configured: the records whose marks are old, `find({"pending_since": {"$lt": …}})`; and
 how many records are pending, and since when."""
@@ -97,6 +100,7 @@ JOB_INDEXES: Final = (
     IndexModel(BY_LABEL, name="list_by_label", partialFilterExpression={"label_pairs": {"$exists": True}}),
     IndexModel(BY_HEALTH, name="list_by_health", partialFilterExpression={"health.state": {"$exists": True}}),
     IndexModel(BY_FINGERPRINT),
+    IndexModel(BY_OPEN_ACTION, partialFilterExpression={"open_action_since": {"$exists": True}}),
     IndexModel(BY_MARK, sparse=True),
     IndexModel(BY_CHANNEL, partialFilterExpression={"pending_since": {"$exists": True}}),
     IndexModel(

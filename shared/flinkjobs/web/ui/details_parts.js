@@ -138,6 +138,12 @@ function timelineFacts(event, data) {
       data.by ? t("timeline.submitted.by", { by: data.by }) : null,
     ],
     adopted: () => [data.by ? t("timeline.adopted.by", { by: data.by }) : null],
+    action_requested: () => [tOr(`action.${data.kind}`, data.kind), data.by ? t("timeline.action.by", { by: data.by }) : null],
+    action_ended: () => [
+      `${tOr(`action.${data.kind}`, data.kind)}: ${tOr(`action.state.${data.state}`, data.state)}`,
+      id(data.path),
+      data.code ? `${data.code}: ${data.message}` : null,
+    ],
     pod: () => [id(data.pod), data.phase],
     id_found: () => [id(data.flink_job_id), data.source ? tOr(`flink.source.${data.source}`, data.source) : null],
     started: () => [id(data.flink_job_id)],
@@ -191,6 +197,7 @@ export function facts(job, actions) {
     ["submitted_at", job.submitted_at ? timeElement(job.submitted_at) : null],
     ["start_time", job.start_time ? timeElement(job.start_time) : null],
     ["end_time", job.end_time ? timeElement(job.end_time) : null],
+    ["ended_by", job.ended_by ? tOr(`action.${job.ended_by}`, job.ended_by) : null],
     ["duration", typeof job.duration === "number" ? duration(job.duration, { decimals: 3 }) : null],
     ["updated_at", job.updated_at ? timeElement(job.updated_at) : null],
   ];

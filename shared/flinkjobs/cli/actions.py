@@ -1,0 +1,218 @@
+"""`cancel`, `stop` and `savepoint`: actions on jobs, requested of the submit function."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Annotated, Any, Final
+
+import typer
+
+from flinkjobs.cli.client import Connection, Document
+from flinkjobs.cli.completion import any_ids as known_ids
+from flinkjobs.cli.exit_codes import Exit, MisuseError, exit_for
+from flinkjobs.cli.output import Output, clean
+from flinkjobs.cli.session import JsonOption, Session, session_of
+from flinkjobs.domain.actions import OPEN_STATES, ActionState
+from flinkjobs.domain.errors import FlinkjobsError, TemporaryError
+from flinkjobs.domain.text import counted
+
+INTERVAL_SECONDS: Final = 5.0
+
+_Ids = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="ID…",
+        help="Ids of jobs, of any of the three kinds.",
+        autocompletion=known_ids,
+        show_default=False,
+    ),
+]
+_Selector = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--selector",
+        "-l",
+        metavar="KEY=VALUE",
+        help="Jobs that are not over and have this label, instead of ids.",
+    ),
+]
+_Yes = Annotated[
+    bool, typer.Option("--yes", help="With --selector: do it; without, only the jobs are shown.")
+]
+_Wait = Annotated[bool, typer.Option("--wait", help="Wait until each action is done or has failed.")]
+_Timeout = Annotated[float | None, typer.Option(min=0, help="With --wait: for this many seconds at most.")]
+_Directory = Annotated[
+    str | None,
+    typer.Option(
+        "--savepoint-directory", help="Where to; the directory that Flink is configured with when left out."
+    ),
+]
+_By = Annotated[str | None, typer.Option(help="Who asks for it.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    for command in (cancel, stop, savepoint):
+        app.command(command.__name__)(command)
+
+
+def cancel(
+    context: typer.Context,
+    any_ids: _Ids = None,
+    selector: _Selector = None,
+    yes: _Yes = False,
+    wait: _Wait = False,
+    timeout: _Timeout = None,
+    requested_by: _By = None,
+    json: JsonOption = False,
+) -> None:
+    """Cancel jobs, without a savepoint. Repeating the command is safe."""
+    session = session_of(context, is_json=json)
+    body = {"requested_by": requested_by}
+    _act(session, "cancel", any_ids, selector, body, yes=yes, wait=wait, timeout=timeout)
+
+
+def stop(
+    context: typer.Context,
+    any_ids: _Ids = None,
+    selector: _Selector = None,
+    drain: Annotated[
+        bool,
+        typer.Option("--drain", help="Let the sources end first: the savepoint is not to be resumed from."),
+    ] = False,
+    savepoint_directory: _Directory = None,
+    yes: _Yes = False,
+    wait: _Wait = False,
+    timeout: _Timeout = None,
+    requested_by: _By = None,
+    json: JsonOption = False,
+) -> None:
+    """Stop jobs with a savepoint. Repeating the command is safe while the stop is under way."""
+    session = session_of(context, is_json=json)
+    body = {"requested_by": requested_by, "drain": drain, "savepoint_directory": savepoint_directory}
+    _act(session, "stop", any_ids, selector, body, yes=yes, wait=wait, timeout=timeout)
+
+
+def savepoint(
+    context: typer.Context,
+    any_ids: _Ids = None,
+    selector: _Selector = None,
+    savepoint_directory: _Directory = None,
+    yes: _Yes = False,
+    wait: _Wait = False,
+    timeout: _Timeout = None,
+    requested_by: _By = None,
+    json: JsonOption = False,
+) -> None:
+    """Make a savepoint of jobs, which go on."""
+    session = session_of(context, is_json=json)
+    body = {"requested_by": requested_by, "savepoint_directory": savepoint_directory}
+    _act(session, "savepoint", any_ids, selector, body, yes=yes, wait=wait, timeout=timeout)
+
+
+def _act(
+    session: Session,
+    kind: str,
+    any_ids: list[str] | None,
+    selector: list[str] | None,
+    body: dict[str, Any],
+    *,
+    yes: bool,
+    wait: bool,
+    timeout: float | None,
+) -> None:
+    connection, out = session.connection, session.out
+    if bool(any_ids) == bool(selector):
+        raise MisuseError("give the ids of jobs, or --selector")
+    ids = list(dict.fromkeys(any_ids or _selected(connection, selector or [])))
+    if selector and not yes:
+        _show_selected(out, kind, ids)
+        return
+    sent = {name: value for name, value in body.items() if value is not None}
+    ends = None if timeout is None else time.monotonic() + timeout
+    results: list[Document] = []
+    errors: list[FlinkjobsError] = []
+    for any_id in ids:
+        try:
+            results.append(connection.act(any_id, kind, sent, key=str(uuid.uuid4())))
+        except FlinkjobsError as error:
+            if len(ids) == 1:
+                raise
+            errors.append(error)
+            out.note(f"{any_id}: {error}", style="red")
+    if wait:
+        results = [_waited(connection, out, result, ends) for result in results]
+    if out.is_json:
+        out.json({"actions": results})
+    else:
+        for result in results:
+            out.line(sentence(result))
+    _exit(results, errors, is_waiting=wait)
+
+
+def _selected(connection: Connection, selector: list[str]) -> list[str]:
+    """The ids of all jobs with this label that are not over."""
+    found: list[str] = []
+    for status in ("CREATED", "RUNNING", "SUSPENDED"):
+        query = {"label": ",".join(selector), "status": status, "limit": "200"}
+        while True:
+            page = connection.list_jobs(query)
+            found += [job["job_id"] for job in page["jobs"]]
+            if not page["next_cursor"]:
+                break
+            query["cursor"] = page["next_cursor"]
+    return found
+
+
+def _show_selected(out: Output, kind: str, ids: list[str]) -> None:
+    if out.is_json:
+        out.json({"dry_run": True, "kind": kind, "job_ids": ids})
+        return
+    for job_id in ids:
+        out.line(clean(job_id))
+    out.note(f"{counted(len(ids), 'job')}; nothing was sent. To {kind}: --yes")
+
+
+def _waited(connection: Connection, out: Output, result: Document, ends: float | None) -> Document:
+    """The action once it has ended, or when the time is up; the latest that is known of it."""
+    job_id, action_id = result["job_id"], result["action"]["id"]
+    reported = ""
+    while result["action"]["state"] in OPEN_STATES:
+        problem = ""
+        try:
+            connection.sync_one(job_id)
+            actions = connection.show(job_id).get("actions", [])  # an older jobs function shows none
+            found = [action for action in actions if action["id"] == action_id]
+            result = {**result, "action": found[0]} if found else result
+        except TemporaryError as error:
+            problem = str(error)
+        if problem and problem != reported:
+            out.note(f"{problem}; going on", style="yellow")
+        reported = problem
+        left = INTERVAL_SECONDS if ends is None else min(INTERVAL_SECONDS, ends - time.monotonic())
+        if left <= 0:
+            break
+        if result["action"]["state"] in OPEN_STATES:
+            time.sleep(left)
+    return result
+
+
+def sentence(result: Document) -> str:
+    """How far an action is, in one line."""
+    action = result["action"]
+    line = f"{result['job_id']}: {action['kind']} {action['state']}"
+    cause = f", {action['code']}: {action['message']}" if action["code"] else ""
+    path = f", {action['savepoint_path']}" if action["savepoint_path"] else ""
+    return clean(f"{line}{path}{cause}")
+
+
+def _exit(results: list[Document], errors: list[FlinkjobsError], *, is_waiting: bool) -> None:
+    """Exits by the worst outcome."""
+    states = {result["action"]["state"] for result in results}
+    if errors:
+        raise typer.Exit(exit_for(errors[0]))
+    if ActionState.FAILED in states:
+        raise typer.Exit(Exit.FAILED)
+    if is_waiting and not states <= {ActionState.DONE.value}:
+        raise typer.Exit(Exit.STILL_RUNNING)
