@@ -23,7 +23,12 @@ from doubles.processes import Scratch, free_port
 from flinkjobs import __version__
 from flinkjobs.adapters.flink.client import HttpFlink
 from flinkjobs.adapters.flink.connection import FlinkConnection
-from flinkjobs.domain.errors import FlinkCredentialError, FlinkUnavailableError, FlinkUntrustedError
+from flinkjobs.domain.errors import (
+    FlinkCredentialError,
+    FlinkNotReachedError,
+    FlinkUnavailableError,
+    FlinkUntrustedError,
+)
 from flinkjobs.domain.observations import FlinkJob, Missing
 from flinkjobs.settings.flink_access import FlinkAccess
 from flinkjobs.settings.functions import FlinkCluster
@@ -390,6 +395,22 @@ def test_a_connection_that_is_refused_is_unavailable(connect: Connect) -> None:
 def test_a_host_that_does_not_exist_is_unavailable(connect: Connect) -> None:
     for message in ask_everything(flink_at("http://flink.invalid:8081", connect)):
         assert "ConnectError" in message
+
+
+def test_a_request_that_cannot_have_arrived_is_distinguished(
+    connect: Connect, server: FlinkServer, flink: HttpFlink
+) -> None:
+    """Only such a one may be sent again."""
+    nowhere = flink_at(f"http://127.0.0.1:{free_port()}", connect)
+    with pytest.raises(FlinkNotReachedError, match="Connection refused"):
+        nowhere.stop(ID, ID, directory=None, drain=False)
+    with pytest.raises(FlinkNotReachedError, match="no time left"):
+        flink.until(time.monotonic() - 1).savepoint(ID, ID, directory=None)
+    for lost in (Answer(is_reset=True), Answer(delay_seconds=60), html(502)):
+        server.answers[f"/jobs/{ID}/stop"] = lost
+        with pytest.raises(FlinkUnavailableError) as caught:
+            flink.stop(ID, ID, directory=None, drain=False)
+        assert not isinstance(caught.value, FlinkNotReachedError)
 
 
 def test_silence_is_unavailable_after_the_timeout(server: FlinkServer, flink: HttpFlink) -> None:

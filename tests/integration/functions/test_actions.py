@@ -28,6 +28,7 @@ BAD: list[Document] = yaml.safe_load(
     (Path(__file__).parents[2] / "data" / "bad_actions.yaml").read_text(encoding="utf-8")
 )
 DIRECTORY = "file:/savepoints"
+OTHER_ID = "2" * 32
 KINDS = ("cancel", "stop", "savepoint")
 
 
@@ -171,6 +172,24 @@ def test_cancel(submit: FunctionServer, sync: FunctionServer, jobs: FunctionServ
         ("action_requested", "ann"),
         ("action_ended", None),
     ]
+
+
+def test_cancel_of_a_record_with_several_jobs(
+    submit: FunctionServer, sync: FunctionServer, running: World
+) -> None:
+    """Each is cancelled; a stop would have to choose one."""
+    other = {**running.record("runs_1")["flink_jobs"][0], "id": OTHER_ID}
+    running.jobs.update_one({"job_id": "runs_1"}, {"$push": {"flink_jobs": other, "flink_job_ids": OTHER_ID}})
+    running.flink.jobs.append(Job(id=OTHER_ID, state="RUNNING", start=START))
+    request(submit, "stop")
+    run_pass(sync)
+    assert (action(running)["state"], action(running)["code"]) == ("failed", "SEVERAL_JOBS")
+    request(submit, "cancel")
+    run_pass(sync)
+    assert [job.state for job in running.flink.jobs] == ["CANCELED", "CANCELED"]
+    run_pass(sync)
+    assert running.record("runs_1")["status"] == "CANCELLED"
+    assert [each["state"] for each in running.record("runs_1")["actions"]] == ["failed", "done"]
 
 
 def test_cancel_of_a_job_that_ends_by_itself(
