@@ -413,9 +413,9 @@ def commands(world: World) -> Iterator[Counter[tuple[str, str]]]:
         seen[entry["op"], entry["ns"].partition(".")[2]] += 1
 
 
-QUERIES = 5
-"""Of any pass: the fingerprints of the three open statuses, the records without a fingerprint, and, without
-channels, those whose marks of delivery are old."""
+QUERIES = 6
+"""Of any pass: the fingerprints of the three open statuses, the records without a fingerprint, those with an
+open action, and, without channels, those whose marks of delivery are old."""
 
 
 def test_an_unchanged_pass_writes_no_record_and_asks_each_peer_once(
