@@ -179,6 +179,7 @@ def test_an_old_record_is_shown_with_its_times(found: jobs.Jobs, records: Collec
         "labels": {},
         "health": None,
         "latest_state": None,
+        "ended_by": None,
         "job_id": "template_id_timestamp",
         "cluster": "default",
         "flink_job_id": A,
