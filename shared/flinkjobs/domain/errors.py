@@ -46,7 +46,13 @@ class StoreUnavailableError(TemporaryError):
     """MongoDB did not answer, or not in time."""
 
     code = "STORE_UNAVAILABLE"
-    public_detail = "MongoDB did not answer."
+    public_detail: ClassVar[str | None] = "MongoDB did not answer."
+
+
+class StoreNotFoundError(StoreUnavailableError):
+    """DNS does not resolve the name of MongoDB; the message says which."""
+
+    public_detail = None
 
 
 class StoreRefusedError(PermanentError):

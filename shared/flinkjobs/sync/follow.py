@@ -143,11 +143,12 @@ def _tick(
     budget, grace = sync.budget_seconds, REQUEST_GRACE_SECONDS
     if ends_at is not None:
         budget, grace = (ends_at - now).total_seconds() - TICK_GRACE_SECONDS, TICK_GRACE_SECONDS
-    minute = f"{report['run_id']}/{now:%Y-%m-%dT%H:%M}"  # an invocation without an end has many
+    minute = now if ends_at is None else report["started_at"]  # an invocation without an end has many
+    document_id = f"{report['run_id']}/{minute:%Y-%m-%dT%H:%M}"
 
     def save(tick: dict[str, Any]) -> None:
         after = _with_tick(report, tick)
-        sync.store.save_tick(minute, {**tick, **{name: after[name] for name in _OF_INVOCATION}})
+        sync.store.save_tick(document_id, {**tick, **{name: after[name] for name in _OF_INVOCATION}})
 
     return pass_under_lease(
         sync,

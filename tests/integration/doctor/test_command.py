@@ -54,6 +54,7 @@ def test_all_is_well(doctor: Doctor) -> None:
         "records.created",
         "records.no-id",
         "records.lost",
+        "records.health",
     ]
 
 

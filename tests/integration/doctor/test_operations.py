@@ -51,5 +51,5 @@ def test_the_picture_shows_what_doctor_says(system: System, doctor: Doctor, is_r
         assert f"{code}:" in record.text_of(console)
         assert f"{code}:" in drawn
     checks = re.findall(r"^(?:ok|warn|fail|skipped) +(\S+)", record.text_of(console), re.MULTILINE)
-    assert len(checks) == 19
+    assert len(checks) == 20
     assert all(check in drawn for check in checks)

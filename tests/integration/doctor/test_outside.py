@@ -58,7 +58,7 @@ def test_what_can_be_asked_through_the_functions_is(outside: System, doctor: Doc
     assert [name for name, found in reported.items() if found["verdict"] == "ok"] == [
         *("flink.default", "function.sync", "function.cleanup", "function.jobs"),
         *("schedule.sync", "schedule.cleanup", "sync.pass", "sync.errors", "cleanup.run"),
-        *("records.created", "records.no-id", "records.lost"),
+        *("records.created", "records.no-id", "records.lost", "records.health"),
     ]
     assert re.fullmatch(r"the last pass, \d+ s ago, reached it", reported["flink.default"]["evidence"])
 

@@ -19,6 +19,8 @@ from flinkjobs.adapters.flink.connection import FlinkConnection
 from flinkjobs.adapters.kubernetes import client as kubernetes_client
 from flinkjobs.adapters.kubernetes.client import KubernetesApi
 from flinkjobs.adapters.mongo import client as mongo_client
+from flinkjobs.adapters.mongo.action_store import MongoActionStore
+from flinkjobs.adapters.mongo.health_store import MongoHealthStore
 from flinkjobs.adapters.mongo.job_store import MongoJobStore
 from flinkjobs.adapters.mongo.lease_store import MongoLeaseStore
 from flinkjobs.adapters.mongo.notify_store import MongoNotifyStore
@@ -215,6 +217,8 @@ def sync_function(settings: Mapping[str, str]) -> Iterator[tuple[SyncFunction, S
         "store": store,
         "leases": MongoLeaseStore(database),
         "notify_store": MongoNotifyStore(database),
+        "health_store": MongoHealthStore(database),
+        "action_store": MongoActionStore(database),
     }
     cluster = kubernetes_client.connect(
         "lemo-dev",

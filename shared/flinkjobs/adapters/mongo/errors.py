@@ -20,6 +20,7 @@ from pymongo.errors import ConnectionFailure as MongoConnectionFailure
 
 from flinkjobs.domain.errors import (
     FlinkjobsError,
+    StoreNotFoundError,
     StoreRefusedError,
     StoreUnavailableError,
 )
@@ -79,7 +80,7 @@ def unusable_uri(uri: str, error: Exception) -> StoreRefusedError | StoreUnavail
         )
     host, _, options = rest.partition("?")
     if isinstance(error.__cause__, Timeout | NXDOMAIN | NoAnswer | NoNameservers):
-        return StoreUnavailableError(
+        return StoreNotFoundError(
             f"MONGODB_URI: DNS does not resolve {host.partition('/')[0]}: {_text(error)}"
         )
     message = _text(error)
