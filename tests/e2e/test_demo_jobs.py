@@ -19,8 +19,12 @@ OUTCOME_SECONDS = 180.0
 
 
 @pytest.fixture(scope="module")
-def accepted(stack: Stack) -> dict[str, Document]:
-    """The answers of submit to the four jobs, by template."""
+def accepted(stack: Stack, database: Database[Document]) -> dict[str, Document]:
+    """The answers of submit to the four jobs, by template; a channel gets what happens after its first pass."""
+    known = database.channels
+    until(
+        known.estimated_document_count, timeout_seconds=OUTCOME_SECONDS, what="a pass that knows the channel"
+    )
 
     def inline(name: str) -> Document:
         return {"inline": (EXAMPLES / f"{name}.py").read_text(encoding="utf-8")}
