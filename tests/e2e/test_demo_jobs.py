@@ -20,7 +20,7 @@ OUTCOME_SECONDS = 180.0
 
 @pytest.fixture(scope="module")
 def accepted(stack: Stack, database: Database[Document]) -> dict[str, Document]:
-    """The answers of submit to the four jobs, by template; a channel gets what happens after its first pass."""
+    """The answers of submit to the four jobs, by template; a channel gets what comes after its first pass."""
     known = database.channels
     until(
         known.estimated_document_count, timeout_seconds=OUTCOME_SECONDS, what="a pass that knows the channel"
