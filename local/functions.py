@@ -54,11 +54,12 @@ class FunctionServer:
         self._own_scratch = None if scratch else Scratch(f"flinkjobs-{name}")
         directory = scratch or self._own_scratch
         assert directory is not None  # noqa: S101 one of the two is there
-        home = directory.path  # gunicorn keeps a control socket in the home directory
+        # Whatever gunicorn and the libraries leave behind goes with it, however the function ends.
+        home = directory.path
         self.process = Process(
             [*command, source or ROOT / "functions" / name / "main.py"],
             name=f"function {name}",
-            env={**inherited, "HOME": str(home), "PYTHONUNBUFFERED": "1", **settings},
+            env={**inherited, "HOME": str(home), "TMPDIR": str(home), "PYTHONUNBUFFERED": "1", **settings},
             remove=[home],
         )
         try:
