@@ -297,7 +297,7 @@ def test_a_job_that_is_unhealthy_has_a_badge_a_filter_and_a_remedy(
     expect(page.locator("table.jobs tbody tr")).to_have_count(1)
     expect(row(page, job_id).locator(".code")).to_have_text("RESTARTING")
     assert page.url.endswith("?health=unhealthy")
-    row(page, job_id).get_by_role("button").click()
+    row(page, job_id).locator(".details").click()
     expect(panel(page).locator(".part-health")).to_contain_text(remedy)
     expect(panel(page).locator(".part-health .said")).to_have_text(health["message"])
     expect(panel(page).locator(".panel-head .badge")).to_have_text(badge)

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from doubles.processes import Scratch, free_port
 from flinkjobs import __version__
-from flinkjobs.adapters.flink.client import HttpFlink
+from flinkjobs.adapters.flink.client import CACHED_SECONDS, HttpFlink
 from flinkjobs.adapters.flink.connection import FlinkConnection
 from flinkjobs.domain.errors import (
     FlinkCredentialError,
@@ -262,7 +262,7 @@ def test_the_root_exception_of_a_situation(
     path = server.play(version, name)
     id_ = path.split("/")[2]
     server.answers[f"/jobs/{id_}/exceptions"] = server.answers[path]
-    cause = flink.failure(id_)
+    cause = flink.until(time.monotonic() + CACHED_SECONDS).failure(id_)
     situation = name.rpartition("exceptions--")[2]
     expected = FAILING[version] if situation == "failing" else FAILURES.get(situation)
     if expected is None:
@@ -270,6 +270,17 @@ def test_the_root_exception_of_a_situation(
     else:
         assert cause is not None
         assert expected in cause
+
+
+def test_a_cause_that_flinks_cache_does_not_show_yet_is_asked_for_again(connect: Connect) -> None:
+    """Who looked at the job up to three seconds before it failed gets that answer once more."""
+    nothing = {"root-exception": None, "exceptionHistory": {"entries": [], "truncated": False}}
+    left = [nothing, nothing | {"root-exception": f"java.lang.RuntimeException\nCaused by: {DIVISION}\n"}]
+    with ScriptedServer(lambda _asked: json_answer(left.pop(0))) as server:
+        cause = flink_at(server.url, connect).failure(ID)
+    assert cause is not None
+    assert DIVISION in cause
+    assert not left
 
 
 @pytest.mark.parametrize(("version", "name"), recordings("job_exceptions--unknown"))

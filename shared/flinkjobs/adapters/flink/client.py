@@ -20,6 +20,9 @@ from flinkjobs.domain.observations import FlinkJob, Missing, Overview
 from flinkjobs.domain.text import cut
 from flinkjobs.settings.functions import FlinkCluster
 
+CACHED_SECONDS: Final = 3.0
+"""How old an answer about one job may be: Flink's default of `web.refresh-interval`."""
+
 ANSWER_TIMEOUT_SECONDS: Final = 60.0
 """How long one answer may take in all, however steadily it trickles in."""
 
@@ -79,7 +82,11 @@ class HttpFlink:
         return rest_api.parse_job(status, body, job_id)
 
     def failure(self, job_id: str) -> str | None:
-        return self._failure_at(self._cluster.rest_url, job_id)
+        cause = self._failure_at(self._cluster.rest_url, job_id)
+        if cause is None and self._until - time.monotonic() > CACHED_SECONDS:
+            time.sleep(CACHED_SECONDS)  # whoever asked about the job just before it failed filled the cache
+            cause = self._failure_at(self._cluster.rest_url, job_id)
+        return cause
 
     def exceptions(self, job_id: str) -> tuple[str | None, Sequence[datetime]]:
         return rest_api.parse_failures(*self._get(self._cluster.rest_url, rest_api.exceptions_path(job_id)))
