@@ -84,7 +84,7 @@ class HttpFlink:
     def failure(self, job_id: str) -> str | None:
         cause = self._failure_at(self._cluster.rest_url, job_id)
         if cause is None and self._until - time.monotonic() > CACHED_SECONDS:
-            time.sleep(CACHED_SECONDS)  # whoever asked about the job just before it failed filled the cache
+            time.sleep(CACHED_SECONDS)  # an answer from just before the job failed may be cached
             cause = self._failure_at(self._cluster.rest_url, job_id)
         return cause
 
