@@ -65,7 +65,9 @@ class Cluster:
         self._rest = json.dumps(
             {key: value for key, value in detail.items() if value not in ("", 0)}, separators=(",", ":")
         )[1:]
-        self._exceptions = _answer("200 OK", json.dumps(_recorded("job_exceptions--failed--whole-trace")).encode())
+        self._exceptions = _answer(
+            "200 OK", json.dumps(_recorded("job_exceptions--failed--whole-trace")).encode()
+        )
 
     def know(self, overview: bytes) -> None:
         """Replaces all jobs; nothing was asked since."""
