@@ -16,7 +16,7 @@ from pymongo.collection import Collection
 
 from doubles.kubernetes.process import KubernetesDouble
 from doubles.processes import Scratch, free_port
-from local.flink import FlinkCluster
+from local.flink import FlinkCluster, local_image
 from local.functions import FunctionServer
 from local.mongodb import MongoServer
 from tests.e2e.console import Document, overview, run_command, submit_to, sync_by
@@ -146,7 +146,7 @@ def place(mongo_server: MongoServer) -> Iterator[Place]:
             "MONGODB_URI": mongo_server.uri,
             "MONGODB_DATABASE": DATABASE,
             "FLINK_CLUSTERS": json.dumps(clusters),
-            "FLINK_IMAGE": "flink:1.20",
+            "FLINK_IMAGE": local_image(),
             "K8S_AUTH": "kubeconfig",
             "KUBECONFIG": str(kubernetes.kubeconfig),
             "K8S_NAMESPACE": kubernetes.namespace,
