@@ -16,6 +16,7 @@ from tests.e2e.console import Document, submit, sync
 from tests.support.waiting import until
 
 SECONDS = 120.0
+PASSES = 50
 SETTINGS = {
     "HEALTH_WINDOW_SECONDS": "20",
     "HEALTH_MAX_RESTARTS": "3",
@@ -69,6 +70,14 @@ class Jobs:
 
         until(is_so, timeout_seconds=SECONDS, what=f"{name} is {state} {codes}")
 
+    def states_of_passes(self, name: str) -> list[str]:
+        """The health of a job after each of `PASSES` passes."""
+        states = []
+        for _ in range(PASSES):
+            assert not sync(self.stack)["errors"]
+            states.append((self.record(name).get("health") or {"state": HEALTHY})["state"])
+        return states
+
     def cancel(self, name: str) -> None:
         path = f"/jobs/{self.record(name)['flink_job_id']}?mode=cancel"
         httpx.patch(f"{self.stack.flink.rest_url}{path}", timeout=10, trust_env=False).raise_for_status()
@@ -102,6 +111,7 @@ def test_restarts_and_failing_checkpoints_are_named_and_their_end_is(jobs: Jobs)
     jobs.submit("checkpointing", BLACKHOLE, flink_conf=checkpointing)
     jobs.wait_for("checkpointing", HEALTHY)
     until(lambda: jobs.checkpoints("checkpointing") > 0, timeout_seconds=SECONDS, what="a checkpoint")
+    assert jobs.states_of_passes("checkpointing") == [HEALTHY] * PASSES
     away = states.rename(jobs.directory / "away")
     states.touch()
     jobs.wait_for("looping", UNHEALTHY, "RESTARTING")
