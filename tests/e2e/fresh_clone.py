@@ -1,6 +1,8 @@
-"""The first session of a new user on a fresh clone: README, tutorial, commit hooks. `make test-clone`.
+"""The first hours of a new user on a fresh clone, in a terminal of 100 columns. `make test-clone`.
 
-It runs the commands as they are typed, and prints the duration of each step. It needs the network.
+README, tutorial, every further command of the documentation that can run on a stack of one's own, commit
+hooks. It runs the commands as they are typed, and prints them, their duration and their output. It needs the
+network.
 """
 
 from __future__ import annotations
@@ -17,11 +19,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from tests.e2e.test_documentation import BLOCK, commands
+from tests.e2e.test_documentation import BLOCK, PAGES, commands
 from tests.e2e.test_tutorial import JOB_ID, SCRIPT, STEP
+from tests.support.terminal import Terminal
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SOURCE: Final = re.compile(r"^ *(source .*)$")
+IN_CLONE: Final = re.compile(r"^```console clone\n(\$ flinkjobs .*?)^```$", re.MULTILINE | re.DOTALL)
+COLUMNS: Final = 100
+STEP_SECONDS: Final = 600
 PREPARE_SECONDS: Final = 1200
 """Seconds that `make up` may take until it is ready: the first run downloads about 550 MB."""
 
@@ -30,19 +36,21 @@ def main() -> int:
     """Runs every step; fails at the first that does not do what its page shows."""
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "flinkjobs"
-        shell(f"git clone -q {ROOT} {clone}", Path(folder), name="git clone")
+        shell(f"git clone -q {ROOT} {clone}", Path(folder))
+        shell("make demo", clone)
         with stack(clone) as source:
-            ready = time.monotonic()
             follow(clone, source)
-            say(time.monotonic() - ready, "from a ready stack to the end of the tutorial")
-        shell(".venv/bin/pre-commit run --all-files", clone, name="commit hooks")
+        shell(".venv/bin/pre-commit run --all-files", clone)
+        if left := shell("git status --porcelain", clone):
+            raise SystemExit(f"the clone is changed:\n{left}")
     return 0
 
 
 def follow(clone: Path, source: str) -> None:
-    """README, then tutorial, in a second terminal in which `build/up.env` was read."""
+    """README, tutorial, then all other pages, in a second terminal in which `build/up.env` was read."""
+    ready = time.monotonic()
     [curl] = BLOCK.findall((clone / "README.md").read_text(encoding="utf-8"))
-    shell(f"{source}\n{commands(curl)}", clone, name="README: first job")
+    shell(f"{source}\n{commands(curl)}", clone)
     page = (clone / "docs" / "tutorial.md").read_text(encoding="utf-8")
     [script] = SCRIPT.findall(page)
     (clone / "first_job.py").write_text(script, encoding="utf-8")
@@ -50,12 +58,17 @@ def follow(clone: Path, source: str) -> None:
     job_id, shown = "", []
     for step in STEP.findall(page):
         command = commands(step).replace(" ID", f" {job_id}")
-        shown.append(shell(prompt + command, clone, name=f"tutorial: {command.splitlines()[0]}"))
+        shown.append(shell(prompt + command, clone))
         if found := JOB_ID.search(shown[-1]):
             job_id = found[1]
     if "is FINISHED after" not in shown[0] or "SUBMIT_FAILED" not in shown[2]:
         raise SystemExit("\n".join(shown))
     (clone / "first_job.py").unlink()
+    say(time.monotonic() - ready, "from a ready stack to the end of the tutorial")
+    for other in PAGES:
+        text = other.read_text(encoding="utf-8")
+        for block in [*BLOCK.findall(text), *IN_CLONE.findall(text)]:
+            shell(prompt + commands(block), clone)
 
 
 @contextmanager
@@ -83,22 +96,18 @@ def stack(clone: Path) -> Iterator[str]:
         process.communicate()
 
 
-def shell(script: str, directory: Path, *, name: str) -> str:
-    """Runs commands in bash; prints their name and duration; returns what they printed."""
+def shell(script: str, directory: Path) -> str:
+    """Runs commands in bash on a terminal; prints them and their output; returns their output."""
     began = time.monotonic()
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        cwd=directory,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    say(time.monotonic() - began, name)
-    if done.returncode:
-        raise SystemExit(f"{name} ended with {done.returncode}:\n{done.stdout}")
-    return done.stdout
+    command = ["bash", "-euo", "pipefail", "-c", script]
+    with Terminal(command, env=environment(), cwd=directory, columns=COLUMNS) as terminal:
+        code = terminal.wait(timeout_seconds=STEP_SECONDS)
+        shown = terminal.text.replace("\r\n", "\n")
+    say(time.monotonic() - began, script.replace("\n", "\n          "))
+    print(shown, flush=True)  # noqa: T201 - likewise
+    if code:
+        raise SystemExit(f"it ended with {code}")
+    return shown
 
 
 def say(seconds: float, step: str) -> None:

@@ -1,4 +1,9 @@
-"""Every command block of the documentation that is marked `console runnable` runs as it stands."""
+"""The command blocks of the documentation run as they stand.
+
+The word after `console` says where: `runnable` on a running stack, `tutorial` one after the other
+(`test_tutorial.py`), `clone` in a new clone (`fresh_clone.py`, or a run of CI). An `example` is not run: it names
+an account, a cluster, or a job that only its reader has.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +19,10 @@ import pytest
 from local.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("[bdt]*/README.md")])
 BLOCK = re.compile(r"^```console runnable\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+ANY_BLOCK = re.compile(r"^ *```(?:console|sh|bash|shell) *(\w*)$", re.MULTILINE)
+KINDS = {"runnable", "tutorial", "clone", "example"}
 BLOCK_SECONDS = 120
 
 
@@ -68,8 +75,13 @@ def test_there_are_commands_in_the_readme_of_either_language() -> None:
     assert all(block.values[0] for block in BLOCKS)
 
 
+def test_every_block_of_commands_says_where_it_runs() -> None:
+    unmarked = {page.name: set(ANY_BLOCK.findall(page.read_text())) - KINDS for page in PAGES}
+    assert {name: kinds for name, kinds in unmarked.items() if kinds} == {}
+
+
 @pytest.mark.parametrize("script", BLOCKS)
 def test_the_commands_run(script: str, stack: Stack, tmp_path: Path) -> None:
-    """With the addresses that the text names, as `make up` prints them."""
-    addresses = {f"{name.upper()}_URL": function.url for name, function in stack.functions.items()}
-    run_block(script, {**stack.function_settings, **addresses}, home=tmp_path, directory=ROOT)
+    """With the settings that `make up` writes."""
+    settings = {**stack.function_settings, **stack.command_settings}
+    run_block(script, settings, home=tmp_path, directory=ROOT)
