@@ -102,7 +102,7 @@ def shell(script: str, directory: Path) -> str:
     command = ["bash", "-euo", "pipefail", "-c", script]
     with Terminal(command, env=environment(), cwd=directory, columns=COLUMNS) as terminal:
         code = terminal.wait(timeout_seconds=STEP_SECONDS)
-        shown = terminal.text.replace("\r\n", "\n")
+        shown = re.sub(r"\r+\n?", "\n", terminal.text)
     say(time.monotonic() - began, script.replace("\n", "\n          "))
     print(shown, flush=True)  # noqa: T201 - likewise
     if code:

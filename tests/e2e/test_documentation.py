@@ -1,8 +1,8 @@
 """The command blocks of the documentation run as they stand.
 
 The word after `console` says where: `runnable` on a running stack, `tutorial` one after the other
-(`test_tutorial.py`), `clone` in a new clone (`fresh_clone.py`, or a run of CI). An `example` is not run: it names
-an account, a cluster, or a job that only its reader has.
+(`test_tutorial.py`), `clone` in a new clone (`fresh_clone.py`, or a run of CI). An `example` is not run: it
+names an account, a cluster, or a job that only its reader has.
 """
 
 from __future__ import annotations
