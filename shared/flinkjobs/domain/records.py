@@ -118,6 +118,8 @@ class JobRecord(msgspec.Struct, frozen=True, gc=False):
         latest_state: newest state to resume from, once its job is over.
         fingerprint: see `flinkjobs.domain.fingerprint`.
         actions: oldest first; those that this version cannot read are left out.
+        run_of: `job_id` of the first, where this runs it again; else None.
+        attempt: number of this run, from 2 on; None of the first. Unique together with `run_of`.
         revision: counts the writes; every write is conditional on it being as read.
         document_id: the store's own name of the document that was read, by which it is written: a job id of
             the old platform may occur twice.
@@ -146,6 +148,8 @@ class JobRecord(msgspec.Struct, frozen=True, gc=False):
     latest_state: LatestState | None = None
     fingerprint: str | None = None
     actions: tuple[Action, ...] = ()
+    run_of: str | None = None
+    attempt: int | None = None
     revision: int | None = None
     document_id: DocumentId = DocumentId(None)
 

@@ -17,8 +17,8 @@ from flinkjobs.domain.errors import FlinkjobsError, SettingsError, describe_faul
 from flinkjobs.entrypoints.clients import connect_database_and_kubernetes, sync_caller
 from flinkjobs.entrypoints.startup import cold_until, utc_now
 from flinkjobs.settings.functions import Settings
-from flinkjobs.submit import actions, adoption, script_download, service
-from flinkjobs.submit.idempotency import key_of
+from flinkjobs.submit import actions, adoption, run_again, script_download, service
+from flinkjobs.submit.idempotency import Key, key_of
 from flinkjobs.submit.manifest import own_pod
 from flinkjobs.submit.request import Limits, check_request, parse_submission, template_defaults
 from flinkjobs.submit.submission import Submission, Target, UrlScript
@@ -38,7 +38,7 @@ SYNC_SECONDS: Final = 10.0
 
 
 class SubmitFunction:
-    """The submit function: accepts jobs, makes records for running ones, and takes requests for actions."""
+    """The submit function: accepts jobs, runs them again, makes records for running ones, takes actions."""
 
     def __init__(self, settings: Settings) -> None:
         """Checks the pod templates.
@@ -54,6 +54,7 @@ class SubmitFunction:
             Route("POST", "/", self.post),
             Route("POST", "/jobs/adopt", self.adopt),
             *(Route("POST", f"/jobs/<id>/{kind.value}", partial(self.act, kind)) for kind in ActionKind),
+            Route("POST", f"/jobs/<id>/{run_again.KIND}", self.run_again),
         )
         for name, cluster in settings.flink_clusters.items():
             if (lost := cluster.lost_to_jobmanager) is not None:
@@ -111,20 +112,41 @@ class SubmitFunction:
 
     def post(self, request: Request) -> Answer:
         """Accepts the job in the body, or repeats the first answer of a repeated request."""
-        settings = self._settings
         body = self._expect_body(request)
-        limits = Limits(settings.flink_clusters.keys(), settings.allowed_script_hosts)
-        template_id = check_request(body, limits)
-        key = key_of(request.headers, body, is_signed=bool(settings.webhook_secrets))
+        template_id = check_request(body, self._limits)
+        key = key_of(request.headers, body, is_signed=bool(self._settings.webhook_secrets))
         found = service.replayed(self._submit, key) if key else None
         if found is not None:
             return Answer(service.answer_again(self._submit, found), status=200)
         document = self._submit.store.template(template_id)
         defaults = template_defaults(document) if document is not None else None
-        submission = parse_submission(body, limits, defaults)
-        cluster_conf = settings.flink_clusters[submission.cluster].flink_conf
-        submission = replace(submission, cluster_conf=dict(cluster_conf))
-        return Answer(service.run(self._submit, submission, key), status=202)
+        submission = parse_submission(body, self._limits, defaults)
+        return Answer(self._run(submission, key), status=202)
+
+    @property
+    def _limits(self) -> Limits:
+        return Limits(self._settings.flink_clusters.keys(), self._settings.allowed_script_hosts)
+
+    def _run(self, submission: Submission, key: Key | None) -> dict[str, Any]:
+        cluster_conf = self._settings.flink_clusters[submission.cluster].flink_conf
+        return service.run(self._submit, replace(submission, cluster_conf=dict(cluster_conf)), key)
+
+    def run_again(self, request: Request) -> Answer:
+        """Submits a job that is over once more, or repeats the first answer of a repeated request."""
+        parameters.expect_no_parameters(request)
+        is_signed = bool(self._settings.webhook_secrets)
+        body, any_id = self._expect_body(request), request.path["id"]
+        wanted = run_again.parse_run_again(any_id, body, is_signed=is_signed)
+        named = {**body, "job_id": any_id, "kind": run_again.KIND}
+        key = key_of(request.headers, named, is_signed=is_signed)
+        found = service.replayed(self._submit, key) if key else None
+        if found is not None:
+            record, path = found.record, found.details["spec"]["savepoint_path"]
+            answer = service.answer_again(self._submit, found)
+            return Answer(run_again.described(answer, record.run_of, record.attempt, path), status=200)
+        new = run_again.repetition(self._submit.store, self._limits, any_id, wanted, body)
+        answer = self._run(new, key)
+        return Answer(run_again.described(answer, new.run_of, new.attempt, new.savepoint_path), status=202)
 
     def adopt(self, request: Request) -> Answer:
         """Makes a record for the running Flink job that the body names, or answers with the one it has made.

@@ -24,6 +24,7 @@ JOB_FIELDS: Final = (
     *("job_id", "template_id", "job_name", "cluster", "submitted_by", "k8s_job_name"),
     *("flink_job_id", "flink_job_ids", "status", "flink_state", "submitted_at", "start_time", "end_time"),
     *("updated_at", "duration", "reason", "labels", "health", "latest_state", "ended_by"),
+    *("run_of", "attempt"),
 )
 _K8S_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
 
@@ -74,6 +75,8 @@ def _readable(record: JobRecord, details: Mapping[str, Any]) -> dict[str, Any]:
         "labels": _labels(details.get("labels")),
         "latest_state": _state_view(record.latest_state),
         "ended_by": ended_by(record.status, record.actions),
+        "run_of": record.run_of,
+        "attempt": record.attempt,
     }
 
 

@@ -114,11 +114,18 @@ class JobStore(Protocol):
             details: by the names of their fields.
             now: when it is written; None where that is its submission.
 
-        Raises DuplicateJobIdError when its `job_id` is taken, InFlightError when its idempotency key is.
+        Raises DuplicateJobIdError when its `job_id` is taken, InFlightError when its idempotency key is, or
+        its attempt.
         """
 
     def submitted_with(self, idempotency_key: str) -> Submitted | None:
         """The submission that used this idempotency key."""
+
+    def submission_with_id(self, any_id: str) -> Submitted | None:
+        """The submission whose record has this id, of any of the three kinds; of several, the newest."""
+
+    def runs_of(self, job_id: str) -> Sequence[JobRecord]:
+        """The record with this `job_id`, if it is there, and those that run it again."""
 
     def take_up(self, record: JobRecord, *, until: datetime) -> JobRecord | None:
         """Resumes a submission: marks its CREATED record as in flight; None if the record has changed."""

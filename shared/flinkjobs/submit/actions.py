@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
@@ -26,6 +26,7 @@ from flinkjobs.ports.action_store import ActionStore
 from flinkjobs.submit.idempotency import Key
 from flinkjobs.submit.request import SubmittedBy, validation_faults
 
+T = TypeVar("T")
 _Directory = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\x00-\x20\x7f]+$")]
 
 
@@ -107,7 +108,17 @@ def parse_action(kind: ActionKind, any_id: str, body: dict[str, Any], *, is_sign
     except ValidationError as error:
         faults = tuple(validation_faults(error))
         raise BadRequestError("the request is not valid; nothing was requested", faults) from error
-    named = {"job_id": (wanted.job_id, any_id), "kind": (wanted.kind, kind.value)}
+    expect_named(wanted, kind.value, any_id, is_signed=is_signed)
+    return wanted
+
+
+def expect_named(wanted: CancelRequest, kind: str, any_id: str, *, is_signed: bool) -> None:
+    """Checks that a body names job and kind as the path does, where it names them or must.
+
+    Raises:
+        BadRequestError: it does not.
+    """
+    named = {"job_id": (wanted.job_id, any_id), "kind": (wanted.kind, kind)}
     wrong = tuple(
         Fault(f"/{name}", f"must be {cut(expected, 200)!r}, as in the path, which no signature covers")
         for name, (given, expected) in named.items()
@@ -115,7 +126,19 @@ def parse_action(kind: ActionKind, any_id: str, body: dict[str, Any], *, is_sign
     )
     if wrong:
         raise BadRequestError(describe_faults(wrong), wrong)
-    return wanted
+
+
+def expect_found(look_up: Callable[[str], T | None], any_id: str) -> T:
+    """What a store has under this id.
+
+    Raises:
+        JobNotFoundError: nothing.
+    """
+    is_text = any_id.encode(errors="ignore").decode() == any_id  # no record holds half a surrogate pair
+    found = look_up(any_id) if is_text else None
+    if found is None:
+        raise JobNotFoundError(f"no record has the id {cut(any_id, 200)}")
+    return found
 
 
 def request_action(
@@ -134,10 +157,7 @@ def request_action(
         KeyReusedError: the idempotency key was used for another action of this job.
         StoreUnavailableError: nothing was requested.
     """
-    is_text = any_id.encode(errors="ignore").decode() == any_id  # no record holds half a surrogate pair
-    record = store.look_up(any_id) if is_text else None
-    if record is None:
-        raise JobNotFoundError(f"no record has the id {cut(any_id, 200)}")
+    record = expect_found(store.look_up, any_id)
     if (found := _replayed(record, kind, key)) is not None:
         return Requested(record, found, is_replay=True)
     now = clock()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -84,6 +84,9 @@ _Path = Annotated[
 ]
 """Neither an option nor quoted: `flink run` takes the quotes around an option's value off."""
 
+StatePath: TypeAlias = _Path
+"""Where a job is restored from."""
+
 _Argument = Annotated[str, StringConstraints(max_length=8192, pattern=r"^[^\x00]*$")]
 _Quantity = Annotated[
     str,
@@ -133,10 +136,18 @@ TemplateId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.
 SubmittedBy = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_TEXT)]
 
 
-class _Body(_Part):
+class Repeatable(_Part):
+    """What a request to run a job again may give in place of the first one's."""
+
+    script: _Script | None = None
+    args: Annotated[list[_Argument], Field(max_length=MAX_ENTRIES)] = []
+    parallelism: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    flink_conf: Annotated[dict[_Line, _Line], Field(max_length=MAX_ENTRIES)] = {}
+
+
+class _Body(Repeatable):
     template_id: TemplateId
     job_name: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_TEXT)] | None = None
-    script: _Script | None = None
     entry_module: (
         Annotated[
             str,
@@ -144,12 +155,9 @@ class _Body(_Part):
         ]
         | None
     ) = None
-    args: Annotated[list[_Argument], Field(max_length=MAX_ENTRIES)] = []
-    parallelism: Annotated[int, Field(ge=1, le=10_000)] | None = None
     py_files: Annotated[list[_Path], Field(max_length=100), AfterValidator(_fits_argument)] = []
     jars: Annotated[list[_Path], AfterValidator(_no_second)] = []
-    flink_conf: Annotated[dict[_Line, _Line], Field(max_length=MAX_ENTRIES)] = {}
-    savepoint_path: _Path | None = None
+    savepoint_path: StatePath | None = None
     allow_non_restored_state: bool = False
     cluster: str = DEFAULT_CLUSTER
     attached: bool = False
@@ -157,6 +165,10 @@ class _Body(_Part):
     resources: _Resources = _Resources()
     submitted_by: SubmittedBy | None = None
     labels: Annotated[dict[_LabelKey, _LabelValue], Field(max_length=MAX_LABELS)] = {}
+
+
+FIELDS: Final = frozenset(_Body.model_fields)
+"""Names of the fields of a submission."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +269,7 @@ def template_defaults(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parsed(body: dict[str, Any], limits: Limits) -> _Body:
-    faults = list(_overfull(body))
+    faults = list(overfull(body))
     if faults:
         raise BadRequestError(NOT_VALID, tuple(faults))
     parsed: _Body | None = None
@@ -293,7 +305,7 @@ def validation_faults(error: ValidationError) -> Iterable[Fault]:
         yield Fault(pointer=json_pointer(_field(fault["loc"])), detail=detail)
 
 
-def _overfull(body: Mapping[str, Any]) -> Iterable[Fault]:
+def overfull(body: Mapping[str, Any]) -> Iterable[Fault]:
     """The objects and arrays with more entries than any may have: these get no fault for each entry."""
     for location, value in ((), body), *(((name,), value) for name, value in body.items()):
         if isinstance(value, (dict, list)) and len(value) > MAX_ENTRIES:

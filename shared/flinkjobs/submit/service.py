@@ -185,6 +185,8 @@ def _insert(submit: Submit, submission: Submission, key: Key | None, target: Tar
             k8s_namespace=target.namespace,
             cluster=submission.cluster,
             in_flight_until=now + IN_FLIGHT,
+            run_of=submission.run_of,
+            attempt=submission.attempt,
             revision=0,
         )
         try:

@@ -18,7 +18,9 @@ from flinkjobs.submit.submission import (
     UrlScript,
 )
 
-_ON_THE_RECORD: Final = ("template_id", "job_name", "submitted_by", "cluster", "labels")
+_ON_THE_RECORD: Final = (
+    *("template_id", "job_name", "submitted_by", "cluster", "labels", "run_of", "attempt"),
+)
 """Fields of a submission that are fields of the record; `spec` holds all others under their own names."""
 
 

@@ -61,6 +61,7 @@ class Submission:
         cluster_conf: options of Flink that the settings give its cluster, under `flink_conf`.
         allow_non_restored_state: start although the script has no operator for some state of the savepoint.
         labels: of the record, the Job and its pod.
+        run_of, attempt: see `flinkjobs.domain.records.JobRecord`.
     """
 
     template_id: str
@@ -81,6 +82,8 @@ class Submission:
     resources: Resources = field(default_factory=Resources)
     submitted_by: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    run_of: str | None = None
+    attempt: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,6 +115,7 @@ def test_a_bad_request_leaves_no_trace(submit: FunctionServer, running: World, r
     assert (answer.status_code, refused["code"]) == (row["status"], row.get("code", "BAD_REQUEST"))
     assert [fault["pointer"] for fault in refused.get("errors", [])] == row.get("at", [])
     assert "actions" not in running.record("runs_1")
+    assert running.jobs.count_documents({}) == 1
 
 
 @pytest.fixture(scope="module")

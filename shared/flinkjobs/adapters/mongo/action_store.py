@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any, Final
 
-from pymongo import ASCENDING, DESCENDING
+from pymongo import ASCENDING
 
 from flinkjobs.adapters.mongo.client import MongoDatabase
-from flinkjobs.adapters.mongo.documents import FOLLOWED, plain, read_record
+from flinkjobs.adapters.mongo.documents import FOLLOWED, newest_with_id, plain, read_record, readable
 from flinkjobs.adapters.mongo.errors import translated
 from flinkjobs.domain.actions import OPEN_STATES, Action, may_follow
 from flinkjobs.domain.errors import StoreRefusedError
@@ -35,12 +35,8 @@ class MongoActionStore:
 
     def look_up(self, any_id: str) -> JobRecord | None:
         with translated():
-            for name in ("job_id", "k8s_job_name", "flink_job_id", "flink_job_ids"):
-                newest = [("submitted_at", DESCENDING)]
-                found = self._jobs.find_one({name: any_id}, FOLLOWED, sort=newest)
-                if found is not None:
-                    return _readable(found)
-        return None
+            found = newest_with_id(self._jobs, any_id, FOLLOWED)
+        return None if found is None else readable(found)
 
     def request(self, record: JobRecord, action: Action) -> JobRecord:
         own = {"_id": record.document_id.value}
@@ -57,7 +53,7 @@ class MongoActionStore:
             found = self._jobs.find_one(own, FOLLOWED)
         if found is None:
             raise StoreRefusedError(f"the record {record.job_id} was deleted")
-        return _readable(found)
+        return readable(found)
 
     def with_open_action(
         self, job_ids: Collection[str] | None = None
@@ -80,10 +76,3 @@ class MongoActionStore:
         none_open = {"actions": {"$not": {"$elemMatch": {"state": _OPEN}}}}
         with translated():
             self._jobs.update_one({"_id": record.document_id.value} | none_open, {"$unset": {_MARK: ""}})
-
-
-def _readable(document: Any) -> JobRecord:
-    record = read_record(document)
-    if isinstance(record, UnreadableRecord):
-        raise StoreRefusedError(f"the record {record.job_id} cannot be read: {record.error}")
-    return record

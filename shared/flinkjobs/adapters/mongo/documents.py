@@ -10,8 +10,10 @@ from typing import Any, Final, TypeGuard, TypeVar
 
 import msgspec
 from pymongo import UpdateOne
+from pymongo.collection import Collection
 
 from flinkjobs.domain.actions import Action
+from flinkjobs.domain.errors import StoreRefusedError
 from flinkjobs.domain.flink_states import Status, is_settled
 from flinkjobs.domain.health_values import Health, LatestState
 from flinkjobs.domain.history import MOVES_KEPT, Writer, move_of
@@ -24,6 +26,9 @@ from flinkjobs.ports.store import Settled
 T = TypeVar("T")
 _JobDocument = Mapping[str, Any]
 _FLINK_JOB_ID: Final = re.compile(r"[0-9a-f]{32}")
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+MAX_ALIKE: Final = 20
+"""Maximum number of records with the same id among which the newest is searched."""
 
 FOLLOWED: Final = dict.fromkeys(
     (
@@ -51,6 +56,8 @@ FOLLOWED: Final = dict.fromkeys(
         "latest_state",
         "fingerprint",
         "actions",
+        "run_of",
+        "attempt",
         "revision",
     ),
     1,
@@ -93,7 +100,9 @@ def read_record(document: _JobDocument) -> JobRecord | UnreadableRecord:
             latest_state=read_value(document.get("latest_state"), LatestState),
             fingerprint=_text_of(document, "fingerprint"),
             actions=_read_actions(document.get("actions")),
-            revision=_revision(document),
+            run_of=_text_of(document, "run_of"),
+            attempt=_number_of(document, "attempt"),
+            revision=_number_of(document, "revision"),
             document_id=DocumentId(document.get("_id")),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -147,11 +156,11 @@ def _required_text(document: _JobDocument, name: str) -> str:
     return text
 
 
-def _revision(document: _JobDocument) -> int | None:
-    revision = document.get("revision")
-    if revision is None or isinstance(revision, int):
-        return revision
-    raise TypeError(f"revision is no whole number but {type(revision).__name__}")
+def _number_of(document: _JobDocument, name: str) -> int | None:
+    stored = document.get(name)
+    if stored is None or isinstance(stored, int):
+        return stored
+    raise TypeError(f"{name} is no whole number but {type(stored).__name__}")
 
 
 def _is_submitter_done(document: _JobDocument) -> bool:
@@ -189,6 +198,27 @@ def read_value(stored: Any, kind: type[T]) -> T | None:
         return msgspec.convert(stored, kind, builtin_types=(datetime,))
     except msgspec.ValidationError:
         return None
+
+
+def newest_with_id(jobs: Collection[dict[str, Any]], any_id: str, fields: Any = None) -> Any:
+    """The document with this `job_id`, `k8s_job_name` or Flink Job ID; of several, the newest; else None."""
+    for name in ("job_id", "k8s_job_name", "flink_job_id", "flink_job_ids"):
+        found = list(jobs.find({name: any_id}, fields, limit=MAX_ALIKE))
+        if found:
+            return max(found, key=lambda each: time_or_none(each.get("submitted_at")) or _NEVER)
+    return None
+
+
+def readable(document: _JobDocument) -> JobRecord:
+    """The record that a document holds.
+
+    Raises:
+        StoreRefusedError: it cannot be read.
+    """
+    record = read_record(document)
+    if isinstance(record, UnreadableRecord):
+        raise StoreRefusedError(f"the record {record.job_id} cannot be read: {record.error}")
+    return record
 
 
 def read_time(stored: Any) -> datetime | None:
@@ -249,6 +279,7 @@ def new_document(record: JobRecord, details: Mapping[str, Any], *, now: datetime
         "job_id": record.job_id,
         **details,
         **({"label_pairs": pairs} if pairs else {}),
+        **({"run_of": record.run_of, "attempt": record.attempt} if record.run_of else {}),
         **_fields(record),
         "submitted_at": record.submitted_at,
         "k8s_job_name": record.k8s_job_name,

@@ -86,6 +86,9 @@ BY_CHANNEL: Final = (("waiting_for", ASCENDING), ("pending_since", ASCENDING))
 
 What waits for a channel that fails has its name there, and is read only when the channel is tried."""
 
+BY_RUN: Final = (("run_of", ASCENDING), ("attempt", ASCENDING))
+"""The runs of a job: no two of them have the same number. Records that repeat none are left out."""
+
 JOB_INDEXES: Final = (
     IndexModel([("status", ASCENDING)]),
     IndexModel([("job_id", ASCENDING)], unique=True),
@@ -101,6 +104,7 @@ JOB_INDEXES: Final = (
     IndexModel(BY_HEALTH, name="list_by_health", partialFilterExpression={"health.state": {"$exists": True}}),
     IndexModel(BY_FINGERPRINT),
     IndexModel(BY_OPEN_ACTION, partialFilterExpression={"open_action_since": {"$exists": True}}),
+    IndexModel(BY_RUN, unique=True, partialFilterExpression={"run_of": {"$exists": True}}),
     IndexModel(BY_MARK, sparse=True),
     IndexModel(BY_CHANNEL, partialFilterExpression={"pending_since": {"$exists": True}}),
     IndexModel(

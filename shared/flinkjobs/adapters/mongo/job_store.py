@@ -19,7 +19,9 @@ from flinkjobs.adapters.mongo.documents import (
     FOLLOWED,
     conditional_update,
     new_document,
+    newest_with_id,
     read_record,
+    readable,
     settled_state,
     with_move,
 )
@@ -28,7 +30,6 @@ from flinkjobs.domain.batches import chunks
 from flinkjobs.domain.errors import (
     DuplicateJobIdError,
     InFlightError,
-    StoreRefusedError,
 )
 from flinkjobs.domain.flink_states import FINAL, OPEN, Status
 from flinkjobs.domain.history import Writer
@@ -61,16 +62,31 @@ class MongoJobStore:
             try:
                 self._jobs.insert_one(new_document(record, details, now=now or record.submitted_at))
             except DuplicateKeyError as error:
-                if "idempotency_key" in ((error.details or {}).get("keyPattern") or {}):
+                taken = (error.details or {}).get("keyPattern") or {}
+                if "idempotency_key" in taken:
                     raise InFlightError("another request with this idempotency key came first") from error
+                if "run_of" in taken:
+                    message = f"another request runs {record.run_of} again, and came first"
+                    raise InFlightError(message) from error
                 raise DuplicateJobIdError(f"a record {record.job_id} exists already") from error
 
     def submitted_with(self, idempotency_key: str) -> Submitted | None:
         with translated():
             found = self._jobs.find_one({"idempotency_key": idempotency_key})
-        if found is None:
-            return None
-        return Submitted(record=_readable(found), request_hash=found.get("request_hash", ""), details=found)
+        return None if found is None else _submitted(found)
+
+    def submission_with_id(self, any_id: str) -> Submitted | None:
+        with translated():
+            found = newest_with_id(self._jobs, any_id)
+        return None if found is None else _submitted(found)
+
+    def runs_of(self, job_id: str) -> Sequence[JobRecord]:
+        with translated():
+            found = [
+                *self._jobs.find({"job_id": job_id}, FOLLOWED),
+                *self._jobs.find({"run_of": job_id}, FOLLOWED),
+            ]
+        return [readable(document) for document in found]
 
     def take_up(self, record: JobRecord, *, until: datetime) -> JobRecord | None:
         unchanged = {"job_id": record.job_id, "status": Status.CREATED.value, "revision": record.revision}
@@ -195,7 +211,7 @@ class MongoJobStore:
         with translated():
             # Repeated where another writer came in between: the record may still be CREATED.
             while (found := self._jobs.find_one(waiting, FOLLOWED)) is not None:
-                before = _readable(found)
+                before = readable(found)
                 reason = Reason(code=code, message=message, since=now)
                 after = replace(before, status=Status.FAILED, reason=reason)
                 failed = {
@@ -262,11 +278,9 @@ class MongoJobStore:
         self._client.close()
 
 
-def _readable(document: Mapping[str, Any]) -> JobRecord:
-    record = read_record(document)
-    if isinstance(record, UnreadableRecord):
-        raise StoreRefusedError(f"the record {record.job_id} cannot be read: {record.error}")
-    return record
+def _submitted(document: Mapping[str, Any]) -> Submitted:
+    request_hash = document.get("request_hash", "")
+    return Submitted(record=readable(document), request_hash=request_hash, details=document)
 
 
 def _in_groups(

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 import pymongo
@@ -35,7 +35,7 @@ from flinkjobs.adapters.mongo.conditions import (
     on_keys,
     submitted_between,
 )
-from flinkjobs.adapters.mongo.documents import LISTED_FIELDS, read_record, time_or_none
+from flinkjobs.adapters.mongo.documents import LISTED_FIELDS, newest_with_id, read_record, time_or_none
 from flinkjobs.adapters.mongo.errors import translated
 from flinkjobs.adapters.mongo.health_store import COLLECTION as HEALTH_MARKS
 from flinkjobs.adapters.mongo.health_store import read_marks
@@ -51,8 +51,6 @@ T = TypeVar("T")
 SHOWN_FIELDS: Final = LISTED_FIELDS | dict.fromkeys(("spec", "submitter_log", "history", "notified"), 1)
 
 NEWEST_FIRST: Final = {"submitted_at": DESCENDING, "_id": DESCENDING}
-MAX_ALIKE: Final = 20
-"""Maximum number of records with the same id among which the newest is searched."""
 MAX_BY_PREFIX: Final = 200
 """Records looked for by the beginning of a Flink Job ID."""
 ERRORS_KEPT: Final = 20
@@ -216,13 +214,9 @@ class MongoReadStore:
     # --- one record ---------------------------------------------------------------------------------
 
     def look_up(self, any_id: str) -> Row | None:
-        names = ("job_id", "k8s_job_name", "flink_job_id", "flink_job_ids")
         with translated():
-            for name in names:
-                found = list(self._jobs.find({name: any_id}, SHOWN_FIELDS, limit=MAX_ALIKE))
-                if found:
-                    return max(map(_row, found), key=lambda row: row.time or datetime.min.replace(tzinfo=UTC))
-        return None
+            found = newest_with_id(self._jobs, any_id, SHOWN_FIELDS)
+        return None if found is None else _row(found)
 
     # --- statistics ---------------------------------------------------------------------------------
 
