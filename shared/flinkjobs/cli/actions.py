@@ -19,7 +19,7 @@ from flinkjobs.domain.text import counted
 
 INTERVAL_SECONDS: Final = 5.0
 
-_Ids = Annotated[
+Ids = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="ID…",
@@ -28,7 +28,7 @@ _Ids = Annotated[
         show_default=False,
     ),
 ]
-_Selector = Annotated[
+Selector = Annotated[
     list[str] | None,
     typer.Option(
         "--selector",
@@ -37,18 +37,16 @@ _Selector = Annotated[
         help="Jobs that are not over and have this label, instead of ids.",
     ),
 ]
-_Yes = Annotated[
-    bool, typer.Option("--yes", help="With --selector: do it; without, only the jobs are shown.")
-]
+Yes = Annotated[bool, typer.Option("--yes", help="With --selector: do it; without, only the jobs are shown.")]
 _Wait = Annotated[bool, typer.Option("--wait", help="Wait until each action is done or has failed.")]
-_Timeout = Annotated[float | None, typer.Option(min=0, help="With --wait: for this many seconds at most.")]
+Timeout = Annotated[float | None, typer.Option(min=0, help="With --wait: for this many seconds at most.")]
 _Directory = Annotated[
     str | None,
     typer.Option(
         "--savepoint-directory", help="Where to; the directory that Flink is configured with when left out."
     ),
 ]
-_By = Annotated[str | None, typer.Option(help="Who asks for it.")]
+RequestedBy = Annotated[str | None, typer.Option(help="Who asks for it.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -59,12 +57,12 @@ def register(app: typer.Typer) -> None:
 
 def cancel(
     context: typer.Context,
-    any_ids: _Ids = None,
-    selector: _Selector = None,
-    yes: _Yes = False,
+    any_ids: Ids = None,
+    selector: Selector = None,
+    yes: Yes = False,
     wait: _Wait = False,
-    timeout: _Timeout = None,
-    requested_by: _By = None,
+    timeout: Timeout = None,
+    requested_by: RequestedBy = None,
     json: JsonOption = False,
 ) -> None:
     """Cancel jobs, without a savepoint. Repeating the command is safe."""
@@ -75,17 +73,17 @@ def cancel(
 
 def stop(
     context: typer.Context,
-    any_ids: _Ids = None,
-    selector: _Selector = None,
+    any_ids: Ids = None,
+    selector: Selector = None,
     drain: Annotated[
         bool,
         typer.Option("--drain", help="Let the sources end first: the savepoint is not to be resumed from."),
     ] = False,
     savepoint_directory: _Directory = None,
-    yes: _Yes = False,
+    yes: Yes = False,
     wait: _Wait = False,
-    timeout: _Timeout = None,
-    requested_by: _By = None,
+    timeout: Timeout = None,
+    requested_by: RequestedBy = None,
     json: JsonOption = False,
 ) -> None:
     """Stop jobs with a savepoint. Repeating the command is safe while the stop is under way."""
@@ -96,13 +94,13 @@ def stop(
 
 def savepoint(
     context: typer.Context,
-    any_ids: _Ids = None,
-    selector: _Selector = None,
+    any_ids: Ids = None,
+    selector: Selector = None,
     savepoint_directory: _Directory = None,
-    yes: _Yes = False,
+    yes: Yes = False,
     wait: _Wait = False,
-    timeout: _Timeout = None,
-    requested_by: _By = None,
+    timeout: Timeout = None,
+    requested_by: RequestedBy = None,
     json: JsonOption = False,
 ) -> None:
     """Make a savepoint of jobs, which go on."""
@@ -127,7 +125,7 @@ def _act(
         raise MisuseError("give the ids of jobs, or --selector")
     ids = list(dict.fromkeys(any_ids or _selected(connection, selector or [])))
     if selector and not yes:
-        _show_selected(out, kind, ids)
+        show_selected(out, kind, ids)
         return
     sent = {name: value for name, value in body.items() if value is not None}
     ends = None if timeout is None else time.monotonic() + timeout
@@ -165,7 +163,8 @@ def _selected(connection: Connection, selector: list[str]) -> list[str]:
     return found
 
 
-def _show_selected(out: Output, kind: str, ids: list[str]) -> None:
+def show_selected(out: Output, kind: str, ids: list[str]) -> None:
+    """Shows the jobs of --selector where --yes is not given."""
     if out.is_json:
         out.json({"dry_run": True, "kind": kind, "job_ids": ids})
         return

@@ -19,7 +19,18 @@ from typer.exceptions import Abort, TyperException
 from typer.main import get_command
 
 from flinkjobs import __version__, log
-from flinkjobs.cli import actions, doctor, indexes, jobs, maintenance, notify, schedules, submit, unmanaged
+from flinkjobs.cli import (
+    actions,
+    doctor,
+    indexes,
+    jobs,
+    maintenance,
+    notify,
+    run_again,
+    schedules,
+    submit,
+    unmanaged,
+)
 from flinkjobs.cli.error_hints import hint_for
 from flinkjobs.cli.examples import epilog
 from flinkjobs.cli.exit_codes import Exit, exit_for
@@ -41,6 +52,7 @@ submit.register(app)
 jobs.register(app)
 unmanaged.register(app)
 actions.register(app)
+run_again.register(app)
 maintenance.register(app)
 schedules.register(app)
 notify.register(app)

@@ -100,13 +100,18 @@ class Connection:
         return self._post("submit", text, path="/jobs/adopt", headers=self._proof(text, str(uuid.uuid4())))
 
     def act(self, any_id: str, kind: str, body: Mapping[str, Any], *, key: str) -> Document:
-        """Requests an action on a job; where a signature is demanded, it covers which."""
+        """Requests an action on a job, or to run it again; where a signature is demanded, it covers which."""
         named = {"job_id": any_id, "kind": kind} if self.client.webhook_secrets else {}
         text = json.dumps({**body, **named})
         path = f"/jobs/{quote(any_id, safe='')}/{kind}"
         if self.url_of("submit"):
             return self._http(
-                "submit", "POST", path, expected_member="action", headers=self._proof(text, key), body=text
+                "submit",
+                "POST",
+                path,
+                expected_member="run_of" if kind == "run-again" else "action",
+                headers=self._proof(text, key),
+                body=text,
             )
         return self._post(
             "submit",

@@ -23,6 +23,10 @@ _HINTS: Final[Mapping[str, str]] = {
     "TEMPLATE_MISSING": "name a script, or a template that exists",
     "IDEMPOTENCY_KEY_REUSED": "leave --idempotency-key out for a new job",
     "IN_FLIGHT": "repeat in half a minute with the same --idempotency-key",
+    "JOB_NOT_OVER": "cancel or stop it first, or give --parallel",
+    "ACTION_OPEN": "flinkjobs show ID follows the action; or give --parallel",
+    "FROM_NEEDED": "--from PATH or --from nothing",
+    "STATE_DELETED": "--from PATH or --from nothing",
 }
 """By the stable code of the error."""
 
@@ -42,6 +46,8 @@ OPTION_OF: Final[Mapping[str, str]] = {
     "/jars": "--jar",
     "/flink_conf": "--conf",
     "/savepoint_path": "--savepoint-path",
+    "/from": "--from",
+    "/requested_by": "--requested-by",
     "/allow_non_restored_state": "--allow-non-restored-state",
     "/cluster": "--cluster",
     "/attached": "--attached",

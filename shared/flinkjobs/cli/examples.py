@@ -29,6 +29,10 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
             "flinkjobs stop word_count_1795424460211 --drain --savepoint-directory s3://bucket/savepoints",
         ),
         "savepoint": ("flinkjobs savepoint word_count_1795424460211 --wait",),
+        "run-again": (
+            "flinkjobs run-again word_count_1795424460211 --wait",
+            "flinkjobs run-again word_count_1795424460211 --from nothing --parallelism 8",
+        ),
         "show": (
             "flinkjobs show word_count_1795424460211",
             "flinkjobs show a1b2c3d4e5f60718293a4b5c6d7e8f90 -o yaml",

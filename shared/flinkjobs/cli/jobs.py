@@ -298,6 +298,7 @@ def _show_job(out: Output, found: Document) -> None:
         ("Checkpoint", checkpoint(job)),
         ("Latest state", latest_state(job)),
         ("Ended by", job.get("ended_by")),  # an older jobs function does not say
+        ("Run", f"{job['attempt']} of {job['run_of']}" if job.get("run_of") else None),
         ("Flink Job ID", ", ".join(job["flink_job_ids"] or ()) or None),
         ("Kubernetes Job", job["k8s_job_name"]),
         ("Template, name", f"{job['template_id']}, {job['job_name']}"),

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperCommand
 
-from flinkjobs.cli.client import Connection, Document
+from flinkjobs.cli.client import Document
 from flinkjobs.cli.completion import clusters, template_ids
 from flinkjobs.cli.exit_codes import Exit, MisuseError
 from flinkjobs.cli.follow import INTERVAL_SECONDS, IntervalOption, TimeoutOption, follow
@@ -35,7 +35,7 @@ AFTER_DASHES: Final = "flinkjobs.after_dashes"
 """Where the arguments after `--` are kept in the command's context."""
 
 
-class _WithArguments(TyperCommand):
+class WithArguments(TyperCommand):
     """A command that takes everything after `--` as it is."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -48,7 +48,7 @@ class _WithArguments(TyperCommand):
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command("submit", cls=_WithArguments)(submit)
+    app.command("submit", cls=WithArguments)(submit)
 
 
 def submit(
@@ -129,13 +129,13 @@ def submit(
     fields: dict[str, Any] = {
         "template_id": template_id or _template_of(script, path, url, entry_module),
         "job_name": job_name,
-        "script": _script(script, path, url),
+        "script": script_of(script, path, url),
         "entry_module": entry_module,
         "args": [*(arg or ()), *context.meta.get(AFTER_DASHES, ())],
         "parallelism": parallelism,
         "py_files": py_file,
         "jars": jar,
-        "flink_conf": dict(_key_and_value("--conf", given) for given in conf or ()),
+        "flink_conf": dict(key_and_value("--conf", given) for given in conf or ()),
         "savepoint_path": savepoint_path,
         "allow_non_restored_state": allow_non_restored_state,
         "cluster": cluster,
@@ -143,12 +143,13 @@ def submit(
         "exactly_once": exactly_once,
         "resources": {name: value for name, value in (("cpu", cpu), ("memory", memory)) if value is not None},
         "submitted_by": submitted_by,
-        "labels": dict(_key_and_value("--label", given) for given in label or ()),
+        "labels": dict(key_and_value("--label", given) for given in label or ()),
     }
     body = {name: value for name, value in fields.items() if not _is_left_out(value)}
     if wait:
         connection.expect("jobs")  # before anything is sent: jobs reports the job's end
-    accepted = _send(connection, out, body, key=idempotency_key or str(uuid.uuid4()))
+    key = idempotency_key or str(uuid.uuid4())
+    accepted = send(lambda: connection.submit(body, key=key), out, key)
     if not wait:
         _show_accepted(out, accepted)
         return
@@ -174,7 +175,8 @@ def _template_of(script: Path | None, path: str | None, url: str | None, entry_m
     return name
 
 
-def _script(script: Path | None, path: str | None, url: str | None) -> Mapping[str, str] | None:
+def script_of(script: Path | None, path: str | None, url: str | None) -> Mapping[str, str] | None:
+    """What the request says of the script: of three ways at most one; None without any."""
     given = {name: value for name, value in (("SCRIPT", script), ("--path", path), ("--url", url)) if value}
     if len(given) > 1:
         raise MisuseError(f"{' and '.join(given)} are two scripts; give one")
@@ -195,14 +197,15 @@ def _text_of(script: Path) -> str:
         raise BadRequestError("nothing was submitted", (fault,)) from error
 
 
-def _key_and_value(option: str, given: str) -> tuple[str, str]:
+def key_and_value(option: str, given: str) -> tuple[str, str]:
+    """The two parts of a repeatable option."""
     key, equals, value = given.partition("=")
     if not equals or not key:
         raise MisuseError(f"{option} must be KEY=VALUE, not {given!r}")
     return key, value
 
 
-def _send(connection: Connection, out: Output, body: Mapping[str, Any], *, key: str) -> Document:
+def send(ask: Callable[[], Document], out: Output, key: str) -> Document:
     """Sends the request, and the same one again while that may help: the key makes it safe.
 
     A repetition may be answered that the first request is in flight. That is no news: the error is then the
@@ -212,7 +215,7 @@ def _send(connection: Connection, out: Output, body: Mapping[str, Any], *, key: 
     try:
         for attempt in range(1, TRIES):
             try:
-                return connection.submit(body, key=key)
+                return ask()
             except NoFunctionError:
                 raise
             except TemporaryError as error:
@@ -220,7 +223,7 @@ def _send(connection: Connection, out: Output, body: Mapping[str, Any], *, key: 
                 out.note(f"{error}; trying again")
                 time.sleep(RETRY_SECONDS * attempt)
         try:
-            return connection.submit(body, key=key)
+            return ask()
         except TemporaryError as error:
             raise (first if code_of(error) == InFlightError.code and first else error) from None
     except (TemporaryError, KeyboardInterrupt) as error:

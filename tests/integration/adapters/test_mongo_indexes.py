@@ -52,6 +52,7 @@ INDEXES = {
     ),
     "pending_since_1": ([("pending_since", 1)], False),
     "waiting_for_1_pending_since_1": ([("waiting_for", 1), ("pending_since", 1)], False),
+    "run_of_1_attempt_1": ([("run_of", 1), ("attempt", 1)], True),
     "open_action_since_1": ([("open_action_since", 1)], False),
     "list_by_health": ([("health.state", 1), ("submitted_at", -1), ("_id", -1)], False),
     "list_by_label": (

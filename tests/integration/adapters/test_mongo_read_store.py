@@ -180,6 +180,8 @@ def test_an_old_record_is_shown_with_its_times(found: jobs.Jobs, records: Collec
         "health": None,
         "latest_state": None,
         "ended_by": None,
+        "run_of": None,
+        "attempt": None,
         "job_id": "template_id_timestamp",
         "cluster": "default",
         "flink_job_id": A,

@@ -17,7 +17,7 @@ from standardwebhooks import Webhook
 
 from doubles.kubernetes.faults import Outcome, RequestFault
 from flinkjobs.cli.exit_codes import MisuseError
-from flinkjobs.cli.submit import _key_and_value, _script, _template_of
+from flinkjobs.cli.submit import _template_of, key_and_value, script_of
 from flinkjobs.doctor.codes import REMEDIES
 from tests.integration.cli.conftest import COMMAND, Run, one_line, own_environment
 from tests.integration.functions.conftest import World
@@ -190,10 +190,10 @@ def test_each_mistake_has_its_exit_code(
 
 def test_what_needs_no_answer_is_refused_before_anything_is_sent() -> None:
     with pytest.raises(MisuseError, match="--conf must be KEY=VALUE"):
-        _key_and_value("--conf", "nothing")
-    assert _key_and_value("--conf", "a.b=c=d") == ("a.b", "c=d")
+        key_and_value("--conf", "nothing")
+    assert key_and_value("--conf", "a.b=c=d") == ("a.b", "c=d")
     with pytest.raises(MisuseError, match="SCRIPT and --url are two scripts"):
-        _script(Path("a.py"), None, "https://host.example/a.py")
+        script_of(Path("a.py"), None, "https://host.example/a.py")
     with pytest.raises(MisuseError, match="--template-id is required"):
         _template_of(None, None, None, "main")
     with pytest.raises(MisuseError, match="there is nothing to run: give a SCRIPT"):
@@ -201,7 +201,7 @@ def test_what_needs_no_answer_is_refused_before_anything_is_sent() -> None:
     assert _template_of(Path("x/daily report (2).py"), None, None, None) == "daily_report_2_"
     assert _template_of(None, "/opt/.hidden.py", None, None) == "hidden"
     url = "https://host.example/a/my.py?v=1"
-    assert (_template_of(None, None, url, None), _script(None, None, url)) == ("my", {"url": url})
+    assert (_template_of(None, None, url, None), script_of(None, None, url)) == ("my", {"url": url})
 
 
 def test_a_repeated_command_submits_nothing_twice(

@@ -147,7 +147,7 @@ def test_settings_page_default_is_that_of_the_code(page: Path) -> None:
 
 def test_record_page_names_every_field_and_no_other() -> None:
     now = datetime.now(UTC)
-    record = JobRecord(job_id="a_1", status=Status.CREATED, submitted_at=now)
+    record = JobRecord(job_id="a_1", status=Status.CREATED, submitted_at=now, run_of="a_0", attempt=2)
     submission = Submission(template_id="a", script=None, labels={"team": "a"})
     details = stored_details(submission, Key("k", "h"), pod_template={})
     document = new_document(record, details, now=now)

@@ -187,6 +187,8 @@ def test_a_record_in_the_list(jobs: FunctionServer, world: World) -> None:
             "health": None,
             "latest_state": None,
             "ended_by": None,
+            "run_of": None,
+            "attempt": None,
         }
     ]
     assert body["counts"]["FAILED"] == 1

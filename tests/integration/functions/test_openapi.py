@@ -25,6 +25,7 @@ from flinkjobs.domain.labels import RESERVED_KEYS
 from flinkjobs.submit.actions import CancelRequest, SavepointRequest, StopRequest
 from flinkjobs.submit.adoption import Adoption
 from flinkjobs.submit.request import _Body
+from flinkjobs.submit.run_again import RunAgainRequest
 from local.functions import FunctionServer
 from tests.integration.functions.conftest import World
 from tests.support.records import Document
@@ -32,7 +33,7 @@ from tests.support.records import Document
 DESCRIPTION = Path(__file__).parents[3] / "docs" / "reference" / "openapi.yaml"
 WHOLE: Document = yaml.safe_load(DESCRIPTION.read_text())
 FUNCTIONS = ("submit", "sync", "cleanup")
-ACTIONS = [f"POST /submit/jobs/{{id}}/{kind}" for kind in ("cancel", "stop", "savepoint")]
+ACTIONS = [f"POST /submit/jobs/{{id}}/{kind}" for kind in ("cancel", "stop", "savepoint", "run-again")]
 POSTS = [*(f"POST /{function}" for function in FUNCTIONS), "POST /submit/jobs/adopt", *ACTIONS]
 PROBES = [f"GET /{function}/{probe}" for function in (*FUNCTIONS, "jobs") for probe in ("health", "ready")]
 READS = {
@@ -52,6 +53,7 @@ ACTION_MODELS = {
     "CancelAction": CancelRequest,
     "StopAction": StopRequest,
     "SavepointAction": SavepointRequest,
+    "RunAgain": RunAgainRequest,
 }
 HOST = "scripts.example.org"
 
