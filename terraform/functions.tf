@@ -51,12 +51,15 @@ locals {
       concurrency   = 4
       max_instances = 4
       ingress       = var.caller_ingress
-      egress        = var.vpc_egress
+      egress        = var.sync_now ? "ALL_TRAFFIC" : var.vpc_egress
       secrets = merge(
         { MONGODB_URI = "mongodb-uri" },
         var.webhook_secrets_version == null ? {} : { WEBHOOK_SECRETS = "webhook-secrets" },
       )
-      environment = { FLINK_IMAGE = var.flink_image }
+      environment = merge(
+        { FLINK_IMAGE = var.flink_image },
+        var.sync_now ? { SYNC_URL = local.sync_address } : {}, # to ask for the pass that an action needs
+      )
       optional = [
         "CORS_ORIGINS",
         "ALLOWED_SCRIPT_HOSTS", "FLINK_BIN", "FLINK_JOBMANAGER", "K8S_ALLOW_INJECTION",
@@ -105,7 +108,7 @@ locals {
     local.is_direct ? { COLD_START_SECONDS = "150" } : {},
   )
 
-  # The address that Cloud Run gives a service by its name: jobs must know it before sync is made.
+  # The address that Cloud Run gives a service by its name: jobs and submit must know it before sync is made.
   sync_address = "https://${var.prefix}-sync-${data.google_project.this.number}.${var.region}.run.app"
 
   # Without what is not given: the functions take no null for an answer.

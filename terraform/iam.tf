@@ -7,7 +7,9 @@ locals {
       function = function, member = google_service_account.invoker.member
     } },
     { for member in var.jobs_invokers : "jobs:${member}" => { function = "jobs", member = member } },
-    var.sync_now ? { "sync:jobs" = { function = "sync", member = google_service_account.function["jobs"].member } } : {},
+    { for function in var.sync_now ? ["jobs", "submit"] : [] : "sync:${function}" => {
+      function = "sync", member = google_service_account.function[function].member
+    } },
     { for member in var.submit_invokers : "submit:${member}" => { function = "submit", member = member } },
   )
 }

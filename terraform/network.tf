@@ -25,7 +25,7 @@ data "google_compute_subnetwork" "this" {
 
     postcondition {
       condition     = !var.sync_now || self.private_ip_google_access
-      error_message = "sync_now needs Private Google Access on the subnet ${local.subnetwork}: only so does jobs reach sync from inside."
+      error_message = "sync_now needs Private Google Access on the subnet ${local.subnetwork}: only so do jobs and submit reach sync from inside."
     }
   }
 }

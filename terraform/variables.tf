@@ -456,7 +456,7 @@ variable "sync_follow_seconds" {
 }
 
 variable "sync_now" {
-  description = "Whether the page's button *Sync now* works: jobs may then call sync. As sync cannot be reached from outside, everything that jobs sends leaves through the network, whose subnet then needs Private Google Access."
+  description = "Whether the page's button *Sync now* works, and an action is sent at once: jobs and submit may then call sync. As sync cannot be reached from outside, everything that the two send leaves through the network, whose subnet then needs Private Google Access."
   type        = bool
   default     = false
   nullable    = false

@@ -493,10 +493,12 @@ run "sync_now" {
   assert {
     condition = (
       google_cloud_run_v2_service_iam_member.invoker["sync:jobs"].role == "roles/run.invoker"
+      && google_cloud_run_v2_service_iam_member.invoker["sync:submit"].role == "roles/run.invoker"
       && google_cloudfunctions2_function.this["jobs"].service_config[0].direct_vpc_egress == "VPC_EGRESS_ALL_TRAFFIC"
+      && google_cloudfunctions2_function.this["submit"].service_config[0].direct_vpc_egress == "VPC_EGRESS_ALL_TRAFFIC"
       && google_cloudfunctions2_function.this["sync"].service_config[0].direct_vpc_egress == "VPC_EGRESS_PRIVATE_RANGES_ONLY"
     )
-    error_message = "jobs may call sync, through the network."
+    error_message = "jobs and submit may call sync, through the network."
   }
 }
 

@@ -1,4 +1,4 @@
-"""Actions on a real Flink: cancel, stop, drained and not, a savepoint alone, and a stop that cannot write."""
+"""Actions on a real Flink: cancel, stop, drained and not, a savepoint, what cannot be written, run again."""
 
 from __future__ import annotations
 
@@ -23,6 +23,16 @@ tables.execute_sql("CREATE TABLE endless (n STRING) WITH ('connector'='datagen',
 tables.execute_sql("CREATE TABLE sink (n STRING) WITH ('connector'='blackhole')")
 tables.execute_sql("INSERT INTO sink SELECT n FROM endless")
 """
+COUNT = """
+from pyflink.table import EnvironmentSettings, TableEnvironment
+tables = TableEnvironment.create(EnvironmentSettings.in_streaming_mode())
+tables.execute_sql("CREATE TABLE numbers (n BIGINT) WITH ('connector'='datagen', 'rows-per-second'='20', "
+                   "'fields.n.kind'='sequence', 'fields.n.start'='0', 'fields.n.end'='1000000')")
+tables.execute_sql("CREATE TABLE sink (n BIGINT) WITH ('connector'='filesystem', 'path'='{sink}', "
+                   "'format'='csv', 'sink.rolling-policy.rollover-interval'='1 s', "
+                   "'sink.rolling-policy.check-interval'='1 s')")
+tables.execute_sql("INSERT INTO sink SELECT n FROM numbers")
+"""
 
 
 class Jobs:
@@ -33,10 +43,20 @@ class Jobs:
         self.records = records
         self.directory = directory
 
-    def start(self, name: str) -> None:
+    def start(self, name: str, script: str = SCRIPT, **request: object) -> None:
         """Submits a job, and waits until all its tasks run."""
-        submit(self.stack, template_id=name, script={"inline": SCRIPT}, parallelism=1)
+        submit(self.stack, template_id=name, script={"inline": script}, parallelism=1, **request)
+        self.wait_until_it_runs(name)
 
+    def run_again(self, name: str, **body: object) -> Document:
+        """Runs it again, and waits until all its tasks run; the answer."""
+        url = f"{self.stack.functions['submit'].url}/jobs/{self.record(name)['job_id']}/run-again"
+        answer = httpx.post(url, json=body, timeout=60, trust_env=False)
+        assert answer.status_code == 202, answer.text
+        self.wait_until_it_runs(name)
+        return dict(answer.json())
+
+    def wait_until_it_runs(self, name: str) -> None:
         def runs() -> bool:
             sync(self.stack)
             record = self.record(name)
@@ -49,7 +69,8 @@ class Jobs:
         until(runs, timeout_seconds=SECONDS, what=f"{name} runs")
 
     def record(self, name: str) -> Document:
-        found = self.records.find_one({"template_id": name})
+        """Of its newest run."""
+        found = self.records.find_one({"template_id": name}, sort={"attempt": -1})
         assert found is not None
         return found
 
@@ -121,3 +142,45 @@ def test_stop_drained(jobs: Jobs) -> None:
     done = jobs.act("drained", "stop", drain=True, savepoint_directory=directory)
     assert (done["state"], is_savepoint(done["savepoint_path"])) == ("done", True)
     jobs.wait_for("drained", "FINISHED")
+
+
+def test_run_again_from_a_savepoint_and_from_a_checkpoint(jobs: Jobs) -> None:
+    """A job that counts goes on at its number: no row is missing, and none comes twice."""
+    sink = jobs.directory / "counted"
+
+    def rows() -> list[int]:
+        """Numbers in the files that are complete."""
+        return [int(line) for part in sink.glob("part-*") for line in part.read_text().split()]
+
+    def wait_for_more() -> None:
+        before = len(rows())
+        until(lambda: len(rows()) > before, timeout_seconds=SECONDS, what="more rows")
+
+    kept = {
+        "execution.checkpointing.interval": "1 s",
+        "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
+        "execution.checkpointing.dir": (jobs.directory / "checkpoints").as_uri(),
+        "state.checkpoints.dir": (jobs.directory / "checkpoints").as_uri(),
+    }
+    jobs.start("counting", COUNT.format(sink=sink.as_uri()), flink_conf=kept)
+    wait_for_more()
+    stopped = jobs.act("counting", "stop", savepoint_directory=(jobs.directory / "counting").as_uri())
+    jobs.wait_for("counting", "FINISHED")
+    second = jobs.run_again("counting")
+    assert (second["attempt"], second["savepoint_path"]) == (2, stopped["savepoint_path"])
+    wait_for_more()
+    assert jobs.act("counting", "cancel")["state"] == "done"
+
+    def latest() -> str | None:
+        sync(jobs.stack)
+        state = jobs.record("counting").get("latest_state")
+        return state and str(state["path"])
+
+    checkpoint = until(latest, timeout_seconds=SECONDS, what="its latest state is known")
+    third = jobs.run_again("counting")
+    assert (third["run_of"], third["attempt"]) == (second["run_of"], 3)
+    assert (third["savepoint_path"], "/chk-" in checkpoint) == (checkpoint, True)
+    wait_for_more()
+    jobs.act("counting", "stop", savepoint_directory=(jobs.directory / "counting").as_uri())
+    numbers = sorted(rows())
+    assert numbers == list(range(len(numbers)))

@@ -380,7 +380,7 @@ INVOKERS_BY_DEFAULT = """${merge({for function in keys(local.schedules) : "${fun
 @mirrors(
     "Only Cloud Scheduler may call by default.",
     "Exactly who is named may call.",
-    "jobs may call sync, through the network.",
+    "jobs and submit may call sync, through the network.",
 )
 def test_only_named_members_may_call(module: Module, functions: dict[str, Block]) -> None:
     assert default(module, "submit_invokers") == []
@@ -389,8 +389,10 @@ def test_only_named_members_may_call(module: Module, functions: dict[str, Block]
     invokers = module.locals["invokers"]
     assert invokers.startswith(INVOKERS_BY_DEFAULT)
     assert re.findall(r"for member in (\S+) :", invokers) == ["var.jobs_invokers", "var.submit_invokers"]
-    assert 'var.sync_now ? {"sync:jobs" =' in invokers
-    assert functions["jobs"]["egress"] == '${var.sync_now ? "ALL_TRAFFIC" : var.vpc_egress}'
+    assert 'for function in var.sync_now ? ["jobs", "submit"] : [] : "sync:${function}"' in invokers
+    for function in ("jobs", "submit"):
+        assert functions[function]["egress"] == '${var.sync_now ? "ALL_TRAFFIC" : var.vpc_egress}'
+        assert "var.sync_now ? {SYNC_URL = local.sync_address} : {}" in functions[function]["environment"]
     grants = {address: block for address, block in module.resources.items() if "run.invoker" in str(block)}
     assert list(grants) == ["google_cloud_run_v2_service_iam_member.invoker"]
     grant = grants["google_cloud_run_v2_service_iam_member.invoker"]

@@ -211,7 +211,7 @@ def test_a_function_gets_settings_that_it_knows(name: str) -> None:
     settings = read_settings(given, required=["FLINK_REST_URL", "FLINK_IMAGE"])
     assert (settings.k8s_auth, settings.k8s_namespace) == ("incluster", "lemo-dev")
     assert bool(settings.webhook_secrets) == (name == "submit")
-    assert bool(settings.sync_url) == (name == "jobs")
+    assert bool(settings.sync_url) == (name in ("jobs", "submit"))
 
 
 def test_secrets_are_in_no_other_document() -> None:
@@ -230,11 +230,10 @@ def test_no_function_starts_with_a_secret_of_the_example(name: str) -> None:
     assert read_settings(SECRETS).webhook_secrets == (SECRETS["WEBHOOK_SECRETS"],)
 
 
-def test_the_page_finds_sync() -> None:
-    assert (
-        environment("jobs")["SYNC_URL"]
-        == f"http://{document('Service', 'flinkjobs-sync')['metadata']['name']}"
-    )
+@pytest.mark.parametrize("name", ["jobs", "submit"])
+def test_who_asks_sync_finds_it(name: str) -> None:
+    address = f"http://{document('Service', 'flinkjobs-sync')['metadata']['name']}"
+    assert environment(name)["SYNC_URL"] == address
 
 
 # --- the triggers -----------------------------------------------------------------------------------
@@ -287,8 +286,8 @@ def test_a_function_is_reached_on_its_port_by_who_carries_its_label(name: str) -
     assert rule["from"] == ([pods] if name in TRIGGERED else [pods, namespaces])
 
 
-def test_only_the_triggers_and_the_page_reach_sync_and_cleanup() -> None:
-    """And nothing of ours reaches submit or the page: who does is up to who deploys them."""
+def test_only_the_triggers_the_page_and_submit_reach_sync_and_cleanup() -> None:
+    """Nothing of ours reaches submit or the page: who does is up to who deploys them."""
     reach = {
         name: selected(
             document("NetworkPolicy", f"flinkjobs-{name}")["spec"]["ingress"][0]["from"][0]["podSelector"]
@@ -297,7 +296,7 @@ def test_only_the_triggers_and_the_page_reach_sync_and_cleanup() -> None:
     }
     assert reach == {
         "submit": set(),
-        "sync": {"CronJob flinkjobs-sync", "Deployment flinkjobs-jobs"},
+        "sync": {"CronJob flinkjobs-sync", "Deployment flinkjobs-jobs", "Deployment flinkjobs-submit"},
         "cleanup": {"CronJob flinkjobs-cleanup"},
         "jobs": set(),
     }
