@@ -7,6 +7,7 @@ checked before anything starts.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import secrets
@@ -103,6 +104,7 @@ class Stack:
         self._history_server = history_server
         self._say = say
         self._parts = contextlib.ExitStack()
+        self._page_action_secret = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
         self.own_flink: FlinkCluster | None = None
         """None where the user's Flink is used."""
         self.functions: dict[str, FunctionServer] = {}
@@ -189,11 +191,14 @@ class Stack:
         if name == "sync":
             channels = self._environ.get("NOTIFY_CHANNELS", self.receiver.channels)
             return {"NOTIFY_CHANNELS": channels, **self.function_settings}
+        page = {"PAGE_ACTION_SECRET": self._page_action_secret}
+        if name == "submit":
+            return {**page, **self.function_settings}
         if name != "jobs":
             return self.function_settings
         period = max(round(SYNC_PERIOD_SECONDS / self._speed), 1)
-        ours = {"SYNC_URL": self.functions["sync"].url, "SYNC_PERIOD_SECONDS": str(period)}
-        return {**ours, **self.function_settings}
+        addresses = {"SYNC_URL": self.functions["sync"].url, "SUBMIT_URL": self.functions["submit"].url}
+        return {**addresses, "SYNC_PERIOD_SECONDS": str(period), **page, **self.function_settings}
 
     @property
     def command_settings(self) -> dict[str, str]:

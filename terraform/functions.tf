@@ -35,11 +35,15 @@ locals {
       concurrency   = 4
       max_instances = 2
       ingress       = var.caller_ingress
-      egress        = var.sync_now ? "ALL_TRAFFIC" : var.vpc_egress
-      secrets       = { MONGODB_URI = var.mongodb_read_uri_version == null ? "mongodb-uri" : "mongodb-read-uri" }
+      egress        = var.sync_now || var.page_actions ? "ALL_TRAFFIC" : var.vpc_egress
+      secrets = merge(
+        { MONGODB_URI = var.mongodb_read_uri_version == null ? "mongodb-uri" : "mongodb-read-uri" },
+        local.page_action_secret,
+      )
       environment = merge(
         { SYNC_PERIOD_SECONDS = tostring(local.sync_overdue_seconds / 3) }, # the page says so after three of them
-        var.sync_now ? { SYNC_URL = local.sync_address } : {},
+        var.sync_now ? { SYNC_URL = local.addresses.sync } : {},
+        var.page_actions ? { SUBMIT_URL = local.addresses.submit } : {},
       )
       optional = ["CORS_ORIGINS", "FLINK_HISTORY_URL", "FLINK_UI_URL"]
     }
@@ -55,10 +59,11 @@ locals {
       secrets = merge(
         { MONGODB_URI = "mongodb-uri" },
         var.webhook_secrets_version == null ? {} : { WEBHOOK_SECRETS = "webhook-secrets" },
+        local.page_action_secret,
       )
       environment = merge(
         { FLINK_IMAGE = var.flink_image },
-        var.sync_now ? { SYNC_URL = local.sync_address } : {}, # to ask for the pass that an action needs
+        var.sync_now ? { SYNC_URL = local.addresses.sync } : {}, # to ask for the pass that an action needs
       )
       optional = [
         "CORS_ORIGINS",
@@ -108,8 +113,13 @@ locals {
     local.is_direct ? { COLD_START_SECONDS = "150" } : {},
   )
 
-  # The address that Cloud Run gives a service by its name: jobs and submit must know it before sync is made.
-  sync_address = "https://${var.prefix}-sync-${data.google_project.this.number}.${var.region}.run.app"
+  # The addresses that Cloud Run gives services by their names: who calls one knows it before it is made.
+  addresses = {
+    for name in ["submit", "sync"] :
+    name => "https://${var.prefix}-${name}-${data.google_project.this.number}.${var.region}.run.app"
+  }
+
+  page_action_secret = var.page_action_secret_version == null ? {} : { PAGE_ACTION_SECRET = "page-action-secret" }
 
   # Without what is not given: the functions take no null for an answer.
   flink_clusters = {

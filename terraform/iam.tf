@@ -10,6 +10,9 @@ locals {
     { for function in var.sync_now ? ["jobs", "submit"] : [] : "sync:${function}" => {
       function = "sync", member = google_service_account.function[function].member
     } },
+    var.page_actions ? {
+      "submit:jobs" = { function = "submit", member = google_service_account.function["jobs"].member }
+    } : {},
     { for member in var.submit_invokers : "submit:${member}" => { function = "submit", member = member } },
   )
 }

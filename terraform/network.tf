@@ -24,8 +24,8 @@ data "google_compute_subnetwork" "this" {
     }
 
     postcondition {
-      condition     = !var.sync_now || self.private_ip_google_access
-      error_message = "sync_now needs Private Google Access on the subnet ${local.subnetwork}: only so do jobs and submit reach sync from inside."
+      condition     = !(var.sync_now || var.page_actions) || self.private_ip_google_access
+      error_message = "sync_now and page_actions need Private Google Access on the subnet ${local.subnetwork}: only so do jobs and submit reach sync, and jobs submit from inside."
     }
   }
 }

@@ -6,14 +6,18 @@ locals {
     { mongodb-uri = { version = var.mongodb_uri_version } },
     var.mongodb_read_uri_version == null ? {} : { mongodb-read-uri = { version = var.mongodb_read_uri_version } },
     var.notify_channels_version == null ? {} : { notify-channels = { version = var.notify_channels_version } },
+    var.page_action_secret_version == null ? {} : {
+      page-action-secret = { version = var.page_action_secret_version }
+    },
     var.webhook_secrets_version == null ? {} : { webhook-secrets = { version = var.webhook_secrets_version } },
   )
 
   secret_values = {
-    mongodb-read-uri = var.mongodb_read_uri
-    mongodb-uri      = var.mongodb_uri
-    notify-channels  = var.notify_channels
-    webhook-secrets  = var.webhook_secrets
+    mongodb-read-uri   = var.mongodb_read_uri
+    mongodb-uri        = var.mongodb_uri
+    notify-channels    = var.notify_channels
+    page-action-secret = var.page_action_secret
+    webhook-secrets    = var.webhook_secrets
   }
 
   secret_readers = merge([

@@ -313,6 +313,47 @@ variable "notify_channels_version" {
   }
 }
 
+variable "page_action_secret" {
+  description = "Secret with which jobs signs what the page's actions ask of submit: `whsec_…`, of two separated by a space the newest first. It is kept in Secret Manager only; every apply needs it where `page_action_secret_version` is set."
+  type        = string
+  default     = null
+  ephemeral   = true
+  sensitive   = true
+
+  validation {
+    condition     = var.page_action_secret == null || can(regex("^whsec_[A-Za-z0-9+/]{32,86}={0,2}( whsec_[A-Za-z0-9+/]{32,86}={0,2})*$", var.page_action_secret))
+    error_message = "Must hold secrets of whsec_ and 24 to 64 bytes in base64, separated by single spaces."
+  }
+
+  validation {
+    condition     = var.page_action_secret != null || var.page_action_secret_version == null
+    error_message = "page_action_secret_version is set, so page_action_secret is needed too."
+  }
+}
+
+variable "page_action_secret_version" {
+  description = "Raise it by one together with a new `page_action_secret`. null: jobs signs nothing."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.page_action_secret_version == null || try(var.page_action_secret_version >= 1, false)
+    error_message = "Must be 1 or more."
+  }
+}
+
+variable "page_actions" {
+  description = "Whether the page has buttons that cancel and stop jobs and make savepoints: jobs may then call submit. Everybody who may open the page may use them. Everything that jobs sends leaves through the network, as with `sync_now`."
+  type        = bool
+  default     = false
+  nullable    = false
+
+  validation {
+    condition     = !var.page_actions || var.webhook_secrets_version == null || var.page_action_secret_version != null
+    error_message = "submit demands signatures, so page_actions need page_action_secret and page_action_secret_version."
+  }
+}
+
 variable "prefix" {
   description = "What the name of everything here begins with."
   type        = string
@@ -400,7 +441,7 @@ variable "submit_invokers" {
 }
 
 variable "subnetwork" {
-  description = "Name of the subnet of `network` and `region` that the functions get their addresses from with direct egress: a /26 at least, with Private Google Access for `sync_now`. null: the one that is called as the network, as in a network in auto mode."
+  description = "Name of the subnet of `network` and `region` that the functions get their addresses from with direct egress: a /26 at least, with Private Google Access for `sync_now` and `page_actions`. null: the one that is called as the network, as in a network in auto mode."
   type        = string
   default     = null
 }

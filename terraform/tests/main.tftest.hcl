@@ -27,11 +27,12 @@ variables {
   flink_rest_url = "http://10.0.0.5:8081"
   gke_cluster    = "projects/my-project/locations/europe-west1/clusters/main"
   # Ephemeral variables that are not set cannot be applied within a test.
-  mongodb_read_uri = "mongodb://reader@10.0.0.6"
-  mongodb_uri      = "mongodb://writer@10.0.0.6"
-  notify_channels  = "[{\"name\": \"ops\", \"type\": \"chat\", \"url\": \"slack://a/b/c\"}]"
-  webhook_secrets  = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-  project_id       = "my-project"
+  mongodb_read_uri   = "mongodb://reader@10.0.0.6"
+  mongodb_uri        = "mongodb://writer@10.0.0.6"
+  notify_channels    = "[{\"name\": \"ops\", \"type\": \"chat\", \"url\": \"slack://a/b/c\"}]"
+  webhook_secrets    = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+  page_action_secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+  project_id         = "my-project"
 }
 
 run "defaults" {
@@ -390,15 +391,17 @@ run "versions_without_their_secrets" {
   command = plan
 
   variables {
-    mongodb_read_uri         = null
-    mongodb_read_uri_version = 1
-    notify_channels          = null
-    notify_channels_version  = 1
-    webhook_secrets          = null
-    webhook_secrets_version  = 1
+    mongodb_read_uri           = null
+    mongodb_read_uri_version   = 1
+    notify_channels            = null
+    notify_channels_version    = 1
+    page_action_secret         = null
+    page_action_secret_version = 1
+    webhook_secrets            = null
+    webhook_secrets_version    = 1
   }
 
-  expect_failures = [var.mongodb_read_uri, var.notify_channels, var.webhook_secrets]
+  expect_failures = [var.mongodb_read_uri, var.notify_channels, var.page_action_secret, var.webhook_secrets]
 }
 
 run "a_longer_cleanup" {
@@ -500,6 +503,39 @@ run "sync_now" {
     )
     error_message = "jobs and submit may call sync, through the network."
   }
+}
+
+run "page_actions" {
+  command = plan
+
+  variables {
+    page_action_secret_version = 1
+    page_actions               = true
+    webhook_secrets_version    = 1
+  }
+
+  assert {
+    condition = (
+      google_cloud_run_v2_service_iam_member.invoker["submit:jobs"].role == "roles/run.invoker"
+      && google_cloudfunctions2_function.this["jobs"].service_config[0].direct_vpc_egress == "VPC_EGRESS_ALL_TRAFFIC"
+      && [
+        for name, function in google_cloudfunctions2_function.this : name
+        if contains(function.service_config[0].secret_environment_variables[*].key, "PAGE_ACTION_SECRET")
+      ] == ["jobs", "submit"]
+    )
+    error_message = "jobs may call submit, with a secret that both have."
+  }
+}
+
+run "page_actions_without_their_secret" {
+  command = plan
+
+  variables {
+    page_actions            = true
+    webhook_secrets_version = 1
+  }
+
+  expect_failures = [var.page_actions]
 }
 
 run "everybody_without_a_signature" {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -96,9 +96,9 @@ class Lab:
 
 
 @pytest.fixture(scope="session")
-def jobs_function(mongo_server: MongoServer, kubernetes_double: KubernetesDouble) -> Iterator[FunctionServer]:
-    """The read side, which knows a Kubernetes without Jobs, and no sync function."""
-    settings = {
+def settings(mongo_server: MongoServer, kubernetes_double: KubernetesDouble) -> Mapping[str, str]:
+    """Of the functions, which know a Kubernetes without Jobs, and no other function."""
+    return {
         "MONGODB_URI": mongo_server.uri,
         "MONGODB_DATABASE": DATABASE,
         "FLINK_REST_URL": NOWHERE,
@@ -106,6 +106,11 @@ def jobs_function(mongo_server: MongoServer, kubernetes_double: KubernetesDouble
         "K8S_AUTH": "kubeconfig",
         "KUBECONFIG": str(kubernetes_double.kubeconfig),
     }
+
+
+@pytest.fixture(scope="session")
+def jobs_function(settings: Mapping[str, str]) -> Iterator[FunctionServer]:
+    """The read side."""
     with FunctionServer("jobs", settings) as running:
         yield running
 

@@ -28,6 +28,7 @@ VARIABLES: Final[Mapping[str, Any]] = {
     "mongodb_read_uri": "mongodb://reader@10.0.0.6",
     "mongodb_uri": "mongodb://writer@10.0.0.6",
     "notify_channels": '[{"name": "ops", "type": "chat", "url": "slack://a/b/c"}]',
+    "page_action_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "project_id": "my-project",
     "webhook_secrets": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
 }
@@ -174,6 +175,7 @@ def test_a_further_service_is_switched_on_and_changes_nothing_else(deployment: D
     ("version", "secret", "reader"),
     [
         ("webhook_secrets_version", "webhook-secrets", "submit"),
+        ("page_action_secret_version", "page-action-secret", "jobs"),
         ("notify_channels_version", "notify-channels", "sync"),
         ("mongodb_read_uri_version", "mongodb-read-uri", "jobs"),
     ],

@@ -160,7 +160,9 @@ def test_secrets_come_from_secret_manager_by_version(module: Module, functions: 
     )
     for described in functions.values():
         assert "MONGODB_URI" in str(described["secrets"])
-        assert not {"MONGODB_URI", "NOTIFY_CHANNELS", "WEBHOOK_SECRETS"} & set(described["optional"])
+        assert not {"MONGODB_URI", "NOTIFY_CHANNELS", "PAGE_ACTION_SECRET", "WEBHOOK_SECRETS"} & set(
+            described["optional"]
+        )
     assert re.search(
         r"webhook_secrets_version == null \? \{\} : \{\s*WEBHOOK_SECRETS", functions["submit"]["secrets"]
     )
@@ -172,7 +174,7 @@ def test_secrets_come_from_secret_manager_by_version(module: Module, functions: 
 
 
 def test_no_secret_is_kept_in_a_state_or_a_plan(module: Module) -> None:
-    secret = {"mongodb_read_uri", "mongodb_uri", "notify_channels", "webhook_secrets"}
+    secret = {"mongodb_read_uri", "mongodb_uri", "notify_channels", "page_action_secret", "webhook_secrets"}
     for name, variable in module.variables.items():
         assert (variable.get("ephemeral", False), variable.get("sensitive", False)) == (
             (name in secret,) * 2
@@ -381,6 +383,8 @@ INVOKERS_BY_DEFAULT = """${merge({for function in keys(local.schedules) : "${fun
     "Only Cloud Scheduler may call by default.",
     "Exactly who is named may call.",
     "jobs and submit may call sync, through the network.",
+    "jobs may call submit, with a secret that both have.",
+    "page_actions_without_their_secret",
 )
 def test_only_named_members_may_call(module: Module, functions: dict[str, Block]) -> None:
     assert default(module, "submit_invokers") == []
@@ -391,8 +395,19 @@ def test_only_named_members_may_call(module: Module, functions: dict[str, Block]
     assert re.findall(r"for member in (\S+) :", invokers) == ["var.jobs_invokers", "var.submit_invokers"]
     assert 'for function in var.sync_now ? ["jobs", "submit"] : [] : "sync:${function}"' in invokers
     for function in ("jobs", "submit"):
-        assert functions[function]["egress"] == '${var.sync_now ? "ALL_TRAFFIC" : var.vpc_egress}'
-        assert "var.sync_now ? {SYNC_URL = local.sync_address} : {}" in functions[function]["environment"]
+        assert "var.sync_now ? {SYNC_URL = local.addresses.sync} : {}" in functions[function]["environment"]
+    assert functions["submit"]["egress"] == '${var.sync_now ? "ALL_TRAFFIC" : var.vpc_egress}'
+    assert 'var.page_actions ? {"submit:jobs" =' in invokers
+    through = '${var.sync_now || var.page_actions ? "ALL_TRAFFIC" : var.vpc_egress}'
+    assert functions["jobs"]["egress"] == through
+    assert default(module, "page_actions") is False
+    [signed] = conditions(module, "page_actions")
+    assert signed == (
+        "${!var.page_actions || var.webhook_secrets_version == null"
+        " || var.page_action_secret_version != null}"
+    )
+    with_secret = [name for name, described in functions.items() if "page_action_secret" in str(described)]
+    assert with_secret == ["jobs", "submit"]
     grants = {address: block for address, block in module.resources.items() if "run.invoker" in str(block)}
     assert list(grants) == ["google_cloud_run_v2_service_iam_member.invoker"]
     grant = grants["google_cloud_run_v2_service_iam_member.invoker"]
@@ -401,7 +416,9 @@ def test_only_named_members_may_call(module: Module, functions: dict[str, Block]
 
 
 @mirrors("versions_without_their_secrets")
-@pytest.mark.parametrize("secret", ["mongodb_read_uri", "notify_channels", "webhook_secrets"])
+@pytest.mark.parametrize(
+    "secret", ["mongodb_read_uri", "notify_channels", "page_action_secret", "webhook_secrets"]
+)
 def test_a_version_needs_its_secret(module: Module, secret: str) -> None:
     """Provider 7 refuses a version of a secret without a value, whether or not it would be sent."""
     *_, given = conditions(module, secret)
@@ -624,7 +641,7 @@ def test_a_subnet_that_cannot_serve_is_refused(module: Module) -> None:
     assert subnet["count"] == "${local.is_direct ? 1 : 0}"
     size, access = [check["condition"] for check in one(subnet, "lifecycle")["postcondition"]]
     assert size == '${try(tonumber(split("/", self.ip_cidr_range)[1]) <= 26, false)}'
-    assert access == "${!var.sync_now || self.private_ip_google_access}"
+    assert access == "${!(var.sync_now || var.page_actions) || self.private_ip_google_access}"
 
 
 def test_submit_answers_before_the_platform_ends_it(functions: dict[str, Block]) -> None:
@@ -823,6 +840,7 @@ WRONG = [
     ("notify_channels", "slack://a/b/c"),
     ("notify_channels", "{}"),
     ("webhook_secrets", "whsec_short"),
+    ("page_action_secret", "whsec_short"),
     ("webhook_secrets", "whsec_UkVQTEFDRS1USElT"),
     ("flink_rest_url", "10.0.0.5:8081"),
     ("mongodb_uri", "10.0.0.6"),

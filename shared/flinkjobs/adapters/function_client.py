@@ -133,7 +133,7 @@ class HttpFunction:
         if not problem:
             what = f"{status}{_elsewhere(answer)}: {_stranger(answer)}"
             return NoFunctionError(f"{self._url} answered {what}")
-        return FunctionRefusedError(detail, _faults(problem), peer_code=peer_code)
+        return FunctionRefusedError(detail, _faults(problem), peer_code=peer_code, peer_status=status)
 
 
 _PHRASES: Final = frozenset(HTTPStatus)

@@ -153,6 +153,12 @@ class SyncUnavailableError(TemporaryError):
     code = "SYNC_UNAVAILABLE"
 
 
+class SubmitUnavailableError(TemporaryError):
+    """The submit function gave no valid answer, or its address is not configured."""
+
+    code = "SUBMIT_UNAVAILABLE"
+
+
 class SchedulerRefusedError(PermanentError):
     """Cloud Scheduler answered and refused."""
 
@@ -317,14 +323,18 @@ class FunctionRefusedError(BadRequestError):
 
     Attributes:
         peer_code: the code of its problem details; the HTTP status where there is none.
+        peer_status: its HTTP status.
     """
 
     http_status = 502
     code = "FUNCTION_REFUSED"
 
-    def __init__(self, message: str, faults: tuple[Fault, ...] = (), *, peer_code: str) -> None:
+    def __init__(
+        self, message: str, faults: tuple[Fault, ...] = (), *, peer_code: str, peer_status: int
+    ) -> None:
         super().__init__(message, faults)
         self.peer_code = peer_code
+        self.peer_status = peer_status
 
 
 def code_of(error: FlinkjobsError) -> str:

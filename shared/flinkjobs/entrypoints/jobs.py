@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import uuid
 from functools import cache, cached_property, partial
-from typing import Final
+from typing import Any, Final
 
 from flinkjobs.adapters.mongo.client import connect
 from flinkjobs.adapters.mongo.read_store import MongoReadStore
-from flinkjobs.entrypoints.clients import connect_kubernetes, sync_caller
+from flinkjobs.domain.errors import SubmitUnavailableError
+from flinkjobs.entrypoints.clients import ask_submit, connect_kubernetes, sync_caller
 from flinkjobs.entrypoints.startup import utc_now
 from flinkjobs.jobs import prometheus, service
+from flinkjobs.jobs.page_actions import acting_view, actor_of, passed_on, relayed_body
 from flinkjobs.settings.functions import Settings
+from flinkjobs.submit.idempotency import key_of
 from flinkjobs.web import parameters, ui
 from flinkjobs.web.messages import Answer, Request, Route, unless_held
 
 SYNC_TIMEOUT_SECONDS: Final = 18.0
 """Seconds that *sync now* waits: less than the page does, so that the page hears why it got nothing."""
+SUBMIT_TIMEOUT_SECONDS: Final = 18.0
+"""Seconds that an action of the page waits for submit, likewise."""
 KUBERNETES_TIMEOUT_SECONDS: Final = 5.0
 """Seconds that a page waits for Kubernetes before it says that it does not answer."""
 
 
 class JobsFunction:
-    """The jobs function: `GET` shows the page, the records and the statistics."""
+    """The jobs function: `GET` shows the page, the records and the statistics; `POST` passes requests on."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -34,6 +40,10 @@ class JobsFunction:
             Route("GET", "/api/jobs/<id>", self._show),
             Route("POST", "/api/jobs/<id>/sync", self._sync_now),
             Route("POST", "/api/sync", self._sync_several),
+            Route("POST", "/api/jobs/<id>/cancel", partial(self._act, "cancel")),
+            Route("POST", "/api/jobs/<id>/stop", partial(self._act, "stop")),
+            Route("POST", "/api/jobs/<id>/savepoint", partial(self._act, "savepoint")),
+            Route("POST", "/api/jobs/<id>/run-again", partial(self._act, "run-again")),
             Route("GET", "/api/flink-jobs", self._list_unmanaged),
             Route("GET", "/api/metrics", self._metrics),
             Route("GET", "/metrics", self._prometheus),
@@ -45,7 +55,9 @@ class JobsFunction:
 
     def _list(self, request: Request) -> Answer:
         self.ready()  # a server that hangs is noticed at once, however long a query may take
-        return unless_held(request, service.list_jobs(self._jobs, request.parameters))
+        return unless_held(
+            request, service.list_jobs(self._jobs, request.parameters, acting=self._acting(request))
+        )
 
     def _list_unmanaged(self, request: Request) -> Answer:
         return unless_held(request, service.list_unmanaged(self._jobs, request.parameters))
@@ -53,7 +65,9 @@ class JobsFunction:
     def _show(self, request: Request) -> Answer:
         parameters.expect_no_parameters(request)
         self.ready()
-        return unless_held(request, service.show(self._jobs, request.path["id"]))
+        return unless_held(
+            request, service.show(self._jobs, request.path["id"], acting=self._acting(request))
+        )
 
     def _sync_now(self, request: Request) -> Answer:
         parameters.expect_own_page(request, self.origins)
@@ -65,6 +79,29 @@ class JobsFunction:
         parameters.expect_no_parameters(request)
         request.expect_json()
         return Answer(service.sync_several(self._jobs, parameters.some_job_ids(request)))
+
+    def _acting(self, request: Request) -> dict[str, Any] | None:
+        """What the page may do; None where submit cannot be asked."""
+        return acting_view(actor_of(request.headers)) if self._settings.submit_url else None
+
+    def _act(self, kind: str, request: Request) -> Answer:
+        parameters.expect_own_page(request)
+        parameters.expect_no_parameters(request)
+        request.expect_json()
+        settings = self._settings
+        body = relayed_body(kind, request.path["id"], request.json_object(), actor_of(request.headers))
+        key = key_of(request.headers, body)
+        if settings.submit_url is None:
+            raise SubmitUnavailableError("SUBMIT_URL is not set: there is no function to ask for an action")
+        send = partial(
+            ask_submit,
+            settings.submit_url,
+            settings.page_action_secret,
+            body,
+            key.value if key else uuid.uuid4().hex,
+            timeout_seconds=SUBMIT_TIMEOUT_SECONDS,
+        )
+        return Answer(passed_on(send), status=202)
 
     def _metrics(self, request: Request) -> Answer:
         parameters.expect_no_parameters(request)

@@ -22,7 +22,7 @@ from flinkjobs.submit.idempotency import Key, key_of
 from flinkjobs.submit.manifest import own_pod
 from flinkjobs.submit.request import Limits, check_request, parse_submission, template_defaults
 from flinkjobs.submit.submission import Submission, Target, UrlScript
-from flinkjobs.submit.webhook_signature import expect_signed
+from flinkjobs.submit.webhook_signature import expect_signed, is_signed
 from flinkjobs.web import parameters
 from flinkjobs.web.messages import Answer, Request, Route
 
@@ -164,10 +164,11 @@ class SubmitFunction:
         Sync does it; it is asked for this record now where its address is known, else the next pass comes.
         """
         parameters.expect_no_parameters(request)
-        is_signed = bool(self._settings.webhook_secrets)
-        body, any_id = self._expect_body(request), request.path["id"]
-        wanted = actions.parse_action(kind, any_id, body, is_signed=is_signed)
-        key = key_of(request.headers, body, is_signed=is_signed)
+        any_id, is_from_page = request.path["id"], self._is_from_page(request)
+        is_checked = is_from_page or bool(self._settings.webhook_secrets)
+        body = self._expect_body(request, is_signed=is_from_page)
+        wanted = actions.parse_action(kind, any_id, body, is_signed=is_checked, is_from_page=is_from_page)
+        key = key_of(request.headers, body, is_signed=is_checked)
         store = MongoActionStore(self._peers[0])
         requested = actions.request_action(store, utc_now, kind, any_id, wanted, key)
         if self._settings.sync_url and requested.action.is_open:
@@ -177,9 +178,13 @@ class SubmitFunction:
                 log.warning("action.sync_not_asked", job_id=requested.record.job_id, detail=str(error))
         return Answer(requested.body(), status=200 if requested.is_replay else 202)
 
-    def _expect_body(self, request: Request) -> dict[str, Any]:
+    def _is_from_page(self, request: Request) -> bool:
+        """Whether the jobs function signed this for a reader of the page."""
+        return is_signed(request.body, request.headers, self._settings.page_action_secret)
+
+    def _expect_body(self, request: Request, *, is_signed: bool = False) -> dict[str, Any]:
         """The JSON object of a request that is signed, where signatures are demanded."""
-        if self._settings.webhook_secrets:
+        if self._settings.webhook_secrets and not is_signed:
             expect_signed(request.body, request.headers, self._settings.webhook_secrets)
         request.expect_json()
         return request.json_object()

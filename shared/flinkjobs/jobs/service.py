@@ -74,12 +74,15 @@ class Jobs:
 # --- the list ---------------------------------------------------------------------------------------
 
 
-def list_jobs(jobs: Jobs, query: Iterable[tuple[str, str]] = ()) -> dict[str, Any]:
+def list_jobs(
+    jobs: Jobs, query: Iterable[tuple[str, str]] = (), *, acting: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """One page of records, newest first, and how many there are of each status.
 
     Args:
         jobs: what to work with.
         query: parameters by name, as in a URL; see `docs/reference/openapi.yaml`.
+        acting: see `page_actions.acting_view`; None where there are no actions.
 
     Raises:
         BadRequestError: a parameter is unknown, there twice, or wrong.
@@ -99,6 +102,7 @@ def list_jobs(jobs: Jobs, query: Iterable[tuple[str, str]] = ()) -> dict[str, An
         "next_cursor": write_cursor(rest, asked.wanted),
         "counts": {status.value: counts.get(status, 0) for status in Status},
         "sync_now": jobs.sync is not None,
+        "acting": acting,
         "now": jobs.clock(),
     }
 
@@ -146,12 +150,13 @@ def list_unmanaged(jobs: Jobs, query: Iterable[tuple[str, str]] = ()) -> dict[st
 # --- one record -------------------------------------------------------------------------------------
 
 
-def show(jobs: Jobs, any_id: str) -> dict[str, Any]:
+def show(jobs: Jobs, any_id: str, *, acting: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """One record with its Flink jobs, its timeline, its Kubernetes Job and the end of the submitter's log.
 
     Args:
         jobs: what to work with.
         any_id: its `job_id`, `k8s_job_name` or any of its Flink Job IDs.
+        acting: as of `list_jobs`.
 
     Raises:
         JobNotFoundError: no record has this id.
@@ -176,6 +181,7 @@ def show(jobs: Jobs, any_id: str) -> dict[str, Any]:
         "kubernetes": _kubernetes(jobs, record, observed),
         "log_tail": _log_tail(jobs, record, observed, _kept_log(details)),
         "sync_now": record is not None and jobs.sync is not None,
+        "acting": acting if record is not None else None,
         "now": jobs.clock(),
     }
 

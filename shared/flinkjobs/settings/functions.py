@@ -134,8 +134,10 @@ class Settings:
     cleanup_deletions_per_second: int
     cold_start_seconds: int
     webhook_secrets: tuple[str, ...] = field(repr=False)
+    page_action_secret: tuple[str, ...] = field(repr=False)
     allowed_script_hosts: frozenset[str]
     sync_url: str | None
+    submit_url: str | None
     sync_period_seconds: int
     sync_follow_seconds: int | None
     notify_channels: tuple[ChannelSettings, ...] = field(repr=False)
@@ -206,8 +208,10 @@ def read_settings(environ: Mapping[str, str], *, required: Collection[str] = ())
         cleanup_deletions_per_second=read.value("CLEANUP_DELETIONS_PER_SECOND", 20, whole_number(1, 1_000)),
         cold_start_seconds=read.value("COLD_START_SECONDS", 0, whole_number(0, 3_600)),
         webhook_secrets=read.value("WEBHOOK_SECRETS", (), webhook_secrets),
+        page_action_secret=read.value("PAGE_ACTION_SECRET", (), webhook_secrets),
         allowed_script_hosts=read.value("ALLOWED_SCRIPT_HOSTS", frozenset(), hosts),
         sync_url=read.value("SYNC_URL", None, http_url),
+        submit_url=read.value("SUBMIT_URL", None, http_url),
         sync_period_seconds=read.value("SYNC_PERIOD_SECONDS", 180, whole_number(1, 86_400)),
         sync_follow_seconds=read.value("SYNC_FOLLOW_SECONDS", None, whole_number(2, 30)),
         notify_channels=read.value("NOTIFY_CHANNELS", (), lambda text: _channels(text, clusters)),

@@ -42,8 +42,8 @@ class CancelRequest(BaseModel):
 
     Attributes:
         requested_by: who asks for it.
-        job_id, kind: what the path says as well. Where signatures are demanded they are required: a signature
-            covers the body alone.
+        job_id, kind: what the path says as well. A signed request must say it: its signature covers the body
+            alone.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -97,14 +97,24 @@ class Requested:
         return {"job_id": self.record.job_id, "action": action_view(self.action)}
 
 
-def parse_action(kind: ActionKind, any_id: str, body: dict[str, Any], *, is_signed: bool) -> CancelRequest:
+def parse_action(
+    kind: ActionKind, any_id: str, body: dict[str, Any], *, is_signed: bool, is_from_page: bool = False
+) -> CancelRequest:
     """The request that a JSON body describes.
+
+    Args:
+        kind: as the path says, as does `any_id`.
+        any_id: of the job.
+        body: decoded.
+        is_signed: whether its signature was checked.
+        is_from_page: whether the secret of the page made it; only then the body may say `verified`.
 
     Raises:
         BadRequestError: with one fault per faulty field.
     """
+    given = {name: value for name, value in body.items() if not (is_from_page and name == "verified")}
     try:
-        wanted = _MODELS[kind].model_validate(body)
+        wanted = _MODELS[kind].model_validate(given)
     except ValidationError as error:
         faults = tuple(validation_faults(error))
         raise BadRequestError("the request is not valid; nothing was requested", faults) from error
@@ -121,8 +131,8 @@ def expect_named(wanted: CancelRequest, kind: str, any_id: str, *, is_signed: bo
     named = {"job_id": (wanted.job_id, any_id), "kind": (wanted.kind, kind)}
     wrong = tuple(
         Fault(f"/{name}", f"must be {cut(expected, 200)!r}, as in the path, which no signature covers")
-        for name, (given, expected) in named.items()
-        if given != expected and (is_signed or given is not None)
+        for name, (said, expected) in named.items()
+        if said != expected and (is_signed or said is not None)
     )
     if wrong:
         raise BadRequestError(describe_faults(wrong), wrong)

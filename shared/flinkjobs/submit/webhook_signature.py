@@ -21,13 +21,19 @@ def expect_signed(body: bytes, headers: Mapping[str, str], secrets: Sequence[str
     Raises:
         UnauthorizedError: no, wrong, malformed, too old or too new a signature. It does not say which.
     """
+    if not is_signed(body, headers, secrets):
+        raise UnauthorizedError("the request is not signed, or its signature is not valid")
+
+
+def is_signed(body: bytes, headers: Mapping[str, str], secrets: Sequence[str]) -> bool:
+    """Whether a request is signed with one of the secrets; see `expect_signed`."""
     for secret in secrets:
         try:
             Webhook(secret).verify(body, dict(headers), json_parse=False)
         except (WebhookVerificationError, ValueError):
             continue  # a malformed signature raises a plain ValueError (binascii.Error is one)
-        return
-    raise UnauthorizedError("the request is not signed, or its signature is not valid")
+        return True
+    return False
 
 
 def sign(body: str, *, message_id: str, secret: str, now: datetime) -> dict[str, str]:

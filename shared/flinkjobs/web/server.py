@@ -22,6 +22,7 @@ from flinkjobs.domain.errors import (
     BadRequestError,
     BodyTooLargeError,
     FlinkjobsError,
+    FunctionRefusedError,
     MethodNotAllowedError,
     NotFoundError,
     TemporaryError,
@@ -169,13 +170,16 @@ def _body(request: flask.Request) -> bytes:
 
 
 def problem(error: FlinkjobsError) -> Answer:
-    """The problem details of an error."""
+    """The problem details of an error; what another function refused, in its own words."""
+    status, code = error.http_status, error.code
+    if isinstance(error, FunctionRefusedError):
+        status, code = error.peer_status, error.peer_code
     body: dict[str, Any] = {
         "type": "about:blank",
-        "title": HTTPStatus(error.http_status).phrase,
-        "status": error.http_status,
+        "title": HTTPStatus(status).phrase,
+        "status": status,
         "detail": error.public_detail or str(error),
-        "code": error.code,
+        "code": code,
     }
     headers = {"Content-Type": "application/problem+json"}
     if isinstance(error, BadRequestError) and error.faults:
@@ -184,7 +188,7 @@ def problem(error: FlinkjobsError) -> Answer:
         headers["Allow"] = error.allow
     if isinstance(error, TemporaryError):
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    return Answer(body=body, status=error.http_status, headers=headers)
+    return Answer(body=body, status=status, headers=headers)
 
 
 def _log_refusal(error: FlinkjobsError, status: int, request: flask.Request) -> None:

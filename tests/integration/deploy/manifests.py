@@ -15,6 +15,7 @@ CHANNEL = {"name": "ops", "type": "webhook", "url": "http://127.0.0.1:9/", "secr
 SECRETS = {
     "MONGODB_URI": "mongodb://mongo.example:27017",
     "WEBHOOK_SECRETS": WEBHOOK_SECRET,
+    "PAGE_ACTION_SECRET": WEBHOOK_SECRET,
     "NOTIFY_CHANNELS": json.dumps([CHANNEL]),
 }
 """What a user puts in the place of the values of secrets.example.yaml, which nothing takes."""

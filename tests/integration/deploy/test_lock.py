@@ -45,7 +45,7 @@ OF_OTHERS = {
     "submit": {"apprise", "httpx", "prometheus-client"},
     "sync": {"prometheus-client"},
     "cleanup": {"apprise", "prometheus-client", "standardwebhooks"},
-    "jobs": {"apprise", "standardwebhooks"},
+    "jobs": {"apprise"},
 }
 
 

@@ -211,6 +211,7 @@ def test_a_function_gets_settings_that_it_knows(name: str) -> None:
     settings = read_settings(given, required=["FLINK_REST_URL", "FLINK_IMAGE"])
     assert (settings.k8s_auth, settings.k8s_namespace) == ("incluster", "lemo-dev")
     assert bool(settings.webhook_secrets) == (name == "submit")
+    assert bool(settings.page_action_secret) == (name in ("jobs", "submit"))
     assert bool(settings.sync_url) == (name in ("jobs", "submit"))
 
 
@@ -221,7 +222,7 @@ def test_secrets_are_in_no_other_document() -> None:
     assert secret["stringData"].keys() == SECRETS.keys()
 
 
-@pytest.mark.parametrize("name", ["MONGODB_URI", "NOTIFY_CHANNELS", "WEBHOOK_SECRETS"])
+@pytest.mark.parametrize("name", ["MONGODB_URI", "NOTIFY_CHANNELS", "PAGE_ACTION_SECRET", "WEBHOOK_SECRETS"])
 def test_no_function_starts_with_a_secret_of_the_example(name: str) -> None:
     """Applied as it is by mistake, it would let in everybody who can read it here."""
     [secret] = documents("Secret")
@@ -234,6 +235,13 @@ def test_no_function_starts_with_a_secret_of_the_example(name: str) -> None:
 def test_who_asks_sync_finds_it(name: str) -> None:
     address = f"http://{document('Service', 'flinkjobs-sync')['metadata']['name']}"
     assert environment(name)["SYNC_URL"] == address
+
+
+def test_the_page_acts_on_jobs_only_where_that_is_switched_on() -> None:
+    """One line, which names the Service of submit."""
+    assert "SUBMIT_URL" not in environment("jobs")
+    [line] = re.findall(r"^  # (SUBMIT_URL: .*)$", (FOLDER / "settings.yaml").read_text(), re.MULTILINE)
+    assert line == f"SUBMIT_URL: http://{document('Service', 'flinkjobs-submit')['metadata']['name']}"
 
 
 # --- the triggers -----------------------------------------------------------------------------------
@@ -286,8 +294,8 @@ def test_a_function_is_reached_on_its_port_by_who_carries_its_label(name: str) -
     assert rule["from"] == ([pods] if name in TRIGGERED else [pods, namespaces])
 
 
-def test_only_the_triggers_the_page_and_submit_reach_sync_and_cleanup() -> None:
-    """Nothing of ours reaches submit or the page: who does is up to who deploys them."""
+def test_only_the_triggers_the_page_and_submit_reach_a_function() -> None:
+    """Who else reaches submit, and who reaches the page, is up to who deploys them."""
     reach = {
         name: selected(
             document("NetworkPolicy", f"flinkjobs-{name}")["spec"]["ingress"][0]["from"][0]["podSelector"]
@@ -295,7 +303,7 @@ def test_only_the_triggers_the_page_and_submit_reach_sync_and_cleanup() -> None:
         for name in FUNCTIONS
     }
     assert reach == {
-        "submit": set(),
+        "submit": {"Deployment flinkjobs-jobs"},
         "sync": {"CronJob flinkjobs-sync", "Deployment flinkjobs-jobs", "Deployment flinkjobs-submit"},
         "cleanup": {"CronJob flinkjobs-cleanup"},
         "jobs": set(),

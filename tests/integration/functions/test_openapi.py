@@ -148,6 +148,8 @@ def ask(
     @given(case=operation(label).as_strategy(mode))
     def run(case: Case[Any]) -> None:
         assume(not isinstance(case.body, bytes) or case.body.strip())  # blanks alone are an empty body
+        # functions-framework has no route for a path with a line break, and answers with a page of its own
+        assume(not any("\n" in str(value) for value in (case.path_parameters or {}).values()))
         answer = send(case, url, session)
         assert answer.status_code in allowed, f"{answer.text}\n{case.as_curl_command()}"
         statuses[answer.status_code] = statuses.get(answer.status_code, 0) + 1

@@ -1,7 +1,7 @@
 // Requests to the read side. An answer is data or an error with a kind; nothing else is made of it.
 
 const TIMEOUT_MS = 20_000;
-/** Longer than the function waits for sync, which says itself when it gives up. */
+/** Longer than the function waits for sync and submit, which says itself when it gives up. */
 const SYNC_TIMEOUT_MS = 20_000;
 
 /** The last answer of each path with the address that it answers: what has not changed is not sent again. */
@@ -32,9 +32,13 @@ export async function get(path, parameters = {}, { signal = null, timeoutMs = TI
   return body;
 }
 
-/** POST that asks for a sync, marked as the page's own: no other site can send this header. */
-export async function post(path, { body = null, signal = null } = {}) {
-  const headers = { "X-Flinkjobs": "1", ...(body ? { "Content-Type": "application/json" } : {}) };
+/** POST that asks for a sync or an action, marked as the page's own: no other site can send this header. */
+export async function post(path, { body = null, signal = null, key = null } = {}) {
+  const headers = {
+    "X-Flinkjobs": "1",
+    ...(body ? { "Content-Type": "application/json" } : {}),
+    ...(key ? { "Idempotency-Key": key } : {}),
+  };
   const sent = body ? JSON.stringify(body) : undefined;
   return (await request(path, { method: "POST", headers, body: sent, signal, timeoutMs: SYNC_TIMEOUT_MS })).body;
 }

@@ -6,11 +6,12 @@ import { tickTimes, ticking, zone } from "./format.js";
 import { clock } from "./polling.js";
 import { errorText } from "./notices.js";
 import { facts, flink, health, kubernetes, log, reason, sent, spec, timeline, verdict } from "./details_parts.js";
+import { createButtons, isUnderWay, possible, progress, underWay } from "./act.js";
 import { t } from "./i18n.js";
 
 /** The sections of each tab. */
 const SECTIONS = {
-  story: ["verdict", "reason", "health", "timeline", "sent", "facts"],
+  story: ["verdict", "acts", "reason", "health", "timeline", "sent", "facts"],
   flink: ["flink"],
   kubernetes: ["kubernetes"],
   log: ["log"],
@@ -19,12 +20,23 @@ const SECTIONS = {
 
 /**
  * @param {HTMLDialogElement} dialog
- * @param {object} actions close(), sync(jobId, signal), choosePart(name), address(filters), showJobs(filters)
+ * @param {object} actions close(), sync(jobId, signal), ask(kind, jobs, acting, onEnd), open(jobId), refresh(), choosePart(name), address(filters), showJobs(filters)
  */
 export function createDetails(dialog, actions) {
   const title = h("h2", { id: "details-title", tabindex: "-1" }, t("details.title"));
   const chip = h("span", { class: "chip-place" });
   const sync = h("button", { type: "button", class: "sync primary", hidden: true }, t("details.sync"));
+  const acts = createButtons((kind) =>
+    actions.ask(kind, [{ ...shown.job, actions: shown.actions }], shown.acting, ([{ job_id: id }]) => {
+      if (id !== shown.job.job_id) {
+        actions.open(id); // it runs again, with a record of its own
+        return;
+      }
+      actions.refresh();
+      actions.choosePart("");
+      title.focus();
+    }),
+  );
   const copies = h("span", { class: "link-place" });
   const close = h(
     "button",
@@ -70,7 +82,7 @@ export function createDetails(dialog, actions) {
     h(
       "div",
       { class: "panel" },
-      h("header", { class: "panel-head" }, chip, title, sync, copies, close, result),
+      h("header", { class: "panel-head" }, chip, title, sync, copies, close, acts.element, result),
       problem,
       h("div", { class: "panel-tabs" }, tabs.element, zoned),
       ...Object.values(panels),
@@ -86,6 +98,7 @@ export function createDetails(dialog, actions) {
       refill(copies, null, () => null);
       setText(result, "");
       sync.hidden = true;
+      acts.element.hidden = true;
       problem.hidden = true;
       for (const name of Object.keys(parts)) refill(parts[name], { id }, () => null);
       refill(parts.verdict, { id, loading: true }, () => h("p", { class: "verdict" }, t("details.loading")));
@@ -112,6 +125,8 @@ export function createDetails(dialog, actions) {
         parts[name].hidden = !parts[name].childElementCount;
       };
       fill("verdict", [job.status, job.reason, job.duration, job.start_time, job.unreadable], () => verdict(job));
+      acts.update(data.acting, possible(job), underWay(data));
+      fill("acts", data.actions, () => progress(data));
       fill("reason", [job.reason, FINAL.has(job.status)], () => reason(job));
       fill("health", [job.health, job.latest_state], () => health(job));
       fill("timeline", [data.timeline, job], () => timeline(data));
@@ -134,7 +149,7 @@ export function createDetails(dialog, actions) {
       ]);
       problem.hidden = false;
     },
-    isFinal: () => Boolean(shown && FINAL.has(shown.job.status)),
+    isFinal: () => Boolean(shown && FINAL.has(shown.job.status) && !isUnderWay(shown)),
     status: () => shown?.job.status ?? null,
     tick() {
       tickTimes(dialog);

@@ -5,13 +5,14 @@ import { commandLine, copyButton, h, healthBadge, reconcile, refill, setAttribut
 import { number, tickTimes } from "./format.js";
 import { layout, tickElapsed } from "./columns.js";
 import { createFilters, createViewOptions } from "./filters.js";
+import { KINDS, createButtons, possible } from "./act.js";
 import { t } from "./i18n.js";
 
 const SUGGESTED = { template_id: "template_id", submitted_by: "submitted_by", cluster: "cluster" };
 
 /**
  * @param {HTMLElement} root
- * @param {object} actions filter(patch), open(jobId), older(cursor), newer(), newest(), syncSeveral(jobIds, signal)
+ * @param {object} actions filter(patch), open(jobId), older(cursor), newer(), newest(), syncSeveral(jobIds, signal), ask(kind, jobs, acting, onEnd), refresh()
  */
 export function createList(root, actions) {
   const filters = createFilters(actions);
@@ -101,7 +102,7 @@ export function createList(root, actions) {
       for (const name of TEXT_FILTERS) {
         if (name in SUGGESTED) filters.suggest(name, data.jobs.map((job) => job[SUGGESTED[name]]));
       }
-      selection.setJobs(data.jobs.map((job) => job.job_id), data.sync_now);
+      selection.setJobs(data);
       table.hidden = data.jobs.length === 0;
       empty.hidden = data.jobs.length > 0;
       refill(empty, { isFiltered: isFiltered(asked), asked: asked.q }, () => nothing(asked, actions));
@@ -210,6 +211,8 @@ function createId({ key, text }) {
 function createSelection(actions, onChange) {
   const chosen = new Set();
   let listed = [];
+  let jobs = [];
+  let acting = null;
   let waiting = null;
   const all = h("input", {
     ...{ type: "checkbox", id: "select-all" },
@@ -222,7 +225,14 @@ function createSelection(actions, onChange) {
   const count = h("span", { class: "selected-count" });
   const result = h("span", { class: "sync-result", role: "status" });
   const sync = h("button", { type: "button", class: "primary sync-selected", click: () => (waiting ? waiting.abort() : run()) });
-  const bar = h("span", { class: "selection-bar" }, count, sync);
+  const acts = createButtons((kind) =>
+    actions.ask(kind, those(kind), acting, (answers) => {
+      actions.refresh();
+      setText(result, t("action.requested.of", { n: answers.length }));
+      all.focus();
+    }),
+  );
+  const bar = h("span", { class: "selection-bar" }, count, sync, acts.element);
   const element = h("div", { class: "selection" }, h("label", { for: all.id, class: "select-all" }, all, " ", t("list.select_all")), bar, result);
 
   async function run() {
@@ -234,12 +244,16 @@ function createSelection(actions, onChange) {
     changed();
   }
 
+  /** The selected jobs that can take this action. */
+  const those = (kind) => jobs.filter((job) => chosen.has(job.job_id) && possible(job).includes(kind));
+
   function changed() {
     const isAll = listed.length > 0 && listed.every((id) => chosen.has(id));
     all.checked = isAll;
     all.indeterminate = !isAll && chosen.size > 0;
     bar.hidden = chosen.size === 0;
     setText(count, t("list.selected", { n: chosen.size }));
+    acts.update(acting, KINDS.filter((kind) => those(kind).length));
     setText(sync, t(waiting ? "details.sync.cancel" : "details.sync"));
     onChange();
   }
@@ -258,10 +272,12 @@ function createSelection(actions, onChange) {
       changed();
     },
     /** The jobs of the page; those that are no longer there are no longer selected. */
-    setJobs(ids, canSync) {
-      listed = ids;
-      for (const id of chosen) if (!ids.includes(id)) chosen.delete(id);
-      document.body.toggleAttribute("data-can-sync", Boolean(canSync));
+    setJobs(data) {
+      ({ jobs, acting } = data);
+      listed = jobs.map((job) => job.job_id);
+      for (const id of chosen) if (!listed.includes(id)) chosen.delete(id);
+      sync.hidden = !data.sync_now;
+      document.body.toggleAttribute("data-can-select", Boolean(data.sync_now || acting));
       changed();
     },
   };

@@ -1,6 +1,7 @@
 // The page: what the address says is shown, and kept fresh.
 
 import { NO_FILTERS, TABS, href, listParameters, read } from "./url_state.js";
+import { createQuestion } from "./act.js";
 import { get, post } from "./api.js";
 import { createDetails } from "./details.js";
 import { announce, setAttribute, setText } from "./dom.js";
@@ -196,6 +197,13 @@ const actions = {
       return syncSentence({ error: signal.aborted ? null : error });
     }
   },
+  /** Asks before an action on jobs, and shows how far it is afterwards. */
+  ask: (kind, chosen, acting, onEnd) => views.question.ask(kind, chosen, acting, onEnd),
+  act: (jobId, kind, body, key) => post(`api/jobs/${encodeURIComponent(jobId)}/${kind}`, { body, key }),
+  refresh() {
+    if (state.job) details.now();
+    jobs.now();
+  },
   /** Builds the page anew after a choice of how it is shown, and returns the focus there. */
   rebuild(focused) {
     build();
@@ -269,6 +277,7 @@ function build() {
     statistics: createStatistics(byId("view-statistics"), actions),
     unmanaged: createUnmanaged(byId("view-unmanaged"), actions),
     details: createDetails(byId("details"), actions),
+    question: createQuestion(byId("question"), actions),
     notices: createNotices(byId("notices"), actions),
   };
   byId("notices").replaceChildren();
