@@ -129,7 +129,7 @@ locals {
 
 resource "google_cloudfunctions2_function" "this" {
   #checkov:skip=CKV_GCP_124:The ingress stands in local.functions, and sync and cleanup have none from outside
-  for_each = local.functions
+  for_each = { for name, described in local.functions : name => described if name != "jobs" || !local.has_iap }
 
   project     = var.project_id
   location    = var.region

@@ -6,7 +6,7 @@ locals {
     { for function in keys(local.schedules) : "${function}:scheduler" => {
       function = function, member = google_service_account.invoker.member
     } },
-    { for member in var.jobs_invokers : "jobs:${member}" => { function = "jobs", member = member } },
+    { for member in var.jobs_invokers : "jobs:${member}" => { function = "jobs", member = member } if !local.has_iap },
     { for function in var.sync_now ? ["jobs", "submit"] : [] : "sync:${function}" => {
       function = "sync", member = google_service_account.function[function].member
     } },

@@ -6,7 +6,7 @@ locals {
   # As in projects/PROJECT/locations/LOCATION/clusters/NAME; variables.tf holds it to that form.
   gke_project = split("/", var.gke_cluster)[1]
 
-  services = toset([
+  services = toset(concat(local.has_iap ? ["iap.googleapis.com"] : [], [
     "artifactregistry.googleapis.com",
     "cloudbuild.googleapis.com",
     "cloudfunctions.googleapis.com",
@@ -20,7 +20,7 @@ locals {
     "secretmanager.googleapis.com",
     "storage.googleapis.com",
     "vpcaccess.googleapis.com",
-  ])
+  ]))
 }
 
 # No depends_on: a data source with one is read during apply as soon as anything that it depends on changes, and

@@ -12,7 +12,7 @@ locals {
   log_of = {
     for function in keys(local.functions) : function => join(" AND ", [
       "resource.type=\"cloud_run_revision\"",
-      "resource.labels.service_name=\"${var.prefix}-${function}\"",
+      "resource.labels.service_name=\"${local.service_names[function]}\"",
     ])
   }
   log_of_schedules = join(" AND ", [
@@ -74,7 +74,7 @@ locals {
   errors_of = {
     for function in ["jobs", "submit"] : function => join("", [
       "run_googleapis_com:request_count{monitored_resource=\"cloud_run_revision\", ",
-      "service_name=\"${var.prefix}-${function}\", response_code_class=\"5xx\"}",
+      "service_name=\"${local.service_names[function]}\", response_code_class=\"5xx\"}",
     ])
   }
 

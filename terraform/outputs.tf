@@ -16,7 +16,7 @@ output "client_environment" {
     CLEANUP_SCHEDULE                 = google_cloud_scheduler_job.this["cleanup"].name
     CLEANUP_URL                      = google_cloudfunctions2_function.this["cleanup"].service_config[0].uri
     FLINKJOBS_AUTH                   = "google"
-    JOBS_URL                         = google_cloudfunctions2_function.this["jobs"].service_config[0].uri
+    JOBS_URL                         = local.jobs_uri
     SCHEDULER_PARENT                 = "projects/${var.project_id}/locations/${var.region}"
     SCHEDULER_SERVICE_ACCOUNT        = google_service_account.invoker.email
     SCHEDULER_TIME_ZONE              = var.time_zone
@@ -39,8 +39,8 @@ output "invoker" {
 }
 
 output "jobs_url" {
-  description = "Address of the page of job instances, also the audience of the token that a call needs."
-  value       = google_cloudfunctions2_function.this["jobs"].service_config[0].uri
+  description = "Address of the page of job instances, also the audience of the token that a call needs where `iap_members` is empty."
+  value       = local.jobs_uri
 }
 
 output "kubernetes_users" {

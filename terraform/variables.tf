@@ -137,6 +137,18 @@ variable "gke_cluster" {
   }
 }
 
+variable "iap_members" {
+  description = "Who may sign in to the page, as IAM members. With any, Identity-Aware Proxy is before jobs, which is a Cloud Run service then; none by default."
+  type        = set(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for member in var.iap_members : can(regex("^(user|group|serviceAccount|domain):[^\\s]+$", member))])
+    error_message = "Must hold IAM members such as group:data@example.com."
+  }
+}
+
 variable "jobs_invokers" {
   description = "Who may open the page of job instances and its API, as IAM members: `user:`, `group:`, `serviceAccount:`, `domain:`. None by default."
   type        = set(string)
@@ -313,6 +325,23 @@ variable "notify_channels_version" {
   }
 }
 
+variable "operators" {
+  description = "Who of `iap_members` may act on jobs: addresses, `*@example.com`, or `*`. Others see the page read-only."
+  type        = set(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for entry in var.operators : can(regex("^(\\*|\\*@[^@*\\s]+|[^*,\\s]+)$", entry))])
+    error_message = "Must hold addresses, *@DOMAIN or *."
+  }
+
+  validation {
+    condition     = length(var.operators) == 0 || length(var.iap_members) > 0
+    error_message = "Operators are known by Identity-Aware Proxy only: name iap_members."
+  }
+}
+
 variable "page_action_secret" {
   description = "Secret with which jobs signs what the page's actions ask of submit: `whsec_…`, of two separated by a space the newest first. It is kept in Secret Manager only; every apply needs it where `page_action_secret_version` is set."
   type        = string
@@ -343,7 +372,7 @@ variable "page_action_secret_version" {
 }
 
 variable "page_actions" {
-  description = "Whether the page has buttons that cancel and stop jobs and make savepoints: jobs may then call submit. Everybody who may open the page may use them. Everything that jobs sends leaves through the network, as with `sync_now`."
+  description = "Whether the page has buttons that cancel and stop jobs and make savepoints: jobs may then call submit. Everybody who may open the page may use them; with `iap_members`, the `operators` alone. Everything that jobs sends leaves through the network, as with `sync_now`."
   type        = bool
   default     = false
   nullable    = false

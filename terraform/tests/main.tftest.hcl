@@ -282,6 +282,76 @@ run "follow" {
   }
 }
 
+run "page_behind_iap" {
+  command = apply
+
+  variables {
+    iap_members   = ["domain:example.com", "user:ann@example.org"]
+    jobs_invokers = ["group:data@example.com"]
+    operators     = ["*@ops.example.com", "ann@example.org"]
+    settings      = { FLINK_UI_URL = "https://flink.example.com" }
+    sync_now      = true
+  }
+
+  assert {
+    condition = (
+      keys(google_cloudfunctions2_function.this) == ["cleanup", "submit", "sync"]
+      && google_cloud_run_v2_service.jobs[0].name == "flinkjobs-page"
+      && google_cloud_run_v2_service.jobs[0].iap_enabled
+      && google_cloud_run_v2_service.jobs[0].build_config[0].function_target == "jobs"
+      && output.jobs_url == google_cloud_run_v2_service.jobs[0].uri
+    )
+    error_message = "Behind Identity-Aware Proxy jobs is a Cloud Run service."
+  }
+
+  assert {
+    condition = { for entry in google_cloud_run_v2_service.jobs[0].template[0].containers[0].env : entry.name => entry.value
+      if contains(["FLINK_UI_URL", "OPERATORS", "SYNC_URL", "TRUSTED_USER_HEADER"], entry.name) } == {
+      FLINK_UI_URL        = "https://flink.example.com"
+      OPERATORS           = "*@ops.example.com ann@example.org"
+      SYNC_URL            = "https://flinkjobs-sync-123456789012.europe-west1.run.app"
+      TRUSTED_USER_HEADER = "X-Goog-Authenticated-User-Email"
+    }
+    error_message = "jobs believes the proxy's header, and has its other settings."
+  }
+
+  assert {
+    condition = (
+      google_cloud_run_v2_service_iam_member.iap[0].member == "serviceAccount:service-123456789012@gcp-sa-iap.iam.gserviceaccount.com"
+      && !contains([for grant in google_cloud_run_v2_service_iam_member.invoker : grant.member], "group:data@example.com")
+      && toset([for grant in google_iap_web_cloud_run_service_iam_member.page : "${grant.role} ${grant.member}"]) == toset([
+        "roles/iap.httpsResourceAccessor domain:example.com", "roles/iap.httpsResourceAccessor user:ann@example.org",
+      ])
+    )
+    error_message = "Only the proxy calls the page, for those who may sign in."
+  }
+
+  assert {
+    condition     = length([for alert in google_monitoring_alert_policy.this : alert if strcontains(jsonencode(alert), "flinkjobs-jobs")]) == 0
+    error_message = "The alerts look at the service that there is."
+  }
+}
+
+run "operators_without_a_sign_in" {
+  command = plan
+
+  variables {
+    operators = ["ann@example.org"]
+  }
+
+  expect_failures = [var.operators]
+}
+
+run "the_page_for_everybody_behind_iap" {
+  command = plan
+
+  variables {
+    iap_members = ["allUsers"]
+  }
+
+  expect_failures = [var.iap_members]
+}
+
 run "follow_without_its_schedule" {
   command = plan
 

@@ -103,7 +103,9 @@ def test_there_are_four_functions_each_with_its_own_entry_point(
 ) -> None:
     assert tuple(sorted(functions)) == FUNCTIONS
     function = module.resources["google_cloudfunctions2_function.this"]
-    assert function["for_each"] == "${local.functions}"
+    assert function["for_each"] == (
+        '${{for name, described in local.functions : name => described if name != "jobs" || !local.has_iap}}'
+    )
     assert one(function, "build_config", "entry_point") == "${each.key}"
     for name in FUNCTIONS:
         source = (ROOT / "functions" / name / "main.py").read_text()
@@ -409,7 +411,10 @@ def test_only_named_members_may_call(module: Module, functions: dict[str, Block]
     with_secret = [name for name, described in functions.items() if "page_action_secret" in str(described)]
     assert with_secret == ["jobs", "submit"]
     grants = {address: block for address, block in module.resources.items() if "run.invoker" in str(block)}
-    assert list(grants) == ["google_cloud_run_v2_service_iam_member.invoker"]
+    assert list(grants) == [
+        "google_cloud_run_v2_service_iam_member.invoker",
+        "google_cloud_run_v2_service_iam_member.iap",
+    ]
     grant = grants["google_cloud_run_v2_service_iam_member.invoker"]
     assert grant["role"] == "roles/run.invoker"
     assert grant["name"] == "${google_cloudfunctions2_function.this[each.value.function].name}"
@@ -442,6 +447,52 @@ def test_the_page_is_never_public(module: Module) -> None:
     assert fits(module, "jobs_invokers", "group:data@example.com")
 
 
+@mirrors(
+    "Behind Identity-Aware Proxy jobs is a Cloud Run service.",
+    "jobs believes the proxy's header, and has its other settings.",
+    "Only the proxy calls the page, for those who may sign in.",
+)
+def test_the_page_is_behind_iap_where_members_are_named(module: Module) -> None:
+    assert default(module, "iap_members") == default(module, "operators") == []
+    assert module.locals["has_iap"] == "${length(var.iap_members) > 0}"
+    page = module.resources["google_cloud_run_v2_service.jobs"]
+    assert (page["count"], page["iap_enabled"]) == ("${local.has_iap ? 1 : 0}", True)
+    assert one(page, "build_config", "function_target") == "jobs"
+    assert '"jobs"' in one(page, "build_config", "source_location")
+    assert page["depends_on"] == ["${time_sleep.grants}"]
+    environment = module.locals["jobs_environment"]
+    assert 'TRUSTED_USER_HEADER = "X-Goog-Authenticated-User-Email"' in environment
+    assert "local.functions.jobs.environment" in environment
+    assert "if !local.has_iap" in module.locals["invokers"]
+    agent = module.resources["google_cloud_run_v2_service_iam_member.iap"]
+    assert agent["member"].endswith("@gcp-sa-iap.iam.gserviceaccount.com")
+    access = module.resources["google_iap_web_cloud_run_service_iam_member.page"]
+    assert (access["for_each"], access["member"]) == ("${var.iap_members}", "${each.value}")
+    assert module.outputs["jobs_url"]["value"] == "${local.jobs_uri}"
+
+
+@mirrors("operators_without_a_sign_in", "the_page_for_everybody_behind_iap")
+def test_operators_are_known_by_a_sign_in_only(module: Module) -> None:
+    *_, known = conditions(module, "operators")
+    assert known == "${length(var.operators) == 0 || length(var.iap_members) > 0}"
+    for entry, is_taken in (
+        ("ann@example.com", True),
+        ("*", True),
+        ("*@ops.example.com", True),
+        ("a*@b", False),
+    ):
+        assert fits(module, "operators", entry) == is_taken, entry
+    assert fits(module, "iap_members", "domain:example.com")
+    assert not fits(module, "iap_members", "allUsers")
+
+
+@mirrors("The alerts look at the service that there is.")
+def test_alerts_and_metrics_name_the_service_that_there_is(module: Module) -> None:
+    for name in ("log_of", "errors_of"):
+        assert "local.service_names[function]" in module.locals[name]
+    assert '"${var.prefix}-page"' in module.locals["service_names"]
+
+
 def test_every_function_and_every_task_has_its_own_identity(module: Module) -> None:
     accounts = module.of_type("google_service_account")
     assert set(accounts) == {"build", "function", "invoker"}
@@ -460,6 +511,8 @@ def test_no_role_is_broader_than_its_task(module: Module) -> None:
     assert roles == {
         "google_artifact_registry_repository_iam_member.build": "roles/artifactregistry.writer",
         "google_cloud_run_v2_service_iam_member.invoker": "roles/run.invoker",
+        "google_cloud_run_v2_service_iam_member.iap": "roles/run.invoker",
+        "google_iap_web_cloud_run_service_iam_member.page": "roles/iap.httpsResourceAccessor",
         "google_project_iam_member.build": "roles/logging.logWriter",
         "google_project_iam_member.build_sources": "roles/storage.objectViewer",
         "google_project_iam_member.cluster_access": ("${google_project_iam_custom_role.cluster_access.name}"),

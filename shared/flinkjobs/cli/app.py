@@ -21,6 +21,7 @@ from typer.main import get_command
 from flinkjobs import __version__, log
 from flinkjobs.cli import (
     actions,
+    audit,
     doctor,
     indexes,
     jobs,
@@ -53,6 +54,7 @@ jobs.register(app)
 unmanaged.register(app)
 actions.register(app)
 run_again.register(app)
+audit.register(app)
 maintenance.register(app)
 schedules.register(app)
 notify.register(app)

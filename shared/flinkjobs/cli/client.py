@@ -142,6 +142,12 @@ class Connection:
             return self._http("jobs", "GET", "/api/flink-jobs", expected_member="flink_jobs", query=asked)
         return _as_json(jobs.list_unmanaged(self._read_side, list(asked.items())))
 
+    def audit(self, query: Mapping[str, str]) -> Document:
+        """One page of the audit; `query` as in `GET /api/audit`."""
+        if self.url_of("jobs"):
+            return self._http("jobs", "GET", "/api/audit", expected_member="entries", query=query)
+        return _as_json(jobs.audit(self._read_side, list(query.items())))
+
     def show(self, any_id: str) -> Document:
         """Everything about one job, by any of its ids.
 

@@ -33,6 +33,7 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
             "flinkjobs run-again word_count_1795424460211 --wait",
             "flinkjobs run-again word_count_1795424460211 --from nothing --parallelism 8",
         ),
+        "audit": ("flinkjobs audit --since 30d", "flinkjobs audit --user ann@example.com"),
         "show": (
             "flinkjobs show word_count_1795424460211",
             "flinkjobs show a1b2c3d4e5f60718293a4b5c6d7e8f90 -o yaml",

@@ -107,8 +107,8 @@ def remedy(code: str, job_id: str) -> str | None:
 
 
 _EVENTS: Final[Mapping[str, Callable[[Data], str]]] = {
-    "submitted": lambda data: "submitted" + _by(data.get("by")) + _as(data.get("k8s_job_name")),
-    "adopted": lambda data: "adopted" + _by(data.get("by")),
+    "submitted": lambda data: "submitted" + _by(data) + _as(data.get("k8s_job_name")),
+    "adopted": lambda data: "adopted" + _by(data),
     "pod": lambda data: f"pod {data['pod']} is {data['phase']}",
     "id_found": lambda data: (
         f"Flink Job ID {data['flink_job_id']} found ({data['source']}"
@@ -123,7 +123,7 @@ _EVENTS: Final[Mapping[str, Callable[[Data], str]]] = {
     "moved": lambda data: (
         f"moved from {data['was']} to {data['status']}" + (f", {data['code']}" if data.get("code") else "")
     ),
-    "action_requested": lambda data: f"{data['kind']} requested" + _by(data.get("by")),
+    "action_requested": lambda data: f"{data['kind']} requested" + _by(data),
     "action_ended": lambda data: (
         f"{data['kind']} {data['state']}"
         + (f", {data['path']}" if data.get("path") else "")
@@ -148,8 +148,9 @@ def event(entry: Data) -> str:
         return clean(f"{entry.get('event')} {entry.get('data')}")
 
 
-def _by(who: str | None) -> str:
-    return f" by {who}" if who else ""
+def _by(data: Mapping[str, Any]) -> str:
+    signed_in = ", signed in" if data.get("verified") else ""  # an older jobs function does not say
+    return f" by {data['by']}{signed_in}" if data.get("by") else ""
 
 
 def _as(name: str | None) -> str:

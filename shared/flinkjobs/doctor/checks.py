@@ -40,6 +40,7 @@ from flinkjobs.doctor.findings import (
 )
 from flinkjobs.doctor.notify_checks import NOTIFY_CHECKS
 from flinkjobs.doctor.record_checks import RECORD_CHECKS
+from flinkjobs.doctor.sign_in import check_sign_in
 from flinkjobs.domain.cron import longest_gap
 from flinkjobs.domain.observations import (
     Unreachable,
@@ -526,6 +527,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     _flink,
     _history,
     _functions,
+    check_sign_in,
     _schedules,
     _sync_age,
     _sync_errors,

@@ -37,6 +37,7 @@ class Code(StrEnum):
     HISTORY_UNAVAILABLE = "HISTORY_UNAVAILABLE"
     FUNCTION_UNAVAILABLE = "FUNCTION_UNAVAILABLE"
     FUNCTION_REFUSED = "FUNCTION_REFUSED"
+    SIGN_IN_PASSED_BY = "SIGN_IN_PASSED_BY"
     SCHEDULER_UNAVAILABLE = "SCHEDULER_UNAVAILABLE"
     SCHEDULER_REFUSED = "SCHEDULER_REFUSED"
     SCHEDULE_MISSING = "SCHEDULE_MISSING"
@@ -191,6 +192,11 @@ CODES: Final[Mapping[Code, CodeInfo]] = MappingProxyType(
         Code.FUNCTION_REFUSED: CodeInfo(
             "a deployed function refuses this identity",
             "Let this identity invoke the function (FLINKJOBS_AUTH, FLINKJOBS_TOKEN), or correct its URL.",
+        ),
+        Code.SIGN_IN_PASSED_BY: CodeInfo(
+            "TRUSTED_USER_HEADER is set here, and jobs answers without the header",
+            "Let only the sign-in proxy reach jobs (deploy/kubernetes/sign-in has the NetworkPolicy); set "
+            "TRUSTED_USER_HEADER for jobs. Until then, a caller that reaches jobs can claim to be any user.",
         ),
         # schedules
         Code.SCHEDULER_UNAVAILABLE: CodeInfo(

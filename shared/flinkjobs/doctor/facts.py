@@ -236,6 +236,19 @@ class Notifications:
     channels: tuple[ChannelFacts, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class SeenBy:
+    """For whom jobs takes the sender of a request.
+
+    Attributes:
+        user: None: no sign-in proxy has named one.
+        may_act: whether that one may act on jobs.
+    """
+
+    user: str | None
+    may_act: bool
+
+
 _UNASKED: Final = NotAsked("the settings are wrong")
 
 
@@ -264,6 +277,7 @@ class Facts:
         records: see `Records`; `Problems` where only the functions are known.
         channels: names of the channels that NOTIFY_CHANNELS names here.
         notifications: what sync still has to send, and to which channels.
+        sign_in: for whom jobs takes doctor, None without actions; None where no header is trusted here.
         sync_period_seconds: period of the passes, as the jobs function reports it; None if it was not asked.
     """
 
@@ -287,6 +301,7 @@ class Facts:
     records: ProbeResult[Records | Problems] = _UNASKED
     channels: ProbeResult[tuple[str, ...]] = _UNASKED
     notifications: ProbeResult[Notifications] = _UNASKED
+    sign_in: ProbeResult[SeenBy | None] | None = None
     sync_period_seconds: int | None = None
 
 

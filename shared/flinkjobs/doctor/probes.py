@@ -37,6 +37,7 @@ from flinkjobs.doctor.facts import (
 )
 from flinkjobs.doctor.findings import address_of
 from flinkjobs.doctor.function_probes import Statistics, probe_readiness, probe_statistics
+from flinkjobs.doctor.sign_in import probe_sign_in
 from flinkjobs.domain.errors import (
     FlinkjobsError,
     SettingsError,
@@ -148,6 +149,8 @@ def run_probes(
         cluster = threads.submit(_cluster, settings, probes, function)
         flinks = {name: threads.submit(_flink, flink) for name, flink in probes.flinks(settings).items()}
         stored, kubernetes = store.result(), cluster.result()
+        jobs_url = read.client.urls.get("jobs")
+        sign_in = probe_sign_in(settings, jobs_url, lambda: probes.function(jobs_url or "", read.client))
         records = _records(stored, kubernetes, threads, clock())
         return Facts(
             now=clock(),
@@ -170,6 +173,7 @@ def run_probes(
             records=records,
             channels=attempt(lambda: tuple(channel.name for channel in probes.channels(settings))),
             notifications=stored.notifications,
+            sign_in=sign_in,
         )
 
 

@@ -77,6 +77,7 @@ class Action(msgspec.Struct, frozen=True):
     Attributes:
         id: 32 hex digits; its trigger id in Flink is the same.
         requested_by: as the request said.
+        verified: whether the sign-in proxy before the page named them.
         drain: a stop lets the sources emit their last watermark first: the savepoint cannot be resumed from.
         savepoint_directory: where to; None is the directory that Flink is configured with.
         sent_at: when it was claimed for sending, or first sent.
@@ -97,6 +98,7 @@ class Action(msgspec.Struct, frozen=True):
     requested_at: datetime
     state: ActionState = ActionState.REQUESTED
     requested_by: str | None = None
+    verified: bool = False
     drain: bool = False
     savepoint_directory: str | None = None
     sent_at: datetime | None = None
@@ -374,6 +376,7 @@ def action_view(action: Action) -> dict[str, Any]:
         "state": action.state.value,
         "requested_at": action.requested_at,
         "requested_by": action.requested_by,
+        "verified": action.verified,
         "drain": action.drain,
         "savepoint_directory": action.savepoint_directory,
         "sent_at": action.sent_at,

@@ -9,10 +9,11 @@ from typing import Any, Final
 from flinkjobs.adapters.mongo.client import connect
 from flinkjobs.adapters.mongo.read_store import MongoReadStore
 from flinkjobs.domain.errors import SubmitUnavailableError
+from flinkjobs.domain.operators import Actor, actor_of
 from flinkjobs.entrypoints.clients import ask_submit, connect_kubernetes, sync_caller
 from flinkjobs.entrypoints.startup import utc_now
 from flinkjobs.jobs import prometheus, service
-from flinkjobs.jobs.page_actions import acting_view, actor_of, passed_on, relayed_body
+from flinkjobs.jobs.page_actions import acting_view, passed_on, relayed_body
 from flinkjobs.settings.functions import Settings
 from flinkjobs.submit.idempotency import key_of
 from flinkjobs.web import parameters, ui
@@ -45,6 +46,7 @@ class JobsFunction:
             Route("POST", "/api/jobs/<id>/savepoint", partial(self._act, "savepoint")),
             Route("POST", "/api/jobs/<id>/run-again", partial(self._act, "run-again")),
             Route("GET", "/api/flink-jobs", self._list_unmanaged),
+            Route("GET", "/api/audit", self._audit),
             Route("GET", "/api/metrics", self._metrics),
             Route("GET", "/metrics", self._prometheus),
         )
@@ -61,6 +63,10 @@ class JobsFunction:
 
     def _list_unmanaged(self, request: Request) -> Answer:
         return unless_held(request, service.list_unmanaged(self._jobs, request.parameters))
+
+    def _audit(self, request: Request) -> Answer:
+        self.ready()
+        return Answer(service.audit(self._jobs, request.parameters))
 
     def _show(self, request: Request) -> Answer:
         parameters.expect_no_parameters(request)
@@ -82,14 +88,18 @@ class JobsFunction:
 
     def _acting(self, request: Request) -> dict[str, Any] | None:
         """What the page may do; None where submit cannot be asked."""
-        return acting_view(actor_of(request.headers)) if self._settings.submit_url else None
+        return acting_view(self._actor(request)) if self._settings.submit_url else None
+
+    def _actor(self, request: Request) -> Actor:
+        return actor_of(request.headers, self._settings.trusted_user_header, self._settings.operators)
 
     def _act(self, kind: str, request: Request) -> Answer:
         parameters.expect_own_page(request)
         parameters.expect_no_parameters(request)
         request.expect_json()
         settings = self._settings
-        body = relayed_body(kind, request.path["id"], request.json_object(), actor_of(request.headers))
+        actor, is_signed = self._actor(request), bool(settings.page_action_secret)
+        body = relayed_body(kind, request.path["id"], request.json_object(), actor, is_signed=is_signed)
         key = key_of(request.headers, body)
         if settings.submit_url is None:
             raise SubmitUnavailableError("SUBMIT_URL is not set: there is no function to ask for an action")

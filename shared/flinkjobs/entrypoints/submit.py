@@ -170,7 +170,8 @@ class SubmitFunction:
         wanted = actions.parse_action(kind, any_id, body, is_signed=is_checked, is_from_page=is_from_page)
         key = key_of(request.headers, body, is_signed=is_checked)
         store = MongoActionStore(self._peers[0])
-        requested = actions.request_action(store, utc_now, kind, any_id, wanted, key)
+        verified = is_from_page and body.get("verified") is True
+        requested = actions.request_action(store, utc_now, kind, any_id, wanted, key, verified=verified)
         if self._settings.sync_url and requested.action.is_open:
             try:
                 sync_caller(self._settings.sync_url, timeout_seconds=SYNC_SECONDS)([requested.record.job_id])

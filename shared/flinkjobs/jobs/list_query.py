@@ -166,7 +166,8 @@ def limit_of(text: str) -> int:
     return int(text)
 
 
-def _time(text: str) -> datetime:
+def time_of(text: str) -> datetime:
+    """A time of ISO 8601; without a zone it is UTC."""
     try:
         read = datetime.fromisoformat(text)
         return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
@@ -174,7 +175,8 @@ def _time(text: str) -> datetime:
         raise ValueError("must be a time of ISO 8601, like 2025-11-01T12:00:00Z") from None
 
 
-def _cursor(text: str) -> str:
+def cursor_of(text: str) -> str:
+    """What may be a cursor, unread."""
     if len(text) > MAX_CURSOR:
         raise ValueError(_NO_CURSOR)
     return text
@@ -189,14 +191,14 @@ _PARSERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "cluster": text_of,
     "reason": _words_of((WITHOUT_REASON, *ReasonCode)),
     "q": text_of,
-    "from": _time,
-    "to": _time,
+    "from": time_of,
+    "to": time_of,
     "label": _labels,
     "health": _health,
     "sort": _sort,
     "fields": _words_of(JOB_FIELDS),
     "limit": limit_of,
-    "cursor": _cursor,
+    "cursor": cursor_of,
 }
 
 

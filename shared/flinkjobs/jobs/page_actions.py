@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from flinkjobs.domain.errors import (
@@ -16,6 +15,7 @@ from flinkjobs.domain.errors import (
     describe_faults,
     json_pointer,
 )
+from flinkjobs.domain.operators import Actor
 
 _PASSED_ON: Final = frozenset(
     {
@@ -26,46 +26,31 @@ _PASSED_ON: Final = frozenset(
 """Fields of the page's request that submit gets, and checks. Whatever else it gets is said by jobs itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Who uses the page.
-
-    Attributes:
-        name: as a sign-in has shown it; None where there is none.
-        may_act: whether the page's actions are theirs to use.
-    """
-
-    name: str | None = None
-    may_act: bool = True
-
-
-def actor_of(headers: Mapping[str, str]) -> Actor:
-    """Who sent a request with these headers, by lower-case name."""
-    del headers
-    return Actor()
-
-
 def acting_view(actor: Actor) -> dict[str, Any]:
     """What the page shows of its reader."""
     return {"allowed": actor.may_act, "user": actor.name}
 
 
-def relayed_body(kind: str, any_id: str, body: Mapping[str, Any], actor: Actor) -> dict[str, Any]:
-    """The body for submit: what the page says, and what jobs vouches for.
+def relayed_body(
+    kind: str, any_id: str, body: Mapping[str, Any], actor: Actor, *, is_signed: bool
+) -> dict[str, Any]:
+    """The body for submit: what the page says, and what jobs vouches for, which only its signature proves.
 
     Raises:
         BadRequestError: the page says what only jobs may say, or what submit does not know.
         ForbiddenError: the reader may not act.
     """
     if not actor.may_act:
-        raise ForbiddenError("you may look at this page, and not act on jobs: ask for the right to")
+        cause = f"{actor.name} is no operator" if actor.name else "no sign-in has named who you are"
+        raise ForbiddenError(f"you may look at this page, and not act on jobs: {cause}")
     faults = tuple(
         Fault(json_pointer([name]), "is not known here") for name in body if name not in _PASSED_ON
     )
     if faults:
         raise BadRequestError(describe_faults(faults), faults)
-    known = {} if actor.name is None else {"requested_by": actor.name, "verified": True}
-    return {**body, **known, "job_id": any_id, "kind": kind}
+    known = {} if actor.name is None else {"requested_by": actor.name}
+    proven = {"verified": True} if known and is_signed else {}
+    return {**body, **known, **proven, "job_id": any_id, "kind": kind}
 
 
 def passed_on(send: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:

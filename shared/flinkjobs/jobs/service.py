@@ -28,6 +28,7 @@ from flinkjobs.domain.records import JobRecord
 from flinkjobs.domain.submitter_log import KEPT_BYTES, lines_of, tail
 from flinkjobs.domain.text import cut
 from flinkjobs.jobs import problems, statistics
+from flinkjobs.jobs.audit import entries_of, parse_audit_query
 from flinkjobs.jobs.list_query import merge, parse_query, write_cursor
 from flinkjobs.jobs.notifications import backlog_view, sent_view
 from flinkjobs.jobs.redaction import without_secrets
@@ -130,6 +131,31 @@ def _only(fields: tuple[str, ...] | None, shown: dict[str, Any]) -> dict[str, An
     if fields is None:
         return shown
     return {name: shown[name] for name in (*fields, "unreadable") if name in shown}
+
+
+def audit(jobs: Jobs, query: Iterable[tuple[str, str]] = ()) -> dict[str, Any]:
+    """What one page of records tells of who did what: by record, newest first, of each oldest first.
+
+    Args:
+        jobs: what to work with.
+        query: parameters by name, as in a URL; see `docs/reference/openapi.yaml`.
+
+    Raises:
+        BadRequestError: a parameter is unknown, there twice, or wrong.
+        StoreUnavailableError: the records could not be read.
+    """
+    asked = parse_audit_query(query)
+    page = asked.records
+    streams = {
+        form: jobs.store.rows(form, page.wanted, after=place, limit=page.limit + 1, with_history=True)
+        for form, place in page.after.items()
+    }
+    rows, rest = merge(streams, page)
+    return {
+        "entries": [entry for row in rows for entry in entries_of(row, asked)],
+        "next_cursor": write_cursor(rest, page.wanted),
+        "now": jobs.clock(),
+    }
 
 
 def list_unmanaged(jobs: Jobs, query: Iterable[tuple[str, str]] = ()) -> dict[str, Any]:

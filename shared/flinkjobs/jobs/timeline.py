@@ -10,7 +10,7 @@ from flinkjobs.domain.flink_states import FINAL, OPEN, Status
 from flinkjobs.domain.kubernetes_objects import KubernetesJob, Pod
 from flinkjobs.domain.reasons import ReasonCode
 from flinkjobs.domain.records import IdSource, JobRecord
-from flinkjobs.jobs.views import number_or_none, text_or_none
+from flinkjobs.jobs.views import is_submitter_verified, number_or_none, text_or_none
 
 
 def timeline(
@@ -29,10 +29,11 @@ def timeline(
     def add(at: datetime | None, event: str, **data: Any) -> None:
         events.append({"at": at, "event": event, "data": data})
 
-    moves = _moves(details)
+    moves = moves_of(details)
     asked = {
         "template_id": text_or_none(details.get("template_id")),
         "by": text_or_none(details.get("submitted_by")),
+        "verified": is_submitter_verified(details),
         "cluster": record.cluster,
     }
     if any(ref.source is IdSource.ADOPTED for ref in record.flink_jobs):
@@ -51,7 +52,7 @@ def timeline(
     _add_actions(add, record)
     is_over = record.status in FINAL or record.status is Status.LOST
     end = moves.pop() if is_over and moves and moves[-1]["status"] == record.status.value else None
-    events += [_moved(move) for move in moves if not _is_shown_by_another_event(move)]
+    events += [move_event(move) for move in moves if not _is_shown_by_another_event(move)]
     reason = record.reason
     code, message = (reason.code.value, reason.message) if reason else (None, None)
     if record.status in OPEN and reason is not None:
@@ -69,7 +70,8 @@ def timeline(
 def _add_actions(add: Callable[..., None], record: JobRecord) -> None:
     """Adds what people asked for, and what became of it."""
     for action in record.actions:
-        add(action.requested_at, "action_requested", kind=action.kind.value, by=action.requested_by)
+        who = {"by": action.requested_by, "verified": action.verified}
+        add(action.requested_at, "action_requested", kind=action.kind.value, **who)
         if action.ended_at is not None:
             facts = {"path": action.savepoint_path, "code": action.code, "message": action.message}
             kind, state = action.kind.value, action.state.value
@@ -86,7 +88,7 @@ def _add_submission(add: Callable[..., None], record: JobRecord, pods: Sequence[
             add(ref.start_time, "started", flink_job_id=ref.id)
 
 
-def _moves(details: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def moves_of(details: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The moves that the document keeps, oldest first; an entry that cannot be read is left out."""
     stored = details.get("history")
     return [
@@ -98,7 +100,8 @@ def _moves(details: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     ]
 
 
-def _moved(move: Mapping[str, Any]) -> dict[str, Any]:
+def move_event(move: Mapping[str, Any]) -> dict[str, Any]:
+    """A move as an event: of the status, or into or out of stuck or unhealthy."""
     if isinstance(is_stuck := move.get("stuck"), bool):
         code = text_or_none(move.get("reason_code"))
         return {"at": move["at"], "event": "stuck" if is_stuck else "recovered", "data": {"code": code}}

@@ -21,7 +21,15 @@ from flinkjobs.domain.records import FlinkJobRef, JobRecord, UnreadableRecord
 from flinkjobs.domain.text import cut
 
 JOB_FIELDS: Final = (
-    *("job_id", "template_id", "job_name", "cluster", "submitted_by", "k8s_job_name"),
+    *(
+        "job_id",
+        "template_id",
+        "job_name",
+        "cluster",
+        "submitted_by",
+        "submitted_by_verified",
+        "k8s_job_name",
+    ),
     *("flink_job_id", "flink_job_ids", "status", "flink_state", "submitted_at", "start_time", "end_time"),
     *("updated_at", "duration", "reason", "labels", "health", "latest_state", "ended_by"),
     *("run_of", "attempt"),
@@ -61,6 +69,7 @@ def _readable(record: JobRecord, details: Mapping[str, Any]) -> dict[str, Any]:
         "job_name": text_or_none(details.get("job_name")),
         "cluster": record.cluster,
         "submitted_by": text_or_none(details.get("submitted_by")),
+        "submitted_by_verified": is_submitter_verified(details),
         "k8s_job_name": record.k8s_job_name,
         "flink_job_id": record.flink_job_id,
         "flink_job_ids": list(record.flink_job_ids),
@@ -137,6 +146,11 @@ def _labels(stored: Any) -> dict[str, str]:
     if not isinstance(stored, Mapping):
         raise TypeError(f"labels is no object but {cut(repr(stored), 80)}")
     return {str(key): str(value) for key, value in stored.items()}
+
+
+def is_submitter_verified(details: Mapping[str, Any]) -> bool:
+    """Whether a sign-in proxy named who submitted the job, and not the body of a request."""
+    return details.get("submitted_by_verified") is True
 
 
 def text_or_none(value: Any) -> str | None:

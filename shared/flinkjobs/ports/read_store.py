@@ -86,8 +86,13 @@ class Backlog(msgspec.Struct, frozen=True):
 class ReadStore(Protocol):
     """Read-only access to the collections. Writes nothing, not even an index."""
 
-    def rows(self, form: Form, wanted: Filter, *, after: Place | None, limit: int) -> Sequence[Row]:
-        """The next records of one stream, newest first. Reads as many documents as it returns."""
+    def rows(
+        self, form: Form, wanted: Filter, *, after: Place | None, limit: int, with_history: bool = False
+    ) -> Sequence[Row]:
+        """The next records of one stream, newest first. Reads as many documents as it returns.
+
+        With history, `details` of each row holds that too.
+        """
 
     def count_before(self, form: Form, wanted: Filter, last: Place | None, *, limit: int) -> int:
         """How many records of one stream there are up to and with `last`, or in all; `limit` at most."""

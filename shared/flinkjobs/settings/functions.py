@@ -18,6 +18,7 @@ from flinkjobs.settings.parsing import (
     boolean,
     database,
     gke_cluster,
+    header_name,
     hosts,
     hours,
     http_url,
@@ -29,6 +30,7 @@ from flinkjobs.settings.parsing import (
     object_name,
     object_names,
     one_of,
+    operators,
     page_url,
     set_values,
     web_origins,
@@ -143,6 +145,8 @@ class Settings:
     notify_channels: tuple[ChannelSettings, ...] = field(repr=False)
     page_url: str | None
     cors_origins: frozenset[str]
+    trusted_user_header: str | None
+    operators: tuple[str, ...]
     log_level: str
 
     @property
@@ -180,6 +184,13 @@ def read_settings(environ: Mapping[str, str], *, required: Collection[str] = ())
             raise SettingsError(f"{name} is required and not set")
     read = Reader(env)
     clusters = _clusters(read)
+    none: tuple[str, ...] = ()
+    own = read.value("WEBHOOK_SECRETS", none, webhook_secrets)
+    page = read.value("PAGE_ACTION_SECRET", none, webhook_secrets)
+    if not set(own).isdisjoint(page):
+        raise SettingsError("PAGE_ACTION_SECRET must be another than WEBHOOK_SECRETS: it vouches for users")
+    if "OPERATORS" in env and "TRUSTED_USER_HEADER" not in env:
+        raise SettingsError("OPERATORS names users by TRUSTED_USER_HEADER, which is not set")
     return Settings(
         mongodb_uri=read.value("MONGODB_URI", "", mongodb_uri),
         mongodb_database=read.value("MONGODB_DATABASE", "lemo_recommender", database),
@@ -207,8 +218,8 @@ def read_settings(environ: Mapping[str, str], *, required: Collection[str] = ())
         cleanup_max_deletions=read.value("CLEANUP_MAX_DELETIONS", 2000, whole_number(1, 1_000_000)),
         cleanup_deletions_per_second=read.value("CLEANUP_DELETIONS_PER_SECOND", 20, whole_number(1, 1_000)),
         cold_start_seconds=read.value("COLD_START_SECONDS", 0, whole_number(0, 3_600)),
-        webhook_secrets=read.value("WEBHOOK_SECRETS", (), webhook_secrets),
-        page_action_secret=read.value("PAGE_ACTION_SECRET", (), webhook_secrets),
+        webhook_secrets=own,
+        page_action_secret=page,
         allowed_script_hosts=read.value("ALLOWED_SCRIPT_HOSTS", frozenset(), hosts),
         sync_url=read.value("SYNC_URL", None, http_url),
         submit_url=read.value("SUBMIT_URL", None, http_url),
@@ -217,6 +228,8 @@ def read_settings(environ: Mapping[str, str], *, required: Collection[str] = ())
         notify_channels=read.value("NOTIFY_CHANNELS", (), lambda text: _channels(text, clusters)),
         page_url=read.value("PAGE_URL", None, page_url),
         cors_origins=read.value("CORS_ORIGINS", frozenset(), web_origins),
+        trusted_user_header=read.value("TRUSTED_USER_HEADER", None, header_name),
+        operators=read.value("OPERATORS", (), operators),
         log_level=read.value("LOG_LEVEL", "INFO", one_of(LOG_LEVELS)),
     )
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from flinkjobs.domain.errors import SettingsError
+from flinkjobs.domain.operators import check_operator
 from flinkjobs.domain.text import cut
 
 T = TypeVar("T")
@@ -176,6 +177,17 @@ def web_origins(text: str) -> frozenset[str]:
         if urlsplit(page_url(origin)).path or origin.endswith("/"):
             raise ValueError(f"must hold origins like https://app.example, not {cut(origin, 120)!r}")
     return frozenset(origins)
+
+
+def header_name(text: str) -> str | None:
+    """Name of an HTTP header; without underscores, which servers take for hyphens."""
+    if not re.fullmatch(r"[A-Za-z0-9-]{1,100}", text):
+        raise ValueError(f"must be the name of a header, of letters, digits and -, not {cut(text, 80)!r}")
+    return text
+
+
+def operators(text: str) -> tuple[str, ...]:
+    return tuple(check_operator(entry) for entry in text.replace(",", " ").split())
 
 
 def inline_or_file(text: str) -> str:

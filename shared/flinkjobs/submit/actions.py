@@ -158,8 +158,19 @@ def request_action(
     any_id: str,
     wanted: CancelRequest,
     key: Key | None,
+    *,
+    verified: bool = False,
 ) -> Requested:
     """Writes the intent, once: the same kind again answers with the open action.
+
+    Args:
+        store: of the records.
+        clock: the time now, aware UTC.
+        kind: of the action.
+        any_id: of the job.
+        wanted: the request.
+        key: its idempotency key.
+        verified: whether the page vouches for who asks.
 
     Raises:
         JobNotFoundError: no record has this id.
@@ -176,6 +187,7 @@ def request_action(
         kind=kind,
         requested_at=now.replace(microsecond=now.microsecond // 1000 * 1000),
         requested_by=wanted.requested_by,
+        verified=verified and wanted.requested_by is not None,
         drain=wanted.drain if isinstance(wanted, StopRequest) else False,
         savepoint_directory=wanted.savepoint_directory if isinstance(wanted, SavepointRequest) else None,
         key=key.value if key else None,

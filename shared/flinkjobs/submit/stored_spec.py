@@ -19,7 +19,16 @@ from flinkjobs.submit.submission import (
 )
 
 _ON_THE_RECORD: Final = (
-    *("template_id", "job_name", "submitted_by", "cluster", "labels", "run_of", "attempt"),
+    *(
+        "template_id",
+        "job_name",
+        "submitted_by",
+        "submitted_by_verified",
+        "cluster",
+        "labels",
+        "run_of",
+        "attempt",
+    ),
 )
 """Fields of a submission that are fields of the record; `spec` holds all others under their own names."""
 
@@ -38,6 +47,7 @@ def stored_details(
         "template_id": submission.template_id,
         "job_name": submission.job_name or submission.template_id,
         "submitted_by": submission.submitted_by,
+        "submitted_by_verified": submission.submitted_by_verified,
         "labels": dict(submission.labels),
         "spec": {name: list(value) if isinstance(value, tuple) else value for name, value in spec.items()},
     }
@@ -71,6 +81,7 @@ def submission_of(details: Mapping[str, Any], cluster: str) -> Submission:
         template_id=details["template_id"],
         job_name=details["job_name"],
         submitted_by=details["submitted_by"],
+        submitted_by_verified=details.get("submitted_by_verified") is True,
         labels=details.get("labels", {}),
         cluster=cluster,
         **values,

@@ -60,6 +60,7 @@ class Submission:
         exactly_once: fix Flink's own job id, so that Flink refuses a second run.
         cluster_conf: options of Flink that the settings give its cluster, under `flink_conf`.
         allow_non_restored_state: start although the script has no operator for some state of the savepoint.
+        submitted_by_verified: whether the sign-in proxy before the page named `submitted_by`.
         labels: of the record, the Job and its pod.
         run_of, attempt: see `flinkjobs.domain.records.JobRecord`.
     """
@@ -81,6 +82,7 @@ class Submission:
     exactly_once: bool = False
     resources: Resources = field(default_factory=Resources)
     submitted_by: str | None = None
+    submitted_by_verified: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     run_of: str | None = None
     attempt: int | None = None

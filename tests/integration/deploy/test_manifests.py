@@ -37,6 +37,7 @@ KNOWN = set(re.findall(r'"([A-Z][A-Z0-9_]+)"', SETTINGS)) | {"THREADS"}
 """Names that settings/functions.py reads, and the one that the functions framework does."""
 TRIGGERED = ("sync", "cleanup")
 NUMBERS = count()
+SIGN_IN_IMAGE = "quay.io/oauth2-proxy/oauth2-proxy"
 
 
 def instruction(name: str) -> list[str]:
@@ -54,7 +55,11 @@ def pod_of(workload: Document) -> Document:
 
 
 def workloads() -> list[Document]:
-    return documents("Deployment") + documents("CronJob") + documents("Deployment", file="follow/*.yaml")
+    components = [
+        *documents("Deployment", file="follow/*.yaml"),
+        *documents("Deployment", file="sign-in/*.yaml"),
+    ]
+    return documents("Deployment") + documents("CronJob") + components
 
 
 # --- the whole --------------------------------------------------------------------------------------
@@ -90,7 +95,7 @@ def test_a_pod_is_what_kubernetes_knows(workload: Document, kubernetes_world: Ku
     metadata = {"name": f"checked-{next(NUMBERS)}", "labels": template["metadata"]["labels"]}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
     created = validated(kubernetes_world.double, "/api/v1/namespaces/lemo-dev/pods", pod)
-    assert created["spec"]["containers"][0]["image"] == "flinkjobs"
+    assert created["spec"]["containers"][0]["image"].partition(":")[0] in ("flinkjobs", SIGN_IN_IMAGE)
 
 
 @pytest.mark.parametrize("name", TRIGGERED)

@@ -172,6 +172,7 @@ def test_a_record_in_the_list(jobs: FunctionServer, world: World) -> None:
             "job_name": EVIL,
             "cluster": "batch",
             "submitted_by": "ann",
+            "submitted_by_verified": False,
             "k8s_job_name": None,
             "flink_job_id": A,
             "flink_job_ids": [A, B],

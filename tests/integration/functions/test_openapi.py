@@ -41,6 +41,7 @@ READS = {
     "GET /jobs/assets/{name}": {200, 404},
     "GET /jobs/api/jobs": {200, 400},
     "GET /jobs/api/flink-jobs": {200},
+    "GET /jobs/api/audit": {200},
     "GET /jobs/api/jobs/{id}": {404},
     "POST /jobs/api/jobs/{id}/sync": {404},
     "POST /jobs/api/sync": {200},

@@ -156,6 +156,7 @@ def test_the_facts_of_an_event() -> None:
     assert first["data"] == {
         "template_id": "etl",
         "by": "ann",
+        "verified": False,
         "k8s_job_name": JOB.name,
         "cluster": "default",
     }

@@ -47,6 +47,8 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert (settings.sync_url, settings.sync_period_seconds) == (None, 180)
     assert (settings.notify_channels, settings.page_url) == ((), None)
     assert settings.cors_origins == frozenset()
+    assert settings.trusted_user_header is None
+    assert settings.operators == ()
     assert settings.log_level == "INFO"
 
 
@@ -86,6 +88,8 @@ def test_every_setting_is_read() -> None:
         NOTIFY_CHANNELS='[{"name": "team", "type": "chat", "url": "slack://t0ken"}]',
         PAGE_URL="https://flink.example/jobs/",
         CORS_ORIGINS="https://app.example, http://localhost:5173",
+        TRUSTED_USER_HEADER="X-Auth-Request-Email",
+        OPERATORS="ann@example.com, *@ops.example.com",
         LOG_LEVEL="DEBUG",
     )
     assert settings == Settings(
@@ -125,6 +129,8 @@ def test_every_setting_is_read() -> None:
         notify_channels=(ChannelSettings("team", ChannelType.CHAT, EventFilter(), url="slack://t0ken"),),
         page_url="https://flink.example/jobs",
         cors_origins=frozenset({"https://app.example", "http://localhost:5173"}),
+        trusted_user_header="X-Auth-Request-Email",
+        operators=("ann@example.com", "*@ops.example.com"),
         log_level="DEBUG",
     )
 
@@ -202,6 +208,8 @@ WRONG = [
     ("SYNC_PERIOD_SECONDS", "0"),
     ("PAGE_URL", "flink.example"),
     ("PAGE_URL", f"https://user:{SECRET}@flink.example"),
+    ("TRUSTED_USER_HEADER", "X_Auth_Request_Email"),
+    ("OPERATORS", "ann@example.com"),
     ("NOTIFY_CHANNELS", SECRET),
     ("WEBHOOK_SECRETS", SECRET),
     ("PAGE_ACTION_SECRET", SECRET),
@@ -222,6 +230,22 @@ def test_a_wrong_value_is_one_line_that_begins_with_its_name_and_holds_no_secret
     assert len(message.splitlines()) == 1
     assert len(message) < 400
     assert SECRET not in message
+
+
+def test_the_secret_of_the_page_is_no_secret_of_other_callers() -> None:
+    """Else these could say that a user is verified."""
+    with pytest.raises(SettingsError, match=r"^PAGE_ACTION_SECRET must be another") as caught:
+        read(
+            WEBHOOK_SECRETS=NEW_WEBHOOK_SECRET,
+            PAGE_ACTION_SECRET=f"{OLD_WEBHOOK_SECRET} {NEW_WEBHOOK_SECRET}",
+        )
+    assert NEW_WEBHOOK_SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("entry", ["a*@example.com", "*@", "ann@exämple.com"])
+def test_an_operator_that_matches_no_user_is_refused(entry: str) -> None:
+    with pytest.raises(SettingsError, match=r"^OPERATORS must hold addresses"):
+        read(TRUSTED_USER_HEADER="X-Auth-Request-Email", OPERATORS=f"bob@example.com {entry}")
 
 
 @pytest.mark.parametrize("name", ["FLINK_HISTORY_URL", "FLINK_JOBMANAGER", "FLINK_UI_URL"])

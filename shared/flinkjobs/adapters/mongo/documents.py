@@ -65,7 +65,7 @@ FOLLOWED: Final = dict.fromkeys(
 """Projection of the fields that `read_record` reads."""
 
 LISTED_FIELDS: Final = FOLLOWED | dict.fromkeys(
-    ("template_id", "job_name", "submitted_by", "labels", "updated_at"), 1
+    ("template_id", "job_name", "submitted_by", "submitted_by_verified", "labels", "updated_at"), 1
 )
 """Projection of the fields that a list shows, and an event."""
 

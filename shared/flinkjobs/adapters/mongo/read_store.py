@@ -88,7 +88,10 @@ class MongoReadStore:
 
     # --- lists --------------------------------------------------------------------------------------
 
-    def rows(self, form: Form, wanted: Filter, *, after: Place | None, limit: int) -> Sequence[Row]:
+    def rows(
+        self, form: Form, wanted: Filter, *, after: Place | None, limit: int, with_history: bool = False
+    ) -> Sequence[Row]:
+        fields = LISTED_FIELDS | {"history": 1} if with_history else LISTED_FIELDS
         found: list[Document] = []
         with translated():
             keys = self._on_keys(wanted)
@@ -99,16 +102,18 @@ class MongoReadStore:
                         ids = self._matching(
                             condition, index_on_keys(wanted), keys, missing, sort=wanted.sort
                         )
-                        found += self._by_id(ids)
+                        found += self._by_id(ids, fields)
                     else:
-                        found += self._newest(condition, wanted, missing)
+                        found += self._newest(condition, wanted, missing, fields)
         return [_row(document, wanted.sort) for document in found]
 
-    def _newest(self, condition: Document, wanted: Filter, limit: int) -> list[Document]:
+    def _newest(
+        self, condition: Document, wanted: Filter, limit: int, fields: Document = LISTED_FIELDS
+    ) -> list[Document]:
         order = newest_first(wanted.sort)
         return _hinted(
             index_of(wanted),
-            lambda hint: list(self._jobs.find(condition, LISTED_FIELDS, sort=order, limit=limit, **hint)),
+            lambda hint: list(self._jobs.find(condition, fields, sort=order, limit=limit, **hint)),
         )
 
     def count_before(self, form: Form, wanted: Filter, last: Place | None, *, limit: int) -> int:
@@ -147,13 +152,13 @@ class MongoReadStore:
         ]
         return [found["_id"] for found in self._aggregate(stages, index)]
 
-    def _by_id(self, ids: Sequence[Any]) -> list[Document]:
+    def _by_id(self, ids: Sequence[Any], fields: Document = LISTED_FIELDS) -> list[Document]:
         """The documents in the order of the ids; one that was deleted in between is left out."""
         if not ids:
             return []
         found = {
             json_util.dumps(document["_id"]): document
-            for document in self._jobs.find({"_id": {"$in": list(ids)}}, LISTED_FIELDS)
+            for document in self._jobs.find({"_id": {"$in": list(ids)}}, fields)
         }
         return [found[key] for key in map(json_util.dumps, ids) if key in found]
 

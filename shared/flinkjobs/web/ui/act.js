@@ -33,15 +33,17 @@ export function createButtons(ask) {
   const buttons = kinds.map((kind) =>
     h("button", { type: "button", class: `act act-${kind}`, "aria-haspopup": "dialog", click: () => ask(kind) }, t(`action.button.${kind}`)),
   );
-  const why = h("span", { class: "act-why" }, t("action.not_allowed"));
+  const why = h("span", { class: "act-why" });
   const element = h("div", { class: "acts", role: "group", "aria-label": t("details.actions"), hidden: true }, ...buttons, why);
   return {
     element,
-    /** @param {{allowed: boolean} | null} acting what the reader may do; null where there are no actions */
+    /** @param {{allowed: boolean, user: string | null} | null} acting what the reader may do; null where there are no actions */
     update(acting, fitting, open = []) {
       element.hidden = !acting || !fitting.length;
       if (element.hidden) return;
       why.hidden = acting.allowed;
+      const cause = t(acting.user ? "action.not_operator" : "action.not_signed_in", { user: acting.user });
+      why.replaceChildren(t("action.not_allowed"), " ", cause);
       kinds.forEach((kind, index) => {
         buttons[index].hidden = !fitting.includes(kind);
         buttons[index].disabled = !acting.allowed || open.includes(kind);

@@ -129,16 +129,19 @@ function storyItem({ at, event, data = {} }, earlier) {
   );
 }
 
+/** A user; one that the sign-in proxy named is marked, of any other a request said so. */
+const person = (name, verified) => (verified ? t("who.verified", { name }) : name);
+
 /** What an event is worth saying beyond its name; of an event that the page does not know, all of it. */
 function timelineFacts(event, data) {
   const id = (text) => (text ? h("span", { class: "id" }, text) : null);
   const shown = {
     submitted: () => [
       id(data.k8s_job_name),
-      data.by ? t("timeline.submitted.by", { by: data.by }) : null,
+      data.by ? t("timeline.submitted.by", { by: person(data.by, data.verified) }) : null,
     ],
-    adopted: () => [data.by ? t("timeline.adopted.by", { by: data.by }) : null],
-    action_requested: () => [tOr(`action.${data.kind}`, data.kind), data.by ? t("timeline.action.by", { by: data.by }) : null],
+    adopted: () => [data.by ? t("timeline.adopted.by", { by: person(data.by, data.verified) }) : null],
+    action_requested: () => [tOr(`action.${data.kind}`, data.kind), data.by ? t("timeline.action.by", { by: person(data.by, data.verified) }) : null],
     action_ended: () => [
       `${tOr(`action.${data.kind}`, data.kind)}: ${tOr(`action.state.${data.state}`, data.state)}`,
       id(data.path),
@@ -192,7 +195,7 @@ export function facts(job, actions) {
     ["k8s_job_name", copyable(job.k8s_job_name, "fact.k8s_job_name")],
     ["flink_job_id", copyable(job.flink_job_id, "fact.flink_job_id")],
     ["cluster", job.cluster],
-    ["submitted_by", job.submitted_by],
+    ["submitted_by", job.submitted_by ? person(job.submitted_by, job.submitted_by_verified) : null],
     ["labels", labels(job.labels, actions)],
     ["submitted_at", job.submitted_at ? timeElement(job.submitted_at) : null],
     ["start_time", job.start_time ? timeElement(job.start_time) : null],
