@@ -153,6 +153,8 @@ class Changes:
         return len(self._pending)
 
     def _change(self) -> None:
+        if len(self._pending) == self._records:  # none is left: the next pass frees them
+            return
         while (job := flink_job_id(self._chance.randrange(self._records))) in self._pending:
             continue
         state = "RUNNING" if self._states.get(job) == "RESTARTING" else "RESTARTING"
