@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,6 +35,21 @@ CONNECT_SECONDS: Final = 75.0
 
 SYNC_SECONDS: Final = 10.0
 """How long a request for an action waits for the pass over its record, whose end it does not need."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is asked of a job.
+
+    Attributes:
+        body: without `verified`.
+        is_checked: whether the body is signed.
+        verified: whether the page vouches for who asks.
+    """
+
+    body: dict[str, Any]
+    is_checked: bool
+    verified: bool
 
 
 class SubmitFunction:
@@ -133,18 +148,18 @@ class SubmitFunction:
 
     def run_again(self, request: Request) -> Answer:
         """Submits a job that is over once more, or repeats the first answer of a repeated request."""
-        parameters.expect_no_parameters(request)
-        is_signed = bool(self._settings.webhook_secrets)
-        body, any_id = self._expect_body(request), request.path["id"]
-        wanted = run_again.parse_run_again(any_id, body, is_signed=is_signed)
+        asked, any_id = self._expect_action(request), request.path["id"]
+        body, is_checked = asked.body, asked.is_checked
+        wanted = run_again.parse_run_again(any_id, body, is_signed=is_checked)
         named = {**body, "job_id": any_id, "kind": run_again.KIND}
-        key = key_of(request.headers, named, is_signed=is_signed)
+        key = key_of(request.headers, named, is_signed=is_checked)
         found = service.replayed(self._submit, key) if key else None
         if found is not None:
             record, path = found.record, found.details["spec"]["savepoint_path"]
             answer = service.answer_again(self._submit, found)
             return Answer(run_again.described(answer, record.run_of, record.attempt, path), status=200)
         new = run_again.repetition(self._submit.store, self._limits, any_id, wanted, body)
+        new = replace(new, submitted_by_verified=asked.verified and wanted.requested_by is not None)
         answer = self._run(new, key)
         return Answer(run_again.described(answer, new.run_of, new.attempt, new.savepoint_path), status=202)
 
@@ -163,15 +178,11 @@ class SubmitFunction:
 
         Sync does it; it is asked for this record now where its address is known, else the next pass comes.
         """
-        parameters.expect_no_parameters(request)
-        any_id, is_from_page = request.path["id"], self._is_from_page(request)
-        is_checked = is_from_page or bool(self._settings.webhook_secrets)
-        body = self._expect_body(request, is_signed=is_from_page)
-        wanted = actions.parse_action(kind, any_id, body, is_signed=is_checked, is_from_page=is_from_page)
-        key = key_of(request.headers, body, is_signed=is_checked)
+        asked, any_id = self._expect_action(request), request.path["id"]
+        wanted = actions.parse_action(kind, any_id, asked.body, is_signed=asked.is_checked)
+        key = key_of(request.headers, asked.body, is_signed=asked.is_checked)
         store = MongoActionStore(self._peers[0])
-        verified = is_from_page and body.get("verified") is True
-        requested = actions.request_action(store, utc_now, kind, any_id, wanted, key, verified=verified)
+        requested = actions.request_action(store, utc_now, kind, any_id, wanted, key, verified=asked.verified)
         if self._settings.sync_url and requested.action.is_open:
             try:
                 sync_caller(self._settings.sync_url, timeout_seconds=SYNC_SECONDS)([requested.record.job_id])
@@ -179,9 +190,13 @@ class SubmitFunction:
                 log.warning("action.sync_not_asked", job_id=requested.record.job_id, detail=str(error))
         return Answer(requested.body(), status=200 if requested.is_replay else 202)
 
-    def _is_from_page(self, request: Request) -> bool:
-        """Whether the jobs function signed this for a reader of the page."""
-        return is_signed(request.body, request.headers, self._settings.page_action_secret)
+    def _expect_action(self, request: Request) -> _Asked:
+        """The body of a request for a job; only with the secret of the page it may say `verified`."""
+        parameters.expect_no_parameters(request)
+        is_from_page = is_signed(request.body, request.headers, self._settings.page_action_secret)
+        body = self._expect_body(request, is_signed=is_from_page)
+        verified = is_from_page and body.pop("verified", False) is True
+        return _Asked(body, is_from_page or bool(self._settings.webhook_secrets), verified)
 
     def _expect_body(self, request: Request, *, is_signed: bool = False) -> dict[str, Any]:
         """The JSON object of a request that is signed, where signatures are demanded."""

@@ -97,9 +97,7 @@ class Requested:
         return {"job_id": self.record.job_id, "action": action_view(self.action)}
 
 
-def parse_action(
-    kind: ActionKind, any_id: str, body: dict[str, Any], *, is_signed: bool, is_from_page: bool = False
-) -> CancelRequest:
+def parse_action(kind: ActionKind, any_id: str, body: dict[str, Any], *, is_signed: bool) -> CancelRequest:
     """The request that a JSON body describes.
 
     Args:
@@ -107,14 +105,12 @@ def parse_action(
         any_id: of the job.
         body: decoded.
         is_signed: whether its signature was checked.
-        is_from_page: whether the secret of the page made it; only then the body may say `verified`.
 
     Raises:
         BadRequestError: with one fault per faulty field.
     """
-    given = {name: value for name, value in body.items() if not (is_from_page and name == "verified")}
     try:
-        wanted = _MODELS[kind].model_validate(given)
+        wanted = _MODELS[kind].model_validate(body)
     except ValidationError as error:
         faults = tuple(validation_faults(error))
         raise BadRequestError("the request is not valid; nothing was requested", faults) from error

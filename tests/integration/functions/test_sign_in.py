@@ -20,6 +20,7 @@ from tests.integration.functions.test_page_actions import (
     actions,
     signed,
 )
+from tests.integration.functions.test_run_again import add_first
 from tests.integration.functions.test_sync import RUNNING_ID, followed
 from tests.support.records import Document
 
@@ -181,3 +182,23 @@ def test_without_a_secret_jobs_vouches_for_nobody(settings: Mapping[str, str], r
         answer = call(jobs, "POST", CANCEL, headers={**OURS, HEADER: VIEWER}, json={})
         assert answer.status_code == 202, answer.text
     assert who(running) == [(VIEWER, False)]
+
+
+def test_who_runs_a_job_again_on_the_page_is_verified(jobs: FunctionServer, world: World) -> None:
+    add_first(world)
+    asked = {"from": "nothing"}
+    answer = call(jobs, "POST", "/api/jobs/etl_1/run-again", headers={**OURS, HEADER: OPERATOR}, json=asked)
+    assert answer.status_code == 202, answer.text
+    new = world.record(answer.json()["job_id"])
+    assert (new["run_of"], new["submitted_by"], new["submitted_by_verified"]) == ("etl_1", OPERATOR, True)
+
+
+@pytest.mark.parametrize("named", [{}, {"requested_by": OPERATOR}])
+def test_the_user_of_the_first_run_verifies_no_other(
+    submit: FunctionServer, world: World, named: Document
+) -> None:
+    add_first(world, submitted_by=OPERATOR, submitted_by_verified=True)
+    body = {"job_id": "etl_1", "kind": "run-again", "from": "nothing", **named}
+    answer = call(submit, "POST", "/jobs/etl_1/run-again", **signed(WEBHOOK, body))
+    new = world.record(json.loads(answer.content)["job_id"])
+    assert (new["submitted_by"], new["submitted_by_verified"]) == (OPERATOR, False)
