@@ -28,6 +28,9 @@ UNKNOWN_FOR: Final = timedelta(seconds=60)
 UNKNOWN_PASSES: Final = 3
 """For how long, and in how many passes, Flink must not know of a request that may have reached it."""
 
+LATE_FOR: Final = timedelta(minutes=5)
+"""How long after a failure a success may still come: Flink keeps a result for five minutes."""
+
 MAX_PATH: Final = 2_000
 """Characters kept of the path of a savepoint."""
 
@@ -213,7 +216,7 @@ def planned(action: Action, target: Target, now: datetime) -> tuple[Action, Ask]
     if action.state is ActionState.SENT and action.kind is not ActionKind.CANCEL:
         return action, Ask.RESULT
     if not action.is_open:
-        return action, Ask.RESULT if _may_succeed_late(action) else Ask.NOTHING
+        return action, Ask.RESULT if is_followed(action, now) else Ask.NOTHING
     if (failed := _given_up(action, target, now)) is not None:
         return failed, Ask.NOTHING
     if action.kind is ActionKind.CANCEL:
@@ -320,10 +323,14 @@ def _unknown(action: Action, target: Target, now: datetime) -> Action:
     return _failed(action, ActionCode.OUTCOME_UNKNOWN, text, now)
 
 
-def _may_succeed_late(action: Action) -> bool:
-    """Whether a failed action's savepoint may still come to light."""
+def is_followed(action: Action, now: datetime) -> bool:
+    """Whether it is open, or has failed a short time ago and its savepoint may still come to light."""
+    if action.is_open:
+        return True
+    if action.state is ActionState.DONE or action.trigger_id is None or action.ended_at is None:
+        return False
     codes = (ActionCode.SUPERSEDED, ActionCode.OUTCOME_UNKNOWN)
-    return action.state is ActionState.FAILED and action.trigger_id is not None and action.code in codes
+    return action.code in codes and now - action.ended_at < LATE_FOR
 
 
 def _superseded(action: Action, now: datetime) -> Action:

@@ -26,6 +26,7 @@ from flinkjobs.domain.actions import (
     Target,
     UnknownTrigger,
     answered,
+    is_followed,
     planned,
 )
 from flinkjobs.domain.errors import (
@@ -94,23 +95,26 @@ class _Acting:
     def run(self) -> list[ObservationError]:
         """Stops and savepoints come first: a cancel would take their results away."""
         actions = sorted(self.record.actions, key=lambda action: action.kind is ActionKind.CANCEL)
-        for action in actions:
-            self._advance(action)
-        self.store.close(self.record)
+        taken = [self._advance(action) for action in actions]
+        if not any(is_followed(action, self._now()) for action in taken):
+            self.store.close(self.record)
         return self.errors
 
-    def _advance(self, action: Action) -> None:
+    def _advance(self, action: Action) -> Action:
+        """The action as it is then, as far as this pass knows."""
         record = self.record
         jobs = [(ref.id, ref.state) for ref in record.flink_jobs]
         target = Target(record.status, jobs, record.actions)
         after, ask = planned(action, target, self._now())
         if after != action and not self._write(action, after):
-            return  # another pass has it
+            return action  # another pass has it
         answer = self._answer(after, ask, target)
-        if answer is not None:
-            result = answered(after, answer, target, self._now())
-            if result != after:
-                self._write(after, result)
+        if answer is None:
+            return after
+        result = answered(after, answer, target, self._now())
+        if result != after:
+            self._write(after, result)
+        return result
 
     def _now(self) -> datetime:
         now = self.current.sync.clock()

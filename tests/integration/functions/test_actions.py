@@ -285,13 +285,32 @@ def test_an_answer_that_is_lost_is_not_repeated(
     assert [asked.path for asked in running.flink.asked].count(path) == 1
 
 
-def test_a_result_that_flink_forgot_is_found_among_the_checkpoints(
-    submit: FunctionServer, sync: FunctionServer, running: World
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_savepoint_that_comes_after_its_failure_is_stored(
+    submit: FunctionServer, sync: FunctionServer, running: World, *, is_late: bool
 ) -> None:
-    """As after five minutes without a pass."""
+    """Passes look for it for five minutes."""
+    running.flink.answers[f"/jobs/{RUNNING_ID}/savepoints"] = html(502)
     request(submit, "savepoint")
     run_pass(sync)
-    running.flink.forgets = True
+    for _ in range(2):
+        run_pass(sync)
+    move_back(running, 61, "unknown_since")
+    run_pass(sync)
+    assert (action(running)["state"], action(running)["code"]) == ("failed", "OUTCOME_UNKNOWN")
+    assert "open_action_since" in running.record("runs_1")
+    if is_late:
+        move_back(running, 301, "ended_at")
+        run_pass(sync)
+    running.flink.answers[f"/jobs/{RUNNING_ID}/checkpoints"] = with_savepoint("savepoint-late")
+    run_pass(sync)
+    assert action(running)["state"] == ("failed" if is_late else "done")
+    assert action(running)["savepoint_path"] == (None if is_late else f"{DIRECTORY}/savepoint-late")
+    assert "open_action_since" not in running.record("runs_1")
+
+
+def with_savepoint(name: str) -> Answer:
+    """An answer about the checkpoints that lists a savepoint which was triggered just now."""
     listed = checkpoints()
     later = round((datetime.now(UTC) + timedelta(seconds=1)).timestamp() * 1000)
     listed["latest"]["savepoint"] = {
@@ -299,10 +318,20 @@ def test_a_result_that_flink_forgot_is_found_among_the_checkpoints(
         "is_savepoint": True,
         "trigger_timestamp": later,
         "latest_ack_timestamp": later,
-        "external_path": f"{DIRECTORY}/savepoint-late",
+        "external_path": f"{DIRECTORY}/{name}",
         "discarded": False,
     }
-    running.flink.answers[f"/jobs/{RUNNING_ID}/checkpoints"] = Answer(body=json.dumps(listed).encode())
+    return Answer(body=json.dumps(listed).encode())
+
+
+def test_a_result_that_flink_forgot_is_found_among_the_checkpoints(
+    submit: FunctionServer, sync: FunctionServer, running: World
+) -> None:
+    """As after five minutes without a pass."""
+    request(submit, "savepoint")
+    run_pass(sync)
+    running.flink.forgets = True
+    running.flink.answers[f"/jobs/{RUNNING_ID}/checkpoints"] = with_savepoint("savepoint-late")
     run_pass(sync)
     assert (action(running)["state"], action(running)["savepoint_path"]) == (
         "done",

@@ -53,7 +53,7 @@ def action_of(row: dict[str, Any]) -> Action:
         state=state,
         requested_at=ago(row.get("requested", 10)),
         sent_at=ago(5) if is_sent else None,
-        ended_at=None if state in ("requested", "sent") else ago(1),
+        ended_at=None if state in ("requested", "sent") else ago(row.get("ended", 1)),
         trigger_id=ID if has_trigger else None,
         flink_job_id=JOB if has_trigger else None,
         code=row.get("code"),

@@ -1,8 +1,8 @@
 """MongoDB: the actions in the records of `flink_jobs`.
 
-`open_action_since` stands on a record while it has an open action: what the index of a pass holds. It is set
-by the write that adds an action, and removed by one on condition that none is open; where that did not
-happen, the next pass does it.
+`open_action_since` stands on a record while it has an action that a pass follows: what the index of a pass
+holds. It is set by the write that adds an action, and removed by one on condition that none is open; where
+that did not happen, the next pass does it.
 """
 
 from __future__ import annotations
