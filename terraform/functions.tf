@@ -24,7 +24,7 @@ locals {
       environment   = { SYNC_BUDGET_SECONDS = tostring(local.schedules.cleanup.budget_seconds) }
       optional = [
         "CLEANUP_DELETIONS_PER_SECOND", "CLEANUP_MAX_DELETIONS", "CLEANUP_RETENTION_HOURS",
-        "CLEANUP_UNHARVESTED_HOURS", "FLINK_HISTORY_URL", "LOST_AFTER_SECONDS",
+        "CLEANUP_UNHARVESTED_HOURS", "FLINK_HISTORY_URL", "LOST_AFTER_SECONDS", "RECORD_RETENTION_DAYS",
       ]
     }
     jobs = {
@@ -45,7 +45,7 @@ locals {
         var.sync_now ? { SYNC_URL = local.addresses.sync } : {},
         var.page_actions ? { SUBMIT_URL = local.addresses.submit } : {},
       )
-      optional = ["CORS_ORIGINS", "FLINK_HISTORY_URL", "FLINK_UI_URL"]
+      optional = ["CORS_ORIGINS", "FLINK_HISTORY_URL", "FLINK_UI_URL", "LOG_URL_TEMPLATE"]
     }
     submit = {
       description   = "Accepts a Flink Python job: a record, and a Kubernetes Job that submits it"

@@ -25,6 +25,7 @@ SLOW: Final = (
     "tests/integration/cleanup",
     "tests/integration/cli",
     "tests/integration/faults",
+    "tests/integration/failover",
     "tests/integration/deploy/test_bundle_runs.py",
     "tests/integration/functions/test_cold_start.py",
     "tests/integration/functions/test_openapi.py",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from flinkjobs.cleanup.rate_limiter import RateLimiter
@@ -13,6 +13,8 @@ from flinkjobs.cleanup.retention import RetentionPolicy
 from flinkjobs.domain.errors import TemporaryError
 from flinkjobs.lease import ActiveLease
 from flinkjobs.ports.kubernetes import KubernetesCleanupClient
+from flinkjobs.ports.record_store import RecordStore
+from flinkjobs.ports.stats_store import StatsStore
 from flinkjobs.ports.store import JobStore
 from flinkjobs.sync.context import Sync
 
@@ -36,6 +38,19 @@ class SelectorOrDatabaseError(TemporaryError):
 
 
 @dataclass(frozen=True, slots=True)
+class RecordRetention:
+    """How long records are kept.
+
+    Attributes:
+        store: deletes them.
+        retention: age after which a final record is deleted.
+    """
+
+    store: RecordStore
+    retention: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class Cleanup:
     """Dependencies and limits of every run.
 
@@ -46,7 +61,9 @@ class Cleanup:
         policy: see `RetentionPolicy`.
         max_deletions: maximum number of deletions per run.
         deletions_per_second: maximum rate of deletions.
+        records: how long records are kept; None is for ever. Without `stats` none is deleted.
         budget_seconds: after it the run starts nothing new, and soon gives up the requests under way.
+        stats: the sums of days; None: they are left alone.
     """
 
     sync: Sync
@@ -56,6 +73,8 @@ class Cleanup:
     deletions_per_second: float
     budget_seconds: float
     namespaces: Sequence[str | None] = (None,)
+    records: RecordRetention | None = None
+    stats: StatsStore | None = None
 
     @property
     def store(self) -> JobStore:

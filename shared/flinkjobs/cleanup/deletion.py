@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 from flinkjobs import log
 from flinkjobs.cleanup.context import Run
 from flinkjobs.cleanup.listing import read_records_again
+from flinkjobs.cleanup.logs import keep_logs
 from flinkjobs.cleanup.progress import Outcome, Progress, error_entry, kept, postponed
 from flinkjobs.cleanup.retention import Kept, Next, judge
 from flinkjobs.cleanup.work_queue import Candidate
@@ -33,6 +35,8 @@ _Answer: TypeAlias = Deletion | Kept | FlinkjobsError
 def delete(run: Run, candidates: Sequence[Candidate], *, limit: int) -> Progress:
     """Deletes candidates whose records, read again, still allow it; at most `limit` of them.
 
+    The end of each submitter's log is on its record before.
+
     Raises:
         StoreUnavailableError: the records could not be read; nothing was deleted.
     """
@@ -48,13 +52,19 @@ def delete(run: Run, candidates: Sequence[Candidate], *, limit: int) -> Progress
         else:
             done += kept(candidate, verdict if isinstance(verdict, Kept) else Kept.CHANGED)
     while may_go and (places := limit - done.deleted) > 0 and not done.is_stopped:
-        done += _delete_all(run, may_go[:places])
+        chosen = may_go[:places]
+        saved = keep_logs(run, [each for each in chosen if not each.is_given_up])
+        ready = {each.target.uid for each in saved.ready}
+        going = [each for each in chosen if each.is_given_up or each.target.uid in ready]
+        done += replace(saved, ready=()) + _delete_all(run, going)
         del may_go[:places]
     return done + postponed(may_go)
 
 
 def _delete_all(run: Run, candidates: Sequence[Candidate]) -> Progress:
     """Deletes these in parallel. The run stops when the API server answered none of the requests."""
+    if not candidates:
+        return Progress()
     answers = list(run.threads.map(lambda candidate: _delete_one(run, candidate.target), candidates))
     done = Progress(is_stopped=all(map(_is_unanswered, answers)))
     for candidate, answer in zip(candidates, answers, strict=True):

@@ -39,7 +39,7 @@ class Progress:
         ready: candidates that may be deleted, now that their output was read.
         errors: in the order in which they occurred.
         settled_by_output: number of candidates whose output settled their records.
-        logs_saved: number of submitter logs saved on records that could not be settled.
+        logs_saved: number of submitter logs saved on records.
         is_stopped: MongoDB or the API server does not answer; the run starts nothing new.
     """
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from flinkjobs.cleanup.progress import ErrorEntry, Outcome, Progress
+from flinkjobs.cleanup.records import ExpiredRecords
 from flinkjobs.cleanup.retention import Kept
 from flinkjobs.domain.kubernetes_objects import Kind
 from flinkjobs.ports.kubernetes import Deletion
@@ -21,6 +22,7 @@ _UNFINISHED: Final = (Kept.OVER_LIMIT, Kept.CHANGED, Kept.UNCONFIRMED, Kept.ERRO
 
 def make_report(
     done: Progress,
+    expired: ExpiredRecords,
     *,
     run_id: str,
     started_at: datetime,
@@ -32,6 +34,7 @@ def make_report(
 
     Args:
         done: with an outcome for every target.
+        expired: what was done about expired records.
         run_id: of the run.
         started_at: by our clock.
         duration_seconds: of the run.
@@ -40,8 +43,8 @@ def make_report(
     """
     jobs = [outcome for outcome in done.outcomes if outcome.target.kind is Kind.JOB]
     orphans = [outcome for outcome in done.outcomes if outcome.target.kind is not Kind.JOB]
-    errors = _distinct(done.errors)
-    is_finished = not any(outcome.result in _UNFINISHED for outcome in done.outcomes)
+    errors = _distinct([*done.errors, *expired.errors])
+    is_finished = expired.is_finished and not any(outcome.result in _UNFINISHED for outcome in done.outcomes)
     return {
         "run_id": run_id,
         "started_at": started_at,
@@ -56,6 +59,7 @@ def make_report(
         "errors": errors[:NAMES_REPORTED],
         "oldest_kept_hours": _oldest_kept_hours(jobs, now),
         "orphans": {"found": len(orphans), **_counts(orphans)},
+        "records": expired.report(),
     }
 
 

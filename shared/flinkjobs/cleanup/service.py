@@ -1,7 +1,8 @@
-"""One cleanup run: delete the Kubernetes objects of submissions whose records are settled.
+"""One cleanup run: delete the Kubernetes objects of submissions whose records are settled, and old records.
 
     lease → compare the clocks → list the targets with their records → plan
-          → read the output of the unsettled → read the records again → delete → report
+          → read the output of the unsettled → read the records again → save the logs → delete
+          → delete the records that have expired → report
 
 The plan changes nothing; where the records do not match the targets, the run ends there with an error. A run
 that reaches a limit stops, and the next run continues with the objects that are left.
@@ -21,11 +22,13 @@ from typing import Any, Final, TypeVar
 
 from flinkjobs import log
 from flinkjobs.cleanup.context import RECORDS_PER_LOOKUP, THREADS, Cleanup, ClockSkewError, Run
+from flinkjobs.cleanup.day_sums import sum_changed_days
 from flinkjobs.cleanup.deletion import delete
 from flinkjobs.cleanup.listing import Listing, list_targets
 from flinkjobs.cleanup.plan import Plan, make_plan
 from flinkjobs.cleanup.progress import Progress, error_entry, postponed
 from flinkjobs.cleanup.rate_limiter import RateLimiter
+from flinkjobs.cleanup.records import ExpiredRecords, delete_expired_records
 from flinkjobs.cleanup.report import make_report
 from flinkjobs.cleanup.retention import MAX_CLOCK_SKEW, Kept, clock_skew
 from flinkjobs.cleanup.unsettled import read_output
@@ -68,7 +71,9 @@ def run(cleanup: Cleanup, *, dry_run: bool = False) -> dict[str, Any]:
         report_of = partial(make_report, run_id=run_id, started_at=started_at, dry_run=dry_run)
         if holding is None and not dry_run:
             log.info("cleanup.skipped", run_id=run_id)
-            return report_of(Progress(), duration_seconds=time.monotonic() - began, now=None)
+            return report_of(
+                Progress(), ExpiredRecords(), duration_seconds=time.monotonic() - began, now=None
+            )
         cleanup = replace(cleanup, cluster=cleanup.cluster.until(deadline + REQUEST_GRACE_SECONDS))
         limiter = RateLimiter(
             cleanup.deletions_per_second, deadline=deadline, monotonic=time.monotonic, sleep=time.sleep
@@ -82,11 +87,15 @@ def run(cleanup: Cleanup, *, dry_run: bool = False) -> dict[str, Any]:
             max_deletions=cleanup.max_deletions,
             resume=ResumePosition.from_text(cursor),
         )
-        done, position = _carry_out(Run(cleanup, run_id, dry_run, now, limiter, threads, holding), plan)
+        this_run = Run(cleanup, run_id, dry_run, now, limiter, threads, holding)
+        done, position = _carry_out(this_run, plan)
+        done += sum_changed_days(this_run)
         if holding is not None:
             holding.cursor = position.to_text()
         done = Progress(outcomes=plan.kept, errors=listing.errors) + done
-        report = report_of(done, duration_seconds=time.monotonic() - began, now=now)
+        in_use = {each.target.job_id for each in done.outcomes if isinstance(each.result, Kept)}
+        expired = delete_expired_records(this_run, in_use, is_listed=not listing.errors)
+        report = report_of(done, expired, duration_seconds=time.monotonic() - began, now=now)
         if not dry_run:
             try:
                 cleanup.store.save_cleanup_run(report)

@@ -28,7 +28,7 @@ class Candidate:
 
     Attributes:
         has_record: it had a record when it was listed.
-        is_given_up: its record cannot be settled, and the end of its log is saved.
+        is_given_up: its record cannot be settled; the end of its log is saved first.
         expected: records of its job id as reading its output would leave them; set in a dry run only.
     """
 

@@ -23,12 +23,14 @@ from flinkjobs.cli import (
     actions,
     audit,
     doctor,
+    export,
     indexes,
     jobs,
     maintenance,
     notify,
     run_again,
     schedules,
+    stats,
     submit,
     unmanaged,
 )
@@ -59,6 +61,8 @@ maintenance.register(app)
 schedules.register(app)
 notify.register(app)
 indexes.register(app)
+export.register(app)
+stats.register(app)
 doctor.register(app)
 
 

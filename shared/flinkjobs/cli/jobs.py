@@ -326,6 +326,8 @@ def _show_job(out: Output, found: Document) -> None:
     else:
         out.line("The end of its log:", style="bold")
         out.text(tail["text"])
+    if found.get("log_url"):  # an older jobs function names none
+        out.line(f"In the log store: {found['log_url']}")
 
 
 def _why_unread(found: Document) -> str | None:

@@ -220,6 +220,8 @@ def _show_cleanup(out: Output, report: Document) -> None:
         out.line(f"and {report['deleted'] - len(report['names'])} more", indent=2)
     if report["kept"]:
         out.show(table(("Kept because", "Jobs"), list(report["kept"].items())))
+    if records := report.get("records"):  # an older cleanup function deletes none
+        out.line(f"{counted(records['deleted'], 'record')} submitted before {records['before'][:10]} {verb}.")
     if not report["complete"] and not report["dry_run"]:
         out.note("More is to be deleted: the next run goes on.")
     _show_errors(out, report["errors"])

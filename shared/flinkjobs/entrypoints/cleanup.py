@@ -7,8 +7,11 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 
+from flinkjobs.adapters.mongo.client import MongoDatabase
+from flinkjobs.adapters.mongo.record_store import MongoRecordStore
+from flinkjobs.adapters.mongo.stats_store import MongoStatsStore
 from flinkjobs.cleanup import service
-from flinkjobs.cleanup.context import Cleanup
+from flinkjobs.cleanup.context import Cleanup, RecordRetention
 from flinkjobs.cleanup.retention import RetentionPolicy
 from flinkjobs.entrypoints.clients import connect_database_and_kubernetes
 from flinkjobs.entrypoints.startup import cold_until
@@ -42,7 +45,9 @@ class CleanupFunction:
             max_deletions=settings.cleanup_max_deletions,
             deletions_per_second=settings.cleanup_deletions_per_second,
             budget_seconds=settings.sync_budget_seconds,
+            records=_record_retention(settings.record_retention_days, database),
             namespaces=settings.k8s_namespaces,
+            stats=MongoStatsStore(database),
         )
 
     def post(self, request: Request) -> Answer:
@@ -57,3 +62,7 @@ class CleanupFunction:
         """Asks MongoDB and Kubernetes whether they answer."""
         self._cleanup.store.ping()
         self._cleanup.cluster.ping()
+
+
+def _record_retention(days: int | None, database: MongoDatabase) -> RecordRetention | None:
+    return None if days is None else RecordRetention(MongoRecordStore(database), timedelta(days=days))

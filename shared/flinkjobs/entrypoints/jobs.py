@@ -6,7 +6,7 @@ import uuid
 from functools import cache, cached_property, partial
 from typing import Any, Final
 
-from flinkjobs.adapters.mongo.client import connect
+from flinkjobs.adapters.mongo.client import connect, may_read_secondaries
 from flinkjobs.adapters.mongo.read_store import MongoReadStore
 from flinkjobs.domain.errors import SubmitUnavailableError
 from flinkjobs.domain.operators import Actor, actor_of
@@ -129,8 +129,9 @@ class JobsFunction:
 
 def build_jobs(settings: Settings) -> service.Jobs:
     """Dependencies of the read side. Sends nothing before the first request."""
+    database = connect(settings.mongodb_uri, settings.mongodb_database, only_primary=False)
     return service.Jobs(
-        store=MongoReadStore(connect(settings.mongodb_uri, settings.mongodb_database)),
+        store=MongoReadStore(database),
         cluster=cache(partial(connect_kubernetes, settings, read_timeout_seconds=KUBERNETES_TIMEOUT_SECONDS)),
         namespace=settings.k8s_namespace,
         ui_urls={name: cluster.web_url for name, cluster in settings.flink_clusters.items()},
@@ -140,4 +141,6 @@ def build_jobs(settings: Settings) -> service.Jobs:
         else None,
         sync_period_seconds=settings.sync_period_seconds,
         clock=utc_now,
+        log_url_template=settings.log_url_template,
+        from_secondary=may_read_secondaries(database),
     )

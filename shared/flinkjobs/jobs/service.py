@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from flinkjobs.domain.actions import action_view
@@ -23,6 +23,7 @@ from flinkjobs.domain.errors import (
 from flinkjobs.domain.flink_states import OPEN, Status
 from flinkjobs.domain.job_query import BEGINNING, Form, Query, Row
 from flinkjobs.domain.kubernetes_objects import KubernetesJob, Pod, Waiting, by_age
+from flinkjobs.domain.log_url import log_url
 from flinkjobs.domain.observations import Missing
 from flinkjobs.domain.records import JobRecord
 from flinkjobs.domain.submitter_log import KEPT_BYTES, lines_of, tail
@@ -31,7 +32,7 @@ from flinkjobs.jobs import problems, statistics
 from flinkjobs.jobs.audit import entries_of, parse_audit_query
 from flinkjobs.jobs.list_query import merge, parse_query, write_cursor
 from flinkjobs.jobs.notifications import backlog_view, sent_view
-from flinkjobs.jobs.redaction import without_secrets
+from flinkjobs.jobs.redaction import secrets_of, without, without_secrets
 from flinkjobs.jobs.timeline import timeline
 from flinkjobs.jobs.unmanaged import page_of, parse_unmanaged_query, unmanaged_job_view
 from flinkjobs.jobs.views import flink_job_view, health_view, job_view, kubectl_lines, latest_state_view
@@ -59,6 +60,8 @@ class Jobs:
         history_urls: address of its History Server's, likewise; None where it has none.
         sync: calls the sync function for some job ids and returns its report; None without SYNC_URL.
         sync_period_seconds: period of the passes over all records.
+        log_url_template: of the addresses of submitters' logs in the log store of the team; None without one.
+        from_secondary: the store may answer from a secondary, which is behind by moments.
         clock: the time now, aware UTC.
     """
 
@@ -70,6 +73,8 @@ class Jobs:
     sync: Callable[[Sequence[str]], Mapping[str, Any]] | None
     sync_period_seconds: int
     clock: Callable[[], datetime]
+    log_url_template: str | None = None
+    from_secondary: bool = False
 
 
 # --- the list ---------------------------------------------------------------------------------------
@@ -104,6 +109,7 @@ def list_jobs(
         "counts": {status.value: counts.get(status, 0) for status in Status},
         "sync_now": jobs.sync is not None,
         "acting": acting,
+        "from_secondary": jobs.from_secondary,
         "now": jobs.clock(),
     }
 
@@ -196,6 +202,7 @@ def show(jobs: Jobs, any_id: str, *, acting: Mapping[str, Any] | None = None) ->
         shown["health"] = health_view(record, _unreachable(jobs), marks)
         shown["latest_state"] = latest_state_view(marks)
     observed = _observe_kubernetes(jobs, record) if record else _Observed()
+    kept_log = _kept_log(details)
     return {
         "job": shown,
         "spec": without_secrets(details.get("spec")),
@@ -205,7 +212,8 @@ def show(jobs: Jobs, any_id: str, *, acting: Mapping[str, Any] | None = None) ->
         "timeline": timeline(record, details, observed.job, observed.pods) if record else [],
         "notifications": sent_view(details),
         "kubernetes": _kubernetes(jobs, record, observed),
-        "log_tail": _log_tail(jobs, record, observed, _kept_log(details)),
+        "log_tail": _without_secrets(_log_tail(jobs, record, observed, kept_log), details.get("spec")),
+        "log_url": _log_url(jobs, record, details, observed.pods, kept_log) if record else None,
         "sync_now": record is not None and jobs.sync is not None,
         "acting": acting if record is not None else None,
         "now": jobs.clock(),
@@ -301,6 +309,36 @@ def _log_tail(
     return kept
 
 
+def _without_secrets(log: dict[str, Any] | None, spec: Any) -> dict[str, Any] | None:
+    return log and {**log, "text": without(secrets_of(spec), log["text"])}
+
+
+def _log_url(
+    jobs: Jobs,
+    record: JobRecord,
+    details: Mapping[str, Any],
+    pods: Sequence[Pod],
+    kept_log: Mapping[str, Any] | None,
+) -> str | None:
+    """The address of a submitter's log in the log store of the team; None where it is not known.
+
+    The time of a job that is not over ends with the next whole hour, so that the answer stays the same.
+    """
+    if jobs.log_url_template is None or record.k8s_job_name is None:
+        return None
+    ended = record.end_time or (None if record.status in OPEN else details.get("updated_at"))
+    now = jobs.clock().replace(minute=0, second=0, microsecond=0)
+    return log_url(
+        jobs.log_url_template,
+        job_id=record.job_id,
+        k8s_job_name=record.k8s_job_name,
+        namespace=record.k8s_namespace or jobs.namespace,
+        pod=pods[-1].name if pods else (kept_log or {}).get("pod"),
+        start=record.submitted_at,
+        end=ended or now + timedelta(hours=1),
+    )
+
+
 def _kept_log(details: Mapping[str, Any]) -> dict[str, Any] | None:
     """The end of the log that cleanup kept on the record."""
     kept = details.get("submitter_log")
@@ -377,7 +415,8 @@ def metrics(jobs: Jobs) -> dict[str, Any]:
         failed_since=now - problems.FAILED_WITHIN,
         examples=EXAMPLES,
     )
-    windows = statistics.windows(jobs.store.tallies(end), end)
+    tallies, days = jobs.store.tallies(end, statistics.begins(end))
+    windows = statistics.windows(tallies, end, days)
     away = statistics.unreachable_clusters(sync["last_pass"])
     return {
         "now": now,

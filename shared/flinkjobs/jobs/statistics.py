@@ -9,7 +9,6 @@ https://en.wikipedia.org/wiki/Percentile#The_nearest-rank_method
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,16 +18,13 @@ from typing import Any, Final
 from flinkjobs.domain.flink_states import OPEN, Status
 from flinkjobs.domain.health import health_by_status
 from flinkjobs.domain.health_values import HealthState
+from flinkjobs.domain.job_sums import BAR_ENDS, DAY, OTHER_TEMPLATES, Durations, Row, Sums, bars_of, merged
 from flinkjobs.ports.read_store import Tally, TemplateHealth
 
 TEMPLATES_SHOWN: Final = 20
 STALE_AFTER_PERIODS: Final = 3
 
 HOUR: Final = timedelta(hours=1)
-DAY: Final = timedelta(days=1)
-
-BAR_ENDS: Final = (1, 5, 15, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 14_400, 28_800, 86_400)
-"""Upper bounds of the duration histogram's buckets, in seconds; the last bucket has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,32 +58,47 @@ def next_whole_hour(now: datetime) -> datetime:
     return hour if hour == now else hour + HOUR
 
 
-def windows(tallies: Iterable[Tally], end: datetime) -> dict[str, Any]:
+def begins(end: datetime) -> Sequence[datetime]:
+    """When the windows begin that end then."""
+    return [end - window.bucket * window.buckets for window in WINDOWS if window.bucket]
+
+
+def windows(tallies: Iterable[Tally], end: datetime, days: Sequence[Sums] = ()) -> dict[str, Any]:
     """The statistics of each window, by its name.
 
     Args:
         tallies: counted as of `end`.
         end: when every window ends; see `next_whole_hour`.
+        days: the sums of other records. A window that begins within such a day holds all of it.
     """
     tallies = list(tallies)
-    return {window.name: _window(window, tallies, end) for window in WINDOWS}
+    return {window.name: _window(window, tallies, end, days) for window in WINDOWS}
 
 
-def _window(window: Window, tallies: Iterable[Tally], end: datetime) -> dict[str, Any]:
-    inside = [
-        tally for tally in tallies if window.bucket is None or _age(tally) < window.bucket * window.buckets
-    ]
-    by_template: dict[str | None, list[Tally]] = defaultdict(list)
-    for tally in inside:
-        by_template[tally.template_id].append(tally)
-    templates = [{"template_id": name, **_statistics(those)} for name, those in by_template.items()]
-    templates.sort(key=lambda template: (-template["jobs"], template["template_id"] or ""))
-    statistics = _statistics(inside)
-    statistics["from"] = end - window.bucket * window.buckets if window.bucket else None
-    statistics["templates"] = templates[:TEMPLATES_SHOWN]
+def _window(window: Window, tallies: Iterable[Tally], end: datetime, days: Sequence[Sums]) -> dict[str, Any]:
+    begin = end - window.bucket * window.buckets if window.bucket else None
+    inside = [tally for tally in tallies if begin is None or _age(tally) < end - begin]
+    days = [day for day in days if begin is None or (day.day is not None and day.day + DAY > begin)]
+    by_template: dict[str | None, list[Tally | Row]] = defaultdict(list)
+    every: list[Tally | Row] = [*inside, *(row for day in days for row in day.rows)]
+    for counted in every:
+        by_template[counted.template_id].append(counted)
+    is_folded = by_template.pop(OTHER_TEMPLATES, None) is not None
+    jobs = Counter({name: sum(one.count for one in those) for name, those in by_template.items()})
+    shown = sorted(by_template, key=lambda name: (-jobs[name], name or ""))[:TEMPLATES_SHOWN]
+    statistics = _statistics(every)
+    statistics["from"] = begin
+    statistics["templates"] = [{"template_id": name, **_statistics(by_template[name])} for name in shown]
     if window.bucket is not None:
-        statistics["over_time"] = _over_time(inside, window.bucket, window.buckets, end)
-    statistics["duration_histogram"] = _histogram(_durations(inside))
+        statistics["over_time"] = _over_time(inside, window.bucket, window.buckets, end, days)
+    statistics["duration_histogram"] = _histogram(_durations(inside), days)
+    is_sketched = any(row.durations for day in days for row in day.rows)
+    is_wider = begin is not None and any(day.day is not None and day.day < begin for day in days)
+    statistics["approximate"] = [
+        *(("p50", "p95") if is_sketched else ()),
+        *(("templates",) if is_folded else ()),
+        *(("from",) if is_wider else ()),
+    ]
     return statistics
 
 
@@ -98,7 +109,7 @@ def _age(tally: Tally) -> timedelta:
     return timedelta(**{tally.unit: tally.age})
 
 
-def _statistics(tallies: Sequence[Tally]) -> dict[str, Any]:
+def _statistics(tallies: Sequence[Tally | Row]) -> dict[str, Any]:
     by_status: Counter[str | None] = Counter()
     never_submitted = 0
     for tally in tallies:
@@ -111,7 +122,9 @@ def _statistics(tallies: Sequence[Tally]) -> dict[str, Any]:
         "jobs": jobs,
         "by_status": {status.value: by_status[status] for status in Status},
         "other": jobs - sum(by_status[status] for status in Status),
-        "durations": durations(_durations(tallies)),
+        "durations": durations(
+            _durations(tallies), [one.durations for one in tallies if isinstance(one, Row)]
+        ),
         "failure_rate_percent": _percent(failed, jobs),
         "flink_failure_rate_percent": _percent(failed_in_flink, failed_in_flink + by_status[Status.FINISHED]),
         "failed_in_flink": failed_in_flink,
@@ -120,12 +133,12 @@ def _statistics(tallies: Sequence[Tally]) -> dict[str, Any]:
     }
 
 
-def _durations(tallies: Iterable[Tally]) -> list[float]:
+def _durations(tallies: Iterable[Tally | Row]) -> list[float]:
     """Durations of the FINISHED jobs, shortest first."""
     return sorted(
         duration
         for tally in tallies
-        if tally.status == Status.FINISHED
+        if isinstance(tally, Tally) and tally.status == Status.FINISHED
         for duration in tally.durations
         if math.isfinite(duration)
     )
@@ -135,8 +148,20 @@ def _percent(part: int, whole: int) -> float | None:
     return part / whole * 100 if whole else None
 
 
-def durations(ordered: Sequence[float]) -> dict[str, Any]:
-    """Average, extremes and percentiles of durations, shortest first; without any, each is None."""
+def durations(ordered: Sequence[float], summed: Sequence[Durations | None] = ()) -> dict[str, Any]:
+    """Average, extremes and percentiles of durations, shortest first; without any, each is None.
+
+    Together with those that are summed, the percentiles are those of the sketch.
+    """
+    if any(summed) and (whole := merged([*summed, Durations.of(ordered)])):
+        return {
+            "count": whole.count,
+            "average": whole.average,
+            "min": whole.least,
+            "max": whole.most,
+            "p50": whole.percentile(50),
+            "p95": whole.percentile(95),
+        }
     if not ordered:
         return {"count": 0, **dict.fromkeys(("average", "min", "max", "p50", "p95"))}
     return {
@@ -155,12 +180,17 @@ def percentile(ordered: Sequence[float], percent: int) -> float:
 
 
 def _over_time(
-    tallies: Iterable[Tally], bucket: timedelta, buckets: int, end: datetime
+    tallies: Iterable[Tally], bucket: timedelta, buckets: int, end: datetime, days: Iterable[Sums]
 ) -> list[dict[str, Any]]:
     """The window in steps, oldest first."""
     counted = [Counter[str | None]() for _ in range(buckets)]
     for tally in tallies:
         counted[buckets - 1 - _age(tally) // bucket][tally.status] += tally.count
+    for sums in days:
+        for hour, status, count in sums.hours:
+            step = buckets - 1 - (end - (sums.day or end) - HOUR * hour) // bucket
+            if 0 <= step < buckets:
+                counted[step][status] += count
     begin = end - bucket * buckets
     return [
         {
@@ -173,9 +203,9 @@ def _over_time(
     ]
 
 
-def _histogram(ordered: Sequence[float]) -> list[dict[str, Any]]:
-    bars = Counter(bisect_left(BAR_ENDS, duration) for duration in ordered)
-    return [{"le": end, "count": bars[place]} for place, end in enumerate((*BAR_ENDS, None))]
+def _histogram(ordered: Sequence[float], days: Iterable[Sums]) -> list[dict[str, Any]]:
+    bars = [sum(counts) for counts in zip(bars_of(ordered), *(day.bars for day in days), strict=True)]
+    return [{"le": end, "count": count} for end, count in zip((*BAR_ENDS, None), bars, strict=True)]
 
 
 # --- health -----------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from flinkjobs.ports.notify_store import ChannelState
 
 if TYPE_CHECKING:  # of the read side and of the command: a pass needs neither
     from flinkjobs.domain.job_query import Filter, Form, Place, Row
+    from flinkjobs.domain.job_sums import Sums
 
 
 class Tally(msgspec.Struct, frozen=True):
@@ -106,8 +107,14 @@ class ReadStore(Protocol):
         Of several that share an id, the newest.
         """
 
-    def tallies(self, now: datetime) -> Sequence[Tally]:
-        """All records, counted."""
+    def tallies(self, now: datetime, begins: Collection[datetime]) -> tuple[Sequence[Tally], Sequence[Sums]]:
+        """All records, counted: those of days that were not summed, and the sums of the other days.
+
+        Args:
+            now: what their ages refer to.
+            begins: times at which windows begin. Their days are counted record by record, unless their
+                records may be deleted.
+        """
 
     def causes(self, *, created_before: datetime, failed_since: datetime, examples: int) -> Sequence[Cause]:
         """Of the records that are CREATED since `created_before` or with a reason, and of those that were

@@ -89,7 +89,7 @@ class Settled:
 
 
 class SubmitterLog(msgspec.Struct, frozen=True):
-    """The end of a submitter's log, saved on the record of a Job that is deleted without an id.
+    """The end of a submitter's log without secrets, saved on its record before its Job is deleted.
 
     Attributes:
         truncated: there was more before it.
@@ -195,6 +195,9 @@ class JobStore(Protocol):
         self, run_id: str, started_at: datetime, notified: Mapping[str, Mapping[str, int]]
     ) -> None:
         """Adds to the report of a pass that is kept what it has delivered, by channel."""
+
+    def specs_without_log(self, job_ids: Collection[str]) -> Mapping[str, Sequence[Any]]:
+        """Of those of these records that hold no submitter's log: their specs by job id, without scripts."""
 
     def save_submitter_log(self, job_id: str, k8s_job_name: str, log: SubmitterLog) -> bool:
         """Keeps the end of a submitter's log on the record that names its Job, or none.

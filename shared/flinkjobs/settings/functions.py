@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from flinkjobs.domain.errors import SettingsError
+from flinkjobs.domain.log_url import checked_template
 from flinkjobs.settings.flink_access import FlinkAccess, checked_access, checked_flink_conf
 from flinkjobs.settings.parsing import (
     Reader,
@@ -134,6 +135,8 @@ class Settings:
     cleanup_unharvested_hours: float
     cleanup_max_deletions: int
     cleanup_deletions_per_second: int
+    record_retention_days: int | None
+    log_url_template: str | None
     cold_start_seconds: int
     webhook_secrets: tuple[str, ...] = field(repr=False)
     page_action_secret: tuple[str, ...] = field(repr=False)
@@ -217,6 +220,8 @@ def read_settings(environ: Mapping[str, str], *, required: Collection[str] = ())
         cleanup_unharvested_hours=read.value("CLEANUP_UNHARVESTED_HOURS", 168.0, hours),
         cleanup_max_deletions=read.value("CLEANUP_MAX_DELETIONS", 2000, whole_number(1, 1_000_000)),
         cleanup_deletions_per_second=read.value("CLEANUP_DELETIONS_PER_SECOND", 20, whole_number(1, 1_000)),
+        record_retention_days=_record_retention(read),
+        log_url_template=read.value("LOG_URL_TEMPLATE", None, checked_template),
         cold_start_seconds=read.value("COLD_START_SECONDS", 0, whole_number(0, 3_600)),
         webhook_secrets=own,
         page_action_secret=page,
@@ -245,6 +250,15 @@ _OF_FUNCTIONS: Final = (
 def has_function_settings(environ: Mapping[str, str]) -> bool:
     """Whether any setting of the functions is set, so that a missing one is an error."""
     return not set_values(environ).keys().isdisjoint(_OF_FUNCTIONS)
+
+
+def _record_retention(read: Reader) -> int | None:
+    """Days for which final records are kept: longer than cleanup may need them for a Kubernetes Job."""
+    days = read.value("RECORD_RETENTION_DAYS", None, whole_number(7, 36_500))
+    for name, default in (("CLEANUP_RETENTION_HOURS", 24.0), ("CLEANUP_UNHARVESTED_HOURS", 168.0)):
+        if days is not None and days * 24 < read.value(name, default, hours):
+            raise SettingsError(f"RECORD_RETENTION_DAYS must be at least {name}, not {days}")
+    return days
 
 
 def _channels(text: str, clusters: Collection[str]) -> tuple[ChannelSettings, ...]:

@@ -1098,6 +1098,7 @@ def test_the_statistics_of_a_hundred_thousand_read_no_record(
         "flink_jobs": 5,  # the examples that are named with a problem
         "sync_runs": jobs.RUNS_LOOKED_AT,
         "cleanup_runs": 2,  # the last one was a dry run
+        "job_stats": 0,
     }
     asked = Counter[str]()
     for command in list(spy.commands):

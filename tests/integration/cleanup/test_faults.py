@@ -143,8 +143,12 @@ def parts_with(
     built = function._cleanup
     assert isinstance(built.store, MongoJobStore)
     built.store.close()
-    timeouts = {"timeout_ms": STORE_PATIENCE_MS, "server_selection_timeout_ms": STORE_PATIENCE_MS}
-    database = connect(mongo_server.uri, DATABASE, **timeouts)
+    database = connect(
+        mongo_server.uri,
+        DATABASE,
+        timeout_ms=STORE_PATIENCE_MS,
+        server_selection_timeout_ms=STORE_PATIENCE_MS,
+    )
     store, leases = MongoJobStore(database), MongoLeaseStore(database)
     cluster = kubernetes_client.connect(
         "lemo-dev",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ HOUR = 3600.0
 CONTRACT = {"dry_run", "complete", "scanned", "deleted", "names", "kept", "errors", "oldest_kept_hours"}
 REPORT = CONTRACT | {
     *("run_id", "started_at", "duration_seconds", "skipped", "gone", "harvested", "logs_saved", "orphans"),
+    "records",
 }
 VARYING = ("run_id", "started_at", "duration_seconds", "oldest_kept_hours", "dry_run")
 NO_ORPHANS = {"found": 0, "deleted": 0, "gone": 0, "names": [], "kept": {}}
@@ -145,7 +147,7 @@ def test_a_dry_run_says_what_the_real_run_then_does_and_writes_nothing(
     done = run_cleanup(cleanup)
     assert done["dry_run"] is False
     assert sorted(done["names"]) == sorted([*GOES, "harvest", "no-job"])
-    assert (done["harvested"], done["logs_saved"]) == (2, 1)
+    assert (done["harvested"], done["logs_saved"]) == (2, len(GOES) - 1 + 2), "of no record none is saved"
     assert steady(plan) == steady(done)
 
 
@@ -409,6 +411,10 @@ def test_a_run_is_kept_and_a_dry_one_is_not(cleanup: FunctionServer, world: Worl
 FLINK_JOB_ID = "3e" * 16
 
 
+def read_log(record: Document) -> str:
+    return zlib.decompress(record["submitter_log"]["zlib"]).decode()
+
+
 def add_harvestable(world: World, name: str, *, hours: float = 48, **fields: Any) -> None:
     """A finished Job of an open record that names it; its log holds an id unless it says otherwise."""
     add_finished(world, name, hours=hours, **{"log": f"{SUBMITTED} {FLINK_JOB_ID}\n"} | fields)
@@ -421,7 +427,7 @@ def test_an_id_that_was_not_read_is_read_and_then_the_job_goes(cleanup: Function
     assert (report["names"], report["harvested"], report["kept"]) == (["old"], 1, {})
     record = world.record("old")
     assert (record["flink_job_id"], record["submitter_done"]) == (FLINK_JOB_ID, True)
-    assert "submitter_log" not in record
+    assert (read_log(record), report["logs_saved"]) == (f"{SUBMITTED} {FLINK_JOB_ID}\n", 1)
 
 
 @pytest.fixture
@@ -548,8 +554,9 @@ def test_past_the_hard_limit_the_end_of_the_log_is_kept_and_the_job_goes(
     assert (report["names"], report["logs_saved"], report["harvested"]) == (["old"], 1, 0)
     kept = world.record("old")["submitter_log"]
     assert (kept["truncated"], kept["pod"]) == (True, pod)
-    assert kept["text"].splitlines() == [*lines, "the end"][-len(kept["text"].splitlines()) :]
-    assert 16 * 1024 - 20 < len(kept["text"].encode()) <= 16 * 1024
+    text = read_log(world.record("old"))
+    assert text.splitlines() == [*lines, "the end"][-len(text.splitlines()) :]
+    assert 16 * 1024 - 20 < len(text.encode()) <= 16 * 1024
     assert abs(kept["saved_at"] - datetime.now(UTC)) < timedelta(minutes=1)
 
 
@@ -558,7 +565,7 @@ def test_a_short_log_is_kept_whole(cleanup: FunctionServer, world: World) -> Non
     world.add_record("old", status="RUNNING", flink_job_id="1" * 32)
     assert run_cleanup(cleanup)["names"] == ["old"]
     kept = world.record("old")["submitter_log"]
-    assert (kept["text"], kept["truncated"]) == ("one\ntwo\n", False)
+    assert (read_log(world.record("old")), kept["truncated"]) == ("one\ntwo\n", False)
 
 
 @pytest.mark.parametrize(
@@ -573,7 +580,56 @@ def test_of_a_log_that_is_gone_what_kubernetes_kept_is_kept(
     world.add_record("old")
     with world.kubernetes.control.fault(RequestFault(effect="log-gone-404")):
         assert run_cleanup(cleanup)["names"] == ["old"]
-    assert world.record("old").get("submitter_log", {}).get("text") == expected
+    record = world.record("old")
+    assert (read_log(record) if "submitter_log" in record else None) == expected
+
+
+def add_settled(world: World, name: str, *, log: str, hours: float = 48, **fields: Any) -> None:
+    add_finished(world, name, hours=hours, log=log)
+    known = {"status": "FINISHED", "flink_job_id": FLINK_JOB_ID, "submitter_done": True}
+    world.add_record(name, k8s_job_name=name, **known | fields)
+
+
+def test_the_end_of_every_log_is_on_its_record_without_the_secrets_of_its_submission(
+    cleanup: FunctionServer, world: World
+) -> None:
+    spec = {"args": ["--password", "hunter22"], "script": {"inline": "import this"}}
+    add_settled(world, "old", log="login with hunter22\ndone\n", spec=spec)
+    add_settled(world, "other", log="hunter22\n", spec=None)
+    add_settled(world, "silent", log="")
+    plan = run_cleanup(cleanup, json={"dry_run": True})
+    report = run_cleanup(cleanup)
+    assert (len(report["names"]), report["logs_saved"]) == (3, 2)
+    assert steady(plan) == steady(report)
+    assert read_log(world.record("old")) == "login with ******\ndone\n"
+    assert read_log(world.record("other")) == "hunter22\n"
+    assert "submitter_log" not in world.record("silent")
+
+
+def test_a_log_is_read_once_however_often_its_job_cannot_be_deleted(
+    cleanup: FunctionServer, world: World
+) -> None:
+    add_settled(world, "old", log="one\n")
+    with world.kubernetes.control.fault(RequestFault(effect="status", status=403, verb="delete")):
+        assert run_cleanup(cleanup)["kept"] == {"error": 1}
+    world.kubernetes.control.reset_requests()
+    report = run_cleanup(cleanup)
+    assert (report["names"], report["logs_saved"]) == (["old"], 0)
+    assert not [request for request in world.kubernetes.requests() if "log" in request]
+    assert read_log(world.record("old")) == "one\n"
+
+
+def test_a_job_whose_log_cannot_be_read_waits_for_it_up_to_the_hard_limit(
+    cleanup: FunctionServer, world: World
+) -> None:
+    add_settled(world, "old", log="one\n")
+    add_settled(world, "very-old", log="two\n", hours=169)
+    with world.kubernetes.control.fault(RequestFault(effect="status", status=500, resource="pods/log")):
+        report = run_cleanup(cleanup)
+    assert (report["names"], report["kept"], report["logs_saved"]) == (["very-old"], {"error": 1}, 0)
+    assert [error["job_id"] for error in report["errors"]] == ["very-old", "old"]
+    assert run_cleanup(cleanup)["names"] == ["old"]
+    assert read_log(world.record("old")) == "one\n"
 
 
 def test_jobs_that_failed_and_jobs_that_hit_their_deadline_go_too(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -383,6 +384,34 @@ def test_a_job_that_is_gone_is_not_found_and_its_kept_log_is_shown(
     body = get(jobs, "/api/jobs/etl_1")
     assert (body["kubernetes"]["found"], body["kubernetes"]["error"]) == (False, None)
     assert (body["log_tail"]["text"], body["log_tail"]["source"]) == ("the last words", "record")
+
+
+def test_a_compressed_log_is_shown_and_one_that_is_broken_is_none(jobs: FunctionServer, world: World) -> None:
+    spec = {"args": ["--token=abcdefgh"]}
+    kept = {
+        "zlib": zlib.compress("für abcdefgh".encode()),
+        "truncated": True,
+        "pod": "p-1",
+        "saved_at": START,
+    }
+    world.add_record("etl_1", k8s_job_name="flink-py-etl-gone", submitter_log=kept, spec=spec)
+    expected = {"text": "für ******", "truncated": True, "pod": "p-1", "source": "record", "error": None}
+    assert get(jobs, "/api/jobs/etl_1")["log_tail"] == expected
+    world.add_record("etl_2", k8s_job_name="flink-py-etl-2", submitter_log=kept | {"zlib": b"broken"})
+    assert get(jobs, "/api/jobs/etl_2")["log_tail"] is None
+
+
+def test_details_link_to_the_log_store(settings: Mapping[str, str], world: World) -> None:
+    template = "https://logs.example/?job={job_id}&pod={pod}&to={end}"
+    over = {"status": "FINISHED", "end_time": START, "k8s_job_name": "flink-py-etl-gone"}
+    kept = {"zlib": zlib.compress(b"x"), "truncated": False, "pod": "p-1", "saved_at": START}
+    world.add_record("etl_1", submitter_log=kept, **over)
+    world.add_record("etl_2", **over)
+    to = f"{START + timedelta(minutes=1):%Y-%m-%dT%H%%3A%M%%3A%SZ}"
+    with FunctionServer("jobs", {**settings, "LOG_URL_TEMPLATE": template}) as server:
+        found = get(server, "/api/jobs/etl_1")["log_url"]
+        assert found == f"https://logs.example/?job=etl_1&pod=p-1&to={to}"
+        assert get(server, "/api/jobs/etl_2")["log_url"] is None
 
 
 def test_the_job_of_another_record_is_not_this_ones(jobs: FunctionServer, world: World) -> None:

@@ -6,6 +6,7 @@ Every deletion that the API is asked for is checked against the truth before it 
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -218,7 +219,8 @@ class CleanupWorld:
         if going.is_bound_to_stay(self.now):
             self.wrongs.append(f"{going} went after {age}")
         record = self.records(going.name) or {}
-        kept_log = record.get("submitter_log", {}).get("text")
+        kept_log = record.get("submitter_log")
+        kept_text = kept_log and zlib.decompress(kept_log["zlib"]).decode()
         if going.kind is not Kind.JOB:
             return
         if going.known in (Known.ID_IN_LOG, Known.LOG_BROKEN):
@@ -226,13 +228,14 @@ class CleanupWorld:
                 self.wrongs.append(f"{going} went with its id: {record}")
         elif going.known is Known.FAILURE_IN_LOG and record.get("status") != "FAILED":
             self.wrongs.append(f"{going} went with its failure: {record}")
-        elif going.known in (Known.NAMELESS, Known.GARBLED) and kept_log != going.log:
+        if going.known not in (*WITHOUT_RECORD, Known.LOG_GONE) and kept_text != going.log:
             self.wrongs.append(f"{going} went with its log: {record}")
 
     # --- what an observation asks -----------------------------------------------------------------------
 
     def _selected(self, selector: str) -> list[TrueObject]:
-        named = re.fullmatch(r"(?:job-name=|app=flink-python-job,job-id(?:=| in \())([^)]*)\)?", selector)
+        labels = r"(?:job-name|app=flink-python-job,job-id)(?:=| in \()"
+        named = re.fullmatch(rf"{labels}([^)]*)\)?", selector)
         assert named is not None, selector
         return [
             self.objects[Kind.JOB, name] for name in named[1].split(",") if (Kind.JOB, name) in self.objects

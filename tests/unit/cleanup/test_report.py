@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from flinkjobs.cleanup.progress import Outcome, Progress
+from flinkjobs.cleanup.records import ExpiredRecords
 from flinkjobs.cleanup.report import make_report
 from flinkjobs.cleanup.retention import Kept
 from flinkjobs.domain.kubernetes_objects import CleanupTarget, Kind
@@ -19,9 +20,28 @@ def outcome(name: str, result: Deletion | Kept, *, kind: Kind = Kind.JOB, hours:
     return Outcome(CleanupTarget(kind, name, name, "1", over_since=NOON - timedelta(hours=hours)), result)
 
 
-def report_of(*outcomes: Outcome, now: datetime | None = NOON, **fields: Any) -> dict[str, Any]:
-    done = Progress(outcomes=outcomes, **fields)
-    return make_report(done, run_id="r", started_at=NOON, duration_seconds=1.23456, dry_run=False, now=now)
+def report_of(
+    *outcomes: Outcome,
+    now: datetime | None = NOON,
+    expired: ExpiredRecords | None = None,
+    **fields: Any,
+) -> dict[str, Any]:
+    return make_report(
+        Progress(outcomes=outcomes, **fields),
+        expired or ExpiredRecords(),
+        run_id="r",
+        started_at=NOON,
+        duration_seconds=1.23456,
+        dry_run=False,
+        now=now,
+    )
+
+
+def test_report_names_how_many_records_were_deleted_and_whether_more_are_left() -> None:
+    error = {"job_id": None, "code": "STORE_UNAVAILABLE", "message": "away"}
+    report = report_of(expired=ExpiredRecords(NOON, deleted=3, is_finished=False, errors=(error,)))
+    assert report["records"] == {"before": NOON, "deleted": 3}
+    assert (report["complete"], report["errors"]) == (False, [error])
 
 
 def test_report_counts_every_outcome_once() -> None:
@@ -53,6 +73,7 @@ def test_report_counts_every_outcome_once() -> None:
         "errors": [],
         "oldest_kept_hours": 7.0,
         "orphans": {"found": 2, "deleted": 1, "gone": 0, "names": ["pod"], "kept": {"active": 1}},
+        "records": None,
     }
 
 

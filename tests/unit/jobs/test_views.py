@@ -412,3 +412,21 @@ def test_labels_of_a_row(details: dict[str, Any], expected: dict[str, str]) -> N
 def test_a_row_whose_labels_are_no_object_is_unreadable() -> None:
     shown = views.job_view(Row(Place(0, "1"), NOON, record(Status.RUNNING), {"labels": ["a"]}))
     assert shown["unreadable"] == "TypeError: labels is no object but ['a']"
+
+
+TOLD = [
+    ({"args": ["--password", "hunter22", "--least", "2"]}, "with hunter22 and 2", "with ****** and 2"),
+    ({"flink_conf": {"s3.secret-key": "AKIA/x+y=="}}, "key=AKIA/x+y==;", "key=******;"),
+    ({"flink_conf": {"password": "on"}}, "on Monday, money: on", "****** Monday, money: ******"),
+    ({"script": {"url": "https://u:p%40ssw0rd@host/a?token=abcdefgh"}}, "p@ssw0rd abcdefgh", "****** ******"),
+    ({"script": {"url": "https://host/?n=1&token="}}, "n=1&token=", "n=1&token="),
+    ({"args": ["--password=long-secret", "--password=long-secret-2"]}, "long-secret-2", "******"),
+    ({"flink_conf": {"password": "a.c$(x)[1]"}}, "abc$(x)[1] a.c$(x)[1]", "abc$(x)[1] ******"),
+    ({"args": ["--token", " "]}, "a b", "a b"),
+    (None, "as it is", "as it is"),
+]
+
+
+@pytest.mark.parametrize(("spec", "log", "shown"), TOLD)
+def test_what_a_specification_hides_is_hidden_in_a_log(spec: Any, log: str, shown: str) -> None:
+    assert redaction.without(redaction.secrets_of(spec), log) == shown

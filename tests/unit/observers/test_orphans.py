@@ -52,7 +52,10 @@ class Alone(ClusterDouble):
         return iter(())
 
     def pods(self, selector: str) -> Iterator[Pod]:
-        assert selector.startswith("app=flink-python-job,job-id") or selector == f"job-name={JOB}"
+        assert selector.startswith("app=flink-python-job,job-id") or selector in (
+            f"job-name={JOB}",
+            f"job-name in ({JOB})",
+        )
         return iter(self.left)
 
 
@@ -89,6 +92,9 @@ class Records:
         assert (len(updates), now, bool(run_id)) == (int(self.is_contested), NOON, True)
         assert by is Writer.CLEANUP
         return Applied(job_ids=frozenset(), conflicts=frozenset(update.after.job_id for update in updates))
+
+    def specs_without_log(self, job_ids: Collection[str]) -> dict[str, list[object]]:
+        return {job_id: [None] for job_id in job_ids}
 
     def save_submitter_log(self, job_id: str, k8s_job_name: str, log: SubmitterLog) -> bool:
         assert (k8s_job_name, bool(log.text)) == (JOB, True)

@@ -44,6 +44,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert settings.cleanup_unharvested_hours == 168
     assert settings.cleanup_max_deletions == 2000
     assert settings.cleanup_deletions_per_second == 20
+    assert (settings.record_retention_days, settings.log_url_template) == (None, None)
     assert (settings.sync_url, settings.sync_period_seconds) == (None, 180)
     assert (settings.notify_channels, settings.page_url) == ((), None)
     assert settings.cors_origins == frozenset()
@@ -85,6 +86,8 @@ def test_every_setting_is_read() -> None:
         CLEANUP_UNHARVESTED_HOURS="1",
         CLEANUP_MAX_DELETIONS="5",
         CLEANUP_DELETIONS_PER_SECOND="40",
+        RECORD_RETENTION_DAYS="90",
+        LOG_URL_TEMPLATE="https://logs.example/?q={job_id}",
         NOTIFY_CHANNELS='[{"name": "team", "type": "chat", "url": "slack://t0ken"}]',
         PAGE_URL="https://flink.example/jobs/",
         CORS_ORIGINS="https://app.example, http://localhost:5173",
@@ -119,6 +122,8 @@ def test_every_setting_is_read() -> None:
         cleanup_unharvested_hours=1.0,
         cleanup_max_deletions=5,
         cleanup_deletions_per_second=40,
+        record_retention_days=90,
+        log_url_template="https://logs.example/?q={job_id}",
         webhook_secrets=(NEW_WEBHOOK_SECRET, OLD_WEBHOOK_SECRET),
         page_action_secret=(NEW_WEBHOOK_SECRET,),
         allowed_script_hosts=frozenset({"a.example", "b.example", "c.example"}),
@@ -203,6 +208,12 @@ WRONG = [
     ("CLEANUP_MAX_DELETIONS", "0"),
     ("CLEANUP_DELETIONS_PER_SECOND", "0"),
     ("CLEANUP_DELETIONS_PER_SECOND", "1001"),
+    ("RECORD_RETENTION_DAYS", "6"),
+    ("RECORD_RETENTION_DAYS", "7.5"),
+    ("RECORD_RETENTION_DAYS", "36501"),
+    ("LOG_URL_TEMPLATE", f"https://user:{SECRET}@logs.example/{{job_id}}"),
+    ("LOG_URL_TEMPLATE", "logs.example/{job_id}"),
+    ("LOG_URL_TEMPLATE", "https://logs.example/{password}"),
     ("SYNC_URL", f"https://user:{SECRET}@sync?x"),
     ("SUBMIT_URL", f"https://user:{SECRET}@submit?x"),
     ("SYNC_PERIOD_SECONDS", "0"),
@@ -446,3 +457,10 @@ def test_a_pod_template_is_no_part_of_what_settings_print() -> None:
     template = json.dumps({"spec": {"x": SECRET}})
     clusters = json.dumps({"a": {"rest_url": "http://a", "pod_template": {"x": SECRET}}})
     assert SECRET not in repr(read(POD_TEMPLATE=template, FLINK_CLUSTERS=clusters))
+
+
+@pytest.mark.parametrize("name", ["CLEANUP_RETENTION_HOURS", "CLEANUP_UNHARVESTED_HOURS"])
+def test_a_record_is_kept_as_long_as_cleanup_may_need_it(name: str) -> None:
+    assert read(RECORD_RETENTION_DAYS="8", **{name: "192"}).record_retention_days == 8
+    with pytest.raises(SettingsError, match=rf"^RECORD_RETENTION_DAYS must be at least {name}, not 8$"):
+        read(RECORD_RETENTION_DAYS="8", **{name: "193"})

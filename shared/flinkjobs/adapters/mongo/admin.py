@@ -12,6 +12,8 @@ from flinkjobs.adapters.mongo.client import MongoDatabase
 from flinkjobs.adapters.mongo.documents import read_time
 from flinkjobs.adapters.mongo.errors import translated
 from flinkjobs.adapters.mongo.indexes import ensure_indexes, missing_indexes
+from flinkjobs.adapters.mongo.stats_store import COLLECTION as STATS
+from flinkjobs.adapters.mongo.stats_store import ids_by_day, note_late
 from flinkjobs.domain.text import cut
 from flinkjobs.ports.store_admin import Converted, UnreadableDate
 
@@ -37,6 +39,7 @@ class MongoAdmin:
     def __init__(self, database: MongoDatabase) -> None:
         self._database = database
         self._jobs = database["flink_jobs"]
+        self._stats = database[STATS]
 
     def missing_indexes(self) -> tuple[str, ...]:
         return missing_indexes(self._database)
@@ -63,6 +66,7 @@ class MongoAdmin:
     def _convert(self, documents: list[Document], *, dry_run: bool) -> Converted:
         writes: list[UpdateOne] = []
         unreadable: list[UnreadableDate] = []
+        submitted: list[tuple[Any, datetime]] = []
         values = 0
         for document in documents:
             texts = {name: document[name] for name in DATE_FIELDS if isinstance(document.get(name), str)}
@@ -74,10 +78,12 @@ class MongoAdmin:
             ]
             if dates:
                 values += len(dates)
+                submitted += [(document["_id"], dates["submitted_at"])] if "submitted_at" in dates else []
                 as_read = {name: texts[name] for name in dates}
                 writes.append(UpdateOne({"_id": document["_id"], **as_read}, {"$set": dates}))
         converted = len(writes)
         if writes and not dry_run:
+            note_late(self._stats, ids_by_day(submitted))
             converted = self._jobs.bulk_write(writes, ordered=False).matched_count
         return Converted(
             records=len(documents),

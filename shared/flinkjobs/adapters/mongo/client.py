@@ -6,7 +6,7 @@ from typing import Any, Final, TypeAlias
 
 import pymongo
 from bson.codec_options import DatetimeConversion
-from pymongo import MongoClient
+from pymongo import MongoClient, ReadPreference
 from pymongo.database import Database
 from pymongo.errors import ConfigurationError
 
@@ -24,6 +24,7 @@ def connect(
     *,
     timeout_ms: int = TIMEOUT_MS,
     server_selection_timeout_ms: int = SERVER_SELECTION_TIMEOUT_MS,
+    only_primary: bool = True,
 ) -> MongoDatabase:
     """The database at this URI. Nothing is sent before the first call.
 
@@ -33,6 +34,7 @@ def connect(
         timeout_ms: longest silence of a server that was asked. Not pymongo's `timeoutMS`, under which a
             server that is away is looked for just as long, whatever `serverSelectionTimeoutMS` says.
         server_selection_timeout_ms: how long to look for a server that answers.
+        only_primary: reads go to the primary, whatever the URI says: who writes must not decide by old data.
 
     Raises:
         StoreRefusedError: the URI, or a file that it names, cannot be used.
@@ -49,10 +51,16 @@ def connect(
             socketTimeoutMS=timeout_ms,
             unicode_decode_error_handler="replace",  # as does text that is not UTF-8
             journal=True,  # a standalone server may forget what it acknowledged without
+            w="majority",  # a new primary has it: no failover takes back what was acknowledged
         )
     except (ConfigurationError, OSError, ValueError) as error:
         raise unusable_uri(uri, error) from None  # a traceback would show what `unusable_uri` leaves out
-    return client[database]
+    return client.get_database(database, read_preference=ReadPreference.PRIMARY if only_primary else None)
+
+
+def may_read_secondaries(database: MongoDatabase) -> bool:
+    """Whether a secondary may answer reads, by `readPreference` in the URI."""
+    return bool(database.read_preference != ReadPreference.PRIMARY)
 
 
 def await_server(database: MongoDatabase, *, seconds: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -21,7 +22,7 @@ from flinkjobs.domain.reasons import ReasonCode
 from flinkjobs.domain.records import DocumentId, FlinkJobRef, IdSource, JobRecord, Reason, UnreadableRecord
 from flinkjobs.domain.text import cut
 from flinkjobs.domain.transition import Update
-from flinkjobs.ports.store import Settled
+from flinkjobs.ports.store import Settled, SubmitterLog
 
 T = TypeVar("T")
 _JobDocument = Mapping[str, Any]
@@ -29,6 +30,9 @@ _FLINK_JOB_ID: Final = re.compile(r"[0-9a-f]{32}")
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 MAX_ALIKE: Final = 20
 """Maximum number of records with the same id among which the newest is searched."""
+
+MAX_LOG_BYTES: Final = 64 * 1024
+"""Maximum number of bytes that a stored log is decompressed to."""
 
 FOLLOWED: Final = dict.fromkeys(
     (
@@ -265,6 +269,23 @@ def settled_state(document: _JobDocument) -> Settled:
         updated_at=read_time(document.get("updated_at")),
         document_id=document.get("_id"),
     )
+
+
+def packed_log(log: SubmitterLog) -> dict[str, Any]:
+    """A submitter's log as a record holds it, compressed."""
+    packed = zlib.compress(log.text.encode(errors="replace"))
+    return {"zlib": packed, "truncated": log.truncated, "pod": log.pod, "saved_at": log.saved_at}
+
+
+def unpacked_log(stored: Any) -> Any:
+    """A stored log with its `text`, also as earlier versions wrote it; None if it cannot be decompressed."""
+    if not isinstance(stored, Mapping) or not isinstance(stored.get("zlib"), bytes):
+        return stored
+    try:
+        text = zlib.decompressobj().decompress(stored["zlib"], MAX_LOG_BYTES)
+    except zlib.error:
+        return None
+    return {**stored, "text": text.decode(errors="replace")}
 
 
 def label_pair(key: str, value: str) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.collection import Collection
@@ -14,6 +14,7 @@ from flinkjobs.adapters.mongo.client import MongoDatabase
 from flinkjobs.adapters.mongo.errors import translated
 from flinkjobs.adapters.mongo.unmanaged import COLLECTION
 
+T = TypeVar("T")
 _NAME_TAKEN: Final = 86
 _INDEX_EXISTS: Final = (85, _NAME_TAKEN)
 """IndexOptionsConflict and IndexKeySpecsConflict: an index of these fields, or of this name, exists."""
@@ -39,20 +40,21 @@ BY_TIME: Final = (
     ("submitted_by", ASCENDING),
     ("cluster", ASCENDING),
     ("reason.code", ASCENDING),
+    ("duration", ASCENDING),
+    ("flink_job_id", ASCENDING),
 )
-"""The list: every filter and the text search are answered by its keys; only the records shown are read."""
+"""The list, `find().sort({"submitted_at": -1, "_id": -1})`: filters and text are checked on its keys, and
+only the records shown are read. The statistics of the days that are not summed, from these keys alone."""
 BY_END: Final = (("end_time", DESCENDING), ("_id", DESCENDING), ("status", ASCENDING))
 """The list by the time of the end. For other filters than the status, records are read."""
 BY_STATUS: Final = (
     ("status", ASCENDING),
     ("submitted_at", DESCENDING),
     ("_id", DESCENDING),
-    ("template_id", ASCENDING),
-    ("duration", ASCENDING),
     ("reason.code", ASCENDING),
-    ("flink_job_id", ASCENDING),
 )
-"""The list of a status, and the statistics, which read this index alone."""
+"""The list of a status, `find({"status": …}).sort({"submitted_at": -1, "_id": -1})`; what waits or has failed
+lately, by its reason."""
 BY_TEMPLATE: Final = (
     ("template_id", ASCENDING),
     ("submitted_at", DESCENDING),
@@ -124,6 +126,18 @@ _UNMANAGED_INDEX: Final = IndexModel(
     [("seen_at", ASCENDING)], expireAfterSeconds=int(RUNS_KEPT.total_seconds())
 )
 """A cluster that no pass has seen for this long is forgotten."""
+
+_BAD_VALUE: Final = 2
+
+
+def hinted(index: Sequence[tuple[str, int]], ask: Callable[[Mapping[str, Any]], T]) -> T:
+    """Asks with an index as the argument `hint`; without one where it does not exist."""
+    try:
+        return ask({"hint": dict(index)})
+    except OperationFailure as error:
+        if error.code != _BAD_VALUE or "hint" not in str(error):
+            raise
+        return ask({})
 
 
 def ensure_indexes(database: MongoDatabase) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from bson import ObjectId
 from msgspec.structs import replace
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
@@ -20,12 +21,15 @@ from flinkjobs.adapters.mongo.documents import (
     conditional_update,
     new_document,
     newest_with_id,
+    packed_log,
     read_record,
     readable,
     settled_state,
     with_move,
 )
 from flinkjobs.adapters.mongo.errors import refused_job_ids, translated
+from flinkjobs.adapters.mongo.stats_store import COLLECTION as STATS
+from flinkjobs.adapters.mongo.stats_store import ids_by_day, note_late
 from flinkjobs.domain.batches import chunks
 from flinkjobs.domain.errors import (
     DuplicateJobIdError,
@@ -33,6 +37,7 @@ from flinkjobs.domain.errors import (
 )
 from flinkjobs.domain.flink_states import FINAL, OPEN, Status
 from flinkjobs.domain.history import Writer
+from flinkjobs.domain.job_sums import SUMMED_AFTER
 from flinkjobs.domain.reasons import ReasonCode
 from flinkjobs.domain.records import JobRecord, Reason, UnreadableRecord
 from flinkjobs.domain.transition import Update
@@ -55,12 +60,17 @@ class MongoJobStore:
         self._cleanup_runs = database["cleanup_runs"]
         self._templates = database["job_templates"]
         self._unmanaged = database[unmanaged.COLLECTION]
+        self._stats = database[STATS]
         self._client = database.client
 
     def insert(self, record: JobRecord, details: Mapping[str, Any], *, now: datetime | None = None) -> None:
+        document = new_document(record, details, now=now or record.submitted_at)
         with translated():
+            if now is not None and now - record.submitted_at > SUMMED_AFTER:
+                document["_id"] = ObjectId()
+                note_late(self._stats, ids_by_day([(document["_id"], record.submitted_at)]))
             try:
-                self._jobs.insert_one(new_document(record, details, now=now or record.submitted_at))
+                self._jobs.insert_one(document)
             except DuplicateKeyError as error:
                 taken = (error.details or {}).get("keyPattern") or {}
                 if "idempotency_key" in taken:
@@ -258,8 +268,19 @@ class MongoJobStore:
                 {"started_at": started_at, "run_id": run_id}, {"$set": {"notified": notified}}
             )
 
+    def specs_without_log(self, job_ids: Collection[str]) -> Mapping[str, Sequence[Any]]:
+        wanted = {"job_id": {"$in": sorted(job_ids)}, "submitter_log": None}
+        fields: dict[str, Any] = {"job_id": 1, "spec": 1}
+        without_script = {"$unset": "spec.script.inline"}
+        stages: list[Mapping[str, Any]] = [{"$match": wanted}, {"$project": fields}, without_script]
+        found: dict[str, list[Any]] = {}
+        with translated():
+            for document in self._jobs.aggregate(stages) if job_ids else ():
+                found.setdefault(document["job_id"], []).append(document.get("spec"))
+        return found
+
     def save_submitter_log(self, job_id: str, k8s_job_name: str, log: SubmitterLog) -> bool:
-        kept = {"text": log.text, "truncated": log.truncated, "pod": log.pod, "saved_at": log.saved_at}
+        kept = packed_log(log)
         with translated():
             of_the_job = {"job_id": job_id, "k8s_job_name": {"$in": [k8s_job_name, None]}}
             result = self._jobs.update_many(of_the_job, {"$set": {"submitter_log": kept}})

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 import pymongo
 from bson import json_util
 from bson.datetime_ms import DatetimeMS
 from pymongo import ASCENDING, DESCENDING
-from pymongo.errors import OperationFailure
 
 from flinkjobs.adapters.mongo import runs, unmanaged
 from flinkjobs.adapters.mongo.client import MongoDatabase
@@ -35,15 +34,25 @@ from flinkjobs.adapters.mongo.conditions import (
     on_keys,
     submitted_between,
 )
-from flinkjobs.adapters.mongo.documents import LISTED_FIELDS, newest_with_id, read_record, time_or_none
+from flinkjobs.adapters.mongo.documents import (
+    LISTED_FIELDS,
+    newest_with_id,
+    read_record,
+    time_or_none,
+    unpacked_log,
+)
 from flinkjobs.adapters.mongo.errors import translated
 from flinkjobs.adapters.mongo.health_store import COLLECTION as HEALTH_MARKS
 from flinkjobs.adapters.mongo.health_store import read_marks
-from flinkjobs.adapters.mongo.indexes import BY_HEALTH, BY_STATUS
+from flinkjobs.adapters.mongo.indexes import BY_HEALTH, BY_STATUS, hinted
 from flinkjobs.adapters.mongo.notify_store import IS_PENDING, read_channel
+from flinkjobs.adapters.mongo.stats_store import COLLECTION as STATS
+from flinkjobs.adapters.mongo.stats_store import has
+from flinkjobs.adapters.mongo.tallies import SUBMITTED, tally
 from flinkjobs.domain.flink_states import OPEN, Status
 from flinkjobs.domain.health_values import HealthState, Mark
 from flinkjobs.domain.job_query import Filter, Form, Place, Row, Sort
+from flinkjobs.domain.job_sums import Sums
 from flinkjobs.domain.unmanaged import UnmanagedJob, UnmanagedJobs
 from flinkjobs.ports.read_store import Backlog, Cause, Tally, TemplateHealth
 
@@ -64,13 +73,6 @@ _NO_LIMIT: Final = 2**62
 _KNOWN: Final = [status.value for status in Status]
 ANSWER_SECONDS: Final = 2.5
 """How long a server may take to say that it is there; what it is asked for may take longer."""
-_BAD_VALUE: Final = 2
-
-DAY: Final = timedelta(days=1)
-_HOUR_MS: Final = 3_600_000
-_DAY_MS: Final = 24 * _HOUR_MS
-_DAYS_APART: Final = 30
-"""Days: greater ages are rounded down to a multiple of it."""
 
 
 class MongoReadStore:
@@ -84,6 +86,7 @@ class MongoReadStore:
         self._channels = database["channels"]
         self._unmanaged = database[unmanaged.COLLECTION]
         self._marks = database[HEALTH_MARKS]
+        self._stats = database[STATS]
         self._client = database.client
 
     # --- lists --------------------------------------------------------------------------------------
@@ -111,7 +114,7 @@ class MongoReadStore:
         self, condition: Document, wanted: Filter, limit: int, fields: Document = LISTED_FIELDS
     ) -> list[Document]:
         order = newest_first(wanted.sort)
-        return _hinted(
+        return hinted(
             index_of(wanted),
             lambda hint: list(self._jobs.find(condition, fields, sort=order, limit=limit, **hint)),
         )
@@ -225,9 +228,9 @@ class MongoReadStore:
 
     # --- statistics ---------------------------------------------------------------------------------
 
-    def tallies(self, now: datetime) -> Sequence[Tally]:
+    def tallies(self, now: datetime, begins: Collection[datetime]) -> tuple[Sequence[Tally], Sequence[Sums]]:
         with translated():
-            return [_tally(group) for group in self._aggregate(_tally_stages(now), BY_STATUS)]
+            return tally(self._jobs, self._stats, now, begins)
 
     def causes(self, *, created_before: datetime, failed_since: datetime, examples: int) -> Sequence[Cause]:
         created, failed = Status.CREATED.value, Status.FAILED.value
@@ -236,7 +239,7 @@ class MongoReadStore:
             {"status": created},
             *({"status": failed, **submitted_between(form, recent)} for form in (Form.DATE, Form.TEXT)),
         ]
-        waits = {"$and": [{"$eq": ["$status", created]}, {"$not": [_has("$reason.code")]}]}
+        waits = {"$and": [{"$eq": ["$status", created]}, {"$not": [has("$reason.code")]}]}
         normal = {"$and": [waits, _is_not_before(created_before)]}
         count = {"$group": {"_id": {"status": "$status", "code": "$reason.code"}, "count": {"$sum": 1}}}
         counted: Counter[tuple[str, str | None]] = Counter()
@@ -377,17 +380,7 @@ class MongoReadStore:
         self._client.close()
 
     def _aggregate(self, stages: Sequence[Document], index: Index) -> list[Document]:
-        return _hinted(index, lambda hint: list(self._jobs.aggregate(list(stages), **hint)))
-
-
-def _hinted(index: Index, ask: Callable[[Mapping[str, Any]], T]) -> T:
-    """Asks with an index as the argument `hint`; without one where it does not exist."""
-    try:
-        return ask({"hint": dict(index)})
-    except OperationFailure as error:
-        if error.code != _BAD_VALUE or "hint" not in str(error):
-            raise
-        return ask({})
+        return hinted(index, lambda hint: list(self._jobs.aggregate(list(stages), **hint)))
 
 
 # --- documents --------------------------------------------------------------------------------------
@@ -400,98 +393,17 @@ def _row(document: Document, sort: Sort = Sort.SUBMITTED) -> Row:
         at = int(stored if isinstance(stored, DatetimeMS) else DatetimeMS(stored))
     elif isinstance(stored, str):
         at = stored
+    details = {**document, "updated_at": time_or_none(document.get("updated_at"))}
+    if "submitter_log" in document:
+        details["submitter_log"] = unpacked_log(document["submitter_log"])
     return Row(
         place=Place(at=at, id=json_util.dumps(document["_id"])),
         time=time_or_none(stored),
         record=read_record(document),
-        details={**document, "updated_at": time_or_none(document.get("updated_at"))},
+        details=details,
     )
-
-
-_SUBMITTED: Final = {
-    "$switch": {
-        "branches": [
-            {"case": {"$eq": [{"$type": "$submitted_at"}, "date"]}, "then": "$submitted_at"},
-            {
-                "case": {"$eq": [{"$type": "$submitted_at"}, "string"]},
-                "then": {"$dateFromString": {"dateString": "$submitted_at", "onError": None}},
-            },
-        ],
-        "default": None,
-    }
-}
-"""The time of the submission, whichever form it has; null where there is none."""
 
 
 def _is_not_before(time: datetime) -> Document:
     """Whether a record was submitted then or later, or does not say when."""
-    return {"$not": [{"$and": [{"$ne": [_SUBMITTED, None]}, {"$lt": [_SUBMITTED, time]}]}]}
-
-
-def _has(field: str) -> Document:
-    """Whether a field is there and not null."""
-    return {"$gt": [field, None]}
-
-
-def _text_or_null(field: str) -> Document:
-    return {"$cond": [{"$eq": [{"$type": field}, "string"]}, field, None]}
-
-
-def _tally_stages(now: datetime) -> list[Document]:
-    days = {"$floor": {"$divide": ["$age", _DAY_MS]}}
-    coarse = {"$multiply": [_DAYS_APART, {"$floor": {"$divide": [days, _DAYS_APART]}}]}
-    age = {
-        "$switch": {
-            "branches": [
-                {"case": {"$not": [_has("$age")]}, "then": None},
-                {"case": {"$lt": ["$age", 0]}, "then": 0},
-                {
-                    "case": {"$lt": ["$age", _DAY_MS]},
-                    "then": {"$floor": {"$divide": ["$age", _HOUR_MS]}},
-                },
-                {"case": {"$lt": ["$age", _DAYS_APART * _DAY_MS]}, "then": days},
-            ],
-            "default": coarse,
-        }
-    }
-    is_measured = {"$and": [{"$eq": ["$status", Status.FINISHED.value]}, {"$isNumber": "$duration"}]}
-    number = {"$convert": {"input": "$duration", "to": "double", "onError": None}}
-    return [
-        {"$match": {}},
-        {
-            "$project": {
-                "_id": 0,
-                "status": _text_or_null("$status"),
-                "template_id": _text_or_null("$template_id"),
-                "has_id": _has("$flink_job_id"),
-                "duration": {"$cond": [is_measured, number, "$$REMOVE"]},
-                "age": {"$subtract": [now, _SUBMITTED]},
-            }
-        },
-        {
-            "$group": {
-                "_id": {
-                    "status": "$status",
-                    "template_id": "$template_id",
-                    "has_id": "$has_id",
-                    "age": age,
-                    "unit": {"$cond": [{"$lt": ["$age", _DAY_MS]}, "hours", "days"]},
-                },
-                "count": {"$sum": 1},
-                "durations": {"$push": "$duration"},
-            }
-        },
-    ]
-
-
-def _tally(group: Document) -> Tally:
-    key = group["_id"]
-    return Tally(
-        status=key["status"],
-        template_id=key["template_id"],
-        age=None if key["age"] is None else int(key["age"]),
-        unit=key["unit"],
-        has_id=key["has_id"],
-        count=group["count"],
-        durations=[duration for duration in group["durations"] if duration is not None],
-    )
+    return {"$not": [{"$and": [{"$ne": [SUBMITTED, None]}, {"$lt": [SUBMITTED, time]}]}]}

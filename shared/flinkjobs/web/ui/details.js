@@ -134,7 +134,7 @@ export function createDetails(dialog, actions) {
       fill("facts", job, () => facts(job, actions));
       fill("flink", [data.flink_jobs, data.twins, job.flink_state, job.status], () => flink(data));
       fill("kubernetes", data.kubernetes, () => kubernetes(data.kubernetes));
-      fill("log", [data.log_tail, job.status, data.kubernetes], () => log(data));
+      fill("log", [data.log_tail, data.log_url, job.status, data.kubernetes], () => log(data));
       fill("spec", [data.spec], () => spec(data.spec));
       this.tick();
     },

@@ -291,7 +291,11 @@ function pod({ name, phase, started_at: started, ended_at: ended }) {
   );
 }
 
-export function log({ log_tail: tail, job, kubernetes: { error, pods } }) {
+export function log(data) {
+  return [...logText(data), ...(data.log_url ? [h("p", {}, outsideLink(data.log_url, t("log.store")))] : [])];
+}
+
+function logText({ log_tail: tail, job, kubernetes: { error, pods } }) {
   if (!tail) {
     if (!job.k8s_job_name) return [heading("details.log"), h("p", { class: "none" }, t("k8s.none"))];
     if (error) return [heading("details.log"), h("p", { class: "warn-text" }, t("log.unknown"))];

@@ -308,7 +308,8 @@ function createPages(actions) {
     show(data, state) {
       next = data.next_cursor;
       older.disabled = !next;
-      setText(shown, positionOf(data, totalOf(data, state)));
+      const position = positionOf(data, totalOf(data, state));
+      setText(shown, data.from_secondary ? `${position} · ${t("list.secondary")}` : position);
     },
   };
 }

@@ -43,7 +43,8 @@ export function createStatistics(root, actions) {
       const isEmpty = data.windows.all.jobs === 0;
       content.hidden = false;
       empty.hidden = !isEmpty;
-      setText(since, statistics.from ? t("statistics.since", { time: minute(statistics.from), zone: zone() }) : "");
+      const begin = statistics.from ? t("statistics.since", { time: minute(statistics.from), zone: zone() }) : "";
+      setText(since, [begin, ...(statistics.approximate ?? []).map(approximation)].filter(Boolean).join(" · "));
       refill(empty, "none", () => [h("p", {}, t("list.empty")), commandLine("flinkjobs submit examples/word_count.py --wait")]);
       showTiles(tiles, statistics, data);
       refill(templates, [statistics.templates, statistics.from], () => templateTable(statistics.templates, statistics.from, actions));
@@ -83,10 +84,14 @@ function showTiles(root, statistics, { sync, cleanup }) {
   );
 }
 
+/** What is not exact; the median says it for both percentiles. */
+const approximation = (name) => (name === "p95" ? "" : t(`statistics.approximate.${name}`));
+
 function tilesOf(statistics, sync, cleanup) {
   const { durations: took, by_status: by } = statistics;
   const open = STATUSES.filter((word) => !FINAL.has(word)).reduce((sum, word) => sum + (by[word] ?? 0), 0);
   const ago = (seconds) => (seconds === null ? t("statistics.never_ran") : t("statistics.ago", { ago: span(seconds) }));
+  const about = (name, text) => (statistics.approximate?.includes(name) && took.count ? t("statistics.about", { text }) : text);
   const tile = (key, value, hint, level = null) => ({ key, value, hint, level });
   return [
     tile("jobs", number(statistics.jobs), t(open ? "statistics.jobs.hint" : "statistics.jobs.hint.none", { n: number(open) })),
@@ -101,8 +106,8 @@ function tilesOf(statistics, sync, cleanup) {
         ? t("statistics.average.hint", { n: number(took.count), min: duration(took.min), max: duration(took.max) })
         : t("statistics.average.none"),
     ),
-    tile("median", duration(took.p50), t(took.count ? "statistics.median.hint" : "statistics.average.none", { n: took.count })),
-    tile("p95", duration(took.p95), t(took.count ? "statistics.p95.hint" : "statistics.average.none", { n: took.count })),
+    tile("median", about("p50", duration(took.p50)), t(took.count ? "statistics.median.hint" : "statistics.average.none", { n: took.count })),
+    tile("p95", about("p95", duration(took.p95)), t(took.count ? "statistics.p95.hint" : "statistics.average.none", { n: took.count })),
     tile("sync", ago(sync.age_seconds), t("statistics.sync.hint", { period: span(sync.period_seconds) }), sync.stale ? "bad" : null),
     tile("cleanup", ago(cleanup.age_seconds), t("statistics.cleanup.hint")),
   ];

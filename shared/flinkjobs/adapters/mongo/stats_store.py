@@ -1,0 +1,262 @@
+"""MongoDB: the sums of days in `job_stats`, and the groups of records that they are made of."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+from pymongo import ASCENDING
+from pymongo.collection import Collection
+from pymongo.errors import DuplicateKeyError
+
+from flinkjobs.adapters.mongo.client import MongoDatabase
+from flinkjobs.adapters.mongo.conditions import Document
+from flinkjobs.adapters.mongo.errors import translated
+from flinkjobs.adapters.mongo.indexes import BY_TIME, hinted
+from flinkjobs.domain.flink_states import OPEN, Status
+from flinkjobs.domain.job_sums import DAY, Durations, Group, Row, Sums, add, day_of, sums_of
+
+COLLECTION: Final = "job_stats"
+BEFORE: Final = "before"
+"""`_id` of the document with the sums of all days before `through`; of the others it is the day."""
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""Records of earlier days are not summed."""
+
+KEPT_ALONE: Final = timedelta(days=32)
+"""Days that are at least as old are added up: no window but that of all times reaches back to them."""
+MAX_APART: Final = 50_000
+"""Maximum number of records that the sums of a day leave apart; a day with more is not summed."""
+MAX_TEMPLATES: Final = 200
+"""Maximum number of templates that the sums of all earlier days hold one by one."""
+
+HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 24 * HOUR_MS
+
+
+class MongoStatsStore:
+    """`flinkjobs.ports.stats_store.StatsStore` on one MongoDB database."""
+
+    def __init__(self, database: MongoDatabase) -> None:
+        self._jobs = database["flink_jobs"]
+        self._stats = database[COLLECTION]
+
+    def changed_days(self, before: datetime, *, every: bool = False) -> Sequence[datetime]:
+        day = {"$floor": {"$divide": [{"$subtract": ["$submitted_at", EPOCH]}, DAY_MS]}}
+        stages: list[Document] = [
+            {"$match": {"submitted_at": {"$gte": EPOCH, "$lt": day_of(before)}}},
+            {"$group": {"_id": {"day": day, "status": text_or_null("$status")}, "count": {"$sum": 1}}},
+        ]
+        present: defaultdict[datetime, Counter[str | None]] = defaultdict(Counter)
+        with translated():
+            for group in hinted(BY_TIME, lambda hint: list(self._jobs.aggregate(stages, **hint))):
+                key = group["_id"]
+                present[EPOCH + DAY * int(key["day"])][key["status"]] = group["count"]
+            changed = []
+            fields = {"seen": 1, "retired_at": 1, "apart": 1}
+            for held in self._stats.find({"_id": {"$gte": EPOCH}}, fields):
+                found = present.pop(held["_id"], Counter())
+                is_changed = bool(held["apart"]) if held["retired_at"] else _pairs(found) != held["seen"]
+                changed += [held["_id"]] if is_changed or every else []
+        return sorted([*changed, *present])
+
+    def sum_day(self, day: datetime, *, lost_before: datetime) -> bool:
+        with translated():
+            held = self._stats.find_one({"_id": day})
+            if held is not None and held["retired_at"]:
+                return self._add_settled(held, lost_before)
+            made = self._summed(day, lost_before)
+            return made is not None and self._write(day, held, made | {"retired_at": None})
+
+    def retire_day(self, day: datetime, *, lost_before: datetime, now: datetime) -> Sequence[Any] | None:
+        with translated():
+            held = self._stats.find_one({"_id": day})
+            if held is not None and held["retired_at"]:
+                is_written = self._add_settled(held, lost_before)
+            else:
+                made = self._summed(day, lost_before)
+                is_written = made is not None and self._write(day, held, made | {"retired_at": now})
+            held = self._stats.find_one({"_id": day}, {"apart": 1}) if is_written else None
+        return None if held is None else held["apart"]
+
+    def roll_up(self, now: datetime) -> bool:
+        limit = day_of(now.astimezone(UTC)) - KEPT_ALONE
+        with translated():
+            held = self._stats.find_one({"_id": BEFORE})
+            through, sums, apart = EPOCH, list[Sums](), list[Any]()
+            for found in self._stats.find({"_id": {"$gte": EPOCH, "$lt": limit}}, sort={"_id": ASCENDING}):
+                if self._has_records(through, found["_id"]):
+                    break
+                through = found["_id"] + DAY
+                sums.append(read_sums(found))
+                apart += found["apart"]
+            else:
+                through = through if self._has_records(through, limit) else limit
+            whole = add(sums, templates=MAX_TEMPLATES)
+            made = {**_fields(msgspec.structs.replace(whole, hours=())), "apart": apart, "through": through}
+            return self._write(BEFORE, held, made)
+
+    def _has_records(self, begin: datetime, end: datetime) -> bool:
+        found = begin < end and self._jobs.find_one({"submitted_at": {"$gte": begin, "$lt": end}}, {"_id": 1})
+        return bool(found)
+
+    def differences(self, day: datetime, *, lost_before: datetime) -> Sequence[str]:
+        with translated():
+            held = self._stats.find_one({"_id": day})
+            if held is not None and held["retired_at"]:
+                return []
+            made = self._summed(day, lost_before) or {}
+        return [name for name in made if held is None or held.get(name) != made[name]]
+
+    # --- one day ------------------------------------------------------------------------------------
+
+    def _summed(self, day: datetime, lost_before: datetime) -> Document | None:
+        """What the document of a day holds; None where too many records may still change."""
+        span = {"submitted_at": {"$gte": day, "$lt": day + DAY}}
+        may_change = {**span, "$or": _may_change(lost_before)}
+        found = list(self._jobs.find(may_change, {"status": 1}, limit=MAX_APART + 1))
+        if len(found) > MAX_APART:
+            return None
+        apart = sorted((each["_id"] for each in found), key=str)
+        groups = self._groups({**span, "_id": {"$nin": apart}, "status": {"$nin": sorted(OPEN)}}, day)
+        seen = Counter(str(each["status"]) for each in found)
+        for group in groups:
+            seen[group.status] += group.count  # type: ignore[index] # None is a key as well
+        return {**_fields(sums_of(groups, day)), "apart": apart, "seen": _pairs(seen)}
+
+    def _groups(self, condition: Document, day: datetime) -> list[Group]:
+        hour = {"$ceil": {"$divide": [{"$subtract": ["$submitted_at", day]}, HOUR_MS]}}
+        stages = group_stages(condition, {"hour": hour})
+        found = hinted(BY_TIME, lambda hint: list(self._jobs.aggregate(stages, **hint)))
+        return [_group(each) for each in found]
+
+    def _add_settled(self, held: Document, lost_before: datetime) -> bool:
+        """Adds to a day whose records may be deleted those that were apart and cannot change any more."""
+        day, ids = held["_id"], held["apart"]
+        span = {"submitted_at": {"$gte": day, "$lt": day + DAY}, "_id": {"$in": ids}}
+        settled = [
+            each["_id"] for each in self._jobs.find({**span, "$nor": _may_change(lost_before)}, {"_id": 1})
+        ]
+        if not settled:
+            return True
+        groups = self._groups({**span, "_id": {"$in": settled}}, day)
+        sums = add([read_sums(held), sums_of(groups)])
+        return self._write(day, held, {**_fields(sums), "apart": [id_ for id_ in ids if id_ not in settled]})
+
+    def _write(self, id_: Any, held: Document | None, made: Document) -> bool:
+        """Writes a document, if it still is as it was read."""
+        revision = None if held is None else held["revision"]
+        change = {"$set": {**made, "revision": (revision or 0) + 1, "summed_at": datetime.now(UTC)}}
+        unchanged = {"_id": id_, "revision": revision}
+        try:
+            result = self._stats.update_one(unchanged, change, upsert=held is None)
+        except DuplicateKeyError:
+            return False
+        return bool(result.matched_count or result.upserted_id is not None)
+
+
+def note_late(stats: Collection[Document], ids: Mapping[datetime, Sequence[Any]]) -> None:
+    """Leaves records apart that get a date, or are inserted, after their days were summed.
+
+    Before they are written: until then no condition finds them.
+    """
+    for day, late in ids.items():
+        change = {"$addToSet": {"apart": {"$each": list(late)}}, "$inc": {"revision": 1}}
+        stats.update_one({"_id": day}, change)
+        stats.update_one({"_id": BEFORE, "through": {"$gt": day}}, change)
+
+
+def _may_change(lost_before: datetime) -> list[Document]:
+    """Open, or LOST and still watched by sync; or LOST at a time that cannot be compared."""
+    watched = {"missing_since": {"$not": {"$lt": lost_before}, "$ne": None}}
+    return [{"status": {"$in": sorted(OPEN)}}, {"status": Status.LOST.value, **watched}]
+
+
+def group_stages(condition: Document, also: Mapping[str, Any]) -> list[Document]:
+    """The stages that count records with the same values, from the keys of `BY_TIME` alone."""
+    is_measured = {"$and": [{"$eq": ["$status", Status.FINISHED.value]}, {"$isNumber": "$duration"}]}
+    number = {"$convert": {"input": "$duration", "to": "double", "onError": None}}
+    values = {
+        "status": text_or_null("$status"),
+        "template_id": text_or_null("$template_id"),
+        "has_id": has("$flink_job_id"),
+        **also,
+    }
+    return [
+        {"$match": condition},
+        {"$project": {"_id": 0, **values, "duration": {"$cond": [is_measured, number, "$$REMOVE"]}}},
+        {
+            "$group": {
+                "_id": {name: f"${name}" for name in values},
+                "count": {"$sum": 1},
+                "durations": {"$push": "$duration"},
+            }
+        },
+    ]
+
+
+def has(field: str) -> Document:
+    """Whether a field is there and not null."""
+    return {"$gt": [field, None]}
+
+
+def text_or_null(field: str) -> Document:
+    """A field that is a text, else null."""
+    return {"$cond": [{"$eq": [{"$type": field}, "string"]}, field, None]}
+
+
+def _group(found: Document) -> Group:
+    key = found["_id"]
+    measured = [value for value in found["durations"] if value is not None]
+    return Group(key["status"], key["template_id"], key["has_id"], int(key["hour"]), found["count"], measured)
+
+
+# --- documents --------------------------------------------------------------------------------------
+
+
+def _fields(sums: Sums) -> Document:
+    rows = []
+    for row in sums.rows:
+        kept = msgspec.structs.asdict(row)
+        if row.durations is not None:
+            buckets = sorted(row.durations.buckets.items())
+            kept["durations"] = {
+                **msgspec.structs.asdict(row.durations),
+                "total": list(row.durations.total),
+                "buckets": [number for pair in buckets for number in pair],
+            }
+        rows.append(kept)
+    return {"rows": rows, "hours": [list(hour) for hour in sums.hours], "bars": list(sums.bars)}
+
+
+def read_sums(document: Mapping[str, Any]) -> Sums:
+    """The sums that a document of `job_stats` holds."""
+    rows = [
+        Row(row["status"], row["template_id"], row["has_id"], row["count"], _durations(row["durations"]))
+        for row in document["rows"]
+    ]
+    hours = [(hour, status, count) for hour, status, count in document["hours"]]
+    day = None if document["_id"] == BEFORE else document["_id"]
+    return Sums(rows, hours, document["bars"], day)
+
+
+def _durations(kept: Mapping[str, Any] | None) -> Durations | None:
+    if kept is None:
+        return None
+    pairs, total = kept["buckets"], kept["total"]
+    buckets = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    return Durations(kept["count"], (total[0], total[1]), kept["least"], kept["most"], buckets)
+
+
+def _pairs(counts: Mapping[Any, int]) -> list[list[Any]]:
+    return [[status, count] for status, count in sorted(counts.items(), key=str) if count]
+
+
+def ids_by_day(times: Iterable[tuple[Any, datetime]]) -> Mapping[datetime, Sequence[Any]]:
+    """`_id`s by the day of their times."""
+    found: defaultdict[datetime, list[Any]] = defaultdict(list)
+    for id_, time in times:
+        found[day_of(time.astimezone(UTC))].append(id_)
+    return found
