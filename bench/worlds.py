@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 from doubles.kubernetes.faults import FinishedJobs
@@ -217,4 +218,33 @@ def _entry(id_: str, number: int, state: str) -> Document:
         "state": state,
         "last-modification": start + RAN_MS,
         "tasks": TASKS,
+    }
+
+
+def document_of_history(number: int, at: datetime, chance: Random) -> Document:
+    """A record of any age; one in 5,000 runs since it was submitted."""
+    known = _running(number, "default")
+    template = f"template_{chance.randrange(40)}"
+    roll = chance.random()
+    status = "FINISHED" if roll < 0.85 else "FAILED" if roll < 0.95 else "CANCELLED"  # noqa: PLR2004 - shares
+    is_open = chance.randrange(5_000) == 0
+    ran = timedelta(milliseconds=int(chance.lognormvariate(11, 1.5)))
+    started = at + timedelta(seconds=30)
+    over = {
+        "status": status,
+        "flink_state": status,
+        "end_time": started + ran,
+        "duration": ran.total_seconds() if status == "FINISHED" else None,
+        "reason": {"code": "FLINK_FAILED", "message": "m", "since": at} if status == "FAILED" else None,
+        "fingerprint": None,
+    }
+    return {
+        **known,
+        "job_id": f"{template}_{int(at.timestamp() * 1000)}_{number}",
+        "template_id": template,
+        "job_name": f"Nightly {number % 500}",
+        "submitted_by": f"ann.{number % 50}",
+        "submitted_at": at,
+        "start_time": started,
+        **({} if is_open else over),
     }

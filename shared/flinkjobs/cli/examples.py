@@ -43,7 +43,7 @@ EXAMPLES: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
         "sync": ("flinkjobs sync", "flinkjobs sync word_count_1795424460211"),
         "cleanup": ("flinkjobs cleanup --dry-run",),
         "metrics": ("flinkjobs metrics --json",),
-        "export": ("flinkjobs export --before 90d > records.jsonl",),
+        "export": ("flinkjobs export --before 90d",),
         "indexes": ("flinkjobs indexes --dry-run",),
         "stats rebuild": ("flinkjobs stats rebuild --check", "flinkjobs stats rebuild"),
         "doctor": ("flinkjobs doctor", "flinkjobs doctor --function cleanup --strict"),

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from flinkjobs.cli.output import Format
-from flinkjobs.cli.session import session_of
+from flinkjobs.cli.session import JsonOption, session_of
 from flinkjobs.cli.times import point_in_time
 from flinkjobs.domain.text import counted
 
@@ -24,6 +24,7 @@ def export(
     before: Annotated[
         str, typer.Option("--before", help="Records submitted before this time, or this long ago: 90d.")
     ],
+    json: JsonOption = True,  # noqa: ARG001 - it prints nothing else
 ) -> None:
     """Write records as JSON lines, whole, as MongoDB's Extended JSON: mongoimport reads them again."""
     from flinkjobs.entrypoints.store_admin import connect_record_export

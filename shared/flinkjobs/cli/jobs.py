@@ -186,7 +186,8 @@ def _counts(page: Document) -> Text:
     counts = Text()
     for status, count in page["counts"].items():
         if count:
-            counts.append_text(status_text(status)).append(f" {count}   ")
+            more = "+" if status in page.get("counts_more", ()) else ""
+            counts.append_text(status_text(status)).append(f" {count}{more}   ")
     return counts or Text("No jobs.")
 
 

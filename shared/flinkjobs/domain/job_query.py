@@ -63,6 +63,14 @@ class Row:
     details: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class ScanEnd:
+    """Where one query has stopped to check the records of a stream: there may be more behind it."""
+
+    place: Place
+    time: datetime | None
+
+
 Places: TypeAlias = Mapping[Form, Place | None]
 """The streams that are not at their end: the place of the last record shown, or None at the beginning."""
 

@@ -92,9 +92,11 @@ def merged(durations: Iterable[Durations | None]) -> Durations | None:
     some = [one for one in durations if one is not None]
     if len(some) < 2:  # noqa: PLR2004 - nothing to merge
         return some[0] if some else None
-    buckets: Counter[int] = Counter()
-    for one in some:
-        buckets.update(one.buckets)
+    some.sort(key=lambda one: len(one.buckets))
+    buckets = dict(some[-1].buckets)
+    for one in some[:-1]:
+        for key, count in one.buckets.items():
+            buckets[key] = buckets.get(key, 0) + count
     return Durations(
         count=sum(one.count for one in some),
         total=exact_sum([part for one in some for part in one.total]),

@@ -29,6 +29,7 @@ from flinkjobs.domain.job_query import (
     Places,
     Query,
     Row,
+    ScanEnd,
     Sort,
 )
 from flinkjobs.domain.labels import MAX_LABELS, check_key, check_value
@@ -252,12 +253,12 @@ def _digest(payload: bytes, wanted: Filter) -> bytes:
     return hashlib.sha256(f"{wanted!r}\n".encode() + payload).digest()[:_DIGEST_BYTES]
 
 
-def merge(streams: Mapping[Form, Sequence[Row]], query: Query) -> tuple[list[Row], Places]:
+def merge(streams: Mapping[Form, Sequence[Row | ScanEnd]], query: Query) -> tuple[list[Row], Places]:
     """The newest rows of all streams, and where the next page begins.
 
     Args:
         streams: the next rows of each stream of `query.after`, in its own order: `query.limit + 1` of them,
-            or fewer at its end.
+            or fewer at its end. A page ends where a stream was not read any further.
         query: what was asked for.
     """
     chosen: list[Row] = []
@@ -267,16 +268,21 @@ def merge(streams: Mapping[Form, Sequence[Row]], query: Query) -> tuple[list[Row
         if not heads:
             break
         newest = max(heads, key=lambda form: _rank(form, heads[form]))
-        chosen.append(heads[newest])
+        head = heads[newest]
+        if isinstance(head, ScanEnd):
+            break
+        chosen.append(head)
         taken[newest] += 1
     rest: dict[Form, Place | None] = {}
     for form, rows in streams.items():
-        if taken[form] < len(rows):
+        if taken[form] < len(rows) and isinstance(end := rows[taken[form]], ScanEnd):
+            rest[form] = end.place
+        elif taken[form] < len(rows):
             rest[form] = rows[taken[form] - 1].place if taken[form] else query.after[form]
     return chosen, rest
 
 
-def _rank(form: Form, row: Row) -> tuple[int, datetime]:
+def _rank(form: Form, row: Row | ScanEnd) -> tuple[int, datetime]:
     """A time that cannot be read comes as soon as its stream comes to it: it must not hold the others up."""
     if form is Form.OTHER:
         return 0, _FIRST

@@ -95,18 +95,20 @@ def list_jobs(
         StoreUnavailableError: the records could not be read.
     """
     asked = parse_query(query)
+    ids = None if asked.wanted.text is None else jobs.store.search(asked.wanted.text)
     streams = {
-        form: jobs.store.rows(form, asked.wanted, after=place, limit=asked.limit + 1)
+        form: jobs.store.rows(form, asked.wanted, after=place, limit=asked.limit + 1, ids=ids)
         for form, place in asked.after.items()
     }
     rows, rest = merge(streams, asked)
-    counts = jobs.store.counts(asked.wanted)
+    counts, more = jobs.store.counts(asked.wanted, ids=ids)
     unreachable = _unreachable(jobs)
     return {
         "jobs": [_only(asked.fields, job_view(row, unreachable)) for row in rows],
-        "first": _position(jobs, asked) if rows else None,
+        "first": _position(jobs, asked, ids) if rows else None,
         "next_cursor": write_cursor(rest, asked.wanted),
-        "counts": {status.value: counts.get(status, 0) for status in Status},
+        "counts": {status.value: min(counts.get(status, 0), POSITIONS) for status in Status},
+        "counts_more": [status.value for status in Status if status in more],
         "sync_now": jobs.sync is not None,
         "acting": acting,
         "from_secondary": jobs.from_secondary,
@@ -120,12 +122,12 @@ def _unreachable(jobs: Jobs) -> Collection[str]:
     return statistics.unreachable_clusters(runs[0] if runs else None)
 
 
-def _position(jobs: Jobs, asked: Query) -> int | None:
+def _position(jobs: Jobs, asked: Query, ids: Collection[Any] | None) -> int | None:
     """The place of the page's first record in the whole list, from 1; None beyond `POSITIONS`."""
     if asked.after == BEGINNING:
         return 1
     before = sum(
-        jobs.store.count_before(form, asked.wanted, asked.after.get(form), limit=POSITIONS)
+        jobs.store.count_before(form, asked.wanted, asked.after.get(form), limit=POSITIONS, ids=ids)
         for form in Form
         if form not in asked.after or asked.after[form]
     )
@@ -415,8 +417,7 @@ def metrics(jobs: Jobs) -> dict[str, Any]:
         failed_since=now - problems.FAILED_WITHIN,
         examples=EXAMPLES,
     )
-    tallies, days = jobs.store.tallies(end, statistics.begins(end))
-    windows = statistics.windows(tallies, end, days)
+    windows = statistics.windows(jobs.store.tallies(end, statistics.begins(end)), end)
     away = statistics.unreachable_clusters(sync["last_pass"])
     return {
         "now": now,

@@ -18,8 +18,18 @@ from typing import Any, Final
 from flinkjobs.domain.flink_states import OPEN, Status
 from flinkjobs.domain.health import health_by_status
 from flinkjobs.domain.health_values import HealthState
-from flinkjobs.domain.job_sums import BAR_ENDS, DAY, OTHER_TEMPLATES, Durations, Row, Sums, bars_of, merged
-from flinkjobs.ports.read_store import Tally, TemplateHealth
+from flinkjobs.domain.job_sums import (
+    BAR_ENDS,
+    DAY,
+    OTHER_TEMPLATES,
+    Durations,
+    Row,
+    Sums,
+    add,
+    bars_of,
+    merged,
+)
+from flinkjobs.ports.read_store import Counted, Tally, TemplateHealth
 
 TEMPLATES_SHOWN: Final = 20
 STALE_AFTER_PERIODS: Final = 3
@@ -63,43 +73,67 @@ def begins(end: datetime) -> Sequence[datetime]:
     return [end - window.bucket * window.buckets for window in WINDOWS if window.bucket]
 
 
-def windows(tallies: Iterable[Tally], end: datetime, days: Sequence[Sums] = ()) -> dict[str, Any]:
-    """The statistics of each window, by its name.
+def windows(counted: Counted, end: datetime) -> dict[str, Any]:
+    """The statistics of each window, by its name. A window that begins within a summed day holds all of it.
 
     Args:
-        tallies: counted as of `end`.
+        counted: as of `end`.
         end: when every window ends; see `next_whole_hour`.
-        days: the sums of other records. A window that begins within such a day holds all of it.
     """
-    tallies = list(tallies)
-    return {window.name: _window(window, tallies, end, days) for window in WINDOWS}
+    found: dict[str, Any] = {}
+    days, whole, tallies, left = list[Sums](), Sums(), counted.tallies, counted.days
+    for window in WINDOWS:  # each holds the one before
+        begin = end - window.bucket * window.buckets if window.bucket else None
+        inside = [tally for tally in tallies if begin is None or _age(tally) < end - begin]
+        new = [day for day in left if _is_inside(day, begin)]
+        left = [day for day in left if not _is_inside(day, begin)]
+        days += new
+        every: Sequence[Tally | Row] = inside  # whose percentiles are exact
+        bars: Sequence[int] = bars_of(_durations(inside))
+        if days:
+            tallies = [tally for tally in tallies if begin is not None and _age(tally) >= end - begin]
+            whole = add([whole, Sums(rows=list(map(_row, inside)), bars=bars), *new])
+            every, bars = whole.rows, whole.bars
+        found[window.name] = _window(window, every, bars, end, days)
+        if window.bucket is not None:
+            found[window.name]["over_time"] = _over_time(counted.steps, window, end, days)
+    return found
 
 
-def _window(window: Window, tallies: Iterable[Tally], end: datetime, days: Sequence[Sums]) -> dict[str, Any]:
+def _is_inside(day: Sums, begin: datetime | None) -> bool:
+    return begin is None or (day.day is not None and day.day + DAY > begin)
+
+
+def _row(tally: Tally) -> Row:
+    durations = Durations.of(_durations([tally]))
+    return Row(tally.status, tally.template_id, tally.has_id, tally.count, durations)
+
+
+def _window(
+    window: Window, every: Sequence[Tally | Row], bars: Sequence[int], end: datetime, days: Sequence[Sums]
+) -> dict[str, Any]:
     begin = end - window.bucket * window.buckets if window.bucket else None
-    inside = [tally for tally in tallies if begin is None or _age(tally) < end - begin]
-    days = [day for day in days if begin is None or (day.day is not None and day.day + DAY > begin)]
     by_template: dict[str | None, list[Tally | Row]] = defaultdict(list)
-    every: list[Tally | Row] = [*inside, *(row for day in days for row in day.rows)]
-    for counted in every:
-        by_template[counted.template_id].append(counted)
+    for one in every:
+        by_template[one.template_id].append(one)
     is_folded = by_template.pop(OTHER_TEMPLATES, None) is not None
     jobs = Counter({name: sum(one.count for one in those) for name, those in by_template.items()})
     shown = sorted(by_template, key=lambda name: (-jobs[name], name or ""))[:TEMPLATES_SHOWN]
-    statistics = _statistics(every)
-    statistics["from"] = begin
-    statistics["templates"] = [{"template_id": name, **_statistics(by_template[name])} for name in shown]
-    if window.bucket is not None:
-        statistics["over_time"] = _over_time(inside, window.bucket, window.buckets, end, days)
-    statistics["duration_histogram"] = _histogram(_durations(inside), days)
     is_sketched = any(row.durations for day in days for row in day.rows)
     is_wider = begin is not None and any(day.day is not None and day.day < begin for day in days)
-    statistics["approximate"] = [
-        *(("p50", "p95") if is_sketched else ()),
-        *(("templates",) if is_folded else ()),
-        *(("from",) if is_wider else ()),
-    ]
-    return statistics
+    return {
+        **_statistics(every),
+        "from": begin,
+        "templates": [{"template_id": name, **_statistics(by_template[name])} for name in shown],
+        "duration_histogram": [
+            {"le": le, "count": count} for le, count in zip((*BAR_ENDS, None), bars, strict=True)
+        ],
+        "approximate": [
+            *(("p50", "p95") if is_sketched else ()),
+            *(("templates",) if is_folded else ()),
+            *(("from",) if is_wider else ()),
+        ],
+    }
 
 
 def _age(tally: Tally) -> timedelta:
@@ -180,12 +214,14 @@ def percentile(ordered: Sequence[float], percent: int) -> float:
 
 
 def _over_time(
-    tallies: Iterable[Tally], bucket: timedelta, buckets: int, end: datetime, days: Iterable[Sums]
+    tallies: Iterable[Tally], window: Window, end: datetime, days: Iterable[Sums]
 ) -> list[dict[str, Any]]:
     """The window in steps, oldest first."""
+    bucket, buckets = window.bucket or DAY, window.buckets
     counted = [Counter[str | None]() for _ in range(buckets)]
     for tally in tallies:
-        counted[buckets - 1 - _age(tally) // bucket][tally.status] += tally.count
+        if (age := _age(tally)) < bucket * buckets:
+            counted[buckets - 1 - age // bucket][tally.status] += tally.count
     for sums in days:
         for hour, status, count in sums.hours:
             step = buckets - 1 - (end - (sums.day or end) - HOUR * hour) // bucket
@@ -201,11 +237,6 @@ def _over_time(
         }
         for step, statuses in enumerate(counted)
     ]
-
-
-def _histogram(ordered: Sequence[float], days: Iterable[Sums]) -> list[dict[str, Any]]:
-    bars = [sum(counts) for counts in zip(bars_of(ordered), *(day.bars for day in days), strict=True)]
-    return [{"le": end, "count": count} for end, count in zip((*BAR_ENDS, None), bars, strict=True)]
 
 
 # --- health -----------------------------------------------------------------------------------------

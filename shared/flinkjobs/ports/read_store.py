@@ -10,12 +10,12 @@ import msgspec
 
 from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.health_values import HealthState, Mark
+from flinkjobs.domain.job_sums import Sums
 from flinkjobs.domain.unmanaged import UnmanagedJob, UnmanagedJobs
 from flinkjobs.ports.notify_store import ChannelState
 
 if TYPE_CHECKING:  # of the read side and of the command: a pass needs neither
-    from flinkjobs.domain.job_query import Filter, Form, Place, Row
-    from flinkjobs.domain.job_sums import Sums
+    from flinkjobs.domain.job_query import Filter, Form, Place, Row, ScanEnd
 
 
 class Tally(msgspec.Struct, frozen=True):
@@ -39,6 +39,20 @@ class Tally(msgspec.Struct, frozen=True):
     has_id: bool
     count: int
     durations: Sequence[float]
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """All records, counted.
+
+    Attributes:
+        tallies: records of days that were not summed; their age is that at which their window begins.
+        steps: the same records by status and age alone.
+        days: the sums of the other days.
+    """
+
+    tallies: Sequence[Tally]
+    steps: Sequence[Tally]
+    days: Sequence[Sums]
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -87,19 +101,49 @@ class Backlog(msgspec.Struct, frozen=True):
 class ReadStore(Protocol):
     """Read-only access to the collections. Writes nothing, not even an index."""
 
-    def rows(
-        self, form: Form, wanted: Filter, *, after: Place | None, limit: int, with_history: bool = False
-    ) -> Sequence[Row]:
-        """The next records of one stream, newest first. Reads as many documents as it returns.
+    def search(self, text: str) -> Sequence[Any] | None:
+        """What identifies the records that a text finds; None where these are very many."""
 
-        With history, `details` of each row holds that too.
+    def rows(
+        self,
+        form: Form,
+        wanted: Filter,
+        *,
+        after: Place | None,
+        limit: int,
+        ids: Collection[Any] | None = None,
+        with_history: bool = False,
+    ) -> Sequence[Row | ScanEnd]:
+        """The next records of one stream, newest first, and `ScanEnd` where the search has stopped.
+
+        Args:
+            form: the stream.
+            wanted: the filter.
+            after: where it goes on; None at its beginning.
+            limit: maximum number of records.
+            ids: what `search` finds for the text of the filter; likewise below.
+            with_history: put `history` into `details`.
         """
 
-    def count_before(self, form: Form, wanted: Filter, last: Place | None, *, limit: int) -> int:
-        """How many records of one stream there are up to and with `last`, or in all; `limit` at most."""
+    def count_before(
+        self,
+        form: Form,
+        wanted: Filter,
+        last: Place | None,
+        *,
+        limit: int,
+        ids: Collection[Any] | None = None,
+    ) -> int:
+        """How many records of one stream there are up to and with `last`, or in all; `limit` at most, or
+        where there are too many to be counted.
+        """
 
-    def counts(self, wanted: Filter) -> Mapping[str | None, int]:
-        """How many records there are of each status, which `wanted.statuses` does not restrict."""
+    def counts(
+        self, wanted: Filter, *, ids: Collection[Any] | None = None
+    ) -> tuple[Mapping[str | None, int], Collection[str]]:
+        """How many records there are of each status, which `wanted.statuses` does not restrict; and of which
+        statuses there are, or may be, more.
+        """
 
     def look_up(self, any_id: str) -> Row | None:
         """The record with this `job_id`, `k8s_job_name` or Flink Job ID, looked for in this order.
@@ -107,13 +151,13 @@ class ReadStore(Protocol):
         Of several that share an id, the newest.
         """
 
-    def tallies(self, now: datetime, begins: Collection[datetime]) -> tuple[Sequence[Tally], Sequence[Sums]]:
-        """All records, counted: those of days that were not summed, and the sums of the other days.
+    def tallies(self, now: datetime, begins: Sequence[datetime]) -> Counted:
+        """All records, counted.
 
         Args:
             now: what their ages refer to.
-            begins: times at which windows begin. Their days are counted record by record, unless their
-                records may be deleted.
+            begins: when the windows begin, the latest first. Their days are counted record by record, unless
+                their records may be deleted.
         """
 
     def causes(self, *, created_before: datetime, failed_since: datetime, examples: int) -> Sequence[Cause]:

@@ -60,8 +60,7 @@ class World:
         return self.chance.sample(found, min(most, len(found)))
 
     def windows(self) -> dict[str, Any]:
-        tallies, days = self.reads.tallies(END, statistics.begins(END))
-        return statistics.windows(tallies, END, days)
+        return statistics.windows(self.reads.tallies(END, statistics.begins(END)), END)
 
 
 @pytest.fixture

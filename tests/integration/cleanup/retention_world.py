@@ -67,12 +67,12 @@ STAYS: Final[tuple[Document, ...]] = (
 )
 
 
-def documents(count: int) -> Iterator[Document]:
+def documents(count: int, days: range = DAYS) -> Iterator[Document]:
     """Nine in ten records have expired; the job id of each says whether it goes."""
     for number in range(count):
         goes = number % 10 > 0
         kinds = GOES if goes else STAYS
-        at = NOW - DAYS[number % len(DAYS)] * DAY + timedelta(minutes=number % 600)
+        at = NOW - days[number % len(days)] * DAY + timedelta(minutes=number % 600)
         fields = kinds[number // 10 % len(kinds)] | {"job_id": f"{'goes' if goes else 'stays'}_{number}"}
         yield {
             "submitted_at": at,
@@ -83,10 +83,10 @@ def documents(count: int) -> Iterator[Document]:
         } | fields
 
 
-def fill(database: MongoDatabase, count: int) -> dict[str, Any]:
+def fill(database: MongoDatabase, count: int, days: range = DAYS) -> dict[str, Any]:
     """Inserts the records; the document id of each by its job id."""
     ensure_indexes(database)
-    batch = list(documents(count))
+    batch = list(documents(count, days))
     database["flink_jobs"].insert_many(batch)
     return {each["job_id"]: each["_id"] for each in batch}
 
@@ -116,7 +116,7 @@ def cleaning(database: MongoDatabase, *, seconds: float = 60, store: Any = None,
     )
 
 
-def figures(database: MongoDatabase) -> Document:
+def statistics_of(database: MongoDatabase) -> Document:
     """The statistics over all records, as the page shows them, without what the clock of the page adds."""
     jobs = Jobs(
         store=MongoReadStore(database),
@@ -133,7 +133,7 @@ def figures(database: MongoDatabase) -> Document:
 
 
 def expect_same(before: Document, after: Document) -> None:
-    """Whether figures are the same; the percentiles are approximations once days are summed."""
+    """Whether statistics are the same; the percentiles are approximations once days are summed."""
     for old, new in ((before, after), *zip(before["templates"], after["templates"], strict=True)):
         for name in ("p50", "p95"):
             exact, approximate = old["durations"][name], new["durations"][name]
@@ -141,12 +141,12 @@ def expect_same(before: Document, after: Document) -> None:
     assert _without_percentiles(before) == _without_percentiles(after)
 
 
-def _without_percentiles(figures: Document) -> Document:
-    durations = {name: value for name, value in figures["durations"].items() if name not in ("p50", "p95")}
-    shown = {name: value for name, value in figures.items() if name != "approximate"}
+def _without_percentiles(whole: Document) -> Document:
+    durations = {name: value for name, value in whole["durations"].items() if name not in ("p50", "p95")}
+    shown = {name: value for name, value in whole.items() if name != "approximate"}
     return shown | {
         "durations": durations,
-        "templates": [_without_percentiles(each) for each in figures.get("templates", ())],
+        "templates": [_without_percentiles(each) for each in whole.get("templates", ())],
     }
 
 
@@ -176,7 +176,7 @@ def main() -> int:
     with MongoServer() as server, MongoClient[Document](server.uri, tz_aware=True) as client:
         database = client["retention"]
         ids = fill(database, given.records)
-        before = figures(database)
+        before = statistics_of(database)
         expected = Counter(name.partition("_")[0] for name in ids)
         _say(f"{given.records} records: {dict(expected)}")
         began = time.monotonic()
@@ -191,10 +191,10 @@ def main() -> int:
             process.join()
             database["leases"].delete_many({})  # as if its time were over
             _say(f"kill {number + 1}: left {dict(check(database, ids))}")
-            expect_same(before, figures(database))
+            expect_same(before, statistics_of(database))
         report = service.run(cleaning(connect(server.uri, "retention"), seconds=600))
         kinds = check(database, ids)
-        expect_same(before, figures(database))
+        expect_same(before, statistics_of(database))
         _say(f"last run: {report['records']}, left {dict(kinds)}, {time.monotonic() - began:.1f} s")
         return int(kinds != Counter({"stays": expected["stays"]}) or not report["complete"])
 

@@ -31,8 +31,8 @@ from tests.integration.cleanup.retention_world import (
     check,
     cleaning,
     expect_same,
-    figures,
     fill,
+    statistics_of,
 )
 from tests.integration.property.cleanup_world import Known, TrueObject
 
@@ -81,10 +81,10 @@ def test_what_has_expired_goes_and_everything_else_stays(mongo_database: MongoDa
     plan = service.run(cleaning(mongo_database), dry_run=True)
     assert plan["records"] == {"before": NOW - RETENTION, "deleted": 1_080}
     assert {each["_id"]: each for each in mongo_database["flink_jobs"].find()} == before
-    shown = figures(mongo_database)
+    shown = statistics_of(mongo_database)
     report = service.run(cleaning(mongo_database))
     assert (report["records"], report["complete"]) == (plan["records"], True)
-    expect_same(shown, figures(mongo_database))
+    expect_same(shown, statistics_of(mongo_database))
     assert check(mongo_database, ids) == {"stays": 120}
     left = {each["_id"]: each for each in mongo_database["flink_jobs"].find()}
     assert left == {id_: before[id_] for id_ in left}
@@ -96,22 +96,24 @@ def test_a_run_killed_at_any_step_loses_no_sum_and_the_next_one_ends_it(
     mongo_database: MongoDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(records, "BATCH", 40)
+    days = DAYS[:2]
     for step in count():
         mongo_database["flink_jobs"].delete_many({})
         mongo_database["job_stats"].delete_many({})
-        ids = fill(mongo_database, 300)
-        shown = figures(mongo_database)
+        ids = fill(mongo_database, 120, days)
+        shown = statistics_of(mongo_database)
         if run_until(step, mongo_database) is not None:
             break
         check(mongo_database, ids)
-        expect_same(shown, figures(mongo_database))
-        run_until(step // 2, mongo_database)
+        expect_same(shown, statistics_of(mongo_database))
         report = run_until(None, mongo_database)
-        expect_same(shown, figures(mongo_database))
         assert report is not None
         assert report["complete"]
-        assert check(mongo_database, ids) == {"stays": 30}
-    assert step >= 2 * (1 + len(DAYS) + 1 + 2 * len(DAYS)), "days, sums of each, roll-up, batches of each"
+        assert check(mongo_database, ids) == {"stays": 12}
+        expect_same(shown, statistics_of(mongo_database))
+    assert step >= 2 * (2 + 2 * len(days) + 2 + 2 * len(days)), (
+        "days, sums of each, roll-ups, batches of each"
+    )
 
 
 @pytest.mark.parametrize("fields", STAYS)

@@ -47,7 +47,7 @@ UNAVAILABLE: Final = (409, 500, 502, 503, 504)
 
 @dataclass
 class Storm:
-    """What the clients have been told, and what happened.
+    """What was answered to the clients, and what happened.
 
     Attributes:
         acknowledged: job id and name of the Kubernetes Job by the key of each answered submission.
@@ -97,8 +97,8 @@ class Storm:
             while True:
                 answer = self.call("submit", json=body, headers={"Idempotency-Key": key})
                 if answer is not None and answer.status_code in (200, 202):
-                    told = answer.json()
-                    self.acknowledged[key] = told["job_id"], told["k8s_job_name"]
+                    accepted = answer.json()
+                    self.acknowledged[key] = accepted["job_id"], accepted["k8s_job_name"]
                     break
                 if answer is not None and answer.status_code not in UNAVAILABLE:
                     self.wrongs.append(f"submit: {answer.status_code} {answer.text}")
@@ -178,10 +178,10 @@ class Storm:
 
     def progress(self) -> None:
         """Waits until a submission, a pass that delivered, and a cleanup that deleted have come through."""
-        told, sent, runs = len(self.acknowledged), len(self.events), self.answers["cleanup 200"]
+        answered, sent, runs = len(self.acknowledged), len(self.events), self.answers["cleanup 200"]
         until(
             lambda: (
-                len(self.acknowledged) > told + 1
+                len(self.acknowledged) > answered + 1
                 and len(self.events) > sent
                 and self.answers["cleanup 200"] > runs
             ),
@@ -211,7 +211,7 @@ class Storm:
         assert self.wrongs == []
         assert len(by_key) == len(records), "one record of each submission"
         found = {key: (record["job_id"], record["k8s_job_name"]) for key, record in by_key.items()}
-        lost = {key for key, told in self.acknowledged.items() if found.get(key) != told}
+        lost = {key for key, names in self.acknowledged.items() if found.get(key) != names}
         assert lost == set(), f"acknowledged and lost: {lost}"
         assert self.truth.keys() == {record["k8s_job_name"] for record in records}
         for record in records:
@@ -282,7 +282,7 @@ def storm(replica_set: ReplicaSet, kubernetes_double: KubernetesDouble) -> Itera
 
 
 def rage(replica_set: ReplicaSet, kubernetes_double: KubernetesDouble, *, kills: int) -> Storm:
-    """Kills the primary so many times while everything works, and checks what is left."""
+    """Kills the primary several times while everything works, and checks what is left."""
     with storm(replica_set, kubernetes_double) as new:
         with new.raging():
             new.progress()

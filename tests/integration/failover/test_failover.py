@@ -19,4 +19,4 @@ def test_no_acknowledged_submission_is_lost_and_no_status_wrong_when_the_primary
     with ReplicaSet() as replica_set:
         seen = rage(replica_set, kubernetes_double, kills=KILLS)
     assert len(seen.acknowledged) > 2 * KILLS
-    assert sum(seen.hit.values()) > 0, "something was at work when the primary was killed"
+    assert sum(seen.hit.values()) > 0, "no function was at work when the primary was killed"

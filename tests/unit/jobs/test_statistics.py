@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flinkjobs.jobs import problems, statistics
-from flinkjobs.ports.read_store import Cause, Tally
+from flinkjobs.ports.read_store import Cause, Counted, Tally
 
 NOW = datetime(2025, 11, 2, 12, tzinfo=UTC)
 NOTHING = {"count": 0, "average": None, "min": None, "max": None, "p50": None, "p95": None}
@@ -20,7 +20,7 @@ def tally(status: str | None, count: int = 1, **fields: Any) -> Tally:
 
 
 def window(name: str, *tallies: Tally) -> dict[str, Any]:
-    found: dict[str, Any] = statistics.windows(tallies, NOW)[name]
+    found: dict[str, Any] = statistics.windows(Counted(tallies, tallies, ()), NOW)[name]
     return found
 
 
@@ -113,7 +113,8 @@ AGES = [
 def test_a_job_belongs_to_the_windows_that_reach_back_to_it(
     age: int | None, unit: str, expected: tuple[int, ...]
 ) -> None:
-    found = statistics.windows([tally("FINISHED", age=age, unit=unit)], NOW)
+    one = [tally("FINISHED", age=age, unit=unit)]
+    found = statistics.windows(Counted(one, one, ()), NOW)
     assert tuple(found[name]["jobs"] for name in ("24h", "7d", "30d", "all")) == expected
 
 

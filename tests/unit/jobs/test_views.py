@@ -414,7 +414,7 @@ def test_a_row_whose_labels_are_no_object_is_unreadable() -> None:
     assert shown["unreadable"] == "TypeError: labels is no object but ['a']"
 
 
-TOLD = [
+LOGS = [
     ({"args": ["--password", "hunter22", "--least", "2"]}, "with hunter22 and 2", "with ****** and 2"),
     ({"flink_conf": {"s3.secret-key": "AKIA/x+y=="}}, "key=AKIA/x+y==;", "key=******;"),
     ({"flink_conf": {"password": "on"}}, "on Monday, money: on", "****** Monday, money: ******"),
@@ -427,6 +427,6 @@ TOLD = [
 ]
 
 
-@pytest.mark.parametrize(("spec", "log", "shown"), TOLD)
+@pytest.mark.parametrize(("spec", "log", "shown"), LOGS)
 def test_what_a_specification_hides_is_hidden_in_a_log(spec: Any, log: str, shown: str) -> None:
     assert redaction.without(redaction.secrets_of(spec), log) == shown

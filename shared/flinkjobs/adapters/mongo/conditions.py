@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -14,7 +15,15 @@ from bson.errors import BSONError
 from pymongo import DESCENDING
 
 from flinkjobs.adapters.mongo.documents import label_pair
-from flinkjobs.adapters.mongo.indexes import BY_END, BY_HEALTH, BY_LABEL, BY_STATUS, BY_TEMPLATE, BY_TIME
+from flinkjobs.adapters.mongo.indexes import (
+    BY_END,
+    BY_HEALTH,
+    BY_LABEL,
+    BY_OWNER,
+    BY_STATUS,
+    BY_TEMPLATE,
+    BY_TIME,
+)
 from flinkjobs.domain.errors import BadRequestError, Fault
 from flinkjobs.domain.flink_states import OPEN
 from flinkjobs.domain.health_values import HealthState
@@ -29,6 +38,20 @@ UNHEALTHY: Final[Document] = {
     "status": {"$in": sorted(OPEN)},  # an older version of sync leaves the health on a record that is over
 }
 
+SEARCHED: Final = ("job_id", "k8s_job_name", "job_name", "template_id", "submitted_by")
+"""Fields that a text is the beginning of; an index begins with each."""
+MAX_FOUND: Final = 1_000
+"""Records that a text finds by index; where there are more, the list is searched in its order."""
+KEYS_CHECKED: Final = 10_000
+"""Maximum number of keys that one query checks."""
+RECORDS_CHECKED: Final = 2_000
+"""Maximum number of records that one query checks, where a condition is not on the index's keys."""
+_LAST: Final = "\U0010ffff"
+"""Stands after every other character."""
+_FLINK_ID_START: Final = re.compile(r"[0-9a-f]{6,32}")
+_POD_NAME: Final = re.compile(r"(?P<job>[a-z0-9].*)-[a-z0-9]{5}")
+"""The name of a Job's pod: the Job's, which is short enough to be whole, and five characters."""
+
 _FIRST_DATE: Final = DatetimeMS(-(2**63))
 _DEFAULT_CLUSTER: Final = "default"
 """Of the records that name none."""
@@ -38,37 +61,122 @@ def newest_first(sort: Sort) -> dict[str, int]:
     return {sort.value: DESCENDING, "_id": DESCENDING}
 
 
-def index_of(wanted: Filter) -> Index:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the records of a filter are found.
+
+    Attributes:
+        index: is read in the order of the list.
+        within: the condition whose records stand together in the index.
+        checked: the conditions that are checked record by record, on the keys where they are among them.
+        most: maximum number of keys that one query checks.
+    """
+
+    index: Index
+    within: Document
+    checked: Sequence[Document]
+    most: int
+
+
+def plan_of(wanted: Filter, ids: Collection[Any] | None = None) -> Plan:
+    """The plan for a filter.
+
+    Args:
+        wanted: the filter.
+        ids: `_id`s of all records that its text finds; None without a text, or where it finds many.
+    """
+    conditions = _conditions(wanted)
+    if ids is not None:
+        conditions.pop("text", None)
+        return Plan((("_id", 1),), {"_id": {"$in": list(ids)}}, list(conditions.values()), MAX_FOUND)
+    is_open = bool(wanted.statuses) and OPEN.issuperset(wanted.statuses)
+    choices = (
+        ("health", BY_HEALTH),
+        ("label", BY_LABEL),
+        ("template_id", BY_TEMPLATE),
+        ("submitted_by", BY_OWNER),
+    )
+    name, index = next(((name, index) for name, index in choices if name in conditions), ("", BY_TIME))
     if wanted.sort is Sort.ENDED:
-        return BY_END
+        name, index = "", BY_END
+    elif not name and "status" in conditions and (is_open or len(conditions) == 1):
+        name, index = "status", BY_STATUS
+    within = conditions.pop(name, {})
+    on_keys = {field for field, _ in index}
+    is_covered = index is not BY_LABEL and all(_FIELDS_OF[condition] <= on_keys for condition in conditions)
+    return Plan(index, within, list(conditions.values()), KEYS_CHECKED if is_covered else RECORDS_CHECKED)
+
+
+_FIELDS_OF: Final[Mapping[str, set[str]]] = {
+    "health": {"health.state", "status"},
+    "health_code": {"health.code"},
+    "label": {"labels"},
+    "labels": {"labels"},
+    "template_id": {"template_id"},
+    "template_prefix": {"template_id"},
+    "submitted_by": {"submitted_by"},
+    "owner_prefix": {"submitted_by"},
+    "status": {"status"},
+    "cluster": {"cluster"},
+    "reason": {"reason.code"},
+    "text": {*SEARCHED, "flink_job_id"},
+}
+"""The fields of each condition; an index with several values in a field does not answer for it."""
+
+
+def _conditions(wanted: Filter) -> dict[str, Document]:
+    """The conditions of a filter, but for its times, by name."""
+    conditions: dict[str, Document] = {}
     if wanted.health:
-        return BY_HEALTH
-    if wanted.labels:
-        return BY_LABEL
-    if wanted.template_id is not None:
-        return BY_TEMPLATE
-    return BY_STATUS if wanted.statuses else BY_TIME
+        conditions["health"] = UNHEALTHY
+    pairs = [label_pair(key, value) for key, value in wanted.labels]
+    if pairs:
+        conditions["label"] = {"label_pairs": pairs[0]}
+    if pairs[1:]:
+        conditions["labels"] = {"label_pairs": {"$all": pairs[1:]}}
+    for name, prefix in (("template_id", "template_prefix"), ("submitted_by", "owner_prefix")):
+        given = getattr(wanted, name)
+        if given is not None and given.endswith("*"):
+            conditions[prefix] = {name: {"$regex": f"^{re.escape(given[:-1])}"}}
+        elif given is not None:
+            conditions[name] = {name: given}
+    return conditions | _conditions_by_words(wanted)
 
 
-def index_on_keys(wanted: Filter) -> Index:
-    if wanted.sort is Sort.ENDED:
-        return BY_END
-    if wanted.health:
-        return BY_HEALTH
-    return BY_LABEL if wanted.labels else BY_TIME
-
-
-def fields_of(wanted: Filter) -> Document:
-    fields: Document = {}
-    if wanted.health:
-        fields |= UNHEALTHY
+def _conditions_by_words(wanted: Filter) -> dict[str, Document]:
+    conditions: dict[str, Document] = {}
     if wanted.statuses:
-        fields["status"] = {"$in": [status.value for status in wanted.statuses]}
-    if wanted.template_id is not None and not wanted.template_id.endswith("*"):
-        fields["template_id"] = wanted.template_id
-    if wanted.labels:
-        fields["label_pairs"] = {"$all": [label_pair(key, value) for key, value in wanted.labels]}
-    return fields
+        conditions["status"] = {"status": {"$in": [status.value for status in wanted.statuses]}}
+    if wanted.cluster is not None:
+        without = [None] if wanted.cluster == _DEFAULT_CLUSTER else []
+        conditions["cluster"] = {"cluster": {"$in": [wanted.cluster, *without]}}
+    if wanted.reasons:
+        codes = [None if code == WITHOUT_REASON else code for code in wanted.reasons]
+        kind, field = ("health_code", "health.code") if wanted.health else ("reason", "reason.code")
+        conditions[kind] = {field: {"$in": codes}}
+    if wanted.text is not None:
+        on_keys = [one for one in text_conditions(wanted.text) if "flink_job_ids" not in one]
+        conditions["text"] = {"$or": on_keys}
+    return conditions
+
+
+def text_conditions(text: str) -> list[Document]:
+    """The conditions, any of them, for the records that a text finds; each is a span of an index.
+
+    An index tells capital letters from small ones: the text is looked for as it is, in either, and with a
+    capital at its beginning.
+    """
+    forms = sorted({text, text.lower(), text.upper(), text[:1].upper() + text[1:].lower()})
+    conditions: list[Document] = [
+        {name: {"$gte": form, "$lt": form + _LAST}} for name in SEARCHED for form in forms
+    ]
+    if pod := _POD_NAME.fullmatch(text):
+        conditions.append({"k8s_job_name": pod["job"]})
+    start = text.lower()
+    if _FLINK_ID_START.fullmatch(start):
+        span = {"$gte": start, "$lt": start + "g"}
+        conditions += [{"flink_job_id": span}, {"flink_job_ids": {"$elemMatch": span}}]
+    return conditions
 
 
 def _bounds(form: Form, wanted: Filter) -> Document:
@@ -148,21 +256,3 @@ def _read_id(text: str) -> Any:
 
 def _no_cursor(detail: str) -> BadRequestError:
     return BadRequestError("query:cursor is no `next_cursor` of this list", (Fault("query:cursor", detail),))
-
-
-def on_keys(wanted: Filter) -> list[Document]:
-    """The conditions but the text that are checked on an index's keys, one by one."""
-    conditions: list[Document] = []
-    for name in ("template_id", "submitted_by"):
-        given = getattr(wanted, name)
-        if given is not None and given.endswith("*"):
-            conditions.append({name: {"$regex": f"^{re.escape(given[:-1])}"}})
-        elif given is not None and name == "submitted_by":
-            conditions.append({name: given})
-    if wanted.cluster is not None:
-        without = [None] if wanted.cluster == _DEFAULT_CLUSTER else []
-        conditions.append({"cluster": {"$in": [wanted.cluster, *without]}})
-    if wanted.reasons:
-        codes = [None if code == WITHOUT_REASON else code for code in wanted.reasons]
-        conditions.append({"health.code" if wanted.health else "reason.code": {"$in": codes}})
-    return conditions

@@ -71,6 +71,11 @@ BY_LABEL: Final = (
 )
 """The list of a label, without records that have none. For a text or a second label, records are read."""
 
+BY_OWNER: Final = (("submitted_by", ASCENDING), ("submitted_at", DESCENDING), ("_id", DESCENDING))
+"""The list of an owner; a search, `find({"submitted_by": {"$gte": …, "$lt": …}})`."""
+BY_NAME: Final = (("job_name", ASCENDING),)
+"""A search, `find({"job_name": {"$gte": …, "$lt": …}})`; by ids and templates it uses their own indexes."""
+
 BY_HEALTH: Final = (("health.state", ASCENDING), ("submitted_at", DESCENDING), ("_id", DESCENDING))
 """The list of open records that need attention: those without a health that was written are left out."""
 
@@ -103,6 +108,8 @@ JOB_INDEXES: Final = (
     IndexModel(BY_STATUS, name="list_by_status"),
     IndexModel(BY_TEMPLATE, name="list_by_template"),
     IndexModel(BY_LABEL, name="list_by_label", partialFilterExpression={"label_pairs": {"$exists": True}}),
+    IndexModel(BY_OWNER, name="list_by_owner"),
+    IndexModel(BY_NAME),
     IndexModel(BY_HEALTH, name="list_by_health", partialFilterExpression={"health.state": {"$exists": True}}),
     IndexModel(BY_FINGERPRINT),
     IndexModel(BY_OPEN_ACTION, partialFilterExpression={"open_action_since": {"$exists": True}}),

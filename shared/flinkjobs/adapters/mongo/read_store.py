@@ -7,7 +7,6 @@ has run yet, the query is answered without it. Nothing is written: a user with t
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -22,17 +21,18 @@ from pymongo import ASCENDING, DESCENDING
 from flinkjobs.adapters.mongo import runs, unmanaged
 from flinkjobs.adapters.mongo.client import MongoDatabase
 from flinkjobs.adapters.mongo.conditions import (
+    KEYS_CHECKED,
+    MAX_FOUND,
     UNHEALTHY,
     Document,
     Index,
+    Plan,
     bounds_after,
     bounds_before,
-    fields_of,
-    index_of,
-    index_on_keys,
     newest_first,
-    on_keys,
+    plan_of,
     submitted_between,
+    text_conditions,
 )
 from flinkjobs.adapters.mongo.documents import (
     LISTED_FIELDS,
@@ -51,25 +51,21 @@ from flinkjobs.adapters.mongo.stats_store import has
 from flinkjobs.adapters.mongo.tallies import SUBMITTED, tally
 from flinkjobs.domain.flink_states import OPEN, Status
 from flinkjobs.domain.health_values import HealthState, Mark
-from flinkjobs.domain.job_query import Filter, Form, Place, Row, Sort
-from flinkjobs.domain.job_sums import Sums
+from flinkjobs.domain.job_query import Filter, Form, Place, Row, ScanEnd, Sort
 from flinkjobs.domain.unmanaged import UnmanagedJob, UnmanagedJobs
-from flinkjobs.ports.read_store import Backlog, Cause, Tally, TemplateHealth
+from flinkjobs.ports.read_store import Backlog, Cause, Counted, TemplateHealth
 
 T = TypeVar("T")
 SHOWN_FIELDS: Final = LISTED_FIELDS | dict.fromkeys(("spec", "submitter_log", "history", "notified"), 1)
 
 NEWEST_FIRST: Final = {"submitted_at": DESCENDING, "_id": DESCENDING}
-MAX_BY_PREFIX: Final = 200
-"""Records looked for by the beginning of a Flink Job ID."""
 ERRORS_KEPT: Final = 20
 """Errors of a pass that are read."""
 
-_FLINK_ID_START: Final = re.compile(r"[0-9a-f]{6,32}")
-_POD_NAME: Final = re.compile(r"(?P<job>[a-z0-9].*)-[a-z0-9]{5}")
-"""The name of a Job's pod: the Job's, which is short enough to be whole, and five characters."""
 _NO_LIMIT: Final = 2**62
 """A `$limit` that keeps the stages behind it behind it: they then work on the index's keys."""
+COUNTED: Final = KEYS_CHECKED
+"""Up to here the records of a status are counted."""
 _KNOWN: Final = [status.value for status in Status]
 ANSWER_SECONDS: Final = 2.5
 """How long a server may take to say that it is there; what it is asked for may take longer."""
@@ -91,65 +87,110 @@ class MongoReadStore:
 
     # --- lists --------------------------------------------------------------------------------------
 
-    def rows(
-        self, form: Form, wanted: Filter, *, after: Place | None, limit: int, with_history: bool = False
-    ) -> Sequence[Row]:
-        fields = LISTED_FIELDS | {"history": 1} if with_history else LISTED_FIELDS
-        found: list[Document] = []
+    def search(self, text: str) -> Sequence[Any] | None:
         with translated():
-            keys = self._on_keys(wanted)
+            conditions = {"$or": text_conditions(text)}
+            found = list(self._jobs.find(conditions, {"_id": 1}, limit=MAX_FOUND + 1))
+        return [document["_id"] for document in found] if len(found) <= MAX_FOUND else None
+
+    def rows(
+        self,
+        form: Form,
+        wanted: Filter,
+        *,
+        after: Place | None,
+        limit: int,
+        ids: Collection[Any] | None = None,
+        with_history: bool = False,
+    ) -> Sequence[Row | ScanEnd]:
+        plan, order = plan_of(wanted, ids), newest_first(wanted.sort)
+        fields = LISTED_FIELDS | {"history": 1} if with_history else LISTED_FIELDS
+        found: list[Row | ScanEnd] = []
+        with translated():
             for bounds in bounds_after(form, wanted, after):
                 if missing := limit - len(found):
-                    condition = {**bounds, **fields_of(wanted)}
-                    if keys:
-                        ids = self._matching(
-                            condition, index_on_keys(wanted), keys, missing, sort=wanted.sort
-                        )
-                        found += self._by_id(ids, fields)
+                    condition = {"$and": [bounds, plan.within]}
+                    if plan.checked and ids is None:
+                        some = self._matching(condition, plan.index, plan.checked, missing, order, plan.most)
+                        documents = self._by_id(some, fields)
                     else:
-                        found += self._newest(condition, wanted, missing, fields)
-        return [_row(document, wanted.sort) for document in found]
+                        condition["$and"] += plan.checked
+                        documents = self._newest(condition, plan.index, order, missing, fields)
+                    found += [_row(document, wanted.sort) for document in documents]
+                    if plan.checked and ids is None and len(documents) < missing:
+                        found += self._end_of_scan(condition, plan, wanted.sort)
+                        if isinstance(found[-1] if found else None, ScanEnd):
+                            break
+        return found
+
+    def _end_of_scan(self, condition: Document, plan: Plan, sort: Sort) -> list[ScanEnd]:
+        """The last place that was searched, where there may be more behind it."""
+        last = hinted(
+            plan.index,
+            lambda hint: list(
+                self._jobs.find(
+                    condition, {sort.value: 1}, sort=newest_first(sort), skip=plan.most - 1, limit=1, **hint
+                )
+            ),
+        )
+        return [ScanEnd(_place(document, sort), time_or_none(document.get(sort))) for document in last]
 
     def _newest(
-        self, condition: Document, wanted: Filter, limit: int, fields: Document = LISTED_FIELDS
+        self,
+        condition: Document,
+        index: Index,
+        order: Mapping[str, int],
+        limit: int,
+        fields: Document = LISTED_FIELDS,
     ) -> list[Document]:
-        order = newest_first(wanted.sort)
         return hinted(
-            index_of(wanted),
+            index,
             lambda hint: list(self._jobs.find(condition, fields, sort=order, limit=limit, **hint)),
         )
 
-    def count_before(self, form: Form, wanted: Filter, last: Place | None, *, limit: int) -> int:
-        counted = 0
+    def count_before(
+        self,
+        form: Form,
+        wanted: Filter,
+        last: Place | None,
+        *,
+        limit: int,
+        ids: Collection[Any] | None = None,
+    ) -> int:
+        counted, plan = 0, plan_of(wanted, ids)
         with translated():
-            keys = self._on_keys(wanted)
-            index = index_on_keys(wanted) if keys else index_of(wanted)
             for bounds in bounds_before(form, wanted, last):
-                stages: list[Document] = [
-                    {"$match": {**bounds, **fields_of(wanted)}},
-                    {"$sort": newest_first(wanted.sort)},
-                ]
-                stages += [{"$limit": _NO_LIMIT}, {"$match": keys}] if keys else []
+                within = {"$and": [bounds, plan.within]}
+                stages: list[Document] = [{"$match": within}, {"$sort": newest_first(wanted.sort)}]
+                if plan.checked:
+                    stages += [{"$limit": plan.most}, {"$match": {"$and": plan.checked}}]
+                    if self._is_longer(within, plan):
+                        return limit
                 stages += [{"$limit": limit - counted}, {"$count": "count"}]
                 if counted < limit:
-                    counted += sum(found["count"] for found in self._aggregate(stages, index))
+                    counted += sum(found["count"] for found in self._aggregate(stages, plan.index))
         return counted
+
+    def _is_longer(self, within: Document, plan: Plan) -> bool:
+        """Whether one query cannot check all of these keys."""
+        most = plan.most + 1
+        return most == hinted(plan.index, lambda hint: self._jobs.count_documents(within, limit=most, **hint))
 
     def _matching(
         self,
         condition: Document,
         index: Index,
-        also: Document,
+        also: Sequence[Document],
         limit: int,
-        *,
-        sort: Sort = Sort.SUBMITTED,
+        order: Mapping[str, int],
+        most: int,
     ) -> list[Any]:
-        """The `_id`s of the newest that meet both; the second condition is checked on the index's keys."""
+        """The `_id`s of the newest that meet all; the other conditions are checked on the index's keys."""
         stages: list[Document] = [
             {"$match": condition},
-            {"$sort": newest_first(sort)},
-            {"$limit": _NO_LIMIT},
-            {"$match": also},
+            {"$sort": order},
+            {"$limit": most},
+            {"$match": {"$and": also}},
             {"$limit": limit},
             {"$project": {"_id": 1}},
         ]
@@ -165,59 +206,37 @@ class MongoReadStore:
         }
         return [found[key] for key in map(json_util.dumps, ids) if key in found]
 
-    def counts(self, wanted: Filter) -> Mapping[str | None, int]:
+    def counts(
+        self, wanted: Filter, *, ids: Collection[Any] | None = None
+    ) -> tuple[Mapping[str | None, int], Collection[str]]:
         is_bounded = wanted.since is not None or wanted.before is not None
         forms: Iterable[Form | None] = (Form.DATE, Form.TEXT) if is_bounded else (None,)
-        count = {"$group": {"_id": "$status", "count": {"$sum": 1}}}
+        every = replace(wanted, statuses=(), sort=Sort.SUBMITTED)
+        plan = plan_of(every, ids)
         totals: Counter[str | None] = Counter()
+        more: set[str] = set()
         with translated():
-            keys = self._on_keys(wanted)
             for form in forms:
                 bounds = {} if form is None else submitted_between(form, wanted)
-                condition = bounds | fields_of(replace(wanted, statuses=()))
-                in_time = replace(wanted, sort=Sort.SUBMITTED)
-                if keys:
-                    in_order: list[Document] = [{"$match": condition}, {"$sort": NEWEST_FIRST}]
-                    in_keys = [*in_order, {"$limit": _NO_LIMIT}, {"$match": keys}, count]
-                    found = self._aggregate(in_keys, index_on_keys(in_time))
-                elif wanted.labels or wanted.template_id is not None or wanted.health:
-                    found = self._aggregate([{"$match": condition}, count], index_of(in_time))
+                if plan.checked or plan.within:
+                    within = {"$and": [bounds, plan.within]}
+                    totals += self._counted(within, plan)
+                    more |= set(_KNOWN) if self._is_longer(within, plan) else set()
                 else:
-                    condition["status"] = {"$in": _KNOWN}
-                    found = self._aggregate([{"$match": condition}, count], BY_STATUS)
-                for group in found:
-                    totals[group["_id"]] += group["count"]
-        return totals
+                    for status in _KNOWN:
+                        totals[status] += self._count({"status": status, **bounds})
+        return totals, more | {status for status in _KNOWN if totals[status] > COUNTED}
 
-    def _on_keys(self, wanted: Filter) -> Document:
-        """The conditions that are checked on an index's keys, one by one; empty without any."""
-        conditions = on_keys(wanted)
-        if wanted.text is not None:
-            conditions.append(self._text_condition(wanted.text))
-        return {"$and": conditions} if conditions else {}
+    def _counted(self, within: Document, plan: Plan) -> Counter[str | None]:
+        stages: list[Document] = [{"$match": within}, {"$sort": NEWEST_FIRST}, {"$limit": plan.most}]
+        stages += [{"$match": {"$and": plan.checked}}] if plan.checked else []
+        stages += [{"$group": {"_id": "$status", "count": {"$sum": 1}}}]
+        return Counter({group["_id"]: group["count"] for group in self._aggregate(stages, plan.index)})
 
-    def _text_condition(self, text: str) -> Document:
-        literal = re.escape(text)
-        conditions: list[Document] = [
-            {name: {"$regex": literal, "$options": "i"}} for name in ("job_name", "template_id")
-        ]
-        conditions += [
-            {name: {"$regex": f"^{literal}", "$options": "i"}}
-            for name in ("job_id", "k8s_job_name", "submitted_by")
-        ]
-        if pod := _POD_NAME.fullmatch(text):
-            conditions.append({"k8s_job_name": pod["job"]})
-        start = text.lower()
-        if _FLINK_ID_START.fullmatch(start):
-            span = {"$gte": start, "$lte": start + "g"}
-            by_prefix = ({"flink_job_id": span}, {"flink_job_ids": {"$elemMatch": span}})
-            ids = [
-                found["_id"]
-                for condition in by_prefix
-                for found in self._jobs.find(condition, {"_id": 1}, limit=MAX_BY_PREFIX)
-            ]
-            conditions.append({"_id": {"$in": ids}})
-        return {"$or": conditions}
+    def _count(self, condition: Document) -> int:
+        return hinted(
+            BY_STATUS, lambda hint: self._jobs.count_documents(condition, limit=COUNTED + 1, **hint)
+        )
 
     # --- one record ---------------------------------------------------------------------------------
 
@@ -228,7 +247,7 @@ class MongoReadStore:
 
     # --- statistics ---------------------------------------------------------------------------------
 
-    def tallies(self, now: datetime, begins: Collection[datetime]) -> tuple[Sequence[Tally], Sequence[Sums]]:
+    def tallies(self, now: datetime, begins: Sequence[datetime]) -> Counted:
         with translated():
             return tally(self._jobs, self._stats, now, begins)
 
@@ -262,10 +281,11 @@ class MongoReadStore:
     def _unhealthy(self, examples: int) -> list[Cause]:
         """The open records that are unhealthy, by code."""
         count = {"$group": {"_id": "$health.code", "count": {"$sum": 1}}}
-        every, causes = Filter(health=HealthState.UNHEALTHY), list[Cause]()
+        causes = list[Cause]()
         with translated():
             for group in self._aggregate([{"$match": UNHEALTHY}, count], BY_HEALTH):
-                newest = self._newest({**UNHEALTHY, "health.code": group["_id"]}, every, examples)
+                same = {**UNHEALTHY, "health.code": group["_id"]}
+                newest = self._newest(same, BY_HEALTH, NEWEST_FIRST, examples)
                 ids = [str(document.get("job_id")) for document in newest]
                 causes.append(Cause(Status.RUNNING.value, group["_id"], group["count"], ids))
         return causes
@@ -278,7 +298,7 @@ class MongoReadStore:
         also: Document = {"reason.code": code}
         if code is None and condition["status"] == Status.CREATED.value:
             also["$expr"] = {"$not": [_is_not_before(created_before)]}
-        ids = self._matching(condition, BY_STATUS, also, limit)
+        ids = self._matching(condition, BY_STATUS, [also], limit, NEWEST_FIRST, _NO_LIMIT)
         return [str(document.get("job_id")) for document in self._by_id(ids)]
 
     # --- health -------------------------------------------------------------------------------------
@@ -387,21 +407,25 @@ class MongoReadStore:
 
 
 def _row(document: Document, sort: Sort = Sort.SUBMITTED) -> Row:
+    details = {**document, "updated_at": time_or_none(document.get("updated_at"))}
+    if "submitter_log" in document:
+        details["submitter_log"] = unpacked_log(document["submitter_log"])
+    return Row(
+        place=_place(document, sort),
+        time=time_or_none(document.get(sort)),
+        record=read_record(document),
+        details=details,
+    )
+
+
+def _place(document: Document, sort: Sort) -> Place:
     stored = document.get(sort)
     at: int | str | None = None
     if isinstance(stored, datetime | DatetimeMS):
         at = int(stored if isinstance(stored, DatetimeMS) else DatetimeMS(stored))
     elif isinstance(stored, str):
         at = stored
-    details = {**document, "updated_at": time_or_none(document.get("updated_at"))}
-    if "submitter_log" in document:
-        details["submitter_log"] = unpacked_log(document["submitter_log"])
-    return Row(
-        place=Place(at=at, id=json_util.dumps(document["_id"])),
-        time=time_or_none(stored),
-        record=read_record(document),
-        details=details,
-    )
+    return Place(at=at, id=json_util.dumps(document["_id"]))
 
 
 def _is_not_before(time: datetime) -> Document:

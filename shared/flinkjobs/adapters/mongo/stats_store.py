@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
+from bson.decimal128 import Decimal128
 from pymongo import ASCENDING
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
@@ -175,25 +177,26 @@ def _may_change(lost_before: datetime) -> list[Document]:
 
 
 def group_stages(condition: Document, also: Mapping[str, Any]) -> list[Document]:
-    """The stages that count records with the same values, from the keys of `BY_TIME` alone."""
-    is_measured = {"$and": [{"$eq": ["$status", Status.FINISHED.value]}, {"$isNumber": "$duration"}]}
-    number = {"$convert": {"input": "$duration", "to": "double", "onError": None}}
-    values = {
-        "status": text_or_null("$status"),
-        "template_id": text_or_null("$template_id"),
-        "has_id": has("$flink_job_id"),
-        **also,
-    }
+    """The stages that count records with the same values, from the keys of `BY_TIME` alone.
+
+    Values stand as they are; `text_of` and `numbers_of` read them. One stage is twice as fast as two.
+    """
+    is_finished = {"$eq": ["$status", Status.FINISHED.value]}
+    values = {"status": "$status", "template_id": "$template_id", "has_id": has("$flink_job_id"), **also}
+    durations = {"$push": {"$cond": [is_finished, "$duration", "$$REMOVE"]}}
+    return [{"$match": condition}, {"$group": {"_id": values, "count": {"$sum": 1}, "durations": durations}}]
+
+
+def text_of(value: Any) -> str | None:
+    """A value that is a text, else None."""
+    return value if isinstance(value, str) else None
+
+
+def numbers_of(values: Iterable[Any]) -> list[float]:
+    """Those of the values that are numbers."""
+    plain = (value.to_decimal() if isinstance(value, Decimal128) else value for value in values)
     return [
-        {"$match": condition},
-        {"$project": {"_id": 0, **values, "duration": {"$cond": [is_measured, number, "$$REMOVE"]}}},
-        {
-            "$group": {
-                "_id": {name: f"${name}" for name in values},
-                "count": {"$sum": 1},
-                "durations": {"$push": "$duration"},
-            }
-        },
+        float(one) for one in plain if isinstance(one, int | float | Decimal) and not isinstance(one, bool)
     ]
 
 
@@ -208,9 +211,9 @@ def text_or_null(field: str) -> Document:
 
 
 def _group(found: Document) -> Group:
-    key = found["_id"]
-    measured = [value for value in found["durations"] if value is not None]
-    return Group(key["status"], key["template_id"], key["has_id"], int(key["hour"]), found["count"], measured)
+    key, durations = found["_id"], numbers_of(found["durations"])
+    status, template_id = text_of(key.get("status")), text_of(key.get("template_id"))
+    return Group(status, template_id, key["has_id"], int(key["hour"]), found["count"], durations)
 
 
 # --- documents --------------------------------------------------------------------------------------

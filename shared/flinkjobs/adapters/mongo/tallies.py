@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -13,21 +13,20 @@ from flinkjobs.adapters.mongo.conditions import Document, Index
 from flinkjobs.adapters.mongo.indexes import BY_TIME, hinted
 from flinkjobs.adapters.mongo.stats_store import (
     BEFORE,
-    DAY_MS,
     EPOCH,
     HOUR_MS,
     group_stages,
-    has,
+    numbers_of,
     read_sums,
+    text_of,
 )
 from flinkjobs.domain.job_sums import DAY, Sums, day_of
-from flinkjobs.ports.read_store import Tally
+from flinkjobs.ports.read_store import Counted, Tally
 
 Jobs = MongoCollection[dict[str, Any]]
 
 FIRST_DATE: Final = DatetimeMS(-(2**63))
-_DAYS_APART: Final = 30
-"""Days: greater ages are rounded down to a multiple of it."""
+HOURS_OF_A_DAY: Final = 24
 _BY_ID: Final[Index] = (("_id", 1),)
 
 SUBMITTED: Final = {
@@ -45,9 +44,7 @@ SUBMITTED: Final = {
 """The time of the submission, whichever form it has; null where there is none."""
 
 
-def tally(
-    jobs: Jobs, stats: Jobs, now: datetime, begins: Collection[datetime]
-) -> tuple[Sequence[Tally], Sequence[Sums]]:
+def tally(jobs: Jobs, stats: Jobs, now: datetime, begins: Sequence[datetime]) -> Counted:
     """See `flinkjobs.ports.read_store.ReadStore.tallies`."""
     before = stats.find_one({"_id": BEFORE})
     sums, apart, through = list[Sums](), list[Any](), EPOCH
@@ -59,21 +56,34 @@ def tally(
             sums.append(read_sums(held))
             apart += held["apart"]
             summed.append(held["_id"])
-    conditions: list[tuple[Index, Document]] = [
+    dates: list[tuple[Index, Document]] = [
         (BY_TIME, {"submitted_at": span}) for span in _gaps(through, summed)
     ]
     other = {"$and": [{"submitted_at": {"$not": {"$gte": least}}} for least in ("", FIRST_DATE)]}
-    conditions += [(BY_TIME, {"submitted_at": {"$gte": ""}}), (BY_TIME, other)]
+    others: list[tuple[Index, Document]] = [(BY_TIME, {"submitted_at": {"$gte": ""}}), (BY_TIME, other)]
     if apart:
-        conditions.append((_BY_ID, {"_id": {"$in": apart}, "submitted_at": {"$type": "date"}}))
-    ages = _ages(now)
-    groups = [group for index, condition in conditions for group in _count(jobs, index, condition, ages)]
-    return list(map(_tally, groups)), sums
+        dates.append((_BY_ID, {"_id": {"$in": apart}, "submitted_at": {"$type": "date"}}))
+    tallies, steps = list[Tally](), list[Tally]()
+    for time, conditions in (("$submitted_at", dates), (SUBMITTED, others)):
+        window = {"window": _window(time, begins)}
+        hours = {"$floor": {"$divide": [{"$subtract": [now, time]}, HOUR_MS]}}
+        by_hour: Document = {"$group": {"_id": {"status": "$status", "hours": hours}, "count": {"$sum": 1}}}
+        for index, condition in conditions:
+            found = _aggregate(jobs, index, group_stages(condition, window))
+            tallies += [_tally(group, now, begins) for group in found]
+            if found:
+                steps += map(_step, _aggregate(jobs, index, [{"$match": condition}, by_hour]))
+    return Counted(tallies, steps, sums)
 
 
-def _count(jobs: Jobs, index: Index, condition: Document, ages: Document) -> list[Document]:
-    stages = group_stages(condition, ages)
+def _aggregate(jobs: Jobs, index: Index, stages: list[Document]) -> list[Document]:
     return hinted(index, lambda hint: list(jobs.aggregate(stages, **hint)))
+
+
+def _window(time: Any, begins: Sequence[datetime]) -> Document:
+    """The number of the smallest window that holds a record."""
+    branches = [{"case": {"$gt": [time, begin]}, "then": number} for number, begin in enumerate(begins)]
+    return {"$switch": {"branches": branches, "default": len(begins)}}
 
 
 def _gaps(through: datetime, summed: Iterable[datetime]) -> Sequence[Document]:
@@ -86,39 +96,30 @@ def _gaps(through: datetime, summed: Iterable[datetime]) -> Sequence[Document]:
     return [*spans, {"$gte": through}]
 
 
-def _ages(now: datetime) -> Document:
-    """The values that say how old records are, in hours or days."""
-    age = {"$subtract": [now, SUBMITTED]}
-    days = {"$floor": {"$divide": ["$$age", DAY_MS]}}
-    coarse = {"$multiply": [_DAYS_APART, {"$floor": {"$divide": [days, _DAYS_APART]}}]}
-    rounded = {
-        "$switch": {
-            "branches": [
-                {"case": {"$not": [has("$$age")]}, "then": None},
-                {"case": {"$lt": ["$$age", 0]}, "then": 0},
-                {
-                    "case": {"$lt": ["$$age", DAY_MS]},
-                    "then": {"$floor": {"$divide": ["$$age", HOUR_MS]}},
-                },
-                {"case": {"$lt": ["$$age", _DAYS_APART * DAY_MS]}, "then": days},
-            ],
-            "default": coarse,
-        }
-    }
-    unit = {"$cond": [{"$lt": ["$$age", DAY_MS]}, "hours", "days"]}
-    return {
-        name: {"$let": {"vars": {"age": age}, "in": one}} for name, one in (("age", rounded), ("unit", unit))
-    }
-
-
-def _tally(group: Document) -> Tally:
+def _tally(group: Document, now: datetime, begins: Sequence[datetime]) -> Tally:
+    """Its age is that of the youngest records that its window holds and no smaller one."""
     key = group["_id"]
+    number = int(key["window"])
     return Tally(
-        status=key["status"],
-        template_id=key["template_id"],
-        age=None if key["age"] is None else int(key["age"]),
-        unit=key["unit"],
+        status=text_of(key.get("status")),
+        template_id=text_of(key.get("template_id")),
+        age=(now - begins[number - 1]).days if number else 0,
+        unit="days" if number else "hours",
         has_id=key["has_id"],
         count=group["count"],
-        durations=[duration for duration in group["durations"] if duration is not None],
+        durations=numbers_of(group["durations"]),
+    )
+
+
+def _step(group: Document) -> Tally:
+    hours = group["_id"]["hours"]
+    age = None if hours is None else max(int(hours), 0)
+    return Tally(
+        status=text_of(group["_id"].get("status")),
+        template_id=None,
+        age=age if age is None or age < HOURS_OF_A_DAY else age // HOURS_OF_A_DAY,
+        unit="hours" if age is None or age < HOURS_OF_A_DAY else "days",
+        has_id=False,
+        count=group["count"],
+        durations=(),
     )

@@ -100,11 +100,12 @@ export function createFilters(actions) {
       }
       clear.hidden = !isFiltered(next);
     },
-    setCounts(counts) {
+    setCounts(counts, beyond = []) {
       const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
       for (const chip of chips) {
         const count = chip.dataset.status ? (counts[chip.dataset.status] ?? 0) : total;
-        setText(chip.querySelector(".count"), number(count));
+        const isLeast = chip.dataset.status ? beyond.includes(chip.dataset.status) : beyond.length > 0;
+        setText(chip.querySelector(".count"), isLeast ? t("list.at_least", { n: number(count) }) : number(count));
         chip.classList.toggle("none", count === 0);
       }
     },

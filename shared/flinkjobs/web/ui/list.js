@@ -98,14 +98,17 @@ export function createList(root, actions) {
     setClusters: (names) => filters.suggest("cluster", names),
     show(data, asked) {
       shown = data;
-      filters.setCounts(data.counts);
+      filters.setCounts(data.counts, data.counts_more);
       for (const name of TEXT_FILTERS) {
         if (name in SUGGESTED) filters.suggest(name, data.jobs.map((job) => job[SUGGESTED[name]]));
       }
       selection.setJobs(data);
       table.hidden = data.jobs.length === 0;
       empty.hidden = data.jobs.length > 0;
-      refill(empty, { isFiltered: isFiltered(asked), asked: asked.q }, () => nothing(asked, actions));
+      const isSearched = data.next_cursor === null;
+      refill(empty, { isFiltered: isFiltered(asked), asked: asked.q, isSearched }, () =>
+        isSearched ? nothing(asked, actions) : h("p", {}, t("list.empty.so_far")),
+      );
       showRows();
       pages.show(data, asked);
     },
@@ -308,23 +311,26 @@ function createPages(actions) {
     show(data, state) {
       next = data.next_cursor;
       older.disabled = !next;
-      const position = positionOf(data, totalOf(data, state));
+      const isMore = wordsOf(data, state).some((word) => data.counts_more?.includes(word));
+      const position = positionOf(data, totalOf(data, state), isMore);
       setText(shown, data.from_secondary ? `${position} · ${t("list.secondary")}` : position);
     },
   };
 }
 
 /** 51–100 of 3,011; beyond what is counted, only how many are shown. */
-function positionOf({ jobs, first }, total) {
+function positionOf({ jobs, first }, total, isLeast) {
   if (!jobs.length) return "";
-  if (first === null) return t("list.shown.far", { count: number(jobs.length), n: number(total) });
+  const all = (n) => (isLeast ? t("list.at_least", { n: number(n) }) : number(n));
+  if (first === null) return t("list.shown.far", { count: number(jobs.length), n: all(total) });
   const last = first + jobs.length - 1;
   const span = first === last ? number(first) : `${number(first)}–${number(last)}`;
-  return t("list.shown", { span, n: number(Math.max(total, last)) });
+  return t("list.shown", { span, n: all(Math.max(total, last)) });
 }
+
+const wordsOf = (data, state) => (state.status.length ? state.status : Object.keys(data.counts));
 
 /** How many jobs match, by the counts that come with a list. */
 export function totalOf(data, state) {
-  const words = state.status.length ? state.status : Object.keys(data.counts);
-  return words.reduce((sum, word) => sum + (data.counts[word] ?? 0), 0);
+  return wordsOf(data, state).reduce((sum, word) => sum + (data.counts[word] ?? 0), 0);
 }
