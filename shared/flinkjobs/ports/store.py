@@ -131,7 +131,7 @@ class JobStore(Protocol):
         """Resumes a submission: marks its CREATED record as in flight; None if the record has changed."""
 
     def accept(self, job_id: str, *, now: datetime) -> bool:
-        """Records that the Kubernetes Job exists; False if sync has given up the record."""
+        """Records that the Kubernetes Job exists; False if sync has given up the record, or cancelled it."""
 
     def template(self, template_id: str) -> Mapping[str, Any] | None:
         """The document of a template."""

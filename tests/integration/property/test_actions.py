@@ -1,7 +1,8 @@
 """Whatever is asked for, whenever passes overlap or are killed, and whichever answers are lost: one request.
 
-Two people press at random; a pass may run in the middle of another one, and be killed before or after each
-message; Flink may be away, or its answers may be lost. The passes are real, on a real MongoDB.
+And one run of the job at a time. Two people press at random; a pass may run in the middle of another one, and
+be killed before or after each message; Flink may be away, or its answers may be lost. The passes are real, on
+a real MongoDB.
 """
 
 from __future__ import annotations
@@ -34,8 +35,10 @@ from flinkjobs.domain.actions import (
     SavepointMade,
     UnknownTrigger,
 )
-from flinkjobs.domain.errors import FlinkNotReachedError, FlinkUnavailableError
-from flinkjobs.domain.observations import FlinkJob, Missing, Overview
+from flinkjobs.domain.errors import FlinkNotReachedError, FlinkUnavailableError, InFlightError
+from flinkjobs.domain.flink_states import FINAL
+from flinkjobs.domain.kubernetes_objects import KubernetesJob
+from flinkjobs.domain.observations import FlinkJob, JobPhase, Missing, Overview
 from flinkjobs.domain.records import JobRecord
 from flinkjobs.domain.transition import Policy
 from flinkjobs.submit.actions import (
@@ -45,6 +48,10 @@ from flinkjobs.submit.actions import (
     StopRequest,
     request_action,
 )
+from flinkjobs.submit.request import Limits
+from flinkjobs.submit.run_again import ActionOpenError, JobNotOverError, parse_run_again, repetition
+from flinkjobs.submit.service import Submit, run
+from flinkjobs.submit.submission import Target
 from flinkjobs.sync import service
 from flinkjobs.sync.context import Sync
 from tests.support.flink_in_memory import NoHealth
@@ -60,6 +67,8 @@ REQUESTS: Mapping[ActionKind, CancelRequest] = {
     ActionKind.STOP: StopRequest(savepoint_directory="file:/s"),
     ActionKind.SAVEPOINT: SavepointRequest(savepoint_directory="file:/s"),
 }
+FROM_NOTHING = {"from": "nothing"}
+TARGET = Target("lemo-dev", "flink:1.20", "/opt/flink/bin/flink", "flink:8081", 600)
 FAULTS = ("none", "kill before", "kill after", "away", "lost", "refuse", "overlap before", "overlap after")
 
 PRESSES = st.sampled_from([*ActionKind, ActionKind.STOP, ActionKind.SAVEPOINT])
@@ -72,6 +81,8 @@ STEPS = st.lists(
         st.tuples(st.just("written"), st.booleans()),
         st.tuples(st.just("forget"), st.none()),
         st.tuples(st.just("end"), st.sampled_from(["FINISHED", "FAILED"])),
+        st.tuples(st.just("again"), st.integers(1, 3)),
+        st.tuples(st.just("over"), st.sampled_from(["FINISHED", "FAILED", "CANCELLED"])),
     ),
     min_size=3,
     max_size=14,
@@ -83,6 +94,15 @@ class Message(Protocol):
 
     def __call__(self, what: str, send: Callable[[], T]) -> T:
         """Sends it, or does not."""
+
+
+class Accepting(ClusterDouble):
+    """Takes every Job."""
+
+    def create_job(self, manifest: Mapping[str, Any]) -> KubernetesJob:
+        metadata = manifest["metadata"]
+        job_id = metadata["annotations"]["flinkjobs/job-id"]
+        return KubernetesJob(metadata["name"], "uid", job_id, JobPhase.ACTIVE, None)
 
 
 class KilledError(BaseException):
@@ -222,6 +242,7 @@ class World:
                 flink_job_ids=[RUNNING_ID],
                 flink_jobs=[known],
                 submitter_done=True,
+                spec={"script": {"path": "/opt/a.py"}},
             )
         )
         self.done: dict[str, str | None] = {}
@@ -255,6 +276,27 @@ class World:
         except JobOverError:
             assert self.flink.state != "RUNNING"
 
+    def run_again(self, presses: int) -> None:
+        """Several people press at the same moment: each has read the records before the first one writes."""
+        wanted = parse_run_again("runs_1", FROM_NOTHING, is_signed=False)
+        runs = list(self.jobs.find({"$or": [{"job_id": "runs_1"}, {"run_of": "runs_1"}]}))
+        try:
+            new = [
+                repetition(self.sync.store, Limits({"default"}), "runs_1", wanted, FROM_NOTHING)
+                for _ in range(presses)
+            ]
+        except (JobNotOverError, ActionOpenError):
+            states = {action["state"] for action in self.actions()}
+            assert {run["status"] for run in runs} - FINAL or states & {"requested", "sent"}
+            return
+        assert {run["status"] for run in runs} <= FINAL
+        made = 0
+        for submission in new:
+            with contextlib.suppress(InFlightError):
+                submit = Submit(self.sync.store, Accepting(), lambda _: TARGET, lambda: self.now)
+                made += bool(run(submit, submission))
+        assert made == 1
+
     def take(self, step: tuple[str, Any]) -> None:
         what, how = step
         match what:
@@ -271,6 +313,10 @@ class World:
                 self.flink.written(is_good=how)
             case "forget":
                 self.flink.results.clear()
+            case "again":
+                self.run_again(how)
+            case "over":
+                self.jobs.update_many({"run_of": "runs_1"}, {"$set": {"status": how}})
             case _:
                 self.flink.end(how)
         self.now += timedelta(seconds=1)
@@ -284,7 +330,9 @@ class World:
     def check(self) -> None:
         """What holds at every moment."""
         actions = self.actions()
-        status = self.jobs.distinct("status")
+        status = self.jobs.distinct("status", {"job_id": "runs_1"})
+        unfinished = self.jobs.count_documents({"status": {"$nin": sorted(FINAL)}})
+        assert unfinished <= 1, "no twin by run-again"
         assert all(count == 1 for count in self.flink.posts.values()), "never two requests for one action"
         assert set(self.flink.posts) <= {action["id"] for action in actions}
         opened = Counter(each["kind"] for each in actions if each["state"] in ("requested", "sent"))
@@ -306,8 +354,8 @@ class World:
                 self.done[action["id"]] = action["savepoint_path"]
 
     def settle(self) -> None:
-        """Every peer answers, and time passes: then nothing stays open."""
-        for _ in range(6):
+        """Every peer answers, and time passes, also that for a late success: then nothing stays open."""
+        for _ in range(9):
             self.flink.written(is_good=True)
             self.take(("pass", []))
             self.take(("wait", 70))

@@ -295,6 +295,54 @@ def test_what_was_cut_off_and_is_never_repeated_is_settled_by_sync(
         assert (record["status"], record["reason"]["code"]) == expected, record
 
 
+def test_a_cancel_at_every_moment_of_a_submission_leaves_no_job_running(
+    mortal: Mortal, submit: FunctionServer, sync: FunctionServer, traces: Traces
+) -> None:
+    """It comes, with a pass, while one message is held; the request is repeated until it is answered."""
+    traces.kubernetes.control.set_outcome(Outcome(message=termination_message("{hex}")))
+    cancelled = set()
+    for number, fate in product(range(len(MESSAGES)), Fate):
+        key = f"{MESSAGES[number]} {fate.value}"
+        body = {**INLINE, "args": [key]}
+        mortal.gate.expect(number, fate)
+        sent = mortal.threads.submit(_answer_of, mortal.server, body, key)
+        assert mortal.gate.reached.wait(PATIENCE_SECONDS), f"no message {number}: {mortal.gate.passed}"
+        record = traces.jobs.find_one({"idempotency_key": key})
+        if record is not None:
+            path = f"{submit.url}/jobs/{record['job_id']}/cancel"
+            httpx.post(path, json={}, timeout=60, trust_env=False).raise_for_status()
+            cancelled.add(key)
+            synchronise(sync)
+        mortal.gate.open()
+        sent.result()
+        mortal.gate.expect(None, Fate.LOST)
+        traces.let_repeat()
+        assert post(mortal.server, body, key).status_code in (200, 202)
+    names = traces.kubernetes.names("jobs")
+    for name in names:
+        traces.kubernetes.wait_finished(name)
+    ids = {name: md5(name.encode(), usedforsecurity=False).hexdigest() for name in names}
+    traces.flink.jobs = [Job(flink_id, "RUNNING") for flink_id in ids.values()]
+
+    def all_settled() -> bool:
+        synchronise(sync)
+        traces.miss_for(NAMELESS_FOR)
+        return not traces.jobs.count_documents(
+            {"$or": [{"status": "CREATED"}, {"open_action_since": {"$gt": 0}}]}
+        )
+
+    until(all_settled, timeout_seconds=30, what="every record is settled")
+    assert {
+        record["idempotency_key"] for record in traces.records() if record["status"] == "CANCELLED"
+    } == cancelled
+    states = {job.id: job.state for job in traces.flink.jobs}
+    for record in traces.records():
+        is_cancelled = record["idempotency_key"] in cancelled
+        assert [action["state"] for action in record.get("actions", [])] == ["done"] * is_cancelled
+        assert {states[id_] for id_ in record["flink_job_ids"]} <= {"CANCELED" if is_cancelled else "RUNNING"}
+        assert (record["k8s_job_name"] in names) == bool(record["flink_job_ids"])
+
+
 def left_behind(traces: Traces, key: str) -> list[str]:
     """The messages of `LEAVE` whose work is to be seen."""
     record = traces.jobs.find_one({"idempotency_key": key})

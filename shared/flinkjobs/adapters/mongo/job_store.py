@@ -108,7 +108,8 @@ class MongoJobStore:
         return replace(record, in_flight_until=until, revision=revision) if result.matched_count else None
 
     def accept(self, job_id: str, *, now: datetime) -> bool:
-        given_up = {"status": Status.FAILED.value, "reason.code": ReasonCode.K8S_JOB_MISSING.value}
+        codes = (ReasonCode.K8S_JOB_MISSING.value, ReasonCode.CANCELLED_BEFORE_START.value)
+        given_up = {"status": {"$in": sorted(FINAL)}, "reason.code": {"$in": codes}}
         with translated():
             result = self._jobs.update_one(
                 {"job_id": job_id, "status": {"$nin": sorted(FINAL)}},
