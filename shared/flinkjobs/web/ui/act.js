@@ -73,7 +73,7 @@ export function createQuestion(dialog, actions) {
      */
     ask(kind, jobs, acting, onEnd) {
       const form = createForm(kind, jobs, acting, actions, (answers) => {
-        dialog.close();
+        if (form.isConnected) dialog.close();
         onEnd(answers);
       });
       form.addEventListener("reset", () => dialog.close());
@@ -105,6 +105,9 @@ function createForm(kind, jobs, acting, actions, onDone) {
     return keys.get(request);
   }
 
+  /** Once the reader has closed the question, nothing more is sent. */
+  const isShown = () => submit.closest("dialog[open]") !== null;
+
   async function send() {
     const body = bodyOf();
     submit.disabled = true;
@@ -112,6 +115,7 @@ function createForm(kind, jobs, acting, actions, onDone) {
     problem.replaceChildren();
     const failed = [];
     for (const job of left) {
+      if (!isShown()) break;
       try {
         answers.push(await actions.act(job.job_id, kind, body, keyOf(job, body)));
       } catch (error) {
@@ -120,7 +124,8 @@ function createForm(kind, jobs, acting, actions, onDone) {
     }
     submit.disabled = false;
     setText(submit, words);
-    if (!failed.length) {
+    if (!failed.length || !isShown()) {
+      if (!answers.length) return;
       announce(t("action.requested"));
       onDone(answers);
       return;

@@ -11,7 +11,7 @@ import { t } from "./i18n.js";
 
 /** The sections of each tab. */
 const SECTIONS = {
-  story: ["verdict", "acts", "reason", "health", "timeline", "sent", "facts"],
+  story: ["verdict", "acts", "reason", "health", "timeline", "facts", "sent"],
   flink: ["flink"],
   kubernetes: ["kubernetes"],
   log: ["log"],
