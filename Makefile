@@ -39,7 +39,7 @@ coverage: env
 	.venv/bin/coverage run -m pytest tests/unit
 	.venv/bin/coverage report
 
-# Test the page in the system's Chromium (Debian's package chromium); pictures go to build/screenshots
+# Test the page in the system's Chromium (Debian's packages chromium and nginx-light); pictures go to build/screenshots
 .PHONY: test-browser
 test-browser: env-flink
 	$(RUN) -m pytest tests/browser -n 2 --dist loadfile

@@ -18,6 +18,7 @@ ACTION = {
     "requested_by": "bob@example.com",
     "verified": True,
 }
+MOVE = {"seq": 1, "was": "CREATED", "status": "RUNNING", "by": "sync", "flink_state": "RUNNING"}
 
 
 def test_audit_exports_every_record_page_by_page(run: Run, environ: Mapping[str, str], world: World) -> None:
@@ -26,7 +27,8 @@ def test_audit_exports_every_record_page_by_page(run: Run, environ: Mapping[str,
         begun = now - timedelta(days=2, seconds=number)
         world.add_record(f"etl_{number}", submitted_by="ann", submitted_at=begun)
     world.jobs.update_one(
-        {"job_id": f"etl_{audit.PAGE}"}, {"$set": {"actions": [{**ACTION, "requested_at": now}]}}
+        {"job_id": f"etl_{audit.PAGE}"},
+        {"$set": {"actions": [{**ACTION, "requested_at": now}], "history": [{**MOVE, "at": now}]}},
     )
     ran = run("audit", environ=environ)
     assert ran.err == ""
@@ -37,6 +39,8 @@ def test_audit_exports_every_record_page_by_page(run: Run, environ: Mapping[str,
     assert {(entry["user"], entry["verified"]) for entry in entries if entry["event"] == "submitted"} == {
         ("ann", False)
     }
+    [move] = [entry for entry in entries if entry["event"] == "moved"]
+    assert (move["user"], move["data"]["was"], move["data"]["by"]) == (None, "CREATED", "sync")
     recent = run("audit", "--since", "1d", "--user", "bob@example.com", environ=environ)
     [entry] = [json.loads(line) for line in recent.out.splitlines()]
     assert (entry["event"], entry["user"], entry["verified"]) == (
