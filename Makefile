@@ -54,7 +54,7 @@ test-clone: env
 soak: env
 	$(RUN) -m tests.integration.property.soak --seconds $(or $(SECONDS),600)
 
-# Measure a pass against polling and against a minimal program; results in build/bench; about ten minutes
+# Measure a pass against polling and against a minimal program; results in build/bench; about twenty minutes
 .PHONY: bench
 bench: env
 	$(RUN) -m bench

@@ -25,13 +25,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import cold, freshness
+from bench import cold, freshness, history
 from bench.arena import Arena
 from bench.checks import Check
 from bench.measure import Measurements, middle
 from bench.worlds import World
 from deploy.lock import FUNCTIONS, ROOT
 from flinkjobs.adapters.flink.connection import CONNECT_TIMEOUT_SECONDS
+from local.mongodb import MongoServer
 
 RESULTS = ROOT / "build" / "bench" / "results.json"
 RUNS = 7
@@ -128,7 +129,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         measured = {case.name: _run(arena, case, console) for case in cases}
         say = lambda line: console.print(f"[dim]{line}[/dim]")  # noqa: E731 - one line
         fresh = freshness.measure(arena, options.freshness_seconds, say) if is_whole else []
+    long_ago = _history(console) if is_whole else []
     checks = [*_checks(measured, starts), *(check for one in fresh for check in one.checks())]
+    checks += history.checks(long_ago)
     if fresh:
         console.print(freshness.table(fresh))
     _show(console, measured.values(), starts, checks)
@@ -137,6 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         output.parent.mkdir(parents=True, exist_ok=True)
         results = _results(measured.values(), starts, checks)
         results["freshness"] = [one.as_json() for one in fresh]
+        results["history"] = history.as_json(long_ago)
         output.write_text(json.dumps(results, indent=1) + "\n")
     return 0 if all(check.holds for check in checks) else 1
 
@@ -157,6 +161,16 @@ def _run(arena: Arena, case: Case, console: Console) -> Measured:
                 if number:
                     runs[name].append(measurements)
     return Measured(case, runs)
+
+
+def _history(console: Console) -> list[history.Measured]:
+    measured = []
+    with MongoServer() as server:
+        for count in history.SIZES:
+            console.print(f"[dim]a history of {count:,} records[/dim]")
+            measured.append(history.measure(server, count))
+    console.print(history.table(measured))
+    return measured
 
 
 def _peer(arena: Arena, world: World, contender: str) -> Any:

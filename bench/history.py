@@ -142,7 +142,7 @@ def build(database: Database[Document], count: int, now: datetime) -> None:
     ensure_indexes(database)
 
 
-def measure(server: MongoServer, count: int, *, runs: int = RUNS) -> Measured:
+def measure(server: MongoServer, count: int, *, runs: int = RUNS, inserts: int = 4 * BATCH) -> Measured:
     """Builds a history of this many records and measures every request."""
     spy, now, measured = Spy(), datetime.now(UTC), Measured(count)
     client: MongoClient[Document] = MongoClient(server.uri, tz_aware=True, event_listeners=[spy])
@@ -173,7 +173,7 @@ def measure(server: MongoServer, count: int, *, runs: int = RUNS) -> Measured:
         size = database.command("collStats", "flink_jobs")
         measured.data_bytes, measured.index_bytes = size["size"] / count, size["totalIndexSize"] / count
         client.drop_database(database.name)
-        measured.insert_ratio = _insert_ratio(client)
+        measured.insert_ratio = _insert_ratio(client, inserts)
     return measured
 
 
@@ -201,9 +201,9 @@ def _examined(database: Database[Document], command: Document) -> tuple[int, int
     return stats["totalKeysExamined"], stats["totalDocsExamined"]
 
 
-def _insert_ratio(client: MongoClient[Document]) -> float:
+def _insert_ratio(client: MongoClient[Document], count: int) -> float:
     rates = []
-    made = list(documents(4 * BATCH, datetime.now(UTC)))
+    made = list(documents(count, datetime.now(UTC)))
     for indexes in (JOB_INDEXES, JOB_INDEXES[:USERS_INDEXES]):
         jobs = client["history_inserts"]["flink_jobs"]
         jobs.create_indexes(list(indexes))

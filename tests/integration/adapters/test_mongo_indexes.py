@@ -34,22 +34,21 @@ INDEXES = {
         [
             *(("submitted_at", -1), ("_id", -1), ("status", 1), ("template_id", 1)),
             *(("job_id", 1), ("k8s_job_name", 1), ("job_name", 1)),
-            *(("submitted_by", 1), ("cluster", 1), ("reason.code", 1)),
+            *(("submitted_by", 1), ("cluster", 1), ("reason.code", 1), ("duration", 1), ("flink_job_id", 1)),
         ],
         False,
     ),
     "list_by_end": ([("end_time", -1), ("_id", -1), ("status", 1)], False),
     "list_by_status": (
-        [
-            *(("status", 1), ("submitted_at", -1), ("_id", -1), ("template_id", 1)),
-            *(("duration", 1), ("reason.code", 1), ("flink_job_id", 1)),
-        ],
+        [("status", 1), ("submitted_at", -1), ("_id", -1), ("reason.code", 1)],
         False,
     ),
     "list_by_template": (
         [("template_id", 1), ("submitted_at", -1), ("_id", -1), ("status", 1)],
         False,
     ),
+    "list_by_owner": ([("submitted_by", 1), ("submitted_at", -1), ("_id", -1)], False),
+    "job_name_1": ([("job_name", 1)], False),
     "pending_since_1": ([("pending_since", 1)], False),
     "waiting_for_1_pending_since_1": ([("waiting_for", 1), ("pending_since", 1)], False),
     "run_of_1_attempt_1": ([("run_of", 1), ("attempt", 1)], True),

@@ -176,7 +176,7 @@ def world(
 ) -> World:
     database = mongo_client[DATABASE]
     collections = ("flink_jobs", "sync_runs", "cleanup_runs", "leases", "clusters", "channels")
-    for name in (*collections, "unmanaged_jobs"):
+    for name in (*collections, "unmanaged_jobs", "job_stats"):
         database[name].delete_many({})
     for server in (flink, batch, history):
         server.reset()

@@ -406,6 +406,25 @@ def test_a_run_is_kept_and_a_dry_one_is_not(cleanup: FunctionServer, world: Worl
     assert {**kept, "started_at": None} == {**report, "started_at": None}
 
 
+def test_a_run_sums_the_days_that_have_changed_and_a_dry_one_does_not(
+    cleanup: FunctionServer, world: World
+) -> None:
+    fill(world)
+    long_ago = datetime(2025, 11, 1, 12, tzinfo=UTC)
+    world.add_record("old_1", status="FINISHED", submitted_at=long_ago, duration=2.0)
+    world.add_record("open_1", status="RUNNING", submitted_at=long_ago)
+    sums = world.database["job_stats"]
+    run_cleanup(cleanup, json={"dry_run": True})
+    assert sums.count_documents({}) == 0
+    run_cleanup(cleanup)
+    day = sums.find_one({"_id": datetime(2025, 11, 1, tzinfo=UTC)})
+    assert day is not None
+    assert ([row["count"] for row in day["rows"]], len(day["apart"])) == ([1], 1)
+    whole = sums.find_one({"_id": "before"})
+    assert whole is not None
+    assert whole["apart"] == day["apart"]
+
+
 # --- what the record still lacks --------------------------------------------------------------------
 
 FLINK_JOB_ID = "3e" * 16

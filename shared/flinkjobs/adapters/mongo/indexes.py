@@ -97,12 +97,14 @@ BY_RUN: Final = (("run_of", ASCENDING), ("attempt", ASCENDING))
 """The runs of a job: no two of them have the same number. Records that repeat none are left out."""
 
 JOB_INDEXES: Final = (
-    IndexModel([("status", ASCENDING)]),
-    IndexModel([("job_id", ASCENDING)], unique=True),
-    IndexModel([("flink_job_id", ASCENDING)]),
-    IndexModel([("submitted_at", DESCENDING)]),
-    IndexModel([("flink_job_ids", ASCENDING)]),
-    IndexModel([("k8s_job_name", ASCENDING)]),
+    IndexModel([("status", ASCENDING)]),  # the users' own counts by status
+    IndexModel([("job_id", ASCENDING)], unique=True),  # one record, and a search by the beginning of its id
+    IndexModel(
+        [("flink_job_id", ASCENDING)]
+    ),  # likewise; owners of Flink jobs, in records of the old platform
+    IndexModel([("submitted_at", DESCENDING)]),  # the users' own lists
+    IndexModel([("flink_job_ids", ASCENDING)]),  # owners of Flink jobs: {"flink_job_ids": {"$in": …}}
+    IndexModel([("k8s_job_name", ASCENDING)]),  # one record by its Kubernetes Job, and a search
     IndexModel(BY_TIME, name="list_by_time"),
     IndexModel(BY_END, name="list_by_end"),
     IndexModel(BY_STATUS, name="list_by_status"),
@@ -116,7 +118,7 @@ JOB_INDEXES: Final = (
     IndexModel(BY_RUN, unique=True, partialFilterExpression={"run_of": {"$exists": True}}),
     IndexModel(BY_MARK, sparse=True),
     IndexModel(BY_CHANNEL, partialFilterExpression={"pending_since": {"$exists": True}}),
-    IndexModel(
+    IndexModel(  # a repeated submission: {"idempotency_key": …}
         [("idempotency_key", ASCENDING)],
         unique=True,
         partialFilterExpression={"idempotency_key": {"$type": "string"}},
