@@ -305,13 +305,15 @@ run "page_behind_iap" {
   }
 
   assert {
-    condition = { for entry in google_cloud_run_v2_service.jobs[0].template[0].containers[0].env : entry.name => entry.value
-      if contains(["FLINK_UI_URL", "OPERATORS", "SYNC_URL", "TRUSTED_USER_HEADER"], entry.name) } == {
-      FLINK_UI_URL        = "https://flink.example.com"
-      OPERATORS           = "*@ops.example.com ann@example.org"
-      SYNC_URL            = "https://flinkjobs-sync-123456789012.europe-west1.run.app"
-      TRUSTED_USER_HEADER = "X-Goog-Authenticated-User-Email"
-    }
+    condition = toset([
+      for entry in google_cloud_run_v2_service.jobs[0].template[0].containers[0].env : "${entry.name}=${entry.value}"
+      if contains(["FLINK_UI_URL", "OPERATORS", "SYNC_URL", "TRUSTED_USER_HEADER"], entry.name)
+      ]) == toset([
+      "FLINK_UI_URL=https://flink.example.com",
+      "OPERATORS=*@ops.example.com ann@example.org",
+      "SYNC_URL=https://flinkjobs-sync-123456789012.europe-west1.run.app",
+      "TRUSTED_USER_HEADER=X-Goog-Authenticated-User-Email",
+    ])
     error_message = "jobs believes the proxy's header, and has its other settings."
   }
 

@@ -11,11 +11,12 @@ import yaml
 FOLDER = Path(__file__).parents[3] / "deploy" / "kubernetes"
 Document = dict[str, Any]
 WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+PAGE_SECRET = "whsec_cGFnZXBhZ2VwYWdlcGFnZXBhZ2VwYWdlcGFnZXBhZ2U="
 CHANNEL = {"name": "ops", "type": "webhook", "url": "http://127.0.0.1:9/", "secret": WEBHOOK_SECRET}
 SECRETS = {
     "MONGODB_URI": "mongodb://mongo.example:27017",
     "WEBHOOK_SECRETS": WEBHOOK_SECRET,
-    "PAGE_ACTION_SECRET": WEBHOOK_SECRET,
+    "PAGE_ACTION_SECRET": PAGE_SECRET,
     "NOTIFY_CHANNELS": json.dumps([CHANNEL]),
 }
 """What a user puts in the place of the values of secrets.example.yaml, which nothing takes."""

@@ -14,6 +14,7 @@ from flinkjobs.settings.notify import ChannelSettings, ChannelType
 
 SECRET = "s3cr3t-p4ssw0rd"
 NEW_WEBHOOK_SECRET = "whsec_" + "bmV3" * 8
+PAGE_SECRET = "whsec_cGFnZXBhZ2VwYWdlcGFnZXBhZ2VwYWdlcGFnZXBhZ2U="
 OLD_WEBHOOK_SECRET = "whsec_" + "b2xk" * 8
 URI = f"mongodb://user:{SECRET}@mongo:27017"
 LEAST = {"MONGODB_URI": URI}
@@ -66,7 +67,7 @@ def test_every_setting_is_read() -> None:
         POD_TEMPLATE="metadata: {labels: {since: 2025-11-01}}",
         WEBHOOK_SECRETS=f"{NEW_WEBHOOK_SECRET} {OLD_WEBHOOK_SECRET}",
         ALLOWED_SCRIPT_HOSTS="a.example, B.example c.example",
-        PAGE_ACTION_SECRET=NEW_WEBHOOK_SECRET,
+        PAGE_ACTION_SECRET=PAGE_SECRET,
         SYNC_URL="https://sync.example/",
         SUBMIT_URL="https://submit.example/",
         SYNC_PERIOD_SECONDS="60",
@@ -125,7 +126,7 @@ def test_every_setting_is_read() -> None:
         record_retention_days=90,
         log_url_template="https://logs.example/?q={job_id}",
         webhook_secrets=(NEW_WEBHOOK_SECRET, OLD_WEBHOOK_SECRET),
-        page_action_secret=(NEW_WEBHOOK_SECRET,),
+        page_action_secret=(PAGE_SECRET,),
         allowed_script_hosts=frozenset({"a.example", "b.example", "c.example"}),
         sync_url="https://sync.example",
         submit_url="https://submit.example",

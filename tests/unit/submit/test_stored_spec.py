@@ -28,6 +28,7 @@ FULL = Submission(
     exactly_once=True,
     resources=Resources(cpu="1", memory="2Gi"),
     submitted_by="ann",
+    submitted_by_verified=True,
     labels={"team": "search", "example.com/stage.1": ""},
 )
 
@@ -37,6 +38,7 @@ def test_stored_details_of_a_full_submission() -> None:
         "template_id": "etl",
         "job_name": "nightly",
         "submitted_by": "ann",
+        "submitted_by_verified": True,
         "labels": {"team": "search", "example.com/stage.1": ""},
         "spec": {
             "script": {"inline": "print()"},
