@@ -320,7 +320,7 @@ run "page_behind_iap" {
   assert {
     condition = (
       google_cloud_run_v2_service_iam_member.iap[0].member == "serviceAccount:service-123456789012@gcp-sa-iap.iam.gserviceaccount.com"
-      && !contains([for grant in google_cloud_run_v2_service_iam_member.invoker : grant.member], "group:data@example.com")
+      && alltrue([for grant in google_cloud_run_v2_service_iam_member.invoker : grant.member != "group:data@example.com"])
       && toset([for grant in google_iap_web_cloud_run_service_iam_member.page : "${grant.role} ${grant.member}"]) == toset([
         "roles/iap.httpsResourceAccessor domain:example.com", "roles/iap.httpsResourceAccessor user:ann@example.org",
       ])
