@@ -25,6 +25,7 @@ from flinkjobs.adapters.kubernetes import client as kubernetes_client
 from flinkjobs.adapters.mongo.client import connect
 from flinkjobs.adapters.mongo.job_store import MongoJobStore
 from flinkjobs.adapters.mongo.lease_store import MongoLeaseStore
+from flinkjobs.adapters.mongo.stats_store import MongoStatsStore
 from flinkjobs.cleanup.context import Cleanup
 from flinkjobs.domain.naming import APP
 from flinkjobs.entrypoints.cleanup import CleanupFunction
@@ -158,7 +159,8 @@ def parts_with(
         read_timeout_seconds=PATIENCE_SECONDS,
     )
     sync = replace(built.sync, kubernetes=lambda: cluster, store=store, leases=leases)
-    yield function, replace(built, cluster=cluster, sync=sync, budget_seconds=BUDGET_SECONDS)
+    stats = MongoStatsStore(database)
+    yield function, replace(built, cluster=cluster, sync=sync, stats=stats, budget_seconds=BUDGET_SECONDS)
     store.close()
     for one in sync.flinks.values():
         assert isinstance(one, HttpFlink)
