@@ -115,7 +115,7 @@ resource "google_cloud_run_v2_service" "jobs" {
   depends_on = [time_sleep.grants] # to read its source and its secrets
 }
 
-# The proxy calls the service as its own agent, whoever signed in.
+# The proxy calls the service as its own agent, for every user.
 resource "google_cloud_run_v2_service_iam_member" "iap" {
   count = local.has_iap ? 1 : 0
 

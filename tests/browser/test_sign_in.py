@@ -47,7 +47,7 @@ def job_id(stack: Stack) -> str:
 
 @pytest.fixture
 def sign_in(chromium: Browser, address: str) -> Iterator[SignIn]:
-    """Opens the page as nobody, is sent to the provider, and comes back as this user."""
+    """Opens the page as no one, is sent to the provider, and comes back as this user."""
     contexts = []
 
     def as_user(user: str) -> Page:

@@ -85,4 +85,4 @@ def _show(out: Output, report: dict[str, Any]) -> None:
     if report["different"]:
         out.line(f"Not as their records: {', '.join(report['different'])}", style="red")
     if report["conflicts"]:
-        out.line(f"Changed meanwhile, run it again: {', '.join(report['conflicts'])}", style="yellow")
+        out.line(f"Changed during the run, run it again: {', '.join(report['conflicts'])}", style="yellow")

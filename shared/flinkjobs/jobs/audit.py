@@ -61,7 +61,7 @@ _PARSERS: Final[Mapping[str, Callable[[str], Any]]] = {
 
 
 def entries_of(row: Row, asked: AuditQuery) -> list[dict[str, Any]]:
-    """What one record tells, oldest first; of one that cannot be read, that it cannot."""
+    """The entries of one record, oldest first; of one that cannot be read, an entry that says so."""
     record = row.record
     if not isinstance(record, JobRecord):
         unreadable = _entry(None, "unreadable", record.job_id, error=record.error)

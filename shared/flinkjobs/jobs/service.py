@@ -142,7 +142,7 @@ def _only(fields: tuple[str, ...] | None, shown: dict[str, Any]) -> dict[str, An
 
 
 def audit(jobs: Jobs, query: Iterable[tuple[str, str]] = ()) -> dict[str, Any]:
-    """What one page of records tells of who did what: by record, newest first, of each oldest first.
+    """The audit entries of one page of records: by record, newest first, of each oldest first.
 
     Args:
         jobs: what to work with.

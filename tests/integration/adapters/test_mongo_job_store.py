@@ -1176,7 +1176,6 @@ UNUSABLE = {
     "mongodb://zo?e:s3cret@host/": "its user and password must be percent-encoded",
     "mongodb+srv://zo/es3:cret@host/": "its user and password must be percent-encoded",
     "mongodb://zoe:s3cret%@host/": "Username and password must be escaped",
-    "mongodb://zoe:s3cret@host/?w=0": "Cannot set w to 0 and j to True",
     "mongodb://zoe:s3cret@host/?tls=true&tlsInsecure=true&tlsAllowInvalidCertificates=true": "URI options",
     "mongodb://zoe:s3cret@host/?tls=true&tlsCAFile=/nowhere/ca.pem": "tlsCAFile /nowhere/ca.pem: [Errno 2]",
     "mongodb://zoe:s3cret@host/?tls=true&tlsCAFile=/dev/null": "tlsCAFile /dev/null: [X509",

@@ -181,6 +181,7 @@ def test_an_old_record_is_shown_with_its_times(found: jobs.Jobs, records: Collec
         "health": None,
         "latest_state": None,
         "ended_by": None,
+        "submitted_by_verified": False,
         "run_of": None,
         "attempt": None,
         "job_id": "template_id_timestamp",

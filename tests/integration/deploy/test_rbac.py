@@ -258,7 +258,7 @@ def events(line: Line) -> str:
 
 
 def cleanup_line(line: Line) -> Document:
-    """A run over a settled Job, one whose log no pass has read, and what a third one left behind."""
+    """A run over a settled Job, one whose log no pass has read, and the pod that a third one left behind."""
     line.flink.jobs.append(Job(LATE_ID, "FINISHED", end=1_795_335_838_523))
     line.add_finished_job("etl-1", log="")
     line.add_record("etl-1", status="FINISHED", submitter_done=True)
@@ -377,7 +377,7 @@ BREAKS: Mapping[tuple[str, str, str], set[str]] = {
     ("cleanup", "delete", "pods"): {"errors", "pod"},
     ("cleanup", "list", "configmaps"): {"errors", "scripts"},
     ("cleanup", "delete", "configmaps"): {"errors", "scripts"},
-    ("cleanup", "get", "pods/log"): {"errors", "unread", "Jobs"},
+    ("cleanup", "get", "pods/log"): {"errors", "unread", "Jobs", "pod"},
     ("jobs", "get", "jobs"): {"Job", "error", "pods", "log"},
     ("jobs", "list", "pods"): {"Job", "error", "pods", "log"},
     ("jobs", "get", "pods/log"): {"log"},

@@ -58,6 +58,7 @@ def test_every_command_can_answer_in_json() -> None:
         "`flinkjobs`",
         "`flinkjobs notify`",
         "`flinkjobs schedules`",
+        "`flinkjobs stats`",
     }, "these are groups"
 
 

@@ -44,7 +44,7 @@ def jobs(settings: Mapping[str, str], submit: FunctionServer) -> Iterator[Functi
 
 
 @pytest.fixture(scope="module")
-def trusting_nobody(settings: Mapping[str, str], submit: FunctionServer) -> Iterator[FunctionServer]:
+def trusting_none(settings: Mapping[str, str], submit: FunctionServer) -> Iterator[FunctionServer]:
     own = {"SUBMIT_URL": submit.url, "PAGE_ACTION_SECRET": PAGE}
     with FunctionServer("jobs", {**settings, **own}) as server:
         yield server
@@ -73,8 +73,8 @@ def test_an_operator_acts_and_is_verified_whatever_the_body_says(
     assert (action["requested_by"], action["verified"]) == (OPERATOR, True)
     [event] = [event for event in shown["timeline"] if event["event"] == "action_requested"]
     assert event["data"] == {"kind": "cancel", "by": OPERATOR, "verified": True}
-    told = call(jobs, "GET", "/api/audit", params={"user": OPERATOR}).json()["entries"]
-    assert [(entry["event"], entry["verified"]) for entry in told] == [("action_requested", True)]
+    entries = call(jobs, "GET", "/api/audit", params={"user": OPERATOR}).json()["entries"]
+    assert [(entry["event"], entry["verified"]) for entry in entries] == [("action_requested", True)]
 
 
 REFUSED: Mapping[str, tuple[Document, str | None, str]] = {
@@ -99,7 +99,7 @@ def test_others_see_the_page_and_are_refused(jobs: FunctionServer, running: Worl
 
 
 @pytest.mark.parametrize("names", [["X_Forwarded_Email"], [HEADER, "X_Forwarded_Email"], [HEADER, HEADER]])
-def test_a_name_that_a_browser_sends_beside_the_proxys_names_nobody_else(
+def test_a_name_that_a_browser_sends_around_the_proxys_names_no_other(
     jobs: FunctionServer, running: World, names: list[str]
 ) -> None:
     """WSGI takes _ for -, and joins headers: what a proxy lets pass must not take its own header's place."""
@@ -120,13 +120,13 @@ def test_a_name_that_a_browser_sends_beside_the_proxys_names_nobody_else(
 
 
 def test_without_the_setting_a_forged_header_changes_nothing(
-    trusting_nobody: FunctionServer, running: World
+    trusting_none: FunctionServer, running: World
 ) -> None:
     forged = {HEADER: OPERATOR, "X-Auth-Request-Email": OPERATOR}
-    listed = call(trusting_nobody, "GET", "/api/jobs", headers=forged).json()
+    listed = call(trusting_none, "GET", "/api/jobs", headers=forged).json()
     assert listed["acting"] == {"allowed": True, "user": None}
     body = {"requested_by": "ann"}
-    assert call(trusting_nobody, "POST", CANCEL, headers={**OURS, **forged}, json=body).status_code == 202
+    assert call(trusting_none, "POST", CANCEL, headers={**OURS, **forged}, json=body).status_code == 202
     assert who(running) == [("ann", False)]
 
 
@@ -154,7 +154,7 @@ def test_the_page_says_who_is_verified(
     assert who(running) == [(OPERATOR, kept)]
 
 
-def test_nobody_is_not_verified(submit: FunctionServer, running: World) -> None:
+def test_no_one_is_not_verified(submit: FunctionServer, running: World) -> None:
     body = {"job_id": "runs_1", "kind": "stop", "verified": True}
     assert call(submit, "POST", "/jobs/runs_1/stop", **signed(PAGE, body)).status_code == 202
     assert who(running) == [(None, False)]
@@ -172,7 +172,7 @@ def test_a_submission_is_never_verified(submit: FunctionServer, world: World) ->
     assert (record["submitted_by"], record["submitted_by_verified"]) == (OPERATOR, False)
 
 
-def test_without_a_secret_jobs_vouches_for_nobody(settings: Mapping[str, str], running: World) -> None:
+def test_without_a_secret_jobs_vouches_for_none(settings: Mapping[str, str], running: World) -> None:
     """submit takes the unsigned request, as it demands no signature; the name stays, unverified."""
     trusted = {"TRUSTED_USER_HEADER": HEADER, "OPERATORS": "*"}
     with (

@@ -158,16 +158,16 @@ class Mortal:
         body: Document,
         key: str,
         *,
-        meanwhile: Callable[[], None] = lambda: None,
+        while_held: Callable[[], None] = lambda: None,
     ) -> None:
         """Sends a request and kills the function over its message of this number, that meets this fate.
 
-        Before the kill, while the message is held, something else happens.
+        `while_held` is called before the kill, while the message is held.
         """
         self.gate.expect(number, fate)
         sent = self.threads.submit(_answer_of, self.server, body, key)
         assert self.gate.reached.wait(PATIENCE_SECONDS), f"no message {number}: {self.gate.passed}"
-        meanwhile()
+        while_held()
         self.server.process.kill()
         assert sent.result() is None
         self.gate.died.set()
@@ -326,7 +326,7 @@ def test_a_cancel_at_every_moment_of_a_submission_leaves_no_job_running(
     for number, fate in [(2, Fate.UNANSWERED), *product(range(3, len(MESSAGES)), Fate)]:
         key = f"{MESSAGES[number]} {fate.value}"
         body = {**INLINE, "args": [key]}
-        mortal.kill_at(number, fate, body, key, meanwhile=partial(cancel, key))
+        mortal.kill_at(number, fate, body, key, while_held=partial(cancel, key))
         traces.let_repeat()
         repeated = post(mortal.server, body, key)
         assert repeated.status_code == 200, repeated.text

@@ -1,4 +1,4 @@
-"""What a record tells of who did what."""
+"""What a record reports of who did what."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def row(*, adopted: bool = False, **details: Any) -> Row:
     return Row(Place(None, "1"), NOON, record, {"submitted_by": "ann", "history": moves, **details})
 
 
-def told(one: Row, *pairs: tuple[str, str]) -> list[tuple[str, float, str | None, bool]]:
+def audited(one: Row, *pairs: tuple[str, str]) -> list[tuple[str, float, str | None, bool]]:
     entries = entries_of(one, parse_audit_query(pairs))
     return [(e["event"], (e["at"] - NOON).total_seconds(), e["user"], e["verified"]) for e in entries]
 
@@ -62,7 +62,7 @@ STOP = [
 
 
 def test_entries_are_in_the_order_of_time_and_name_who_and_whether_that_is_verified() -> None:
-    assert told(row()) == [
+    assert audited(row()) == [
         ("submitted", 0, "ann", False),
         ("moved", 20, None, False),
         *STOP,
@@ -71,22 +71,22 @@ def test_entries_are_in_the_order_of_time_and_name_who_and_whether_that_is_verif
 
 
 def test_entries_of_a_user_are_what_this_user_did() -> None:
-    assert told(row(), ("user", "bob@example.com")) == STOP
-    assert told(row(), ("user", "bob")) == []
+    assert audited(row(), ("user", "bob@example.com")) == STOP
+    assert audited(row(), ("user", "bob")) == []
 
 
-def test_entries_since_a_time_are_told_of_an_older_record_too() -> None:
-    assert told(row(), ("from", at(90).isoformat())) == [STOP[1], ("moved", 95, None, False)]
+def test_entries_since_a_time_include_an_older_record_too() -> None:
+    assert audited(row(), ("from", at(90).isoformat())) == [STOP[1], ("moved", 95, None, False)]
 
 
 def test_a_verified_submitter_and_an_adoption() -> None:
-    assert told(row(submitted_by_verified=True))[0] == ("submitted", 0, "ann", True)
-    assert told(row(submitted_by_verified="yes"))[0] == ("submitted", 0, "ann", False)
-    assert told(row(adopted=True))[0] == ("adopted", 1, "ann", False)
+    assert audited(row(submitted_by_verified=True))[0] == ("submitted", 0, "ann", True)
+    assert audited(row(submitted_by_verified="yes"))[0] == ("submitted", 0, "ann", False)
+    assert audited(row(adopted=True))[0] == ("adopted", 1, "ann", False)
 
 
-def test_a_record_without_history_tells_its_submission() -> None:
-    assert told(row(history=None))[0] == ("submitted", 0, "ann", False)
+def test_a_record_without_history_shows_its_submission() -> None:
+    assert audited(row(history=None))[0] == ("submitted", 0, "ann", False)
 
 
 def test_a_record_that_cannot_be_read_is_named() -> None:

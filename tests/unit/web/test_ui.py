@@ -26,6 +26,7 @@ PREFIXES = (
     *("col", "details", "error", "fact", "statistics", "flink", "fresh", "k8s", "lag", "language", "list"),
     *("log", "notice", "page", "range", "reason", "status", "timeline", "tab", "theme", "problem", "unit"),
     *("unmanaged", "verdict", "window", "columns", "part", "sort", "times", "health", "state", "action"),
+    "who",
 )
 """What every key begins with."""
 
