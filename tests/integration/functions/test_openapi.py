@@ -41,14 +41,14 @@ READS = {
     "GET /jobs/assets/{name}": {200, 404},
     "GET /jobs/api/jobs": {200, 400},
     "GET /jobs/api/flink-jobs": {200},
-    "GET /jobs/api/audit": {200},
+    "GET /jobs/api/audit": {200, 400},
     "GET /jobs/api/jobs/{id}": {404},
     "POST /jobs/api/jobs/{id}/sync": {404},
     "POST /jobs/api/sync": {200},
     "GET /jobs/api/metrics": {200},
     "GET /jobs/metrics": {200},
 }
-"""Statuses that a request may get which is as described: 400 where `from` is not before `to`, 404 for an
+"""Statuses that a request may get which is as described: 400 for a wrong pair of times or cursor, 404 for an
 unknown name."""
 ACTION_MODELS = {
     "CancelAction": CancelRequest,
