@@ -163,8 +163,8 @@ def _conditions_by_words(wanted: Filter) -> dict[str, Document]:
 def text_conditions(text: str) -> list[Document]:
     """The conditions, any of them, for the records that a text finds; each is a span of an index.
 
-    An index distinguishes capital letters from small ones: the text is looked for as it is, in either, and with a
-    capital at its beginning.
+    An index distinguishes capital letters from small ones: the text is looked for as it is, in either, and
+    with a capital at its beginning.
     """
     forms = sorted({text, text.lower(), text.upper(), text[:1].upper() + text[1:].lower()})
     conditions: list[Document] = [
