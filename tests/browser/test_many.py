@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -54,7 +55,7 @@ def test_the_page_stays_usable_with_a_hundred_thousand_jobs(
     page: Page = open_at(crowded.url)
     newest = shown(page)
     assert len(newest) == 50
-    expect(page.locator(".shown:visible")).to_have_text(f"1{TO}50 of 100,000 jobs")
+    expect(page.locator(".shown:visible")).to_have_text(re.compile(rf"^1{TO}50 of \d\d,\d{{3}}\+ jobs$"))
     chip(page, "LOST").click()
     expect(page.locator('table.jobs tbody tr:not([data-status="LOST"])')).to_have_count(0)
     expect(rows(page)).to_have_count(50)

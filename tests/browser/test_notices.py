@@ -33,7 +33,7 @@ def test_each_notice_counts_what_the_list_behind_its_link_shows(lab: Lab) -> Non
     lab.database.flink_jobs.insert_many(
         [
             *(stands(number, "QUOTA", days=number) for number in range(7)),
-            *(stands(number, None, minutes=number) for number in (10, 4, 7)),  # one of them is fresh
+            *(stands(60 + number, None, minutes=number) for number in (10, 4, 7)),  # one of them is fresh
             *(stands(number, "K8S_REFUSED", "FAILED", hours=number) for number in (20, 22, 26)),
             stands(30, "LOG_UNAVAILABLE", "FAILED", hours=1),
             *(stands(number, "SUBMIT_FAILED", "FAILED", hours=1) for number in (40, 41)),

@@ -33,10 +33,12 @@ def sum_days(stats: StatsStore, now: datetime, *, every: bool = False) -> Iterat
 def sum_changed_days(run: Run) -> Progress:
     """Sums what has changed, as long as the run may continue. The next run continues."""
     stats = run.cleanup.stats
-    if stats is None or run.dry_run or not run.may_continue():
+    if stats is None or run.dry_run:
         return Progress()
     now, summed = run.cleanup.sync.clock(), 0
     try:
+        if not run.may_continue():
+            return Progress()
         for _, is_summed in sum_days(stats, now):
             summed += is_summed
             if not run.may_continue():
