@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Final
 
 import typer
@@ -129,16 +130,9 @@ def _act(
         return
     sent = {name: value for name, value in body.items() if value is not None}
     ends = None if timeout is None else time.monotonic() + timeout
-    results: list[Document] = []
-    errors: list[FlinkjobsError] = []
-    for any_id in ids:
-        try:
-            results.append(connection.act(any_id, kind, sent, key=str(uuid.uuid4())))
-        except FlinkjobsError as error:
-            if len(ids) == 1:
-                raise
-            errors.append(error)
-            out.note(f"{any_id}: {error}", style="red")
+    results, errors = each_of(
+        out, ids, lambda any_id: connection.act(any_id, kind, sent, key=str(uuid.uuid4()))
+    )
     if wait:
         results = [_waited(connection, out, result, ends) for result in results]
     if out.is_json:
@@ -147,6 +141,27 @@ def _act(
         for result in results:
             out.line(sentence(result))
     _exit(results, errors, is_waiting=wait)
+
+
+def each_of(
+    out: Output, ids: Sequence[str], ask: Callable[[str], Document]
+) -> tuple[list[Document], list[FlinkjobsError]]:
+    """Asks for each job; the error of one of several is printed, and does not stop the others.
+
+    Raises:
+        FlinkjobsError: of the only job.
+    """
+    results: list[Document] = []
+    errors: list[FlinkjobsError] = []
+    for any_id in ids:
+        try:
+            results.append(ask(any_id))
+        except FlinkjobsError as error:
+            if len(ids) == 1:
+                raise
+            errors.append(error)
+            out.note(f"{any_id}: {error}", style="red")
+    return results, errors
 
 
 def _selected(connection: Connection, selector: list[str]) -> list[str]:

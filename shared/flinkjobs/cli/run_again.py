@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from flinkjobs.cli.actions import INTERVAL_SECONDS, Ids, RequestedBy, Timeout, Yes, show_selected
+from flinkjobs.cli.actions import INTERVAL_SECONDS, Ids, RequestedBy, Timeout, Yes, each_of, show_selected
 from flinkjobs.cli.client import Connection, Document
 from flinkjobs.cli.exit_codes import Exit, MisuseError, exit_for
 from flinkjobs.cli.output import Output, clean
@@ -92,16 +92,7 @@ def run_again(
     if wait:
         connection.expect("jobs")
     base = idempotency_key or str(uuid.uuid4())
-    runs: list[Document] = []
-    errors: list[FlinkjobsError] = []
-    for any_id in ids:
-        try:
-            runs.append(_send(connection, out, any_id, body, base))
-        except FlinkjobsError as error:
-            if len(ids) == 1:
-                raise
-            errors.append(error)
-            out.note(f"{any_id}: {error}", style="red")
+    runs, errors = each_of(out, ids, lambda any_id: _send(connection, out, any_id, body, base))
     if wait:
         ends = None if timeout is None else time.monotonic() + timeout
         runs = [_waited(connection, out, run, ends) for run in runs]

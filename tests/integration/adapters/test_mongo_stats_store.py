@@ -315,10 +315,8 @@ def test_difference_of_a_day_is_named(world: World) -> None:
     assert world.stats.differences(day, lost_before=LOST_BEFORE) == ["rows", "bars"]
 
 
-def test_the_templates_with_fewest_jobs_are_added_up_where_there_are_too_many(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("flinkjobs.adapters.mongo.stats_store.MAX_TEMPLATES", 2)
+def test_the_templates_with_fewest_jobs_are_added_up_where_there_are_too_many(world: World) -> None:
+    world.stats = MongoStatsStore(world.database, max_templates=2)
     for template, count in (("a", 3), ("b", 2), ("c", 1), ("d", 1)):
         for _ in range(count):
             one = record(world.chance) | {"template_id": template, "submitted_at": TODAY - 60 * DAY}

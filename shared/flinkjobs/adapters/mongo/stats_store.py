@@ -41,7 +41,9 @@ DAY_MS: Final = 24 * HOUR_MS
 class MongoStatsStore:
     """`flinkjobs.ports.stats_store.StatsStore` on one MongoDB database."""
 
-    def __init__(self, database: MongoDatabase) -> None:
+    def __init__(self, database: MongoDatabase, *, max_templates: int = MAX_TEMPLATES) -> None:
+        """Args: the database, and how many templates the sums of all earlier days hold one by one."""
+        self._max_templates = max_templates
         self._jobs = database["flink_jobs"]
         self._stats = database[COLLECTION]
 
@@ -96,7 +98,7 @@ class MongoStatsStore:
                 apart += found["apart"]
             else:
                 through = through if self._has_records(through, limit) else limit
-            whole = add(sums, templates=MAX_TEMPLATES)
+            whole = add(sums, templates=self._max_templates)
             made = {**_fields(msgspec.structs.replace(whole, hours=())), "apart": apart, "through": through}
             return self._write(BEFORE, held, made)
 
