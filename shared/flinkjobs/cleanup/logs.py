@@ -17,7 +17,7 @@ from flinkjobs.domain.errors import FlinkjobsError
 from flinkjobs.domain.kubernetes_objects import CleanupTarget, Kind, Pod, Terminated, by_age
 from flinkjobs.domain.naming import JOB_NAME_LABEL, SUBMIT_CONTAINER
 from flinkjobs.domain.observations import Missing
-from flinkjobs.jobs.redaction import secrets_of, without
+from flinkjobs.domain.redaction import secrets_of, without
 from flinkjobs.observers.submitters import JOB_IDS_PER_SELECTOR
 from flinkjobs.ports.kubernetes import TAIL_LINES, KubernetesCleanupClient
 from flinkjobs.ports.store import SubmitterLog

@@ -26,13 +26,13 @@ from flinkjobs.domain.kubernetes_objects import KubernetesJob, Pod, Waiting, by_
 from flinkjobs.domain.log_url import log_url
 from flinkjobs.domain.observations import Missing
 from flinkjobs.domain.records import JobRecord
+from flinkjobs.domain.redaction import secrets_of, without, without_secrets
 from flinkjobs.domain.submitter_log import KEPT_BYTES, lines_of, tail
 from flinkjobs.domain.text import cut
 from flinkjobs.jobs import problems, statistics
 from flinkjobs.jobs.audit import entries_of, parse_audit_query
 from flinkjobs.jobs.list_query import merge, parse_query, write_cursor
 from flinkjobs.jobs.notifications import backlog_view, sent_view
-from flinkjobs.jobs.redaction import secrets_of, without, without_secrets
 from flinkjobs.jobs.timeline import timeline
 from flinkjobs.jobs.unmanaged import page_of, parse_unmanaged_query, unmanaged_job_view
 from flinkjobs.jobs.views import flink_job_view, health_view, job_view, kubectl_lines, latest_state_view

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from flinkjobs.domain import redaction
 from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.job_query import Place, Row
 from flinkjobs.domain.kubernetes_objects import KubernetesJob, Pod
 from flinkjobs.domain.observations import JobPhase
 from flinkjobs.domain.reasons import ReasonCode
 from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord, Reason
-from flinkjobs.jobs import redaction, timeline, views
+from flinkjobs.jobs import timeline, views
 
 NOON = datetime(2025, 11, 1, 12, tzinfo=UTC)
 A, B = "a" * 32, "b" * 32
