@@ -111,9 +111,9 @@ def _shown(overviews: Mapping[str, Mapping[str, OverviewEntry] | None]) -> Mappi
     The status is compared too: a version of sync that knows no fingerprint may have written the record since.
     """
     shown: dict[Status, set[str]] = {status: set() for status in OPEN}
+    by_state = {state: shown[status] for state, status in STATUS_OF.items() if status in OPEN}
     for cluster, entries in overviews.items():
         for flink_job_id, entry in (entries or {}).items():
-            status = STATUS_OF.get(entry.state)
-            if status in OPEN:
-                shown[status].add(fingerprint(cluster, flink_job_id, entry.state, max(entry.start_ms, 0)))
+            if (unchanged := by_state.get(entry.state)) is not None:
+                unchanged.add(fingerprint(cluster, flink_job_id, entry.state, max(entry.start_ms, 0)))
     return shown
