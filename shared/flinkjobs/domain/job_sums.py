@@ -11,8 +11,9 @@ import math
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
@@ -28,7 +29,11 @@ OTHER_TEMPLATES: Final = "*"
 """Stands for the templates with fewer jobs, where there are too many to be kept one by one."""
 
 K = TypeVar("K")
+V = TypeVar("V")
 DAY: Final = timedelta(days=1)
+HOURS: Final = 24
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""Records of earlier days are not summed."""
 SUMMED_AFTER: Final = timedelta(hours=1)
 """A day is summed when it has ended as long ago: what was submitted in it is written by then."""
 _LEAST: Final = 0.000_1
@@ -71,14 +76,13 @@ class Durations(msgspec.Struct, frozen=True):
         """Of all of them."""
         return math.fsum(self.total) / self.count
 
-    def percentile(self, percent: int) -> float:
-        """Within `ACCURACY` of the nearest-rank percentile."""
-        rank, passed = max(-(-self.count * percent // 100), 1), 0
-        for key in sorted(self.buckets):
-            passed += self.buckets[key]
-            if passed >= rank:
-                return min(max(_mapping().value(key), self.least), self.most)
-        return self.most
+    def percentiles(self, *percents: int) -> list[float]:
+        """Each within `ACCURACY` of the nearest-rank percentile."""
+        keys = sorted(self.buckets)
+        passed = list(accumulate(self.buckets[key] for key in keys))
+        ranks = [max(-(-self.count * percent // 100), 1) for percent in percents]
+        values = [_mapping().value(keys[bisect_left(passed, rank)]) for rank in ranks]
+        return [min(max(value, self.least), self.most) for value in values]
 
 
 def exact_sum(values: Sequence[float]) -> tuple[float, float]:
@@ -123,19 +127,21 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Sums(msgspec.Struct, frozen=True):
-    """The sums of one day, or of all days before some day.
+    """The sums of one day, or of several that follow one another.
 
     Attributes:
         rows: by status, template and whether there is an id.
-        hours: hours after midnight, rounded up, by status, and number of records; empty for several days.
+        hours: by day and status, the number of records at each hour after midnight, rounded up: 0 to 24.
         bars: the duration histogram.
-        day: begins at this midnight UTC; None: all days before the first that is kept alone.
+        begin: a midnight, UTC.
+        end: likewise; the first day that is not among them.
     """
 
     rows: Sequence[Row] = ()
-    hours: Sequence[tuple[int, str | None, int]] = ()
+    hours: Sequence[tuple[datetime, str | None, Sequence[int]]] = ()
     bars: Sequence[int] = ()
-    day: datetime | None = None
+    begin: datetime = EPOCH
+    end: datetime = EPOCH
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -149,46 +155,46 @@ class Group(msgspec.Struct, frozen=True):
     durations: Sequence[float] = ()
 
 
-def sums_of(groups: Iterable[Group], day: datetime | None = None) -> Sums:
-    """The sums of these records."""
+def sums_of(groups: Iterable[Group], day: datetime) -> Sums:
+    """The sums of these records of a day."""
     counts: Counter[tuple[str | None, str | None, bool]] = Counter()
-    hours: Counter[tuple[int, str | None]] = Counter()
+    hours: defaultdict[str | None, list[int]] = defaultdict(lambda: [0] * (HOURS + 1))
     values: defaultdict[tuple[str | None, str | None, bool], list[float]] = defaultdict(list)
     for group in groups:
         key = (group.status, group.template_id, group.has_id)
         counts[key] += group.count
-        hours[group.hour, group.status] += group.count
+        hours[group.status][group.hour] += group.count
         values[key] += group.durations
     rows = [Row(*key, count, Durations.of(values[key])) for key, count in _in_order(counts)]
     bars = bars_of([value for some in values.values() for value in some])
-    return Sums(rows, [(*key, count) for key, count in _in_order(hours)], bars, day)
+    return Sums(rows, [(day, status, each) for status, each in _in_order(hours)], bars, day, day + DAY)
 
 
-def add(days: Iterable[Sums], *, templates: int | None = None) -> Sums:
-    """All of these sums together, without a day; the hours are added where they are of one day.
+def add(spans: Iterable[Sums], *, templates: int | None = None) -> Sums:
+    """All of these sums together, without their days.
 
     Args:
-        days: to be added.
+        spans: to be added.
         templates: maximum number of templates that are kept one by one, those with the most jobs.
     """
     by_key: defaultdict[tuple[str | None, str | None, bool], list[Row]] = defaultdict(list)
-    hours: Counter[tuple[int, str | None]] = Counter()
+    hours: dict[tuple[datetime, str | None], Sequence[int]] = {}
     bars = [0] * (len(BAR_ENDS) + 1)
-    for sums in days:
+    for sums in spans:
         for row in sums.rows:
             by_key[row.status, row.template_id, row.has_id].append(row)
-        for hour, status, count in sums.hours:
-            hours[hour, status] += count
+        for day, status, counts in sums.hours:
+            before = hours.get((day, status), [0] * len(counts))
+            hours[day, status] = [one + other for one, other in zip(before, counts, strict=True)]
         for place, count in enumerate(sums.bars):
             bars[place] += count
     if templates is not None:
         by_key = _folded(by_key, templates)
-    ordered = sorted(by_key.items(), key=lambda item: str(item[0]))
     rows = [
         Row(*key, sum(row.count for row in rows), merged(row.durations for row in rows))
-        for key, rows in ordered
+        for key, rows in _in_order(by_key)
     ]
-    return Sums(rows, [(*key, count) for key, count in _in_order(hours)], bars)
+    return Sums(rows, [(*key, counts) for key, counts in _in_order(hours)], bars)
 
 
 def _folded(
@@ -204,8 +210,8 @@ def _folded(
     return folded
 
 
-def _in_order(counts: Mapping[K, int]) -> list[tuple[K, int]]:
-    return sorted(counts.items(), key=str)
+def _in_order(held: Mapping[K, V]) -> list[tuple[K, V]]:
+    return sorted(held.items(), key=lambda item: str(item[0]))
 
 
 def bars_of(durations: Iterable[float]) -> list[int]:

@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import compress
 from typing import Any, Final
 
 from flinkjobs.domain.flink_states import OPEN, Status
@@ -82,26 +83,29 @@ def windows(counted: Counted, end: datetime) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     days, whole, tallies, left = list[Sums](), Sums(), counted.tallies, counted.days
-    for window in WINDOWS:  # each holds the one before
+    for window in WINDOWS:  # each holds the one before, but for the day in which that begins
         begin = end - window.bucket * window.buckets if window.bucket else None
         inside = [tally for tally in tallies if begin is None or _age(tally) < end - begin]
-        new = [day for day in left if _is_inside(day, begin)]
-        left = [day for day in left if not _is_inside(day, begin)]
+        edge = counted.edges.get(begin) if begin else None
+        is_inside = [begin is None or day.begin > begin or (day.end > begin and edge is None) for day in left]
+        new = list(compress(left, is_inside))
+        left = [day for day, is_new in zip(left, is_inside, strict=True) if not is_new]
         days += new
-        every: Sequence[Tally | Row] = inside  # whose percentiles are exact
-        bars: Sequence[int] = bars_of(_durations(inside))
+        every: Sequence[Tally | Row] = [*inside, *(edge or ())]  # whose percentiles are exact
+        bars: Sequence[int] = bars_of(_durations(every))
         if days:
             tallies = [tally for tally in tallies if begin is not None and _age(tally) >= end - begin]
-            whole = add([whole, Sums(rows=list(map(_row, inside)), bars=bars), *new])
-            every, bars = whole.rows, whole.bars
+            whole = add([whole, _sums(inside), *new])
+            both = add([whole, _sums(edge)]) if edge else whole
+            every, bars = both.rows, both.bars
         found[window.name] = _window(window, every, bars, end, days)
         if window.bucket is not None:
-            found[window.name]["over_time"] = _over_time(counted.steps, window, end, days)
+            found[window.name]["over_time"] = _over_time(counted, window, end)
     return found
 
 
-def _is_inside(day: Sums, begin: datetime | None) -> bool:
-    return begin is None or (day.day is not None and day.day + DAY > begin)
+def _sums(tallies: Sequence[Tally]) -> Sums:
+    return Sums(rows=list(map(_row, tallies)), bars=bars_of(_durations(tallies)))
 
 
 def _row(tally: Tally) -> Row:
@@ -120,7 +124,7 @@ def _window(
     jobs = Counter({name: sum(one.count for one in those) for name, those in by_template.items()})
     shown = sorted(by_template, key=lambda name: (-jobs[name], name or ""))[:TEMPLATES_SHOWN]
     is_sketched = any(row.durations for day in days for row in day.rows)
-    is_wider = begin is not None and any(day.day is not None and day.day < begin for day in days)
+    is_wider = begin is not None and any(day.begin < begin for day in days)
     return {
         **_statistics(every),
         "from": begin,
@@ -193,8 +197,7 @@ def durations(ordered: Sequence[float], summed: Sequence[Durations | None] = ())
             "average": whole.average,
             "min": whole.least,
             "max": whole.most,
-            "p50": whole.percentile(50),
-            "p95": whole.percentile(95),
+            **dict(zip(("p50", "p95"), whole.percentiles(50, 95), strict=True)),
         }
     if not ordered:
         return {"count": 0, **dict.fromkeys(("average", "min", "max", "p50", "p95"))}
@@ -213,20 +216,21 @@ def percentile(ordered: Sequence[float], percent: int) -> float:
     return ordered[max(-(-len(ordered) * percent // 100), 1) - 1]
 
 
-def _over_time(
-    tallies: Iterable[Tally], window: Window, end: datetime, days: Iterable[Sums]
-) -> list[dict[str, Any]]:
+def _over_time(counted: Counted, window: Window, end: datetime) -> list[dict[str, Any]]:
     """The window in steps, oldest first."""
     bucket, buckets = window.bucket or DAY, window.buckets
-    counted = [Counter[str | None]() for _ in range(buckets)]
-    for tally in tallies:
+    statuses_of = [Counter[str | None]() for _ in range(buckets)]
+    for tally in counted.steps:
         if (age := _age(tally)) < bucket * buckets:
-            counted[buckets - 1 - age // bucket][tally.status] += tally.count
-    for sums in days:
-        for hour, status, count in sums.hours:
-            step = buckets - 1 - (end - (sums.day or end) - HOUR * hour) // bucket
-            if 0 <= step < buckets:
-                counted[step][status] += count
+            statuses_of[buckets - 1 - age // bucket][tally.status] += tally.count
+    hours_of_step = bucket // HOUR
+    for sums in counted.days:
+        for day, status, counts in sums.hours:
+            last = (end - day) // HOUR  # from the midnight of this day to the end
+            for hour, count in enumerate(counts):
+                step = buckets - 1 - (last - hour) // hours_of_step
+                if count and 0 <= step < buckets:
+                    statuses_of[step][status] += count
     begin = end - bucket * buckets
     return [
         {
@@ -235,7 +239,7 @@ def _over_time(
             "jobs": statuses.total(),
             "by_status": {status.value: statuses[status] for status in Status},
         }
-        for step, statuses in enumerate(counted)
+        for step, statuses in enumerate(statuses_of)
     ]
 
 

@@ -48,11 +48,13 @@ class Counted(msgspec.Struct, frozen=True):
         tallies: records of days that were not summed; their age is that at which their window begins.
         steps: the same records by status and age alone.
         days: the sums of the other days.
+        edges: by the begin of a window, the records of the rest of its day, where this is among `days`.
     """
 
     tallies: Sequence[Tally]
     steps: Sequence[Tally]
     days: Sequence[Sums]
+    edges: Mapping[datetime, Sequence[Tally]] = {}
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -156,8 +158,8 @@ class ReadStore(Protocol):
 
         Args:
             now: what their ages refer to.
-            begins: when the windows begin, the latest first. Their days are counted record by record, unless
-                their records may be deleted.
+            begins: when the windows begin, the latest first. What they hold of the day in which they begin is
+                counted record by record, unless the records of this day may be deleted.
         """
 
     def causes(self, *, created_before: datetime, failed_since: datetime, examples: int) -> Sequence[Cause]:

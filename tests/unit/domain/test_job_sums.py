@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from flinkjobs.domain.job_sums import (
     BAR_ENDS,
+    DAY,
     OTHER_TEMPLATES,
     Durations,
     Group,
@@ -39,7 +40,7 @@ def test_a_percentile_is_within_one_percent_of_the_duration_at_its_rank(
     values: list[float], percent: int
 ) -> None:
     exact = sorted(values)[max(math.ceil(len(values) * percent / 100), 1) - 1]
-    assert durations(values).percentile(percent) == pytest.approx(exact, rel=0.0101)
+    assert durations(values).percentiles(percent) == [pytest.approx(exact, rel=0.0101)]
 
 
 @given(parts=st.lists(SECONDS, min_size=1, max_size=5))
@@ -75,25 +76,36 @@ def test_groups_are_summed_by_status_template_and_hour() -> None:
         ],
         day,
     )
-    assert summed.day == day
+    assert (summed.begin, summed.end) == (day, day + DAY)
     assert {(row.status, row.template_id, row.has_id): row.count for row in summed.rows} == {
         (FINISHED, "etl", True): 3,
         (FAILED, None, False): 5,
     }
-    assert sorted(summed.hours) == [(3, FINISHED, 2), (4, FAILED, 5), (4, FINISHED, 1)]
+    assert summed.hours == [
+        (day, FAILED, [0, 0, 0, 0, 5, *[0] * 20]),
+        (day, FINISHED, [0, 0, 0, 2, 1, *[0] * 20]),
+    ]
     [average] = [row.durations.average for row in summed.rows if row.durations is not None]
     assert average == 20.0
 
 
 def test_days_are_added_and_the_smaller_templates_together() -> None:
-    one = Sums([Row(FINISHED, "big", True, 7), Row(FAILED, "small", False, 2)], [(1, FINISHED, 7)], [7])
-    other = Sums([Row(FINISHED, "big", True, 1), Row(FAILED, "tiny", False, 1)], [(1, FINISHED, 1)], [1])
+    day = datetime(2026, 11, 1, tzinfo=UTC)
+    hours = [(day, FINISHED, [0, 4])]
+    one = Sums(
+        [Row(FINISHED, "big", True, 7), Row(FAILED, "small", False, 2)], [(day, FINISHED, [7, 0])], [7]
+    )
+    other = Sums([Row(FINISHED, "big", True, 1), Row(FAILED, "tiny", False, 1)], hours, [1])
     whole = add([one, other], templates=1)
     assert {(row.status, row.template_id, row.has_id): row.count for row in whole.rows} == {
         (FINISHED, "big", True): 8,
         (FAILED, OTHER_TEMPLATES, False): 3,
     }
-    assert (list(whole.hours), whole.bars[0], whole.day) == ([(1, FINISHED, 8)], 8, None)
+    assert (whole.hours, whole.bars[0]) == ([(day, FINISHED, [7, 4])], 8)
+    assert add([one, Sums(hours=[(day + DAY, FAILED, [1])])]).hours == [
+        (day, FINISHED, [7, 0]),
+        (day + DAY, FAILED, [1]),
+    ]
     assert len(add([one, other]).rows) == 3
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 from bson.decimal128 import Decimal128
-from pymongo import ASCENDING
+from pymongo import ASCENDING, ReturnDocument
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
@@ -19,16 +19,12 @@ from flinkjobs.adapters.mongo.conditions import Document
 from flinkjobs.adapters.mongo.errors import translated
 from flinkjobs.adapters.mongo.indexes import BY_TIME, hinted
 from flinkjobs.domain.flink_states import OPEN, Status
-from flinkjobs.domain.job_sums import DAY, Durations, Group, Row, Sums, add, day_of, sums_of
+from flinkjobs.domain.job_sums import DAY, EPOCH, Durations, Group, Row, Sums, add, day_of, sums_of
 
 COLLECTION: Final = "job_stats"
-BEFORE: Final = "before"
-"""`_id` of the document with the sums of all days before `through`; of the others it is the day."""
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-"""Records of earlier days are not summed."""
-
-KEPT_ALONE: Final = timedelta(days=32)
-"""Days that are at least as old are added up: no window but that of all times reaches back to them."""
+ROLLED_UP: Final = {"before": (None, 30), "month": (28, 7), "week": (5, 1)}
+"""`_id` of the documents with the sums of several days; of the others it is the day. How many days ago the
+first of them is, and the first after them: no window begins in them today, nor tomorrow until 23:00."""
 MAX_APART: Final = 50_000
 """Maximum number of records that the sums of a day leave apart; a day with more is not summed."""
 MAX_TEMPLATES: Final = 200
@@ -86,21 +82,35 @@ class MongoStatsStore:
         return None if held is None else held["apart"]
 
     def roll_up(self, now: datetime) -> bool:
-        limit = day_of(now.astimezone(UTC)) - KEPT_ALONE
+        today = day_of(now.astimezone(UTC))
         with translated():
-            held = self._stats.find_one({"_id": BEFORE})
-            through, sums, apart = EPOCH, list[Sums](), list[Any]()
-            for found in self._stats.find({"_id": {"$gte": EPOCH, "$lt": limit}}, sort={"_id": ASCENDING}):
-                if self._has_records(through, found["_id"]):
-                    break
-                through = found["_id"] + DAY
-                sums.append(read_sums(found))
-                apart += found["apart"]
-            else:
-                through = through if self._has_records(through, limit) else limit
-            whole = add(sums, templates=self._max_templates)
-            made = {**_fields(msgspec.structs.replace(whole, hours=())), "apart": apart, "through": through}
-            return self._write(BEFORE, held, made)
+            written = [
+                self._roll_up(id_, EPOCH if first is None else today - first * DAY, today - end * DAY)
+                for id_, (first, end) in ROLLED_UP.items()
+            ]
+        return all(written)
+
+    def _roll_up(self, id_: str, begin: datetime, limit: datetime) -> bool:
+        """Adds up these days, up to the first that has records and no sums."""
+        held = self._stats.find_one_and_update(
+            {"_id": id_},
+            {"$setOnInsert": {"revision": 0, "begin": EPOCH, "end": EPOCH}},
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
+        )
+        end, sums, apart = begin, list[Sums](), list[Any]()
+        for found in self._stats.find({"_id": {"$gte": begin, "$lt": limit}}, sort={"_id": ASCENDING}):
+            if self._has_records(end, found["_id"]):
+                break
+            end = found["_id"] + DAY
+            sums.append(read_sums(found))
+            apart += found["apart"]
+        else:
+            end = end if self._has_records(end, limit) else limit
+        whole = add(sums, templates=self._max_templates)
+        if begin == EPOCH:
+            whole = msgspec.structs.replace(whole, hours=())
+        return self._write(id_, held, {**_fields(whole), "apart": apart, "begin": begin, "end": end})
 
     def _has_records(self, begin: datetime, end: datetime) -> bool:
         found = begin < end and self._jobs.find_one({"submitted_at": {"$gte": begin, "$lt": end}}, {"_id": 1})
@@ -146,7 +156,7 @@ class MongoStatsStore:
         if not settled:
             return True
         groups = self._groups({**span, "_id": {"$in": settled}}, day)
-        sums = add([read_sums(held), sums_of(groups)])
+        sums = add([read_sums(held), sums_of(groups, day)])
         return self._write(day, held, {**_fields(sums), "apart": [id_ for id_ in ids if id_ not in settled]})
 
     def _write(self, id_: Any, held: Document | None, made: Document) -> bool:
@@ -164,12 +174,14 @@ class MongoStatsStore:
 def note_late(stats: Collection[Document], ids: Mapping[datetime, Sequence[Any]]) -> None:
     """Leaves records apart that get a date, or are inserted, after their days were summed.
 
-    Before they are written: until then no condition finds them.
+    Before they are written: until then no condition finds them. What `roll_up` adds up at this moment it does
+    not write.
     """
     for day, late in ids.items():
         change = {"$addToSet": {"apart": {"$each": list(late)}}, "$inc": {"revision": 1}}
         stats.update_one({"_id": day}, change)
-        stats.update_one({"_id": BEFORE, "through": {"$gt": day}}, change)
+        stats.update_many({"begin": {"$lte": day}, "end": {"$gt": day}}, change)
+        stats.update_many({"_id": {"$in": list(ROLLED_UP)}}, {"$inc": {"revision": 1}})
 
 
 def _may_change(lost_before: datetime) -> list[Document]:
@@ -233,7 +245,7 @@ def _fields(sums: Sums) -> Document:
                 "buckets": [number for pair in buckets for number in pair],
             }
         rows.append(kept)
-    return {"rows": rows, "hours": [list(hour) for hour in sums.hours], "bars": list(sums.bars)}
+    return {"rows": rows, "hours": [list(hours) for hours in sums.hours], "bars": list(sums.bars)}
 
 
 def read_sums(document: Mapping[str, Any]) -> Sums:
@@ -242,9 +254,14 @@ def read_sums(document: Mapping[str, Any]) -> Sums:
         Row(row["status"], row["template_id"], row["has_id"], row["count"], _durations(row["durations"]))
         for row in document["rows"]
     ]
-    hours = [(hour, status, count) for hour, status, count in document["hours"]]
-    day = None if document["_id"] == BEFORE else document["_id"]
-    return Sums(rows, hours, document["bars"], day)
+    hours = [(day, status, counts) for day, status, counts in document["hours"]]
+    return Sums(rows, hours, document["bars"], *days_of(document))
+
+
+def days_of(document: Mapping[str, Any]) -> tuple[datetime, datetime]:
+    """The first day that a document of `job_stats` sums, and the first after it that it does not."""
+    day = document["_id"]
+    return (document["begin"], document["end"]) if day in ROLLED_UP else (day, day + DAY)
 
 
 def _durations(kept: Mapping[str, Any] | None) -> Durations | None:

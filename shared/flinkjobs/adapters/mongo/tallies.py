@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,15 +12,15 @@ from pymongo.collection import Collection as MongoCollection
 from flinkjobs.adapters.mongo.conditions import Document, Index
 from flinkjobs.adapters.mongo.indexes import BY_TIME, hinted
 from flinkjobs.adapters.mongo.stats_store import (
-    BEFORE,
-    EPOCH,
     HOUR_MS,
+    ROLLED_UP,
+    days_of,
     group_stages,
     numbers_of,
     read_sums,
     text_of,
 )
-from flinkjobs.domain.job_sums import DAY, Sums, day_of
+from flinkjobs.domain.job_sums import DAY, EPOCH, day_of
 from flinkjobs.ports.read_store import Counted, Tally
 
 Jobs = MongoCollection[dict[str, Any]]
@@ -46,34 +46,55 @@ SUBMITTED: Final = {
 
 def tally(jobs: Jobs, stats: Jobs, now: datetime, begins: Sequence[datetime]) -> Counted:
     """See `flinkjobs.ports.read_store.ReadStore.tallies`."""
-    before = stats.find_one({"_id": BEFORE})
-    sums, apart, through = list[Sums](), list[Any](), EPOCH
-    if before is not None:
-        sums, apart, through = [read_sums(before)], list(before["apart"]), before["through"]
-    edges, summed = {day_of(begin) for begin in begins}, list[datetime]()
-    for held in stats.find({"_id": {"$gte": through}}, sort={"_id": 1}):
-        if held["_id"] not in edges or held["retired_at"]:
-            sums.append(read_sums(held))
-            apart += held["apart"]
-            summed.append(held["_id"])
-    dates: list[tuple[Index, Document]] = [
-        (BY_TIME, {"submitted_at": span}) for span in _gaps(through, summed)
+    held = _summed(stats, begins)
+    others = {"$and": [{"submitted_at": {"$not": {"$gte": least}}} for least in ("", FIRST_DATE)]}
+    conditions: list[tuple[Any, Index, Document]] = [
+        *(
+            ("$submitted_at", BY_TIME, {"submitted_at": span})
+            for span in _gaps(FIRST_DATE, map(days_of, held))
+        ),
+        (SUBMITTED, BY_TIME, {"submitted_at": {"$gte": ""}}),
+        (SUBMITTED, BY_TIME, others),
     ]
-    other = {"$and": [{"submitted_at": {"$not": {"$gte": least}}} for least in ("", FIRST_DATE)]}
-    others: list[tuple[Index, Document]] = [(BY_TIME, {"submitted_at": {"$gte": ""}}), (BY_TIME, other)]
-    if apart:
-        dates.append((_BY_ID, {"_id": {"$in": apart}, "submitted_at": {"$type": "date"}}))
+    if apart := [id_ for document in held for id_ in document["apart"]]:
+        late = {"_id": {"$in": apart}, "submitted_at": {"$type": "date"}}
+        conditions.append(("$submitted_at", _BY_ID, late))
     tallies, steps = list[Tally](), list[Tally]()
-    for time, conditions in (("$submitted_at", dates), (SUBMITTED, others)):
-        window = {"window": _window(time, begins)}
-        hours = {"$floor": {"$divide": [{"$subtract": [now, time]}, HOUR_MS]}}
-        by_hour: Document = {"$group": {"_id": {"status": "$status", "hours": hours}, "count": {"$sum": 1}}}
-        for index, condition in conditions:
-            found = _aggregate(jobs, index, group_stages(condition, window))
-            tallies += [_tally(group, now, begins) for group in found]
-            if found:
-                steps += map(_step, _aggregate(jobs, index, [{"$match": condition}, by_hour]))
-    return Counted(tallies, steps, sums)
+    for time, index, condition in conditions:
+        found = _aggregate(jobs, index, group_stages(condition, {"window": _window(time, begins)}))
+        tallies += [_tally(group, now, begins) for group in found]
+        if found:
+            hours = {"$floor": {"$divide": [{"$subtract": [now, time]}, HOUR_MS]}}
+            group = {"_id": {"status": "$status", "hours": hours}, "count": {"$sum": 1}}
+            steps += map(_step, _aggregate(jobs, index, [{"$match": condition}, {"$group": group}]))
+    return Counted(tallies, steps, list(map(read_sums, held)), _edges(jobs, now, begins, held))
+
+
+def _summed(stats: Jobs, begins: Sequence[datetime]) -> list[Document]:
+    """The documents of `job_stats` to be added up, oldest first. No window begins in one of several days."""
+    held, end = list[Document](), EPOCH
+    for document in stats.find({"_id": {"$in": list(ROLLED_UP)}}, sort={"begin": 1}):
+        first, after = days_of(document)
+        if end <= first < after and not any(first <= begin < after for begin in begins):
+            held.append(document)
+            end = after
+    days = [{"_id": span} for span in _gaps(EPOCH, map(days_of, held))]
+    return sorted([*held, *stats.find({"$or": days})], key=days_of)
+
+
+def _edges(
+    jobs: Jobs, now: datetime, begins: Sequence[datetime], held: Sequence[Document]
+) -> Mapping[datetime, Sequence[Tally]]:
+    """By the begin of a window, the records of the rest of its day, where this is summed."""
+    edges = {}
+    days = {document["_id"]: document for document in held}
+    for begin in begins:
+        document = days.get(day_of(begin))
+        if document and not document["retired_at"]:
+            rest = {"submitted_at": {"$gt": begin, "$lt": document["_id"] + DAY}}
+            stages = group_stages(rest | {"_id": {"$nin": document["apart"]}}, {"window": {"$literal": 0}})
+            edges[begin] = [_tally(group, now, begins) for group in _aggregate(jobs, BY_TIME, stages)]
+    return edges
 
 
 def _aggregate(jobs: Jobs, index: Index, stages: list[Document]) -> list[Document]:
@@ -86,14 +107,14 @@ def _window(time: Any, begins: Sequence[datetime]) -> Document:
     return {"$switch": {"branches": branches, "default": len(begins)}}
 
 
-def _gaps(through: datetime, summed: Iterable[datetime]) -> Sequence[Document]:
-    """The spans of `submitted_at`, of dates, without those of the days that are summed."""
-    spans: list[Document] = [{"$gte": FIRST_DATE, "$lt": EPOCH}]
-    for day in summed:
-        if through < day:
-            spans.append({"$gte": through, "$lt": day})
-        through = day + DAY
-    return [*spans, {"$gte": through}]
+def _gaps(begin: Any, held: Iterable[tuple[datetime, datetime]]) -> Sequence[Document]:
+    """The spans of dates from then on, without those that are held, oldest first."""
+    spans = list[Document]()
+    for first, after in held:
+        if begin != first:
+            spans.append({"$gte": begin, "$lt": first})
+        begin = after
+    return [*spans, {"$gte": begin}]
 
 
 def _tally(group: Document, now: datetime, begins: Sequence[datetime]) -> Tally:
