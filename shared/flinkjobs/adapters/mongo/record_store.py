@@ -6,11 +6,16 @@ from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import bson
 from bson import json_util
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.errors import InvalidBSON
+from bson.raw_bson import RawBSONDocument
 from pymongo import ASCENDING, DeleteOne
 
 from flinkjobs.adapters.mongo.client import MongoDatabase
 from flinkjobs.adapters.mongo.errors import translated
+from flinkjobs.domain.errors import PermanentError
 from flinkjobs.domain.flink_states import FINAL, Status
 from flinkjobs.ports.record_store import Expiry
 
@@ -19,6 +24,10 @@ _FIRST_DAY: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BY_DAY: Final = {"submitted_at": ASCENDING}
 _PER_BATCH: Final = 500
 """Maximum number of records in one answer of MongoDB."""
+_WHOLE: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
+    tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO
+)
+"""Reads documents without replacing anything."""
 
 
 class MongoRecordStore:
@@ -60,13 +69,26 @@ class MongoRecordStore:
         """Streams the records submitted before a time as Extended JSON, each in one line, the oldest first.
 
         Dates that are texts are compared as the old platform wrote them.
+
+        Raises:
+            PermanentError: JSON cannot hold a record whole.
         """
         text = before.replace(tzinfo=None).isoformat()
+        jobs = self._jobs.with_options(codec_options=CodecOptions(document_class=RawBSONDocument))
         for bound in (before, text):
             with translated():
-                found = self._jobs.find({"submitted_at": {"$lt": bound}}, sort=_BY_DAY, batch_size=_PER_BATCH)
+                found = jobs.find({"submitted_at": {"$lt": bound}}, sort=_BY_DAY, batch_size=_PER_BATCH)
                 for document in found:
-                    yield json_util.dumps(document, ensure_ascii=False)
+                    yield _exported(bytes(document.raw))
+
+
+def _exported(raw: bytes) -> str:
+    """A document in one line; a text that is not UTF-8, which MongoDB takes, has no form in JSON."""
+    try:
+        return json_util.dumps(bson.decode(raw, _WHOLE), ensure_ascii=False)
+    except InvalidBSON as error:
+        readable = bson.decode(raw, _WHOLE.with_options(unicode_decode_error_handler="replace"))
+        raise PermanentError(f"the record {readable.get('job_id')!r} cannot be exported: {error}") from error
 
 
 def _midnight(at: datetime) -> datetime:
