@@ -33,7 +33,6 @@ INDEXES = {
     "list_by_time": (
         [
             *(("submitted_at", -1), ("_id", -1), ("status", 1), ("template_id", 1)),
-            *(("job_id", 1), ("k8s_job_name", 1), ("job_name", 1)),
             *(("submitted_by", 1), ("cluster", 1), ("reason.code", 1), ("duration", 1), ("flink_job_id", 1)),
         ],
         False,

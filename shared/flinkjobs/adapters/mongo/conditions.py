@@ -45,7 +45,8 @@ MAX_FOUND: Final = 1_000
 KEYS_CHECKED: Final = 10_000
 """Maximum number of keys that one query checks."""
 RECORDS_CHECKED: Final = 2_000
-"""Maximum number of records that one query checks, where a condition is not on the index's keys."""
+"""Maximum number of records that one query checks, where a condition is not on the index's keys, or that are
+counted where the count cannot be exact."""
 _LAST: Final = "\U0010ffff"
 """Stands after every other character."""
 _FLINK_ID_START: Final = re.compile(r"[0-9a-f]{6,32}")
@@ -99,7 +100,7 @@ def plan_of(wanted: Filter, ids: Collection[Any] | None = None) -> Plan:
     name, index = next(((name, index) for name, index in choices if name in conditions), ("", BY_TIME))
     if wanted.sort is Sort.ENDED:
         name, index = "", BY_END
-    elif not name and "status" in conditions and (is_open or len(conditions) == 1):
+    elif not name and "status" in conditions and (is_open or conditions.keys() <= {"status", "reason"}):
         name, index = "status", BY_STATUS
     within = conditions.pop(name, {})
     on_keys = {field for field, _ in index}
@@ -155,8 +156,7 @@ def _conditions_by_words(wanted: Filter) -> dict[str, Document]:
         kind, field = ("health_code", "health.code") if wanted.health else ("reason", "reason.code")
         conditions[kind] = {field: {"$in": codes}}
     if wanted.text is not None:
-        on_keys = [one for one in text_conditions(wanted.text) if "flink_job_ids" not in one]
-        conditions["text"] = {"$or": on_keys}
+        conditions["text"] = {"$or": text_conditions(wanted.text)}
     return conditions
 
 

@@ -34,17 +34,15 @@ BY_TIME: Final = (
     ("_id", DESCENDING),
     ("status", ASCENDING),
     ("template_id", ASCENDING),
-    ("job_id", ASCENDING),
-    ("k8s_job_name", ASCENDING),
-    ("job_name", ASCENDING),
     ("submitted_by", ASCENDING),
     ("cluster", ASCENDING),
     ("reason.code", ASCENDING),
     ("duration", ASCENDING),
     ("flink_job_id", ASCENDING),
 )
-"""The list, `find().sort({"submitted_at": -1, "_id": -1})`: filters and text are checked on its keys, and
-only the records shown are read. The statistics of the days that are not summed, from these keys alone."""
+"""The list, `find().sort({"submitted_at": -1, "_id": -1})`: filters are checked on its keys, and only the
+records shown are read; for a text that many records begin with, records are checked. The statistics of the
+days that are not summed, from these keys alone."""
 BY_END: Final = (("end_time", DESCENDING), ("_id", DESCENDING), ("status", ASCENDING))
 """The list by the time of the end. For other filters than the status, records are read."""
 BY_STATUS: Final = (

@@ -23,6 +23,7 @@ from flinkjobs.adapters.mongo.client import MongoDatabase
 from flinkjobs.adapters.mongo.conditions import (
     KEYS_CHECKED,
     MAX_FOUND,
+    RECORDS_CHECKED,
     UNHEALTHY,
     Document,
     Index,
@@ -164,17 +165,16 @@ class MongoReadStore:
                 stages: list[Document] = [{"$match": within}, {"$sort": newest_first(wanted.sort)}]
                 if plan.checked:
                     stages += [{"$limit": plan.most}, {"$match": {"$and": plan.checked}}]
-                    if self._is_longer(within, plan):
+                    if self._is_longer(within, plan.index, plan.most):
                         return limit
                 stages += [{"$limit": limit - counted}, {"$count": "count"}]
                 if counted < limit:
                     counted += sum(found["count"] for found in self._aggregate(stages, plan.index))
         return counted
 
-    def _is_longer(self, within: Document, plan: Plan) -> bool:
+    def _is_longer(self, within: Document, index: Index, most: int) -> bool:
         """Whether one query cannot check all of these keys."""
-        most = plan.most + 1
-        return most == hinted(plan.index, lambda hint: self._jobs.count_documents(within, limit=most, **hint))
+        return most < hinted(index, lambda hint: self._jobs.count_documents(within, limit=most + 1, **hint))
 
     def _matching(
         self,
@@ -220,15 +220,17 @@ class MongoReadStore:
                 bounds = {} if form is None else submitted_between(form, wanted)
                 if plan.checked or plan.within:
                     within = {"$and": [bounds, plan.within]}
-                    totals += self._counted(within, plan)
-                    more |= set(_KNOWN) if self._is_longer(within, plan) else set()
+                    is_longer = self._is_longer(within, plan.index, COUNTED)
+                    most = RECORDS_CHECKED if is_longer and plan.checked else COUNTED
+                    totals += self._counted(within, plan, most)
+                    more |= set(_KNOWN) if is_longer else set()
                 else:
                     for status in _KNOWN:
                         totals[status] += self._count({"status": status, **bounds})
         return totals, more | {status for status in _KNOWN if totals[status] > COUNTED}
 
-    def _counted(self, within: Document, plan: Plan) -> Counter[str | None]:
-        stages: list[Document] = [{"$match": within}, {"$sort": NEWEST_FIRST}, {"$limit": plan.most}]
+    def _counted(self, within: Document, plan: Plan, most: int) -> Counter[str | None]:
+        stages: list[Document] = [{"$match": within}, {"$sort": NEWEST_FIRST}, {"$limit": most}]
         stages += [{"$match": {"$and": plan.checked}}] if plan.checked else []
         stages += [{"$group": {"_id": "$status", "count": {"$sum": 1}}}]
         return Counter({group["_id"]: group["count"] for group in self._aggregate(stages, plan.index)})
