@@ -336,6 +336,37 @@ def test_several_jobs_are_selected_and_cancelled_together(act_lab: Lab) -> None:
     expect(bar.locator(".acts")).to_be_hidden()
 
 
+OVER_AS_WELL = "raises_before_submitting_1795300000006"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_several_jobs_run_again_and_the_one_that_is_refused_stays_in_the_question(
+    act_lab: Lab, language: str
+) -> None:
+    page = act_lab.open(locale=LANGUAGES[language], may_fail_to_load=True)
+    for job_id in (OVER, OVER_AS_WELL, RUNNING):
+        row(page, job_id).get_by_role("checkbox").press("Space")
+    bar = page.locator(".selection")
+    bar.locator(".act-run-again").press("Enter")
+    asked = question(page)
+    expect(asked.get_by_role("heading")).to_contain_text("2")
+    for job_id in (OVER, OVER_AS_WELL):
+        expect(asked.locator(".act-jobs")).to_contain_text(job_id)
+    expect(asked.locator("#act-from-latest")).to_be_disabled()  # no state of either is known
+    expect(asked.locator("#act-args")).to_have_count(0)
+    assert violations(page) == []
+    page.screenshot(path=SCREENSHOTS / f"act-again-several-{language}.png")
+    act_lab.database.flink_jobs.update_one({"job_id": OVER_AS_WELL}, {"$set": {"status": "RUNNING"}})
+    asked.locator("button[type=submit]").press("Enter")
+    expect(asked.get_by_role("alert")).to_contain_text(OVER_AS_WELL)
+    expect(asked.get_by_role("alert")).not_to_contain_text(OVER)
+    act_lab.database.flink_jobs.update_one({"job_id": OVER_AS_WELL}, {"$set": {"status": "FAILED"}})
+    asked.locator("button[type=submit]").press("Enter")
+    expect(bar.locator(".sync-result")).to_contain_text("2")
+    runs = act_lab.database.flink_jobs.find({"run_of": {"$exists": True}})
+    assert sorted(run["run_of"] for run in runs) == [OVER, OVER_AS_WELL]
+
+
 def test_the_question_fits_a_phone(act_lab: Lab) -> None:
     page = act_lab.open(f"?job={FLINK_IDS['orders']}", viewport=PHONE, has_touch=True, is_mobile=True)
     panel(page).get_by_role("button", name="Stop…").tap()

@@ -73,7 +73,7 @@ def test_waiting_job_shows_its_cause_and_is_refreshed(lab: Lab) -> None:
     page = lab.open("?job=clicks_hourly_1795300000009")
     shown = panel(page)
     expect(shown.locator(".verdict")).to_have_text(
-        re.compile(r"Waiting for 0:2\d:\d\d; not yet submitted to Flink\.")
+        re.compile(r"Waiting for 0:2\d:\d\d; not yet seen in Flink\.")
     )
     expect(shown.locator(".part-reason")).to_contain_text("Check the image's name and tag")
     assert events(page) == ["submitted", "waiting", "now"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import SCREENSHOTS
+from tests.browser.conftest import PHONE, SCREENSHOTS
 from tests.browser.records import cast, many
 from tests.browser.test_list import rows
 from tests.browser.test_visual import FITS, LANGUAGES, violations
@@ -69,10 +69,19 @@ def test_nothing_is_cut_off_and_nothing_scrolls_sideways(
 
 def test_the_banners_leave_the_list_in_sight_on_a_phone(lab: Lab) -> None:
     lab.database.sync_runs.delete_many({})
-    page = lab.open(viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
+    page = lab.open(viewport=PHONE, is_mobile=True, has_touch=True)
     expect(page.locator("#notices .strip")).to_have_count(2)
     expect(page.get_by_role("searchbox")).to_be_in_viewport()
     expect(rows(page).first.locator(".name")).to_be_in_viewport()
+
+
+def test_the_filters_of_a_link_stay_folded_on_a_phone(lab: Lab) -> None:
+    page = lab.open("?template_id=orders*&submitted_by=li*", viewport=PHONE, is_mobile=True, has_touch=True)
+    expect(page.get_by_text("More filters: 2 set")).to_be_in_viewport()
+    expect(page.locator("#template_id")).to_be_hidden()
+    expect(rows(page).first.locator(".name")).to_be_in_viewport()
+    page.get_by_text("More filters: 2 set").tap()
+    expect(page.locator("#template_id")).to_have_value("orders*")
 
 
 def test_the_whole_flink_job_id_is_copied_from_the_list_at_every_width(lab: Lab) -> None:

@@ -7,10 +7,10 @@ import { errorText } from "./notices.js";
 import { t, tOr } from "./i18n.js";
 
 /** What can be done with jobs that go on. */
-export const KINDS = ["savepoint", "stop", "cancel"];
+const GOING_ON = ["savepoint", "stop", "cancel"];
 const AGAIN = "run-again";
+export const KINDS = [...GOING_ON, AGAIN];
 const OPEN = new Set(["requested", "sent"]);
-const NAMED_JOBS = 5;
 /** Actions of one job that are shown, the newest first. */
 const SHOWN = 5;
 
@@ -18,7 +18,7 @@ const SHOWN = 5;
 export function possible(job) {
   if (!job.status || job.status === "LOST") return [];
   if (FINAL.has(job.status)) return [AGAIN];
-  return job.flink_job_id ? KINDS : ["cancel"];
+  return job.flink_job_id ? GOING_ON : ["cancel"];
 }
 
 /** Whether an action of the job is under way. */
@@ -29,8 +29,7 @@ export const isUnderWay = ({ actions = [] }) => actions.some((action) => OPEN.ha
  * @param {(kind: string) => void} ask
  */
 export function createButtons(ask) {
-  const kinds = [...KINDS, AGAIN];
-  const buttons = kinds.map((kind) =>
+  const buttons = KINDS.map((kind) =>
     h("button", { type: "button", class: `act act-${kind}`, "aria-haspopup": "dialog", click: () => ask(kind) }, t(`action.button.${kind}`)),
   );
   const why = h("span", { class: "act-why" });
@@ -44,7 +43,7 @@ export function createButtons(ask) {
       why.hidden = acting.allowed;
       const cause = t(acting.user ? "action.not_operator" : "action.not_signed_in", { user: acting.user });
       why.replaceChildren(t("action.not_allowed"), " ", cause);
-      kinds.forEach((kind, index) => {
+      KINDS.forEach((kind, index) => {
         buttons[index].hidden = !fitting.includes(kind);
         buttons[index].disabled = !acting.allowed || open.includes(kind);
       });
@@ -55,7 +54,7 @@ export function createButtons(ask) {
 /** The kinds that are under way: the same again would answer with the open one, and a cancel takes the others' place. */
 export function underWay({ actions = [] }) {
   const open = actions.filter((action) => OPEN.has(action.state)).map((action) => action.kind);
-  return open.includes("cancel") ? KINDS : open;
+  return open.includes("cancel") ? GOING_ON : open;
 }
 
 // --- the question -----------------------------------------------------------------------------------
@@ -111,11 +110,11 @@ function createForm(kind, jobs, acting, actions, onDone) {
   async function send() {
     const body = bodyOf();
     submit.disabled = true;
-    setText(submit, t("action.sending"));
     problem.replaceChildren();
     const failed = [];
-    for (const job of left) {
+    for (const [index, job] of left.entries()) {
       if (!isShown()) break;
+      setText(submit, t("action.sending", { i: index + 1, n: left.length }));
       try {
         answers.push(await actions.act(job.job_id, kind, body, keyOf(job, body)));
       } catch (error) {
@@ -126,7 +125,7 @@ function createForm(kind, jobs, acting, actions, onDone) {
     setText(submit, words);
     if (!failed.length || !isShown()) {
       if (!answers.length) return;
-      announce(t("action.requested"));
+      announce(outcomeText(kind, answers.length));
       onDone(answers);
       return;
     }
@@ -145,7 +144,7 @@ function createForm(kind, jobs, acting, actions, onDone) {
       },
     },
     h("h2", { id: "act-title", tabindex: "-1" }, t(`action.ask.${kind}`, { job: named })),
-    h("ul", { class: "act-jobs" }, ...jobs.slice(0, NAMED_JOBS).map(jobLine), jobs.length > NAMED_JOBS ? h("li", {}, t("action.more", { n: jobs.length - NAMED_JOBS })) : null),
+    h("ul", { class: "act-jobs", tabindex: jobs.length > 1 ? "0" : null }, ...jobs.map(jobLine)),
     h("p", { class: "act-lost" }, lost(kind, jobs)),
     ...fields,
     acting?.user ? h("p", { class: "hint" }, t("action.as", { user: acting.user })) : null,
@@ -154,10 +153,13 @@ function createForm(kind, jobs, acting, actions, onDone) {
   );
 }
 
+/** What came of it for `n` jobs, in a sentence. */
+export const outcomeText = (kind, n) => t(kind === AGAIN ? "action.run_again.of" : "action.requested.of", { n });
+
 /** What can be said with an action, and the request that comes of it. */
-function createFields(kind, [job]) {
+function createFields(kind, jobs) {
   if (kind === "cancel") return { fields: [], body: () => ({}) };
-  if (kind === AGAIN) return createStart(job);
+  if (kind === AGAIN) return jobs.length > 1 ? createStarts(jobs) : createStart(jobs[0]);
   const [directory, ...around] = textField("directory", { maxlength: "1000", pattern: "\\S+" });
   const where = () => (directory.value ? { savepoint_directory: directory.value } : {});
   if (kind === "savepoint") return { fields: around, body: where };
@@ -166,20 +168,22 @@ function createFields(kind, [job]) {
   return { fields: [...around, label], body: () => ({ ...where(), drain: drain.checked }) };
 }
 
+/** Where jobs that run again start, each with the script and the arguments that it had. */
+function createStarts(jobs) {
+  const canResume = jobs.some((job) => newestState(job) !== null);
+  const { group, from } = createFrom({ latest: t(canResume ? "action.from.latest.several" : "action.from.none.several"), nothing: t("action.from.nothing") }, canResume);
+  return { fields: [group], body: () => ({ from: from() }) };
+}
+
 /** Where a job that runs again starts, and what is different. */
 function createStart(job) {
   const state = newestState(job);
-  const canResume = state !== null;
-  const newest = canResume ? t("action.from.latest", { kind: t(`state.${state.kind}`), time: local(state.at) }) : t("action.from.none");
+  const newest = state ? t("action.from.latest", { kind: t(`state.${state.kind}`), time: local(state.at) }) : t("action.from.none");
   const choices = { latest: newest, path: t("action.from.path"), nothing: t("action.from.nothing") };
-  const boxes = Object.keys(choices).map((name) =>
-    h("input", { type: "radio", name: "from", value: name, id: `act-from-${name}`, disabled: name === "latest" && !canResume, change: () => show() }),
-  );
-  boxes[canResume ? 0 : 2].checked = true;
+  const { group: where, from } = createFrom(choices, state !== null, () => show());
   const [path, ...aroundPath] = textField("path", { maxlength: "2000", pattern: "\\S+" });
   const [parallelism, ...aroundParallelism] = textField("parallelism", { type: "number", min: "1", max: "10000" });
   const [args, ...aroundArgs] = textField("args", { rows: "3" }, "textarea");
-  const from = () => boxes.find((box) => box.checked).value;
   const group = h("div", { class: "field-group" }, ...aroundPath);
   const show = () => {
     group.hidden = from() !== "path";
@@ -187,14 +191,26 @@ function createStart(job) {
     path.disabled = group.hidden;
   };
   show();
-  const labels = boxes.map((box) => h("label", { for: box.id, class: "act-choice" }, box, h("span", {}, choices[box.value])));
   return {
-    fields: [h("fieldset", {}, h("legend", {}, t("action.from")), ...labels), group, ...aroundParallelism, ...aroundArgs],
+    fields: [where, group, ...aroundParallelism, ...aroundArgs],
     body: () => ({
       from: from() === "path" ? path.value : from(),
       ...(parallelism.value ? { parallelism: Number(parallelism.value) } : {}),
       ...(args.value.trim() ? { args: args.value.split("\n").map((line) => line.trim()).filter(Boolean) } : {}),
     }),
+  };
+}
+
+/** The choice where a job starts; by its newest state only where there is one. */
+function createFrom(choices, canResume, onChange = () => {}) {
+  const boxes = Object.keys(choices).map((name) =>
+    h("input", { type: "radio", name: "from", value: name, id: `act-from-${name}`, disabled: name === "latest" && !canResume, change: onChange }),
+  );
+  boxes.at(canResume ? 0 : -1).checked = true;
+  const labels = boxes.map((box) => h("label", { for: box.id, class: "act-choice" }, box, h("span", {}, choices[box.value])));
+  return {
+    group: h("fieldset", {}, h("legend", {}, t("action.from")), ...labels),
+    from: () => boxes.find((box) => box.checked).value,
   };
 }
 
@@ -220,7 +236,7 @@ const jobLine = (job) => h("li", {}, statusChip(job.status), " ", h("span", { cl
 
 /** What will be lost, in a sentence. */
 function lost(kind, jobs) {
-  if (kind !== "cancel") return t(`action.lost.${kind}`);
+  if (kind !== "cancel") return t(`action.lost.${kind}`, { n: jobs.length });
   if (jobs.length > 1) return t("action.lost.cancel.several");
   const [{ flink_job_id: id, latest_state: state }] = jobs;
   if (!id) return t("action.lost.cancel.before");

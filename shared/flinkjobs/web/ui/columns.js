@@ -15,15 +15,15 @@ const KEPT = "flinkjobs.columns";
  * fill(cell, job): what a cell shows · sort: the order of the list that it stands for.
  */
 export const COLUMNS = [
-  { name: "template", rem: 8.5, most: 11.5, from: 80, fill: words("template_id") },
-  { name: "owner", rem: 7, most: 9, fill: words("submitted_by") },
+  { name: "template", rem: 8.5, most: 12.5, from: 80, fill: words("template_id") },
+  { name: "owner", rem: 7, most: 9, from: 115, fill: words("submitted_by") },
   { name: "cluster", rem: 6.5, most: 8, fill: words("cluster") },
   { name: "submitted", rem: 7.5, most: 9.5, from: 0, fill: time("submitted_at"), sort: "" },
   { name: "start", rem: 7.5, most: 9.5, fill: time("start_time") },
-  { name: "end", rem: 7.5, most: 9.5, fill: time("end_time"), sort: "end_time" },
+  { name: "end", rem: 7.5, most: 9.5, from: 115, fill: time("end_time"), sort: "end_time" },
   { name: "duration", rem: 7.5, most: 9, from: 0, fill: elapsed },
   { name: "k8s", rem: 12, most: 16, fill: words("k8s_job_name", "id") },
-  { name: "reason", rem: 11, most: 21, from: 0, fill: reason },
+  { name: "reason", rem: 11, most: 17, from: 0, fill: reason },
 ];
 
 /** What a row always has, and the edges of the page: in rem. */

@@ -92,7 +92,6 @@ export function createFilters(actions) {
       for (const name of TEXT_FILTERS) texts[name].show(next[name]);
       const used = TEXT_FILTERS.filter((name) => next[name]).length;
       setText(summary, used ? t("list.more_filters.used", { n: used }) : t("list.more_filters"));
-      if (used) more.open = true;
       range.value = next.range;
       for (const [input, shown] of [[between[0], from], [between[1], to]]) {
         shown.hidden = next.range !== "custom";

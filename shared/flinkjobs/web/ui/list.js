@@ -5,7 +5,7 @@ import { commandLine, copyButton, h, healthBadge, reconcile, refill, setAttribut
 import { number, tickTimes } from "./format.js";
 import { layout, tickElapsed } from "./columns.js";
 import { createFilters, createViewOptions } from "./filters.js";
-import { KINDS, createButtons, possible } from "./act.js";
+import { KINDS, createButtons, outcomeText, possible } from "./act.js";
 import { t } from "./i18n.js";
 
 const SUGGESTED = { template_id: "template_id", submitted_by: "submitted_by", cluster: "cluster" };
@@ -231,7 +231,7 @@ function createSelection(actions, onChange) {
   const acts = createButtons((kind) =>
     actions.ask(kind, those(kind), acting, (answers) => {
       actions.refresh();
-      setText(result, t("action.requested.of", { n: answers.length }));
+      setText(result, outcomeText(kind, answers.length));
       all.focus();
     }),
   );
@@ -280,7 +280,7 @@ function createSelection(actions, onChange) {
       listed = jobs.map((job) => job.job_id);
       for (const id of chosen) if (!listed.includes(id)) chosen.delete(id);
       sync.hidden = !data.sync_now;
-      document.body.toggleAttribute("data-can-select", Boolean(data.sync_now || acting));
+      document.body.toggleAttribute("data-can-select", jobs.length > 0 && Boolean(data.sync_now || acting));
       changed();
     },
   };

@@ -149,7 +149,7 @@ function kindOf({ problem, filter }) {
 function held({ code, count, job_ids: jobs, filter }) {
   const { status, reason, health = "", ...times } = filter;
   const range = Object.keys(times).length ? { range: "custom", ...times } : {};
-  return { text: `: ${tOr(`reason.${code}.title`, code)}`, jobs, count, filter: { status: status ? [status] : [], reason, health, ...range } };
+  return { text: t("notice.cause", { cause: tOr(`reason.${code}.title`, code) }), jobs, count, filter: { status: status ? [status] : [], reason, health, ...range } };
 }
 
 function lag({ code, data, job_ids: jobs }) {
