@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import httpx
@@ -51,11 +51,9 @@ class FunctionServer:
         inherited = {key: value for key, value in os.environ.items() if ENVIRONMENT_OF_A_FUNCTION.match(key)}
         command = [sys.executable, "-m", "functions_framework", "--target", name, "--host", "127.0.0.1"]
         command += ["--port", self.url.rpartition(":")[2], "--source"]
-        self._own_scratch = None if scratch else Scratch(f"flinkjobs-{name}")
-        directory = scratch or self._own_scratch
-        assert directory is not None  # noqa: S101 one of the two is there
+        self._own = contextlib.ExitStack()
         # Whatever gunicorn and the libraries leave behind goes with it, however the function ends.
-        home = directory.path
+        home = (scratch or self._own.enter_context(Scratch(f"flinkjobs-{name}"))).path
         self.process = Process(
             [*command, source or ROOT / "functions" / name / "main.py"],
             name=f"function {name}",
@@ -71,16 +69,13 @@ class FunctionServer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
         """Stops the function. Harmless when repeated."""
         self.process.stop()
-        if self._own_scratch is not None:
-            self._own_scratch.close()
+        self._own.close()
 
     def _is_healthy(self) -> bool:
         try:

@@ -7,7 +7,6 @@ import re
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from pymongo import MongoClient
@@ -47,8 +46,8 @@ class MongoServer:
         self.port = free_port()
         self._replica_set = replica_set
         self._auth = auth
-        self._given_scratch = scratch
-        self._own_scratch: Scratch | None = None
+        self._scratch = scratch
+        self._own = contextlib.ExitStack()
         self._process: Process | None = None
 
     @property
@@ -65,12 +64,7 @@ class MongoServer:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def start(self) -> None:
@@ -82,8 +76,8 @@ class MongoServer:
         if self._process is not None:
             return
         mongod = find_mongod()
-        if self._given_scratch is None and self._own_scratch is None:
-            self._own_scratch = Scratch("flinkjobs-mongodb")
+        if self._scratch is None:
+            self._scratch = self._own.enter_context(Scratch("flinkjobs-mongodb"))
         directory = self._scratch.path / f"mongodb-{self.port}"
         data = directory / "data"
         data.mkdir(parents=True, exist_ok=True)
@@ -136,15 +130,7 @@ class MongoServer:
     def close(self) -> None:
         """Stop the server and let its data go. Harmless when repeated."""
         self.stop()
-        if self._own_scratch is not None:
-            self._own_scratch.close()
-            self._own_scratch = None
-
-    @property
-    def _scratch(self) -> Scratch:
-        scratch = self._given_scratch or self._own_scratch
-        assert scratch is not None  # noqa: S101 start() made one
-        return scratch
+        self._own.close()
 
     def _answers(self) -> bool:
         """Whether the server answers, and, as a replica set, accepts writes."""

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Self
 
 from doubles.kubernetes.control import ControlClient
@@ -84,7 +84,6 @@ class Stack:
         environ: Mapping[str, str] | None = None,
         settings: Mapping[str, str] | None = None,
         speed: float = 1.0,
-        max_running_pods: int = 4,
         history_server: bool = False,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -94,14 +93,12 @@ class Stack:
             environ: the user's environment; this process's when left out.
             settings: of the functions, over the user's and ours.
             speed: how many times faster than the wall clock the schedules run.
-            max_running_pods: how many submitters run at once.
             history_server: run Flink's History Server too.
             say: called with one line when a part is ready.
         """
         self._environ = os.environ if environ is None else environ
         self._settings = dict(settings or {})
         self._speed = speed
-        self._max_running_pods = max_running_pods
         self._history_server = history_server
         self._say = say
         self._parts = contextlib.ExitStack()
@@ -118,9 +115,7 @@ class Stack:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._parts.close()
 
     def _start(self) -> None:
@@ -243,7 +238,6 @@ class Stack:
             namespace=namespace,
             image_paths=address.image_paths,
             image_environment=address.image_env,
-            max_running=self._max_running_pods,
         )
         with double:
             yield KubernetesAddress(

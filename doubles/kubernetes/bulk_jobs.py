@@ -7,7 +7,7 @@ from doubles.kubernetes.container_log import LogBook
 from doubles.kubernetes.container_run import fill
 from doubles.kubernetes.controllers import finished_status
 from doubles.kubernetes.faults import FinishedJobs
-from doubles.kubernetes.objects import EVENTS, JOBS, PODS, Obj, random_suffix, stamp
+from doubles.kubernetes.objects import EVENTS, JOBS, PODS, Obj, owned_by, random_suffix, stamp
 from doubles.kubernetes.pod_status import PodStatus
 from doubles.kubernetes.store import Store
 from doubles.kubernetes.validation import apply_defaults, label_pods_of_job
@@ -71,16 +71,7 @@ def _add(
                 "namespace": namespace,
                 "labels": dict(template["metadata"]["labels"]),
                 "creationTimestamp": stamp(started),
-                "ownerReferences": [
-                    {
-                        "apiVersion": "batch/v1",
-                        "kind": "Job",
-                        "name": name,
-                        "uid": job["metadata"]["uid"],
-                        "controller": True,
-                        "blockOwnerDeletion": True,
-                    }
-                ],
+                "ownerReferences": owned_by(job),
                 "uid": f"{source.getrandbits(128):032x}",
             },
             "spec": {**template["spec"], "nodeName": "local-node"},

@@ -25,9 +25,11 @@ from doubles.kubernetes.objects import (
     Obj,
     Resource,
     clone,
+    condition,
     controller_of,
     job_finished,
     key_of,
+    owned_by,
     parse_stamp,
     pod_finished,
     random_suffix,
@@ -260,9 +262,7 @@ class JobController:
         noted = true_condition(status.get("conditions", ()), "Suspended") is not None
         if suspended == noted:
             return
-        status["conditions"] = [
-            condition for condition in status.get("conditions", ()) if condition["type"] != "Suspended"
-        ]
+        status["conditions"] = [one for one in status.get("conditions", ()) if one["type"] != "Suspended"]
         if suspended:
             self._add_condition(status, "Suspended", "JobSuspended", "Job suspended")
             status.pop("startTime", None)
@@ -339,16 +339,7 @@ class JobController:
             "generateName": f"{metadata['name']}-",
             "namespace": metadata["namespace"],
             "labels": template.get("metadata", {}).get("labels", {}),
-            "ownerReferences": [
-                {
-                    "apiVersion": "batch/v1",
-                    "kind": "Job",
-                    "name": metadata["name"],
-                    "uid": metadata["uid"],
-                    "controller": True,
-                    "blockOwnerDeletion": True,
-                }
-            ],
+            "ownerReferences": owned_by(job),
             "finalizers": [JOB_TRACKING_FINALIZER],
         }
         if annotations := template.get("metadata", {}).get("annotations"):
@@ -367,10 +358,10 @@ class JobController:
     def _expire(self, job: Obj) -> float | None:
         """Delete a finished Job whose time to live is over."""
         limit = job["spec"].get("ttlSecondsAfterFinished")
-        condition = job_finished(job)
-        if limit is None or condition is None or job["metadata"].get("deletionTimestamp"):
+        end = job_finished(job)
+        if limit is None or end is None or job["metadata"].get("deletionTimestamp"):
             return None
-        age = (self._store.now() - parse_stamp(condition["lastTransitionTime"])).total_seconds()
+        age = (self._store.now() - parse_stamp(end["lastTransitionTime"])).total_seconds()
         if age < limit:
             return float(limit - age)
         delete(self._store, JOBS, job, policy="Foreground")
@@ -381,18 +372,8 @@ class JobController:
     def _add_condition(
         self, status: Obj, kind: str, reason: str, message: str, *, holds: str = "True"
     ) -> None:
-        now = stamp(self._store.now())
-        status["conditions"] = [
-            *status.get("conditions", ()),
-            {
-                "type": kind,
-                "status": holds,
-                "lastProbeTime": now,
-                "lastTransitionTime": now,
-                "reason": reason,
-                "message": message,
-            },
-        ]
+        added = condition(kind, reason, message, self._store.now(), holds=holds)
+        status["conditions"] = [*status.get("conditions", ()), added]
 
     def _write(self, job: Obj, status: Obj) -> Obj | None:
         def change(copy: Obj) -> None:
@@ -568,7 +549,6 @@ def quality_of_service(spec: Obj) -> str:
 
 def finished_status(*, failed: bool, started: datetime, ended: datetime) -> Obj:
     """The status of a Job with one pod that ended: what `JobController` leaves behind."""
-    moment = stamp(ended)
     if failed:
         kinds = ("FailureTarget", "Failed")
         reason, message = "BackoffLimitExceeded", "Job has reached the specified backoff limit"
@@ -581,20 +561,10 @@ def finished_status(*, failed: bool, started: datetime, ended: datetime) -> Obj:
         "ready": 0,
         "terminating": 0,
         "failed" if failed else "succeeded": 1,
-        "conditions": [
-            {
-                "type": kind,
-                "status": "True",
-                "lastProbeTime": moment,
-                "lastTransitionTime": moment,
-                "reason": reason,
-                "message": message,
-            }
-            for kind in kinds
-        ],
+        "conditions": [condition(kind, reason, message, ended) for kind in kinds],
     }
     if not failed:
-        status["completionTime"] = moment
+        status["completionTime"] = stamp(ended)
     return status
 
 

@@ -436,7 +436,7 @@ class _Worker:
         now = self._store.now()
         match end.kind:
             case "oom":
-                self._status.ended("Failed")
+                self._status.ended()
                 self._write()
             case "evict":
                 message = (
@@ -445,12 +445,12 @@ class _Worker:
                     "consumption of memory. "
                 )
                 self._status.disrupted("TerminationByKubelet", message, now)
-                self._status.ended("Failed", "Evicted", message)
+                self._status.ended("Evicted", message)
                 self._write()
                 self._event("Evicted", message, warning=True)
             case "deadline":
                 message = "Pod was active on the node longer than the specified deadline"
-                self._status.ended("Failed", "DeadlineExceeded", message)
+                self._status.ended("DeadlineExceeded", message)
                 self._write()
                 self._event("DeadlineExceeded", message)
             case "node-lost":
@@ -462,7 +462,7 @@ class _Worker:
         """The node is gone: the control plane fails the pod and deletes it."""
         message = "PodGC: node no longer exists"
         self._status.disrupted("DeletionByPodGC", message, now)
-        self._status.ended("Failed")
+        self._status.ended()
         self._write()
         pod = self._store.get(PODS, self._key)
         if pod is not None and pod["metadata"]["uid"] == self._uid:
@@ -471,7 +471,7 @@ class _Worker:
     def _conclude_deletion(self) -> None:
         """The containers have stopped: report how, then let the object go."""
         if not self._status.finished:
-            self._status.ended("Failed")
+            self._status.ended()
         self._write()
 
         def release(pod: Obj) -> None:

@@ -132,6 +132,34 @@ def job_finished(job: Obj) -> Obj | None:
     return job_condition(job, "Complete") or job_condition(job, "Failed")
 
 
+def condition(kind: str, reason: str, message: str, moment: datetime, *, holds: str = "True") -> Obj:
+    """A condition of a Job, probed and changed at this moment."""
+    at = stamp(moment)
+    return {
+        "type": kind,
+        "status": holds,
+        "lastProbeTime": at,
+        "lastTransitionTime": at,
+        "reason": reason,
+        "message": message,
+    }
+
+
+def owned_by(job: Obj) -> list[Obj]:
+    """The owner references of a Job's pod."""
+    metadata = job["metadata"]
+    return [
+        {
+            "apiVersion": JOBS.api_version,
+            "kind": JOBS.kind,
+            "name": metadata["name"],
+            "uid": metadata["uid"],
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+    ]
+
+
 def controller_of(obj: Obj) -> Obj | None:
     """The owner reference of the object's controller."""
     for owner in obj["metadata"].get("ownerReferences", ()):

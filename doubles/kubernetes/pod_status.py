@@ -18,7 +18,7 @@ class PodStatus:
         self._spec = pod["spec"]
         self._uid: str = pod["metadata"]["uid"]
         self._status: Obj = clone(pod.get("status", {}))
-        self._overridden_phase = ""
+        self._failed_from_outside = False
         self._sidecars = {
             one["name"]
             for one in self._spec.get("initContainers", ())
@@ -28,7 +28,7 @@ class PodStatus:
     def value(self, now: datetime) -> Obj:
         """The status object; a condition's time moves only when the condition does."""
         status = self._status
-        status["phase"] = self._overridden_phase or self._phase()
+        status["phase"] = self.phase
         if "hostIP" in status:
             self._set_conditions(now)
         result: Obj = clone(status)
@@ -58,9 +58,9 @@ class PodStatus:
         """The pod's sandbox is up: it has an address."""
         self._status |= {"podIP": ADDRESS, "podIPs": [{"ip": ADDRESS}]}
 
-    def ended(self, phase: str, reason: str = "", message: str = "") -> None:
-        """The phase is decided from outside: eviction, deadline, deletion."""
-        self._overridden_phase = phase
+    def ended(self, reason: str = "", message: str = "") -> None:
+        """The pod has failed by what came from outside: eviction, deadline, deletion."""
+        self._failed_from_outside = True
         if reason:
             self._status["reason"] = reason
         if message:
@@ -73,12 +73,12 @@ class PodStatus:
     @property
     def finished(self) -> bool:
         """Whether the pod has ended by its containers or from outside."""
-        return (self._overridden_phase or self._phase()) in ("Succeeded", "Failed")
+        return self.phase in ("Succeeded", "Failed")
 
     @property
     def phase(self) -> str:
         """The phase as of now."""
-        return self._overridden_phase or self._phase()
+        return "Failed" if self._failed_from_outside else self._phase()
 
     # --- one container ------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ Who does what:
 - ``cron``        the next time of a cron expression in a time zone                           pure
 - ``retries``     whether and when a failed attempt is repeated                               pure
 - ``delivery``    the request a target receives, the meaning of its answer                    pure
-- ``clock``       scheduler time: its speed, stopping, moving, waiting for a moment
+- ``clock``       scheduler time: its speed, moving, waiting for a moment
 - ``dispatcher``  starts executions when they are due, sends, repeats, duplicates
 - ``attempts``    what was sent and what came back
 - ``api``, ``control``, ``server``  HTTP; ``__main__``  the command

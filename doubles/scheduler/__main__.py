@@ -21,12 +21,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         type=speed,
         default=1.0,
         metavar="N",
-        help="scheduler time runs N times as fast (default: 1)",
+        help="scheduler time runs N times as fast (default: 1; 0: it stands still)",
     )
     parser.add_argument(
         "--start", type=moment, metavar="TIME", help="first moment of scheduler time, RFC 3339 (default: now)"
     )
-    parser.add_argument("--stopped", action="store_true", help="start with the clock standing still")
     parser.add_argument(
         "--deadlines",
         type=DeadlineClock,
@@ -43,7 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     port=options.port,
                     speed=options.speed,
                     start=options.start,
-                    stopped=options.stopped,
                     deadlines=options.deadlines,
                 )
             )
@@ -55,10 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def speed(text: str) -> float:
-    """Reads a finite number above 0."""
+    """Reads a finite number that is not negative."""
     value = float(text)
-    if not 0 < value <= 10**6:
-        raise argparse.ArgumentTypeError("must be above 0 and at most 1000000")
+    if not 0 <= value <= 10**6:
+        raise argparse.ArgumentTypeError("must be from 0 to 1000000")
     return value
 
 

@@ -60,14 +60,6 @@ class ControlClient:
         """Returns scheduler time."""
         return _time(self._client.get("/_control/clock").raise_for_status().json())
 
-    def stop_clock(self) -> datetime:
-        """Makes scheduler time stand still; returns it."""
-        return self._post("/_control/clock/stop", {})
-
-    def start_clock(self) -> datetime:
-        """Makes scheduler time run again; returns it."""
-        return self._post("/_control/clock/start", {})
-
     def forward(self, seconds: float) -> datetime:
         """Moves scheduler time forward; returns it."""
         return self._post("/_control/clock/forward", {"seconds": seconds})

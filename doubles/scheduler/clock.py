@@ -20,37 +20,22 @@ class Clock:
         *,
         speed: float = 1.0,
         start: datetime | None = None,
-        running: bool = True,
         wall: Callable[[], float] = time.monotonic,
     ) -> None:
         """Args:
-        speed: seconds of scheduler time per second of `wall`; more than 0.
+        speed: seconds of scheduler time per second of `wall`; 0: it stands still but for `move_forward`.
         start: the first moment; None means the real time.
-        running: False makes it stand still until `start()`.
         wall: where its progress comes from.
         """
         self._wall = wall
         self._anchor = (start or datetime.now(UTC)).astimezone(UTC)
         self._anchor_wall = wall()
-        self._running = running
         self._changed = asyncio.Event()
-        self.speed = speed
-
-    @property
-    def running(self) -> bool:
-        return self._running
+        self._speed = speed
 
     def now(self) -> datetime:
         """Returns the current scheduler time, in UTC."""
-        if not self._running:
-            return self._anchor
-        return self._anchor + timedelta(seconds=(self._wall() - self._anchor_wall) * self.speed)
-
-    def stop(self) -> None:
-        self._set(self.now(), running=False)
-
-    def start(self) -> None:
-        self._set(self.now(), running=True)
+        return self._anchor + timedelta(seconds=(self._wall() - self._anchor_wall) * self._speed)
 
     def move_forward(self, duration: timedelta) -> None:
         """Jumps ahead; everything that falls due in between is due at once.
@@ -60,7 +45,9 @@ class Clock:
         """
         if duration < timedelta(0):
             raise ValueError("the clock cannot be moved back")
-        self._set(self.now() + duration, running=self._running)
+        self._anchor, self._anchor_wall = self.now() + duration, self._wall()
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     async def reach(self, moment: datetime, *, unless: asyncio.Event) -> bool:
         """Waits until it is `moment`; returns False when `unless` is set first."""
@@ -68,18 +55,10 @@ class Clock:
             changed = self._changed
             if self.now() >= moment:
                 return True
-            remaining = (moment - self.now()).total_seconds() / self.speed
-            await first_of(
-                changed,
-                unless,
-                timeout_seconds=min(remaining, LONGEST_WAIT_SECONDS) if self._running else None,
-            )
+            left = (moment - self.now()).total_seconds()
+            timeout = min(left / self._speed, LONGEST_WAIT_SECONDS) if self._speed else None
+            await first_of(changed, unless, timeout_seconds=timeout)
         return False
-
-    def _set(self, now: datetime, *, running: bool) -> None:
-        self._anchor, self._anchor_wall, self._running = now, self._wall(), running
-        self._changed.set()
-        self._changed = asyncio.Event()
 
 
 async def first_of(*events: asyncio.Event, timeout_seconds: float | None) -> None:

@@ -3,9 +3,8 @@
 GET  /_control/attempts?job=&after=          what was sent: {"attempts": [...]}, see attempts.Attempt
      …&started=N&finished=N&timeout_seconds=T   waits for that many of them first; 504 when they do not come
 POST /_control/duplicates {"job", "attempts", "copies", "delay_seconds"}
-GET  /_control/clock                         {"now", "speed", "running", "next_due"}
-POST /_control/clock/stop, …/start           the same answer
-POST /_control/clock/forward {"seconds"}     moves scheduler time
+GET  /_control/clock                         {"now"}
+POST /_control/clock/forward {"seconds"}     moves scheduler time; the same answer
 POST /_control/clock/next                    moves it to the next moment anything is due
 """
 
@@ -37,8 +36,6 @@ class Control:
             web.get("/_control/attempts", self._attempts),
             web.post("/_control/duplicates", self._duplicate),
             web.get("/_control/clock", self._show_clock),
-            web.post("/_control/clock/stop", self._stop_clock),
-            web.post("/_control/clock/start", self._start_clock),
             web.post("/_control/clock/forward", self._forward),
             web.post("/_control/clock/next", self._next),
         ]
@@ -74,14 +71,6 @@ class Control:
     async def _show_clock(self, _request: web.Request) -> web.Response:
         return self._clock_answer()
 
-    async def _stop_clock(self, _request: web.Request) -> web.Response:
-        self._clock.stop()
-        return self._clock_answer()
-
-    async def _start_clock(self, _request: web.Request) -> web.Response:
-        self._clock.start()
-        return self._clock_answer()
-
     async def _forward(self, request: web.Request) -> web.Response:
         self._clock.move_forward(timedelta(seconds=_number(await json_body(request), "seconds", 0)))
         return self._clock_answer()
@@ -93,15 +82,7 @@ class Control:
         return self._clock_answer()
 
     def _clock_answer(self) -> web.Response:
-        due = self._store.next_due()
-        return web.json_response(
-            {
-                "now": timestamp_text(self._clock.now()),
-                "speed": self._clock.speed,
-                "running": self._clock.running,
-                "next_due": None if due is None else timestamp_text(due),
-            }
-        )
+        return web.json_response({"now": timestamp_text(self._clock.now())})
 
 
 def _number(values: Mapping[str, object], name: str, default: float, *, least: float = 0) -> float:

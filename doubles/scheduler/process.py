@@ -4,7 +4,6 @@ import re
 import sys
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from doubles.processes import Process
@@ -33,16 +32,14 @@ class SchedulerDouble(ControlClient):
         port: int = 0,
         speed: float = 1.0,
         start: datetime | None = None,
-        stopped: bool = False,
         deadlines: DeadlineClock = DeadlineClock.SCHEDULER,
     ) -> None:
         """Starts the process and returns when it is ready.
 
         Args:
             port: 0 picks a free one.
-            speed: seconds of scheduler time per second of the wall clock.
+            speed: seconds of scheduler time per second of the wall clock; 0: the clock stands still.
             start: the first moment of scheduler time; None means the real time.
-            stopped: start with the clock standing still.
             deadlines: the clock by which attempt deadlines are counted.
 
         Raises:
@@ -52,8 +49,6 @@ class SchedulerDouble(ControlClient):
         command += [f"--deadlines={deadlines}"]
         if start is not None:
             command += [f"--start={start.isoformat()}"]
-        if stopped:
-            command += ["--stopped"]
         self._process = Process(command, name="the scheduler double", cwd=ROOT)
         try:
             match = self._process.wait_ready(READY_LINE, timeout_seconds=READY_SECONDS)
@@ -66,9 +61,7 @@ class SchedulerDouble(ControlClient):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

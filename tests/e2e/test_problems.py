@@ -73,7 +73,7 @@ def doctor(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
 
 
 def test_doctor_names_a_jobmanager_that_is_down(doctor: Doctor) -> None:
-    doctor.stack.flink_cluster.kill_jobmanager()
+    doctor.stack.flink_cluster.kill("jobmanager")
     try:
         doctor.wait_for_a_pass()
         check, code, evidence = doctor.first_failing()

@@ -85,9 +85,9 @@ def test_a_running_job_stays_running_while_another_jobmanager_takes_over(
             a_pass_by_each()
             return None in errors["first"]
 
-        flink.cluster.kill_jobmanager()
+        flink.cluster.kill("jobmanager")
         until(is_taken_over, timeout_seconds=TAKEOVER_SECONDS, what="the second JobManager runs the job")
-        flink.cluster.start_jobmanager()
+        flink.cluster.start("jobmanager")
         until(answers_again, timeout_seconds=TAKEOVER_SECONDS, what="the killed JobManager answers again")
         a_pass_by_each()
 

@@ -280,8 +280,8 @@ def test_a_jobmanager_restarted_without_ha_loses_no_truth(quiet_stack: Stack, re
     records.update_one({"job_id": done["job_id"]}, {"$set": _as_if_still_running(record_of(records, done))})
 
     # The JobManager alone: stopped together with its TaskManager, it would see its jobs fail first.
-    quiet_stack.flink_cluster.kill_jobmanager()
-    quiet_stack.flink_cluster.start_jobmanager()
+    quiet_stack.flink_cluster.kill("jobmanager")
+    quiet_stack.flink_cluster.start("jobmanager")
     until(lambda: _knows_no_job(quiet_stack), timeout_seconds=60, what="the new JobManager answers")
 
     first = sync(quiet_stack)

@@ -7,7 +7,6 @@ Source of the calls: https://cloud.google.com/scheduler/docs/reference/rest/v1/p
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
 from typing import Self
 
 from google.api_core import exceptions as api_errors
@@ -79,9 +78,7 @@ class CloudSchedules:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -42,7 +42,7 @@ CLEANUP = Schedule(name="flinkjobs-cleanup", cron="0 2 * * *", uri="https://clea
 @pytest.fixture(scope="module")
 def double() -> Iterator[SchedulerDouble]:
     """Time stands at 12:00:30 until a test moves it forward."""
-    with SchedulerDouble(start=NOON, stopped=True) as running:
+    with SchedulerDouble(start=NOON, speed=0) as running:
         yield running
 
 

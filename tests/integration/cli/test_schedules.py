@@ -22,7 +22,7 @@ FOREIGN = Schedule(name="another-project", cron="1 1 * * *", uri="https://else.e
 @pytest.fixture(scope="module")
 def double() -> Iterator[SchedulerDouble]:
     """Time stands at 12:00:30 until a test moves it forward."""
-    with SchedulerDouble(start=NOON, stopped=True) as running:
+    with SchedulerDouble(start=NOON, speed=0) as running:
         yield running
 
 

@@ -26,7 +26,7 @@ Doctor: TypeAlias = Callable[..., Result]
 @pytest.fixture(scope="module")
 def scheduler() -> Iterator[SchedulerDouble]:
     """Its clock stands still: a schedule runs when a test triggers it."""
-    with SchedulerDouble(stopped=True) as running:
+    with SchedulerDouble(speed=0) as running:
         yield running
 
 

@@ -99,9 +99,9 @@ def test_a_submitted_example_finishes_and_is_forgotten_with_the_jobmanager(clust
 
 
 def test_a_stopped_jobmanager_refuses_connections(cluster: FlinkCluster) -> None:
-    cluster.stop_jobmanager()
+    cluster.stop("jobmanager")
     assert refuses(f"{cluster.rest_url}/overview")
-    cluster.start_jobmanager()
+    cluster.start("jobmanager")
     cluster.wait_ready()
 
 
