@@ -43,6 +43,10 @@ class ActionKind(StrEnum):
     SAVEPOINT = "savepoint"
 
 
+ENDS_AS: Final = {ActionKind.STOP: Status.FINISHED, ActionKind.CANCEL: Status.CANCELLED}
+"""The final status of a job that such an action has ended."""
+
+
 class ActionState(StrEnum):
     """How far an action has come."""
 
@@ -365,9 +369,8 @@ def may_follow(before: Action, after: Action) -> frozenset[ActionState]:
 
 def ended_by(status: Status, actions: Sequence[Action]) -> ActionKind | None:
     """The action that ended a job: a stop that is done, where the job did not finish by itself."""
-    kind = {Status.FINISHED: ActionKind.STOP, Status.CANCELLED: ActionKind.CANCEL}.get(status)
-    is_done = any(each.kind is kind and each.state is ActionState.DONE for each in actions)
-    return kind if is_done else None
+    done = (each.kind for each in actions if each.state is ActionState.DONE)
+    return next((kind for kind in done if ENDS_AS.get(kind) is status), None)
 
 
 def was_removed_before_start(actions: Sequence[Action]) -> bool:

@@ -117,6 +117,7 @@ class Row(msgspec.Struct, frozen=True):
         status: None where it is no text; `template_id` likewise.
         has_id: a Flink job of theirs is known.
         durations: of those that are FINISHED.
+        stopped: how many of them a stop has ended.
     """
 
     status: str | None
@@ -124,6 +125,7 @@ class Row(msgspec.Struct, frozen=True):
     has_id: bool
     count: int
     durations: Durations | None = None
+    stopped: int = 0
 
 
 class Sums(msgspec.Struct, frozen=True):
@@ -153,19 +155,22 @@ class Group(msgspec.Struct, frozen=True):
     hour: int
     count: int
     durations: Sequence[float] = ()
+    stopped: int = 0
 
 
 def sums_of(groups: Iterable[Group], day: datetime) -> Sums:
     """The sums of these records of a day."""
     counts: Counter[tuple[str | None, str | None, bool]] = Counter()
+    stopped: Counter[tuple[str | None, str | None, bool]] = Counter()
     hours: defaultdict[str | None, list[int]] = defaultdict(lambda: [0] * (HOURS + 1))
     values: defaultdict[tuple[str | None, str | None, bool], list[float]] = defaultdict(list)
     for group in groups:
         key = (group.status, group.template_id, group.has_id)
         counts[key] += group.count
+        stopped[key] += group.stopped
         hours[group.status][group.hour] += group.count
         values[key] += group.durations
-    rows = [Row(*key, count, Durations.of(values[key])) for key, count in _in_order(counts)]
+    rows = [Row(*key, count, Durations.of(values[key]), stopped[key]) for key, count in _in_order(counts)]
     bars = bars_of([value for some in values.values() for value in some])
     return Sums(rows, [(day, status, each) for status, each in _in_order(hours)], bars, day, day + DAY)
 
@@ -191,7 +196,12 @@ def add(spans: Iterable[Sums], *, templates: int | None = None) -> Sums:
     if templates is not None:
         by_key = _folded(by_key, templates)
     rows = [
-        Row(*key, sum(row.count for row in rows), merged(row.durations for row in rows))
+        Row(
+            *key,
+            sum(row.count for row in rows),
+            merged(row.durations for row in rows),
+            sum(row.stopped for row in rows),
+        )
         for key, rows in _in_order(by_key)
     ]
     return Sums(rows, [(*key, counts) for key, counts in _in_order(hours)], bars)

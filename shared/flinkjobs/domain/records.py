@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from flinkjobs.domain.actions import Action
+from flinkjobs.domain.actions import Action, ActionKind
 from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.health_values import Health, LatestState
 from flinkjobs.domain.reasons import ReasonCode
@@ -117,6 +117,7 @@ class JobRecord(msgspec.Struct, frozen=True, gc=False):
             the whole window.
         latest_state: newest state to resume from, once its job is over.
         fingerprint: see `flinkjobs.domain.fingerprint`.
+        ended_by: the action that ended it; None while it is open, and where it ended by itself.
         actions: oldest first; those that this version cannot read are left out.
         run_of: `job_id` of the first, where this runs it again; else None.
         attempt: number of this run, from 2 on; None of the first. Unique together with `run_of`.
@@ -147,6 +148,7 @@ class JobRecord(msgspec.Struct, frozen=True, gc=False):
     unhealthy_since: datetime | None = None
     latest_state: LatestState | None = None
     fingerprint: str | None = None
+    ended_by: ActionKind | None = None
     actions: tuple[Action, ...] = ()
     run_of: str | None = None
     attempt: int | None = None

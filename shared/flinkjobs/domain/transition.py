@@ -20,7 +20,7 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
-from flinkjobs.domain.actions import was_removed_before_start
+from flinkjobs.domain.actions import ended_by, was_removed_before_start
 from flinkjobs.domain.fingerprint import fingerprint_of
 from flinkjobs.domain.flink_states import FINAL, OPEN, STATUS_OF, TERMINAL_STATES, Status, combine
 from flinkjobs.domain.naming import fixed_flink_job_id
@@ -91,6 +91,7 @@ def decide(record: JobRecord, observation: Observation, now: datetime, policy: P
         after = _with_reason(after, (ReasonCode.K8S_JOB_UNKNOWN, message), now)
     after = replace(
         after,
+        ended_by=ended_by(after.status, after.actions),
         fingerprint=fingerprint_of(after, observation.flink),
         stuck_since=stuck_since(record, after, observation.submitter, now, policy.stuck_after),
     )

@@ -73,6 +73,12 @@ class _StatisticsCollector(Collector):
             {(name,): window["never_submitted"] for name, window in windows.items()},
         )
         yield _gauge(
+            "flinkjobs_jobs_stopped",
+            "FINISHED jobs of the window that a stop has ended.",
+            ["window"],
+            {(name,): window["stopped"] for name, window in windows.items()},
+        )
+        yield _gauge(
             "flinkjobs_last_complete_sync_age_seconds",
             "Since the last complete synchronisation pass began; no sample when there was none.",
             [],

@@ -110,7 +110,7 @@ def _sums(tallies: Sequence[Tally]) -> Sums:
 
 def _row(tally: Tally) -> Row:
     durations = Durations.of(_durations([tally]))
-    return Row(tally.status, tally.template_id, tally.has_id, tally.count, durations)
+    return Row(tally.status, tally.template_id, tally.has_id, tally.count, durations, tally.stopped)
 
 
 def _window(
@@ -168,6 +168,7 @@ def _statistics(tallies: Sequence[Tally | Row]) -> dict[str, Any]:
         "failed_in_flink": failed_in_flink,
         "never_submitted": never_submitted,
         "lost": by_status[Status.LOST],
+        "stopped": sum(tally.stopped for tally in tallies),
     }
 
 

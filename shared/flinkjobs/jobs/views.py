@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from msgspec import structs
 
-from flinkjobs.domain.actions import ended_by
 from flinkjobs.domain.flink_states import OPEN, TERMINAL_STATES
 from flinkjobs.domain.health import health_by_status, worst
 from flinkjobs.domain.health_values import HealthState, LatestState, Mark
@@ -83,7 +82,7 @@ def _readable(record: JobRecord, details: Mapping[str, Any]) -> dict[str, Any]:
         "reason": reason and {"code": reason.code.value, "message": reason.message, "since": reason.since},
         "labels": _labels(details.get("labels")),
         "latest_state": _state_view(record.latest_state),
-        "ended_by": ended_by(record.status, record.actions),
+        "ended_by": record.ended_by,
         "run_of": record.run_of,
         "attempt": record.attempt,
     }

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from flinkjobs.domain.actions import ActionKind
 from flinkjobs.domain.events import Event, EventType
 from flinkjobs.domain.flink_states import FINAL, Status
 from flinkjobs.domain.reasons import REASONS, ReasonCode
@@ -225,6 +226,7 @@ class _Words(msgspec.Struct, frozen=True, kw_only=True):
     cluster: str
     submitted_by: str
     why: str
+    stopped: str
     since: str
     between: str
     page: str
@@ -244,6 +246,7 @@ _WORDS: Final[Mapping[Language, _Words]] = MappingProxyType(
             cluster="Cluster",
             submitted_by="Submitted by",
             why="Why",
+            stopped="stopped with a savepoint",
             since="Since",
             between="From {first} until {last}",
             page="Page",
@@ -260,6 +263,7 @@ _WORDS: Final[Mapping[Language, _Words]] = MappingProxyType(
             cluster="集群",
             submitted_by="提交人",
             why="原因",
+            stopped="已生成 savepoint 并停止",
             since="时间",
             between="{first} 至 {last}",
             page="页面",
@@ -339,8 +343,10 @@ def _job_lines(job: Mapping[str, Any], words: _Words) -> Iterable[str | None]:
 
 
 def _cause(event: Event, language: Language) -> str | None:
-    """A cause in a few words: the title of the reason that was written with the move."""
+    """A cause in a few words: the title of the move's reason; or that a stop has ended the job."""
     code = event.move.get("reason_code")
+    if event.type is EventType.JOB_FINISHED and (event.job or {}).get("ended_by") == ActionKind.STOP:
+        return _WORDS[language].stopped
     if code is None:
         return None
     if code not in REASONS:  # written by a newer version

@@ -10,7 +10,7 @@ from flinkjobs.domain.records import JobRecord, UnreadableRecord
 
 
 class ActionStore(Protocol):
-    """The actions in the collection `flink_jobs`; no write here touches anything else of a record."""
+    """The actions in the collection `flink_jobs`; of the rest of a record, `move` alone writes `ended_by`."""
 
     def look_up(self, any_id: str) -> JobRecord | None:
         """The record with this `job_id`, `k8s_job_name` or Flink Job ID; of several, the newest."""
@@ -32,7 +32,11 @@ class ActionStore(Protocol):
         """
 
     def move(self, record: JobRecord, before: Action, after: Action) -> bool:
-        """Writes an action on condition that no other pass has moved it, see `may_follow`; whether it did."""
+        """Writes an action on condition that no other pass has moved it, see `may_follow`; whether it did.
+
+        With the success of a cancel or stop goes `ended_by`; where the record is not over, a pass that has
+        read it before the success cannot end it.
+        """
 
     def close(self, record: JobRecord) -> None:
         """Takes the record from those with an open action, if it has none."""

@@ -30,6 +30,7 @@ class Tally(msgspec.Struct, frozen=True):
         has_id: a Flink job of theirs is known.
         count: how many they are.
         durations: in seconds, of those that hold a number there.
+        stopped: how many of them a stop has ended.
     """
 
     status: str | None
@@ -39,6 +40,7 @@ class Tally(msgspec.Struct, frozen=True):
     has_id: bool
     count: int
     durations: Sequence[float]
+    stopped: int = 0
 
 
 class Counted(msgspec.Struct, frozen=True):

@@ -34,6 +34,7 @@ INDEXES = {
         [
             *(("submitted_at", -1), ("_id", -1), ("status", 1), ("template_id", 1)),
             *(("submitted_by", 1), ("cluster", 1), ("reason.code", 1), ("duration", 1), ("flink_job_id", 1)),
+            ("ended_by", 1),
         ],
         False,
     ),

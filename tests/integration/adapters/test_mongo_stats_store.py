@@ -95,6 +95,7 @@ def record(chance: random.Random, *, days: float = 70) -> Document:
         "flink_job_id": chance.choice([None, "a" * 32]),
         "duration": measured if status == "FINISHED" else None,
         "missing_since": at + HOUR if status == "LOST" and chance.random() < 0.8 else None,
+        "ended_by": chance.choice([None, "stop"]) if status == "FINISHED" else None,
     }
 
 
@@ -125,6 +126,8 @@ def check(world: World) -> None:
                 assert durations[f"p{percent}"] == pytest.approx(nearest, rel=0.0101, abs=0.0002), name
         failed = sum(one["status"] == "FAILED" and one["flink_job_id"] is None for one in inside)
         assert window["never_submitted"] == failed
+        stopped = sum(one.get("ended_by") == "stop" for one in inside)
+        assert window["stopped"] == stopped == sum(each["stopped"] for each in window["templates"]), name
         templates = {each["template_id"]: each["jobs"] for each in window["templates"]}
         assert templates == Counter(one["template_id"] for one in inside)
         assert sum(bar["count"] for bar in window["duration_histogram"]) == len(took)
@@ -165,7 +168,16 @@ def end_some(world: World) -> None:
     for one in world.some(lambda one: one["status"] in ("RUNNING", "CREATED"), 5):
         status = world.chance.choice(["FINISHED", "FAILED", "CANCELLED"])
         took = world.chance.randrange(50_000) / 1000 if status == "FINISHED" else None
-        world.change(one, status=status, duration=took)
+        followed = {"open_action_since": NOW} if world.chance.random() < 0.3 else {}
+        world.change(one, status=status, duration=took, **followed)
+
+
+def know_what_ended_some(world: World) -> None:
+    """The success of a stop comes after the job was seen to be over."""
+    for one in world.some(lambda one: "open_action_since" in one, 5):
+        world.change(one, ended_by="stop" if one["status"] == "FINISHED" else None)
+        del world.records[one["_id"]]["open_action_since"]
+        world.write(world.records[one["_id"]])
 
 
 def lose_some(world: World) -> None:
@@ -222,6 +234,7 @@ STEPS = (
     submit_some,
     submit_late,
     end_some,
+    know_what_ended_some,
     lose_some,
     lost_come_back,
     arrive_as_text,

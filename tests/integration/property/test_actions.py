@@ -363,6 +363,9 @@ class World:
         assert self.jobs.count_documents({"open_action_since": {"$exists": True}}) == 0
         cancels = [each for each in self.actions() if each["kind"] == "cancel" and each["state"] == "done"]
         assert not cancels or self.flink.state == "CANCELED", "no job runs on that a done cancel names"
+        ends = {each["kind"] for each in self.actions() if each["state"] == "done"} & {"stop", "cancel"}
+        expected = [ends.pop()] if ends else []
+        assert [each for each in self.jobs.distinct("ended_by", {"job_id": "runs_1"}) if each] == expected
 
 
 @pytest.fixture

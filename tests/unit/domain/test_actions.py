@@ -134,6 +134,7 @@ def test_only_a_success_is_written_over_what_has_ended() -> None:
         ("RUNNING", "stop", "done", None),
         ("CANCELLED", "cancel", "done", "cancel"),
         ("CANCELLED", "stop", "done", None),
+        ("CANCELLED", "savepoint", "done", None),
     ],
 )
 def test_ended_by(status: str, kind: str, state: str, expected: str | None) -> None:

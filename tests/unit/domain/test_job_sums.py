@@ -92,16 +92,16 @@ def test_groups_are_summed_by_status_template_and_hour() -> None:
 def test_days_are_added_and_the_smaller_templates_together() -> None:
     day = datetime(2026, 11, 1, tzinfo=UTC)
     hours = [(day, FINISHED, [0, 4])]
-    one = Sums(
-        [Row(FINISHED, "big", True, 7), Row(FAILED, "small", False, 2)], [(day, FINISHED, [7, 0])], [7]
-    )
-    other = Sums([Row(FINISHED, "big", True, 1), Row(FAILED, "tiny", False, 1)], hours, [1])
+    rows = [Row(FINISHED, "big", True, 7, stopped=2), Row(FAILED, "small", False, 2)]
+    one = Sums(rows, [(day, FINISHED, [7, 0])], [7])
+    other = Sums([Row(FINISHED, "big", True, 1, stopped=1), Row(FAILED, "tiny", False, 1)], hours, [1])
     whole = add([one, other], templates=1)
     assert {(row.status, row.template_id, row.has_id): row.count for row in whole.rows} == {
         (FINISHED, "big", True): 8,
         (FAILED, OTHER_TEMPLATES, False): 3,
     }
     assert (whole.hours, whole.bars[0]) == ([(day, FINISHED, [7, 4])], 8)
+    assert [row.stopped for row in whole.rows] == [0, 3]
     assert add([one, Sums(hours=[(day + DAY, FAILED, [1])])]).hours == [
         (day, FINISHED, [7, 0]),
         (day + DAY, FAILED, [1]),

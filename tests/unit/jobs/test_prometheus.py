@@ -17,6 +17,7 @@ def window(**durations: float | None) -> dict[str, Any]:
         "failure_rate_percent": 25.0,
         "flink_failure_rate_percent": None,
         "never_submitted": 1,
+        "stopped": 2,
     }
 
 
@@ -72,6 +73,7 @@ def test_samples_have_the_units_of_their_names() -> None:
     assert found("failure_ratio", window="all") == 0.25
     assert found("jobs", status="FINISHED") == 3
     assert found("jobs_submitted", window="1h", status="FAILED") == 1
+    assert found("jobs_stopped", window="all") == 2
     assert found("job_duration_seconds_sum", window="all") == 60.0
     assert found("job_duration_seconds", window="all", quantile="0.95") == 30.0
     assert (found("sync_stale"), found("cluster_reachable", cluster="default")) == (1, 0)

@@ -79,6 +79,11 @@ def test_the_statistics_of_a_window() -> None:
     assert (found["failed_in_flink"], found["never_submitted"], found["lost"]) == (2, 3, 1)
 
 
+def test_jobs_that_a_stop_has_ended_are_counted_apart() -> None:
+    found = window("24h", tally("FINISHED", 5, stopped=2), tally("FINISHED", 3, template_id="etl", stopped=1))
+    assert (found["by_status"]["FINISHED"], found["stopped"]) == (8, 3)
+
+
 def test_without_jobs_there_is_no_rate_and_no_duration() -> None:
     found = window("24h")
     assert (found["jobs"], found["failure_rate_percent"], found["flink_failure_rate_percent"]) == (

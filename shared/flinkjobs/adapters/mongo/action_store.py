@@ -15,7 +15,7 @@ from pymongo import ASCENDING
 from flinkjobs.adapters.mongo.client import MongoDatabase
 from flinkjobs.adapters.mongo.documents import FOLLOWED, newest_with_id, plain, read_record, readable
 from flinkjobs.adapters.mongo.errors import translated
-from flinkjobs.domain.actions import OPEN_STATES, Action, may_follow
+from flinkjobs.domain.actions import ENDS_AS, OPEN_STATES, Action, ActionState, may_follow
 from flinkjobs.domain.errors import StoreRefusedError
 from flinkjobs.domain.flink_states import FINAL
 from flinkjobs.domain.records import JobRecord, UnreadableRecord
@@ -66,11 +66,19 @@ class MongoActionStore:
 
     def move(self, record: JobRecord, before: Action, after: Action) -> bool:
         states = {"$in": sorted(state.value for state in may_follow(before, after))}
-        unmoved = {"actions": {"$elemMatch": {"id": before.id, "state": states}}}
+        unmoved: dict[str, Any] = {"_id": record.document_id.value}
+        unmoved["actions"] = {"$elemMatch": {"id": before.id, "state": states}}
         change = {f"actions.$.{name}": value for name, value in plain(after).items()}
+        is_end = after.state is ActionState.DONE and after.kind in ENDS_AS
         with translated():
-            result = self._jobs.update_one({"_id": record.document_id.value} | unmoved, {"$set": change})
-        return result.matched_count > 0
+            if is_end:
+                # The write that ends the record says what ended it, and must know of this one.
+                is_open = {"status": {"$ne": ENDS_AS[after.kind].value}}
+                seen = {"$set": change, "$inc": {"revision": 1}}
+                if self._jobs.update_one(unmoved | is_open, seen).matched_count:
+                    return True
+                change["ended_by"] = after.kind.value
+            return self._jobs.update_one(unmoved, {"$set": change}).matched_count > 0
 
     def close(self, record: JobRecord) -> None:
         none_open = {"actions": {"$not": {"$elemMatch": {"state": _OPEN}}}}

@@ -13,7 +13,7 @@ import msgspec
 from pymongo import UpdateOne
 from pymongo.collection import Collection
 
-from flinkjobs.domain.actions import Action
+from flinkjobs.domain.actions import Action, ActionKind, ended_by
 from flinkjobs.domain.errors import StoreRefusedError
 from flinkjobs.domain.flink_states import Status, is_settled
 from flinkjobs.domain.health_values import Health, LatestState
@@ -59,6 +59,7 @@ FOLLOWED: Final = dict.fromkeys(
         "unhealthy_since",
         "latest_state",
         "fingerprint",
+        "ended_by",
         "actions",
         "run_of",
         "attempt",
@@ -80,9 +81,10 @@ LISTED_FIELDS: Final = FOLLOWED | dict.fromkeys(
 def read_record(document: _JobDocument) -> JobRecord | UnreadableRecord:
     """Reads a document as a record, or as an `UnreadableRecord` with the error."""
     try:
+        status, actions = Status(document["status"]), _read_actions(document.get("actions"))
         return JobRecord(
             job_id=_required_text(document, "job_id"),
-            status=Status(document["status"]),
+            status=status,
             submitted_at=_required_time(document, "submitted_at"),
             k8s_job_name=_text_of(document, "k8s_job_name"),
             k8s_namespace=_text_of(document, "k8s_namespace"),
@@ -103,7 +105,9 @@ def read_record(document: _JobDocument) -> JobRecord | UnreadableRecord:
             unhealthy_since=read_time(document.get("unhealthy_since")),
             latest_state=read_value(document.get("latest_state"), LatestState),
             fingerprint=_text_of(document, "fingerprint"),
-            actions=_read_actions(document.get("actions")),
+            # Earlier versions did not store it.
+            ended_by=read_value(document.get("ended_by"), ActionKind) or ended_by(status, actions),
+            actions=actions,
             run_of=_text_of(document, "run_of"),
             attempt=_number_of(document, "attempt"),
             revision=_number_of(document, "revision"),
@@ -395,6 +399,7 @@ _CHANGEABLE: Final[Sequence[tuple[str, Callable[[JobRecord], Any], Callable[[Job
     ("health", attrgetter("health"), lambda record: plain(record.health)),
     ("unhealthy_since", attrgetter("unhealthy_since"), attrgetter("unhealthy_since")),
     ("latest_state", attrgetter("latest_state"), lambda record: plain(record.latest_state)),
+    ("ended_by", attrgetter("ended_by"), lambda record: plain(record.ended_by)),
 )
 """Every field that a pass may change: its name, the value that is compared, and how it is written."""
 

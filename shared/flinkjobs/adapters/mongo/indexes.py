@@ -39,6 +39,7 @@ BY_TIME: Final = (
     ("reason.code", ASCENDING),
     ("duration", ASCENDING),
     ("flink_job_id", ASCENDING),
+    ("ended_by", ASCENDING),
 )
 """The list, `find().sort({"submitted_at": -1, "_id": -1})`: filters are checked on its keys, and only the
 records shown are read; for a text that many records begin with, records are checked. The statistics of the

@@ -18,6 +18,7 @@ from flinkjobs.adapters.mongo.client import MongoDatabase
 from flinkjobs.adapters.mongo.conditions import Document
 from flinkjobs.adapters.mongo.errors import translated
 from flinkjobs.adapters.mongo.indexes import BY_TIME, hinted
+from flinkjobs.domain.actions import ActionKind
 from flinkjobs.domain.flink_states import OPEN, Status
 from flinkjobs.domain.job_sums import DAY, EPOCH, Durations, Group, Row, Sums, add, day_of, sums_of
 
@@ -185,9 +186,13 @@ def note_late(stats: Collection[Document], ids: Mapping[datetime, Sequence[Any]]
 
 
 def _may_change(lost_before: datetime) -> list[Document]:
-    """Open, or LOST and still watched by sync; or LOST at a time that cannot be compared."""
+    """Open, or LOST and still watched by sync; or LOST at a time that cannot be compared.
+
+    Or with an action that is followed: what ended the job may become known.
+    """
     watched = {"missing_since": {"$not": {"$lt": lost_before}, "$ne": None}}
-    return [{"status": {"$in": sorted(OPEN)}}, {"status": Status.LOST.value, **watched}]
+    is_followed = {"open_action_since": {"$exists": True}}
+    return [{"status": {"$in": sorted(OPEN)}}, {"status": Status.LOST.value, **watched}, is_followed]
 
 
 def group_stages(condition: Document, also: Mapping[str, Any]) -> list[Document]:
@@ -198,7 +203,9 @@ def group_stages(condition: Document, also: Mapping[str, Any]) -> list[Document]
     is_finished = {"$eq": ["$status", Status.FINISHED.value]}
     values = {"status": "$status", "template_id": "$template_id", "has_id": has("$flink_job_id"), **also}
     durations = {"$push": {"$cond": [is_finished, "$duration", "$$REMOVE"]}}
-    return [{"$match": condition}, {"$group": {"_id": values, "count": {"$sum": 1}, "durations": durations}}]
+    stopped = {"$sum": {"$cond": [{"$eq": ["$ended_by", ActionKind.STOP.value]}, 1, 0]}}
+    sums = {"count": {"$sum": 1}, "durations": durations, "stopped": stopped}
+    return [{"$match": condition}, {"$group": {"_id": values, **sums}}]
 
 
 def text_of(value: Any) -> str | None:
@@ -227,7 +234,8 @@ def text_or_null(field: str) -> Document:
 def _group(found: Document) -> Group:
     key, durations = found["_id"], numbers_of(found["durations"])
     status, template_id = text_of(key.get("status")), text_of(key.get("template_id"))
-    return Group(status, template_id, key["has_id"], int(key["hour"]), found["count"], durations)
+    counts = found["count"], durations, found["stopped"]
+    return Group(status, template_id, key["has_id"], int(key["hour"]), *counts)
 
 
 # --- documents --------------------------------------------------------------------------------------
@@ -237,6 +245,8 @@ def _fields(sums: Sums) -> Document:
     rows = []
     for row in sums.rows:
         kept = msgspec.structs.asdict(row)
+        if not row.stopped:  # as earlier versions, which did not count it
+            del kept["stopped"]
         if row.durations is not None:
             buckets = sorted(row.durations.buckets.items())
             kept["durations"] = {
@@ -251,7 +261,14 @@ def _fields(sums: Sums) -> Document:
 def read_sums(document: Mapping[str, Any]) -> Sums:
     """The sums that a document of `job_stats` holds."""
     rows = [
-        Row(row["status"], row["template_id"], row["has_id"], row["count"], _durations(row["durations"]))
+        Row(
+            row["status"],
+            row["template_id"],
+            row["has_id"],
+            row["count"],
+            _durations(row["durations"]),
+            row.get("stopped", 0),
+        )
         for row in document["rows"]
     ]
     hours = [(day, status, counts) for day, status, counts in document["hours"]]

@@ -129,6 +129,7 @@ def _tally(group: Document, now: datetime, begins: Sequence[datetime]) -> Tally:
         has_id=key["has_id"],
         count=group["count"],
         durations=numbers_of(group["durations"]),
+        stopped=group["stopped"],
     )
 
 

@@ -99,6 +99,7 @@ function tilesOf(statistics, sync, cleanup) {
     tile("flink_rate", percent(statistics.flink_failure_rate_percent), t("statistics.flink_rate.hint")),
     tile("never", number(statistics.never_submitted), t("statistics.never.hint")),
     tile("lost", number(statistics.lost), t("statistics.lost.hint")),
+    tile("stopped", number(statistics.stopped), t("statistics.stopped.hint")),
     tile(
       "average",
       duration(took.average),
