@@ -20,6 +20,7 @@ from flinkjobs.domain.errors import (
     PermanentError,
     describe_faults,
 )
+from flinkjobs.domain.flink_states import FINAL
 from flinkjobs.domain.records import JobRecord
 from flinkjobs.domain.text import cut
 from flinkjobs.ports.action_store import ActionStore
@@ -198,6 +199,8 @@ def request_action(
     for action in after.actions:
         if action.kind is kind and action.is_open:
             return Requested(after, action, is_replay=False)
+    if after.status not in FINAL:  # one of this kind was open, and has just ended
+        return request_action(store, clock, kind, any_id, wanted, key, verified=verified)
     raise JobOverError(f"{record.job_id} is over: it ended as {after.status.value}")
 
 
