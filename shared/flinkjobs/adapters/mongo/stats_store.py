@@ -245,8 +245,6 @@ def _fields(sums: Sums) -> Document:
     rows = []
     for row in sums.rows:
         kept = msgspec.structs.asdict(row)
-        if not row.stopped:  # as earlier versions, which did not count it
-            del kept["stopped"]
         if row.durations is not None:
             buckets = sorted(row.durations.buckets.items())
             kept["durations"] = {
@@ -267,7 +265,7 @@ def read_sums(document: Mapping[str, Any]) -> Sums:
             row["has_id"],
             row["count"],
             _durations(row["durations"]),
-            row.get("stopped", 0),
+            row["stopped"],
         )
         for row in document["rows"]
     ]
