@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
@@ -16,6 +17,8 @@ from tests.support.waiting import until
 MEMBERS: Final = 3
 ELECTION_MS: Final = 1_000
 """Milliseconds without a primary after which the others elect one; 10,000 by default."""
+FROZEN_SECONDS: Final = 0.8 * ELECTION_MS / 1_000
+"""How long a primary goes on alone: less than after which it steps down."""
 SECONDS: Final = 60.0
 
 
@@ -97,15 +100,28 @@ class ReplicaSet:
 
         return until(look, timeout_seconds=SECONDS, what="a primary")
 
-    def kill_primary(self, *, at: Callable[[], object] = lambda: None) -> None:
+    def kill_primary(
+        self, *, at: Callable[[], object] = lambda: None, is_enough: Callable[[], bool] = lambda: False
+    ) -> None:
         """Ends the primary as a crash would (SIGKILL), waits for another one, and starts it again.
 
+        For a moment before, the other members are frozen: what the primary takes then goes with it.
+
         Args:
-            at: called right before.
+            at: called right before its end.
+            is_enough: ends that moment earlier.
         """
         killed = self.primary()
+        others = [member for member in self.members if member is not killed]
+        for member in others:
+            member.pause()
+        frozen_until = time.monotonic() + FROZEN_SECONDS
+        while time.monotonic() < frozen_until and not is_enough():
+            time.sleep(0.01)
         at()
         killed.kill()
+        for member in others:
+            member.resume()
         self.primary(other_than=killed)
         killed.start()
         until(self._is_whole, timeout_seconds=SECONDS, what="two secondaries")

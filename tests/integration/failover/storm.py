@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import md5
+from types import MappingProxyType
 from typing import Any, Final
 
 import httpx
@@ -27,6 +28,7 @@ from pymongo import MongoClient
 from doubles.kubernetes.faults import Outcome
 from doubles.kubernetes.process import KubernetesDouble
 from local.functions import FunctionServer
+from tests.integration.property.oracle import contradiction_of_moves
 from tests.support.flink_rest_server import FlinkServer, Job
 from tests.support.kubernetes_world import KubernetesWorld
 from tests.support.records import Document, termination_message
@@ -71,7 +73,7 @@ class Storm:
     hit: Counter[str] = field(default_factory=Counter)
     wrongs: list[str] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
-    _seen: dict[str, str] = field(default_factory=dict)
+    _seen: dict[str, Document] = field(default_factory=dict)
 
     def call(self, name: str, **request: Any) -> httpx.Response | None:
         """One request to a function; None where it does not answer."""
@@ -153,11 +155,15 @@ class Storm:
             self.over.wait(0.05)
 
     def _look(self) -> None:
-        for record in self.client[DATABASE]["flink_jobs"].find({}, {"job_id": 1, "status": 1}):
-            before = self._seen.get(record["job_id"])
-            if before in FINAL and record["status"] != before:
-                self.wrongs.append(f"{record['job_id']} was {before}, and became {record['status']}")
-            self._seen[record["job_id"]] = record["status"]
+        for record in self.client[DATABASE]["flink_jobs"].find():
+            before = self._seen.get(record["job_id"], record)
+            if before["status"] in FINAL and record["status"] != before["status"]:
+                self.wrongs.append(
+                    f"{record['job_id']} was {before['status']}, and became {record['status']}"
+                )
+            if wrong := contradiction_of_moves(before, record):
+                self.wrongs.append(f"{record['job_id']}: {wrong}")
+            self._seen[record["job_id"]] = record
 
     # --- the course of it
 
@@ -188,6 +194,11 @@ class Storm:
             timeout_seconds=PATIENCE_SECONDS,
             what=f"progress, {self.answers}",
         )
+
+    def has_answered_since_now(self) -> Callable[[], bool]:
+        """Says whether a submission was acknowledged since this call."""
+        before = len(self.acknowledged)
+        return lambda: len(self.acknowledged) > before
 
     def calm_down(self) -> None:
         """Passes and cleanups until every record is over, every event sent and every Job gone."""
@@ -221,7 +232,11 @@ class Storm:
     def _check_record(self, record: Document) -> None:
         name = record["k8s_job_name"]
         assert record["status"] == STATUS_OF[self.truth[name]], record
-        assert record["flink_job_ids"] == [md5(name.encode(), usedforsecurity=False).hexdigest()], record
+        [job] = [job for job in self.flink.jobs if job.name == name]
+        assert record["flink_job_ids"] == [job.id], record
+        times = [int(record[field].timestamp() * 1000 + 0.5) for field in ("start_time", "end_time")]
+        assert times == [job.start, job.end], record
+        assert round(record["duration"] * 1000) == job.end - job.start, record
         assert "submitter_log" in record, record
         moves = record["history"]
         seqs = [move["seq"] for move in moves]
@@ -250,22 +265,31 @@ class Storm:
 
 
 @contextmanager
-def storm(replica_set: ReplicaSet, kubernetes_double: KubernetesDouble) -> Iterator[Storm]:
-    """The functions, their peers, and nothing going on yet."""
+def storm(
+    uri: str,
+    kubernetes_double: KubernetesDouble,
+    *,
+    own: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+) -> Iterator[Storm]:
+    """The functions, their peers, and nothing going on yet.
+
+    Args:
+        uri: of MongoDB.
+        kubernetes_double: the Kubernetes API.
+        own: settings of single functions.
+    """
     with ExitStack() as stack:
         kubernetes = stack.enter_context(KubernetesWorld(kubernetes_double))
         kubernetes.reset()
         kubernetes.control.set_outcome(Outcome(message=termination_message("{hex}"), log="done\n"))
         flink = stack.enter_context(FlinkServer())
-        client = stack.enter_context(
-            MongoClient[Document](replica_set.uri, tz_aware=True, readConcernLevel="majority")
-        )
+        client = stack.enter_context(MongoClient[Document](uri, tz_aware=True, readConcernLevel="majority"))
         functions: dict[str, FunctionServer] = {}
         new = Storm(functions, kubernetes, flink, client)
         receiver = stack.enter_context(ScriptedServer(new.receive))
         channel = {"name": "ops", "type": "webhook", "url": receiver.url, "allow_private": True}
         settings = {
-            "MONGODB_URI": replica_set.uri,
+            "MONGODB_URI": uri,
             "MONGODB_DATABASE": DATABASE,
             "FLINK_REST_URL": flink.url,
             "FLINK_IMAGE": "flink:1.20",
@@ -277,17 +301,19 @@ def storm(replica_set: ReplicaSet, kubernetes_double: KubernetesDouble) -> Itera
             "NOTIFY_CHANNELS": json.dumps([channel | {"secret": "whsec_" + "c2VjcmV0" * 4}]),
         }
         for name in ("submit", "sync", "cleanup"):
-            functions[name] = stack.enter_context(FunctionServer(name, settings))
+            functions[name] = stack.enter_context(FunctionServer(name, {**settings, **own.get(name, {})}))
         yield new
 
 
 def rage(replica_set: ReplicaSet, kubernetes_double: KubernetesDouble, *, kills: int) -> Storm:
     """Kills the primary several times while everything works, and checks what is left."""
-    with storm(replica_set, kubernetes_double) as new:
+    with storm(replica_set.uri, kubernetes_double) as new:
         with new.raging():
             new.progress()
             for _ in range(kills):
-                replica_set.kill_primary(at=lambda: new.hit.update(+new.under_way))
+                replica_set.kill_primary(
+                    at=lambda: new.hit.update(+new.under_way), is_enough=new.has_answered_since_now()
+                )
                 new.progress()
         new.calm_down()
         new.check()

@@ -8,7 +8,7 @@ from doubles.kubernetes.process import KubernetesDouble
 from tests.integration.failover.storm import rage
 from tests.support.replica_set import ReplicaSet
 
-KILLS = 2
+KILLS = 1
 """`python -m tests.integration.failover.storm --kills 10` goes on for longer."""
 
 
