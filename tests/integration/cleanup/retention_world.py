@@ -1,9 +1,10 @@
 """Records of every kind for retention: what has expired, what must stay, and runs that are killed.
 
-    python -m tests.integration.cleanup.retention_world --records 100000 --kills 20
+    python -m tests.integration.cleanup.retention_world --records 100000 --kills 12
 
-kills as many real processes (SIGKILL) in the middle of their runs, then runs to the end, and checks by ids
-that the records that are left are those that must stay, and that the statistics are what they were.
+kills as many real processes (SIGKILL) in the middle of their runs: as they begin, sum, and delete. Then runs
+to the end, and checks by ids that the records that are left are those that must stay, and that the statistics
+are what they were.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -162,6 +163,14 @@ def check(database: MongoDatabase, ids: dict[str, Any]) -> Counter[str]:
     return Counter(name.partition("_")[0] for name, id_ in ids.items() if id_ in left)
 
 
+STEPS: Final[tuple[Callable[[MongoDatabase], object], ...]] = (
+    lambda database: database["leases"].count_documents({}),
+    lambda database: sorted(each["revision"] for each in database["job_stats"].find({}, {"revision": 1})),
+    lambda database: database["flink_jobs"].estimated_document_count(),
+)
+"""What a run changes, one after the other."""
+
+
 def _run(uri: str, name: str) -> None:
     service.run(cleaning(connect(uri, name)))
 
@@ -170,7 +179,7 @@ def main() -> int:
     """Runs the program; the exit code is 0 only if every check held."""
     arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     arguments.add_argument("--records", type=int, default=100_000)
-    arguments.add_argument("--kills", type=int, default=20)
+    arguments.add_argument("--kills", type=int, default=12)
     given = arguments.parse_args()
     processes = multiprocessing.get_context("spawn")
     with MongoServer() as server, MongoClient[Document](server.uri, tz_aware=True) as client:
@@ -182,9 +191,10 @@ def main() -> int:
         began = time.monotonic()
         for number in range(given.kills):
             process = processes.Process(target=_run, args=(server.uri, "retention"))
+            step = STEPS[number % len(STEPS)]
+            unchanged = step(database)
             process.start()
-            left = database["flink_jobs"].estimated_document_count()
-            while process.is_alive() and database["flink_jobs"].estimated_document_count() == left:
+            while process.is_alive() and step(database) == unchanged:
                 time.sleep(0.002)
             process.join(random.uniform(0, 0.3))  # noqa: S311 - no secret
             process.kill()
