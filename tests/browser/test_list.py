@@ -11,6 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, Route, expect
 
+from local.functions import FunctionServer
 from tests.browser.conftest import PHONE
 from tests.browser.records import (
     FLINK_IDS,
@@ -24,7 +25,9 @@ from tests.browser.records import (
 )
 
 if TYPE_CHECKING:
-    from tests.browser.conftest import Lab
+    from collections.abc import Mapping
+
+    from tests.browser.conftest import Lab, OpenPage
 
 TO = "\N{EN DASH}"
 CHANGE_MS = 2_000
@@ -537,3 +540,19 @@ def test_several_jobs_are_selected_and_synchronised_together(lab: Lab) -> None:
     assert Axe().run(page).response["violations"] == []
     chip(page, "FAILED").click()
     expect(page.get_by_text("jobs selected")).to_be_hidden()
+
+
+@pytest.mark.parametrize(
+    ("locale", "words"),
+    [
+        ("en-US", "read from a secondary of MongoDB: the latest changes may be missing"),
+        ("zh-CN", "读自 MongoDB 从节点"),
+    ],
+)
+def test_that_a_secondary_may_have_answered_stands_above_the_list(
+    settings: Mapping[str, str], lab: Lab, open_at: OpenPage, locale: str, words: str
+) -> None:
+    expect(lab.open(locale=locale).locator(".shown:visible")).not_to_contain_text(words)
+    uri = f"{settings['MONGODB_URI']}?readPreference=secondaryPreferred"
+    with FunctionServer("jobs", {**settings, "MONGODB_URI": uri}) as running:
+        expect(open_at(running.url, locale=locale).locator(".shown:visible")).to_contain_text(words)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -15,7 +15,7 @@ from local.mongodb import PROBE_MILLISECONDS, REPLICA_SET, MongoServer
 from tests.support.waiting import until
 
 MEMBERS: Final = 3
-ELECTION_MS: Final = 1_000
+ELECTION_MS: Final = 2_000
 """Milliseconds without a primary after which the others elect one; 10,000 by default."""
 FROZEN_SECONDS: Final = 0.8 * ELECTION_MS / 1_000
 """How long a primary goes on alone: less than after which it steps down."""
@@ -44,7 +44,7 @@ class _Member(MongoServer):
 
 
 class ReplicaSet:
-    """Three servers with elections within a second; a context manager."""
+    """Three servers with elections within two seconds; a context manager."""
 
     def __init__(self) -> None:
         self.members = [_Member() for _ in range(MEMBERS)]
@@ -100,28 +100,38 @@ class ReplicaSet:
 
         return until(look, timeout_seconds=SECONDS, what="a primary")
 
-    def kill_primary(
-        self, *, at: Callable[[], object] = lambda: None, is_enough: Callable[[], bool] = lambda: False
-    ) -> None:
+    @contextlib.contextmanager
+    def secondaries_behind(self) -> Iterator[None]:
+        """The secondaries answer, and take over nothing that is written within the block."""
+        primary = self.primary()
+        with contextlib.ExitStack() as stack:
+            for member in self.members:
+                if member is not primary:
+                    address = f"mongodb://127.0.0.1:{member.port}/"
+                    client = MongoClient[dict[str, Any]](address, directConnection=True)
+                    stack.enter_context(client).admin.command("fsync", lock=True)
+                    stack.callback(client.admin.command, "fsyncUnlock")
+            yield
+
+    def kill_primary(self, *, at: Callable[[], object] = lambda: None) -> None:
         """Ends the primary as a crash would (SIGKILL), waits for another one, and starts it again.
 
-        For a moment before, the other members are frozen: what the primary takes then goes with it.
+        Before, the other members are frozen, and then start anew, so that they know nothing of what the primary
+        has taken meanwhile. It would still be in their sockets.
 
         Args:
             at: called right before its end.
-            is_enough: ends that moment earlier.
         """
         killed = self.primary()
         others = [member for member in self.members if member is not killed]
         for member in others:
             member.pause()
-        frozen_until = time.monotonic() + FROZEN_SECONDS
-        while time.monotonic() < frozen_until and not is_enough():
-            time.sleep(0.01)
+        time.sleep(FROZEN_SECONDS)  # there is nothing to wait for: nobody may get an answer
         at()
         killed.kill()
         for member in others:
-            member.resume()
+            member.kill()
+            member.start()
         self.primary(other_than=killed)
         killed.start()
         until(self._is_whole, timeout_seconds=SECONDS, what="two secondaries")

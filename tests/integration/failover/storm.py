@@ -196,11 +196,6 @@ class Storm:
             what=f"progress, {self.answers}",
         )
 
-    def has_answered_since_now(self) -> Callable[[], bool]:
-        """Says whether a submission was acknowledged since this call."""
-        before = len(self.acknowledged)
-        return lambda: len(self.acknowledged) > before
-
     def calm_down(self) -> None:
         """Passes and cleanups until every record is over, every event sent and every Job gone."""
 
@@ -312,9 +307,7 @@ def rage(replica_set: ReplicaSet, kubernetes_double: KubernetesDouble, *, kills:
         with new.raging():
             new.progress()
             for _ in range(kills):
-                replica_set.kill_primary(
-                    at=lambda: new.hit.update(+new.under_way), is_enough=new.has_answered_since_now()
-                )
+                replica_set.kill_primary(at=lambda: new.hit.update(+new.under_way))
                 new.progress()
         new.calm_down()
         new.check()
