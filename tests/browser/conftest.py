@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -130,3 +131,23 @@ def lab(jobs_function: FunctionServer, mongo_client: MongoClient[Document], open
         return open_at(jobs_function.url, path, **options)
 
     return Lab(jobs_function.url, database, now, open_)
+
+
+WEBHOOK = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
+PAGE = "whsec_cGFnZXBhZ2VwYWdlcGFnZXBhZ2VwYWdlcGFnZXBhZ2U="
+
+
+@pytest.fixture(scope="session")
+def acting_jobs(settings: Mapping[str, str]) -> Iterator[FunctionServer]:
+    """The read side, and the submit function to which it passes requests on."""
+    secrets = {"FLINK_IMAGE": "flink:1.20", "WEBHOOK_SECRETS": WEBHOOK, "PAGE_ACTION_SECRET": PAGE}
+    with FunctionServer("submit", {**settings, **secrets}) as submit:
+        own = {"SUBMIT_URL": submit.url, "PAGE_ACTION_SECRET": PAGE}
+        with FunctionServer("jobs", {**settings, **own}) as jobs:
+            yield jobs
+
+
+@pytest.fixture
+def act_lab(lab: Lab, acting_jobs: FunctionServer, open_at: OpenPage) -> Lab:
+    """The lab, with the page that has actions."""
+    return replace(lab, url=acting_jobs.url, open=partial(open_at, acting_jobs.url))

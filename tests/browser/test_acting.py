@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +10,6 @@ import pytest
 import yaml
 from playwright.sync_api import Locator, Page, Route, expect
 
-from local.functions import FunctionServer
 from tests.browser.conftest import PHONE, SCREENSHOTS
 from tests.browser.records import FLINK_IDS
 from tests.browser.test_details import panel
@@ -20,33 +17,13 @@ from tests.browser.test_list import chip, row
 from tests.browser.test_visual import LANGUAGES, violations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from tests.browser.conftest import Lab, OpenPage
+    from tests.browser.conftest import Lab
     from tests.support.records import Document
 
 RUNNING = "orders_enrich_1795300000007"
 WAITING = "clicks_hourly_1795300000009"
-WEBHOOK = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
-PAGE = "whsec_cGFnZXBhZ2VwYWdlcGFnZXBhZ2VwYWdlcGFnZXBhZ2U="
 DIRECTORY = "s3://bucket/savepoints"
 PATH = f"{DIRECTORY}/savepoint-5f1d0c-880234837956"
-
-
-@pytest.fixture(scope="module")
-def acting_jobs(settings: Mapping[str, str]) -> Iterator[FunctionServer]:
-    """The read side, and the submit function to which it passes requests on."""
-    secrets = {"FLINK_IMAGE": "flink:1.20", "WEBHOOK_SECRETS": WEBHOOK, "PAGE_ACTION_SECRET": PAGE}
-    with FunctionServer("submit", {**settings, **secrets}) as submit:
-        own = {"SUBMIT_URL": submit.url, "PAGE_ACTION_SECRET": PAGE}
-        with FunctionServer("jobs", {**settings, **own}) as jobs:
-            yield jobs
-
-
-@pytest.fixture
-def act_lab(lab: Lab, acting_jobs: FunctionServer, open_at: OpenPage) -> Lab:
-    """The lab, with the page that has actions."""
-    return replace(lab, url=acting_jobs.url, open=partial(open_at, acting_jobs.url))
 
 
 def question(page: Page) -> Locator:

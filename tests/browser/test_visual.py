@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PHONE, SCREENSHOTS
-from tests.browser.records import SCRIPT_NAME, many, unmanaged
+from tests.browser.records import SCRIPT_NAME, because, many, unmanaged
 from tests.browser.test_details import panel
 from tests.browser.test_list import rows
 
@@ -49,8 +49,13 @@ def violations(page: Page) -> list[tuple[str, list[Any]]]:
 
 
 @pytest.fixture
-def month(lab: Lab) -> Lab:
-    """The lab, and a month of jobs."""
+def month(act_lab: Lab) -> Lab:
+    """The lab with actions, a month of jobs, and one of them unhealthy."""
+    lab = act_lab
+    health = because("RESTARTING", "java.lang.ArithmeticException: / by zero", lab.now)
+    health |= {"state": "unhealthy", "restarts": 12, "tasks": {"total": 2, "running": 2}}
+    restarting = {"job_id": "orders_enrich_1795300000007"}
+    lab.database.flink_jobs.update_one(restarting, {"$set": {"health": health}})
     lab.database.flink_jobs.insert_many(list(many(900, now=lab.now, span=timedelta(days=29))))
     harmless = {
         "job_id": "sessions_1795300000008",
