@@ -2,45 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
 from flinkjobs.domain.errors import SettingsError
 from flinkjobs.domain.log_url import checked_template
+from flinkjobs.settings import parsing
 from flinkjobs.settings.flink_access import FlinkAccess, checked_access, checked_flink_conf
-from flinkjobs.settings.parsing import (
-    Reader,
-    address_of,
-    boolean,
-    database,
-    gke_cluster,
-    header_name,
-    hosts,
-    hours,
-    http_url,
-    inline_or_file,
-    jobmanager,
-    json_or_yaml,
-    mongodb_uri,
-    namespace,
-    object_name,
-    object_names,
-    one_of,
-    operators,
-    page_url,
-    set_values,
-    web_origins,
-    webhook_secrets,
-    whole_number,
-)
+from flinkjobs.settings.parsing import Reader, set_values
 
 if TYPE_CHECKING:
     from flinkjobs.settings.notify import ChannelSettings
+
+T = TypeVar("T")
 
 DEFAULT_CLUSTER: Final = "default"
 """Name of the cluster that `FLINK_REST_URL` describes."""
@@ -106,51 +85,61 @@ def _without_credentials(url: str) -> str:
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Every setting, checked. Attributes carry the names of the environment in lower case."""
+def _setting(default: T, parse: Callable[[str], T], *, secret: bool = False) -> T:
+    """A field of `Settings`: its value where its variable is not set, and the parser of the variable."""
+    return field(default=default, metadata={"parse": parse}, repr=not secret)
 
-    mongodb_uri: str = field(repr=False)
-    mongodb_database: str
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting, checked. Attributes carry the names of the environment in lower case.
+
+    Attributes:
+        flink_clusters: by name: of FLINK_REST_URL and those that describe its cluster, and of FLINK_CLUSTERS.
+        notify_channels: of NOTIFY_CHANNELS, which may name these clusters.
+    """
+
     flink_clusters: Mapping[str, FlinkCluster]
-    flink_image: str
-    flink_bin: str
-    k8s_namespace: str
-    k8s_image_pull_secrets: tuple[str, ...]
-    k8s_service_account: str | None
-    k8s_allow_injection: bool
-    pod_template: Mapping[str, Any] | None = field(repr=False)
-    k8s_auth: str
-    kubeconfig: str | None
-    gke_cluster: str | None
-    submit_timeout_seconds: int
-    sync_budget_seconds: int
-    lost_after_seconds: int
-    notify_stuck_after_seconds: int
-    health_window_seconds: int
-    health_max_restarts: int
-    health_wait_seconds: int
-    health_requests_per_pass: int
-    cleanup_retention_hours: float
-    cleanup_unharvested_hours: float
-    cleanup_max_deletions: int
-    cleanup_deletions_per_second: int
-    record_retention_days: int | None
-    log_url_template: str | None
-    cold_start_seconds: int
-    webhook_secrets: tuple[str, ...] = field(repr=False)
-    page_action_secret: tuple[str, ...] = field(repr=False)
-    allowed_script_hosts: frozenset[str]
-    sync_url: str | None
-    submit_url: str | None
-    sync_period_seconds: int
-    sync_follow_seconds: int | None
     notify_channels: tuple[ChannelSettings, ...] = field(repr=False)
-    page_url: str | None
-    cors_origins: frozenset[str]
-    trusted_user_header: str | None
-    operators: tuple[str, ...]
-    log_level: str
+    mongodb_uri: str = _setting("", parsing.mongodb_uri, secret=True)
+    mongodb_database: str = _setting("lemo_recommender", parsing.database)
+    flink_image: str = _setting("", str)
+    flink_bin: str = _setting("/opt/flink/bin/flink", str)
+    k8s_namespace: str = _setting("lemo-dev", parsing.namespace)
+    k8s_image_pull_secrets: tuple[str, ...] = _setting((), parsing.object_names)
+    k8s_service_account: str | None = _setting(None, parsing.object_name)
+    k8s_allow_injection: bool = _setting(False, parsing.boolean)
+    pod_template: Mapping[str, Any] | None = _setting(None, parsing.json_or_yaml, secret=True)
+    k8s_auth: str = _setting("auto", parsing.one_of(K8S_AUTH_MODES))
+    kubeconfig: str | None = _setting(None, str)
+    gke_cluster: str | None = _setting(None, parsing.gke_cluster)
+    submit_timeout_seconds: int = _setting(600, parsing.whole_number(10, 86_400))
+    sync_budget_seconds: int = _setting(120, parsing.whole_number(1, 3_600))
+    lost_after_seconds: int = _setting(600, parsing.whole_number(0, 604_800))
+    notify_stuck_after_seconds: int = _setting(300, parsing.whole_number(0, 604_800))
+    health_window_seconds: int = _setting(600, parsing.whole_number(1, 86_400))
+    health_max_restarts: int = _setting(10, parsing.whole_number(1, 1_000))
+    health_wait_seconds: int = _setting(120, parsing.whole_number(0, 86_400))
+    health_requests_per_pass: int = _setting(200, parsing.whole_number(0, 10_000))
+    cleanup_retention_hours: float = _setting(24.0, parsing.hours)
+    cleanup_unharvested_hours: float = _setting(168.0, parsing.hours)
+    cleanup_max_deletions: int = _setting(2000, parsing.whole_number(1, 1_000_000))
+    cleanup_deletions_per_second: int = _setting(20, parsing.whole_number(1, 1_000))
+    record_retention_days: int | None = _setting(None, parsing.whole_number(7, 36_500))
+    log_url_template: str | None = _setting(None, checked_template)
+    cold_start_seconds: int = _setting(0, parsing.whole_number(0, 3_600))
+    webhook_secrets: tuple[str, ...] = _setting((), parsing.webhook_secrets, secret=True)
+    page_action_secret: tuple[str, ...] = _setting((), parsing.webhook_secrets, secret=True)
+    allowed_script_hosts: frozenset[str] = _setting(frozenset(), parsing.hosts)
+    sync_url: str | None = _setting(None, parsing.http_url)
+    submit_url: str | None = _setting(None, parsing.http_url)
+    sync_period_seconds: int = _setting(180, parsing.whole_number(1, 86_400))
+    sync_follow_seconds: int | None = _setting(None, parsing.whole_number(2, 30))
+    page_url: str | None = _setting(None, parsing.page_url)
+    cors_origins: frozenset[str] = _setting(frozenset(), parsing.web_origins)
+    trusted_user_header: str | None = _setting(None, parsing.header_name)
+    operators: tuple[str, ...] = _setting((), parsing.operators)
+    log_level: str = _setting("INFO", parsing.one_of(LOG_LEVELS))
 
     @property
     def k8s_namespaces(self) -> tuple[str, ...]:
@@ -187,56 +176,33 @@ def read_settings(environ: Mapping[str, str], *, required: Collection[str] = ())
             raise SettingsError(f"{name} is required and not set")
     read = Reader(env)
     clusters = _clusters(read)
-    none: tuple[str, ...] = ()
-    own = read.value("WEBHOOK_SECRETS", none, webhook_secrets)
-    page = read.value("PAGE_ACTION_SECRET", none, webhook_secrets)
-    if not set(own).isdisjoint(page):
+    values: dict[str, Any] = {
+        each.name: read.value(each.name.upper(), each.default, each.metadata["parse"])
+        for each in fields(Settings)
+        if "parse" in each.metadata
+    }
+    none: tuple[ChannelSettings, ...] = ()
+    channels = read.value("NOTIFY_CHANNELS", none, lambda text: _channels(text, clusters))
+    settings = Settings(flink_clusters=clusters, notify_channels=channels, **values)
+    _check_together(settings)
+    return settings
+
+
+def _check_together(settings: Settings) -> None:
+    """Refuses values that are right alone, and wrong beside others."""
+    if not set(settings.webhook_secrets).isdisjoint(settings.page_action_secret):
         raise SettingsError("PAGE_ACTION_SECRET must be another than WEBHOOK_SECRETS: it vouches for users")
-    if "OPERATORS" in env and "TRUSTED_USER_HEADER" not in env:
+    if settings.operators and settings.trusted_user_header is None:
         raise SettingsError("OPERATORS names users by TRUSTED_USER_HEADER, which is not set")
-    return Settings(
-        mongodb_uri=read.value("MONGODB_URI", "", mongodb_uri),
-        mongodb_database=read.value("MONGODB_DATABASE", "lemo_recommender", database),
-        flink_clusters=clusters,
-        flink_image=env.get("FLINK_IMAGE", ""),
-        flink_bin=env.get("FLINK_BIN", "/opt/flink/bin/flink"),
-        k8s_namespace=read.value("K8S_NAMESPACE", "lemo-dev", namespace),
-        k8s_image_pull_secrets=read.value("K8S_IMAGE_PULL_SECRETS", (), object_names),
-        k8s_service_account=read.value("K8S_SERVICE_ACCOUNT", None, object_name),
-        k8s_allow_injection=read.value("K8S_ALLOW_INJECTION", False, boolean),
-        pod_template=read.value("POD_TEMPLATE", None, json_or_yaml),
-        k8s_auth=read.value("K8S_AUTH", "auto", one_of(K8S_AUTH_MODES)),
-        kubeconfig=env.get("KUBECONFIG"),
-        gke_cluster=_gke(read),
-        submit_timeout_seconds=read.value("SUBMIT_TIMEOUT_SECONDS", 600, whole_number(10, 86_400)),
-        sync_budget_seconds=read.value("SYNC_BUDGET_SECONDS", 120, whole_number(1, 3_600)),
-        lost_after_seconds=read.value("LOST_AFTER_SECONDS", 600, whole_number(0, 604_800)),
-        notify_stuck_after_seconds=read.value("NOTIFY_STUCK_AFTER_SECONDS", 300, whole_number(0, 604_800)),
-        health_window_seconds=read.value("HEALTH_WINDOW_SECONDS", 600, whole_number(1, 86_400)),
-        health_max_restarts=read.value("HEALTH_MAX_RESTARTS", 10, whole_number(1, 1_000)),
-        health_wait_seconds=read.value("HEALTH_WAIT_SECONDS", 120, whole_number(0, 86_400)),
-        health_requests_per_pass=read.value("HEALTH_REQUESTS_PER_PASS", 200, whole_number(0, 10_000)),
-        cleanup_retention_hours=read.value("CLEANUP_RETENTION_HOURS", 24.0, hours),
-        cleanup_unharvested_hours=read.value("CLEANUP_UNHARVESTED_HOURS", 168.0, hours),
-        cleanup_max_deletions=read.value("CLEANUP_MAX_DELETIONS", 2000, whole_number(1, 1_000_000)),
-        cleanup_deletions_per_second=read.value("CLEANUP_DELETIONS_PER_SECOND", 20, whole_number(1, 1_000)),
-        record_retention_days=_record_retention(read),
-        log_url_template=read.value("LOG_URL_TEMPLATE", None, checked_template),
-        cold_start_seconds=read.value("COLD_START_SECONDS", 0, whole_number(0, 3_600)),
-        webhook_secrets=own,
-        page_action_secret=page,
-        allowed_script_hosts=read.value("ALLOWED_SCRIPT_HOSTS", frozenset(), hosts),
-        sync_url=read.value("SYNC_URL", None, http_url),
-        submit_url=read.value("SUBMIT_URL", None, http_url),
-        sync_period_seconds=read.value("SYNC_PERIOD_SECONDS", 180, whole_number(1, 86_400)),
-        sync_follow_seconds=read.value("SYNC_FOLLOW_SECONDS", None, whole_number(2, 30)),
-        notify_channels=read.value("NOTIFY_CHANNELS", (), lambda text: _channels(text, clusters)),
-        page_url=read.value("PAGE_URL", None, page_url),
-        cors_origins=read.value("CORS_ORIGINS", frozenset(), web_origins),
-        trusted_user_header=read.value("TRUSTED_USER_HEADER", None, header_name),
-        operators=read.value("OPERATORS", (), operators),
-        log_level=read.value("LOG_LEVEL", "INFO", one_of(LOG_LEVELS)),
-    )
+    auth, days = settings.k8s_auth, settings.record_retention_days
+    if auth == "gke" and settings.gke_cluster is None:
+        raise SettingsError("GKE_CLUSTER is required by K8S_AUTH gke and not set")
+    if auth not in ("gke", "auto") and settings.gke_cluster is not None:
+        raise SettingsError(f"GKE_CLUSTER has no effect with K8S_AUTH {auth}")
+    # Cleanup may need a final record as long as its Kubernetes Job is kept.
+    for name in ("cleanup_retention_hours", "cleanup_unharvested_hours"):
+        if days is not None and days * 24 < getattr(settings, name):
+            raise SettingsError(f"RECORD_RETENTION_DAYS must be at least {name.upper()}, not {days}")
 
 
 _OF_FUNCTIONS: Final = (
@@ -252,42 +218,23 @@ def has_function_settings(environ: Mapping[str, str]) -> bool:
     return not set_values(environ).keys().isdisjoint(_OF_FUNCTIONS)
 
 
-def _record_retention(read: Reader) -> int | None:
-    """Days for which final records are kept: longer than cleanup may need them for a Kubernetes Job."""
-    days = read.value("RECORD_RETENTION_DAYS", None, whole_number(7, 36_500))
-    for name, default in (("CLEANUP_RETENTION_HOURS", 24.0), ("CLEANUP_UNHARVESTED_HOURS", 168.0)):
-        if days is not None and days * 24 < read.value(name, default, hours):
-            raise SettingsError(f"RECORD_RETENTION_DAYS must be at least {name}, not {days}")
-    return days
-
-
 def _channels(text: str, clusters: Collection[str]) -> tuple[ChannelSettings, ...]:
     # Most functions have no channels, and start without what reads them.
     from flinkjobs.settings.notify import read_channels  # noqa: PLC0415
 
-    return read_channels(inline_or_file(text), clusters)
-
-
-def _gke(read: Reader) -> str | None:
-    """The cluster for `K8S_AUTH=gke`, which needs one; another explicit way would ignore it."""
-    auth, cluster = read.env.get("K8S_AUTH", "auto"), read.value("GKE_CLUSTER", None, gke_cluster)
-    if auth == "gke" and cluster is None:
-        raise SettingsError("GKE_CLUSTER is required by K8S_AUTH gke and not set")
-    if auth not in ("gke", "auto") and cluster is not None:
-        raise SettingsError(f"GKE_CLUSTER has no effect with K8S_AUTH {auth}")
-    return cluster
+    return read_channels(parsing.inline_or_file(text), clusters)
 
 
 def _clusters(read: Reader) -> Mapping[str, FlinkCluster]:
     clusters: dict[str, FlinkCluster] = {}
-    rest_url = read.value("FLINK_REST_URL", None, http_url)
+    rest_url = read.value("FLINK_REST_URL", None, parsing.http_url)
     if rest_url is not None:
         clusters[DEFAULT_CLUSTER] = FlinkCluster(
             name=DEFAULT_CLUSTER,
             rest_url=rest_url,
-            history_url=read.value("FLINK_HISTORY_URL", None, http_url),
-            jobmanager=read.value("FLINK_JOBMANAGER", address_of(rest_url), jobmanager),
-            ui_url=read.value("FLINK_UI_URL", None, http_url),
+            history_url=read.value("FLINK_HISTORY_URL", None, parsing.http_url),
+            jobmanager=read.value("FLINK_JOBMANAGER", parsing.address_of(rest_url), parsing.jobmanager),
+            ui_url=read.value("FLINK_UI_URL", None, parsing.http_url),
             is_jobmanager_derived="FLINK_JOBMANAGER" not in read.env,
         )
     else:
@@ -336,8 +283,8 @@ def _several_clusters(text: str) -> tuple[FlinkCluster, ...]:
 
 def _cluster(name: str, given: _Described) -> FlinkCluster:
     try:
-        rest_url = http_url(given.rest_url)
-        history_url = None if given.history_url is None else http_url(given.history_url)
+        rest_url = parsing.http_url(given.rest_url)
+        history_url = None if given.history_url is None else parsing.http_url(given.history_url)
         access = FlinkAccess(
             ca_file=given.ca_file,
             client_cert_file=given.client_cert_file,
@@ -349,13 +296,17 @@ def _cluster(name: str, given: _Described) -> FlinkCluster:
             name=name,
             rest_url=rest_url,
             history_url=history_url,
-            jobmanager=address_of(rest_url) if given.jobmanager is None else jobmanager(given.jobmanager),
-            ui_url=None if given.ui_url is None else http_url(given.ui_url),
+            jobmanager=parsing.address_of(rest_url)
+            if given.jobmanager is None
+            else parsing.jobmanager(given.jobmanager),
+            ui_url=None if given.ui_url is None else parsing.http_url(given.ui_url),
             access=checked_access(access, [url for url in (rest_url, history_url) if url]),
             flink_conf=checked_flink_conf(given.flink_conf),
-            namespace=None if given.namespace is None else namespace(given.namespace),
+            namespace=None if given.namespace is None else parsing.namespace(given.namespace),
             image=given.image or None,
-            service_account=None if given.service_account is None else object_name(given.service_account),
+            service_account=None
+            if given.service_account is None
+            else parsing.object_name(given.service_account),
             is_jobmanager_derived=given.jobmanager is None,
             pod_template=_pod_template(given.pod_template),
         )
@@ -367,6 +318,6 @@ def _pod_template(given: dict[str, Any] | str | None) -> Mapping[str, Any] | Non
     if not isinstance(given, str):
         return given
     try:
-        return json_or_yaml(given)
+        return parsing.json_or_yaml(given)
     except ValueError as error:
         raise ValueError(f"pod_template {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from itertools import count
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from doubles.kubernetes.process import KubernetesDouble
 from flinkjobs.domain.errors import SettingsError
 from flinkjobs.domain.naming import APP, APP_LABEL
 from flinkjobs.entrypoints import follow as entry_point
-from flinkjobs.settings.functions import read_settings
+from flinkjobs.settings.functions import Settings, read_settings
 from flinkjobs.submit.manifest import job_manifest
 from flinkjobs.submit.submission import PathScript, Submission, Target
 from local import stack
@@ -32,8 +33,9 @@ from tests.support.kubernetes_world import KubernetesWorld
 
 ROOT = Path(__file__).parents[3]
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
-SETTINGS = (ROOT / "shared" / "flinkjobs" / "settings" / "functions.py").read_text(encoding="utf-8")
-KNOWN = set(re.findall(r'"([A-Z][A-Z0-9_]+)"', SETTINGS)) | {"THREADS"}
+SOURCE = (ROOT / "shared" / "flinkjobs" / "settings" / "functions.py").read_text(encoding="utf-8")
+OF_CLUSTERS = set(re.findall(r'"([A-Z][A-Z0-9_]+)"', SOURCE))
+KNOWN = {each.name.upper() for each in fields(Settings)} | OF_CLUSTERS | {"THREADS"}
 """Names that settings/functions.py reads, and the one that the functions framework does."""
 TRIGGERED = ("sync", "cleanup")
 NUMBERS = count()
