@@ -38,7 +38,7 @@ _NOT_NOW: Final = frozenset({408, 409, 425, 429, 502, 503, 504})
 
 
 class HttpFunction:
-    """One deployed function."""
+    """`flinkjobs.ports.functions.RemoteFunction`: one deployed function."""
 
     def __init__(self, url: str, *, bearer: Callable[[], str] | None, client: httpx.Client) -> None:
         """Args:
@@ -66,24 +66,6 @@ class HttpFunction:
         body: str | None,
         expected_member: str,
     ) -> dict[str, Any]:
-        """Sends one request; returns the JSON object of its answer.
-
-        Args:
-            method: of the request, as are `path`, `query` and `headers`.
-            path: after the base URL.
-            query: parameters by name.
-            headers: by name.
-            body: JSON; None where there is none.
-            expected_member: a member that the answer must have: another function, or a proxy in between, may
-                answer JSON too.
-
-        Raises:
-            FunctionUnavailableError: no answer, or the same request may succeed later.
-            NoFunctionError: what answered is no function, or another one.
-            NotFoundError: there is nothing of this name.
-            UnauthorizedError: it demands another identity, or a signature.
-            FunctionRefusedError: it refused, with its faults.
-        """
         sent = {"Accept": "application/json", **headers}
         if body is not None:
             sent["Content-Type"] = "application/json"

@@ -109,14 +109,7 @@ class Overview(Mapping[str, FlinkJob]):
         self.duplicates: Final = duplicates
 
     def __getitem__(self, flink_job_id: str) -> FlinkJob:
-        entry = self.entries[flink_job_id]
-        return FlinkJob(
-            id=flink_job_id,
-            name=entry.name or "",
-            state=entry.state,
-            start_time=time_of(entry.start_ms),
-            end_time=time_of(entry.end_ms),
-        )
+        return job_of(flink_job_id, self.entries[flink_job_id])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.entries)
@@ -131,6 +124,17 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 def time_of(milliseconds: int) -> datetime | None:
     """Flink's time. It writes -1 (and 0 before the start) where there is none yet."""
     return _EPOCH + timedelta(milliseconds=milliseconds) if milliseconds > 0 else None
+
+
+def job_of(flink_job_id: str, entry: OverviewEntry) -> FlinkJob:
+    """The job that an entry shows."""
+    return FlinkJob(
+        id=flink_job_id,
+        name=entry.name or "",
+        state=entry.state,
+        start_time=time_of(entry.start_ms),
+        end_time=time_of(entry.end_ms),
+    )
 
 
 class JobPhase(StrEnum):

@@ -19,10 +19,23 @@ class RemoteFunction(Protocol):
         body: str | None,
         expected_member: str,
     ) -> dict[str, Any]:
-        """Sends one request; the JSON object of its answer, which is recognised by a member.
+        """Sends one request; returns the JSON object of its answer.
 
-        Raises FunctionUnavailableError (NoFunctionError where another service answered), NotFoundError,
-        UnauthorizedError or FunctionRefusedError.
+        Args:
+            method: of the request, as are `query` and `headers`.
+            path: after the base URL.
+            query: parameters by name.
+            headers: by name.
+            body: JSON; None where there is none.
+            expected_member: a member that the answer must have: another function, or a proxy in between, may
+                answer JSON too.
+
+        Raises:
+            FunctionUnavailableError: no answer, or the same request may succeed later.
+            NoFunctionError: what answered is no function, or another one.
+            NotFoundError: there is nothing of this name.
+            UnauthorizedError: it demands another identity, or a signature.
+            FunctionRefusedError: it refused, with its faults.
         """
 
     def close(self) -> None:

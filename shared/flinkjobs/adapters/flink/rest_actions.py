@@ -13,8 +13,11 @@ from typing import Any, Final
 import msgspec
 
 from flinkjobs.adapters.flink.rest_api import (
+    CHECKPOINTS,
+    ERRORS,
     UNREADABLE,
     Body,
+    answer_of,
     expect_ok,
     first_line,
     is_flinks_not_found,
@@ -76,10 +79,6 @@ def savepoint_body(trigger_id: str, *, directory: str | None) -> bytes:
     return msgspec.json.encode({"triggerId": trigger_id, "cancel-job": False, **where})
 
 
-class _WireErrors(msgspec.Struct):
-    errors: list[str]
-
-
 class _WireCause(msgspec.Struct, rename={"stack_trace": "stack-trace"}):
     stack_trace: str
 
@@ -98,20 +97,7 @@ class _WireResult(msgspec.Struct):
     operation: _WireOperation | None = None
 
 
-class _WireSavepoint(msgspec.Struct):
-    is_savepoint: bool = False
-    status: str = ""
-    trigger_timestamp: int = -1
-    external_path: str | None = None
-
-
-class _WireLatest(msgspec.Struct):
-    savepoint: _WireSavepoint | None
-
-
-class _WireCheckpoints(msgspec.Struct):
-    latest: _WireLatest
-    history: list[_WireSavepoint]
+_RESULT: Final = msgspec.json.Decoder(_WireResult)
 
 
 def parse_request(status: int, body: Body) -> Reply | Refused:
@@ -123,7 +109,7 @@ def parse_request(status: int, body: Body) -> Reply | Refused:
     """
     if status in _REFUSALS:
         try:
-            errors = msgspec.json.decode(body, type=_WireErrors).errors
+            errors = ERRORS.decode(body).errors
         except UNREADABLE:
             expect_ok(status, body)
         else:
@@ -151,11 +137,7 @@ def parse_result(status: int, body: Body, trigger_id: str) -> Result:
     """
     if status == _NOT_FOUND and f"no savepoint operation with triggerId={trigger_id}".encode() in body:
         return UnknownTrigger()
-    expect_ok(status, body)
-    try:
-        wire = msgspec.json.decode(body, type=_WireResult)
-    except UNREADABLE as error:
-        raise not_flinks(status, body) from error
+    wire = answer_of(status, body, _RESULT)
     done = wire.operation
     if wire.status.id == "IN_PROGRESS":
         return InProgress()
@@ -175,11 +157,7 @@ def parse_newer(status: int, body: Body, job_id: str, since: datetime) -> str | 
     """
     if status == _NOT_FOUND and is_flinks_not_found(body, job_id):
         return None
-    expect_ok(status, body)
-    try:
-        wire = msgspec.json.decode(body, type=_WireCheckpoints)
-    except UNREADABLE as error:
-        raise not_flinks(status, body) from error
+    wire = answer_of(status, body, CHECKPOINTS)
     listed = [*wire.history, *([wire.latest.savepoint] if wire.latest.savepoint else [])]
     newer = [
         (at, one.external_path)

@@ -14,16 +14,18 @@ import itertools
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final, TypeAlias, TypeVar
 
 import msgspec
 
 from flinkjobs.domain.errors import FlinkCredentialError, FlinkUnavailableError
 from flinkjobs.domain.flink_states import progress
 from flinkjobs.domain.health_values import Checkpoint, Checkpoints, CheckpointSettings, LatestState, Tasks
-from flinkjobs.domain.observations import FlinkJob, Missing, Overview, time_of
+from flinkjobs.domain.observations import FlinkJob, Missing, Overview, job_of, time_of
 from flinkjobs.domain.submitter_log import error_lines
 from flinkjobs.domain.text import cut
+
+T = TypeVar("T")
 
 JOBS_OVERVIEW: Final = "/jobs/overview"
 """Every job the cluster knows, in one answer, finished ones included. Fresher than `/jobs/{id}`, which
@@ -83,11 +85,12 @@ _Milliseconds = Annotated[int, msgspec.Meta(le=253_402_300_799_999)]
 """Since 1970, up to the end of the year 9999, where datetimes end."""
 
 
-_NAMES: Final = {"start_ms": "start-time", "end_ms": "end-time", "modified_ms": "last-modification"} | {
-    "job_type": "jobType"
+_NAMES: Final = {
+    "start_ms": "start-time",
+    "end_ms": "end-time",
+    "modified_ms": "last-modification",
+    "job_type": "jobType",
 }
-
-
 _NO_TASKS: Final = Tasks()
 
 
@@ -116,7 +119,7 @@ class _WireOverviewOfRaw(msgspec.Struct):
     jobs: list[msgspec.Raw]
 
 
-class _WireError(msgspec.Struct):
+class _WireErrors(msgspec.Struct):
     errors: list[str]
 
 
@@ -155,6 +158,7 @@ class _WireCheckpointSettings(msgspec.Struct):
 class _WireCheckpoint(msgspec.Struct):
     status: str = ""
     is_savepoint: bool = False
+    trigger_timestamp: _Milliseconds = -1
     latest_ack_timestamp: _Milliseconds = -1
     restore_timestamp: _Milliseconds = -1
     external_path: str | None = None
@@ -187,10 +191,10 @@ _OVERVIEW: Final = msgspec.json.Decoder(_WireOverview)
 _OVERVIEW_OF_RAW: Final = msgspec.json.Decoder(_WireOverviewOfRaw)
 _JOB: Final = msgspec.json.Decoder(_WireJob)
 _NAMED: Final = msgspec.json.Decoder(_WireNamed)
-_ERROR: Final = msgspec.json.Decoder(_WireError)
+ERRORS: Final = msgspec.json.Decoder(_WireErrors)
 _EXCEPTIONS: Final = msgspec.json.Decoder(_WireExceptions)
 _METRICS: Final = msgspec.json.Decoder(list[_WireMetric])
-_CHECKPOINTS: Final = msgspec.json.Decoder(_WireCheckpoints)
+CHECKPOINTS: Final = msgspec.json.Decoder(_WireCheckpoints)
 _CHECKPOINT_SETTINGS: Final = msgspec.json.Decoder(_WireCheckpointSettings)
 _NEVER_MS: Final = 2**63 - 1
 """Flink's interval for a job that does not checkpoint."""
@@ -263,20 +267,16 @@ def parse_job(status: int, body: Body, job_id: str) -> FlinkJob | Missing:
     """
     if status == _NOT_FOUND and is_flinks_not_found(body, job_id):
         return Missing()
-    expect_ok(status, body)
-    try:
-        job = _JOB.decode(body)
-    except UNREADABLE as error:
-        raise not_flinks(status, body) from error
+    job = answer_of(status, body, _JOB)
     if job.jid != job_id:
         raise FlinkUnavailableError(f"asked for job {job_id}, the answer is about {cut(job.jid, 64)!r}")
-    return _job(job)
+    return job_of(job_id, job)
 
 
 def is_flinks_not_found(body: Body, job_id: str) -> bool:
     """Whether an answer 404 is Flink's own, or a History Server's."""
     try:
-        errors = _ERROR.decode(body).errors
+        errors = ERRORS.decode(body).errors
     except UNREADABLE:
         return False
     return any(f"Job {job_id} not found" in error or error.strip() == "File not found." for error in errors)
@@ -299,11 +299,7 @@ def parse_failures(status: int, body: Body) -> tuple[str | None, Sequence[dateti
     Raises:
         FlinkUnavailableError: this is no answer of Flink's.
     """
-    expect_ok(status, body)
-    try:
-        wire = _EXCEPTIONS.decode(body)
-    except UNREADABLE as error:
-        raise not_flinks(status, body) from error
+    wire = answer_of(status, body, _EXCEPTIONS)
     entries = wire.exception_history.entries
     trace = wire.root_exception or (entries[0].stacktrace if entries else "")
     times = (time_of(entry.timestamp) for entry in entries)
@@ -316,11 +312,10 @@ def parse_restarts(status: int, body: Body) -> int | None:
     Raises:
         FlinkUnavailableError: this is no answer of Flink's.
     """
-    expect_ok(status, body)
+    found = [metric.value for metric in answer_of(status, body, _METRICS) if metric.id == "numRestarts"]
     try:
-        found = [metric.value for metric in _METRICS.decode(body) if metric.id == "numRestarts"]
         return int(found[0]) if found else None
-    except (*UNREADABLE, ValueError) as error:
+    except ValueError as error:
         raise not_flinks(status, body) from error
 
 
@@ -334,11 +329,7 @@ def parse_checkpoint_settings(status: int, body: Body) -> CheckpointSettings | N
     """
     if status == _NOT_FOUND and b"heckpointing" in body:
         return None
-    expect_ok(status, body)
-    try:
-        wire = _CHECKPOINT_SETTINGS.decode(body)
-    except UNREADABLE as error:
-        raise not_flinks(status, body) from error
+    wire = answer_of(status, body, _CHECKPOINT_SETTINGS)
     if wire.interval == _NEVER_MS:
         return None
     kept = wire.externalization
@@ -358,11 +349,7 @@ def parse_checkpoints(status: int, body: Body, now: datetime) -> Checkpoints:
     Raises:
         FlinkUnavailableError: this is no answer of Flink's.
     """
-    expect_ok(status, body)
-    try:
-        wire = _CHECKPOINTS.decode(body)
-    except UNREADABLE as error:
-        raise not_flinks(status, body) from error
+    wire = answer_of(status, body, CHECKPOINTS)
     latest = wire.latest
     ended = [one for one in wire.history if not one.is_savepoint and one.status != "IN_PROGRESS"]
     failed = list(itertools.takewhile(lambda one: one.status == "FAILED", ended))
@@ -383,22 +370,8 @@ def parse_checkpoints(status: int, body: Body, now: datetime) -> Checkpoints:
 
 def parse_cluster_overview(status: int, body: Body) -> tuple[str, int, int, int]:
     """Reads the answer to `CLUSTER_OVERVIEW`: (version, task managers, slots, free slots)."""
-    expect_ok(status, body)
-    try:
-        wire = _CLUSTER_OVERVIEW.decode(body)
-    except UNREADABLE as error:
-        raise not_flinks(status, body) from error
+    wire = answer_of(status, body, _CLUSTER_OVERVIEW)
     return wire.flink_version, wire.taskmanagers, wire.slots_total, wire.slots_available
-
-
-def _job(wire: _WireJob) -> FlinkJob:
-    return FlinkJob(
-        id=wire.jid,
-        name=wire.name or "",
-        state=wire.state,
-        start_time=time_of(wire.start_ms),
-        end_time=time_of(wire.end_ms),
-    )
 
 
 def expect_ok(status: int, body: Body) -> None:
@@ -412,6 +385,19 @@ def expect_ok(status: int, body: Body) -> None:
         raise FlinkUnavailableError(f"Flink answered {status}: {first_line(body)}")
 
 
+def answer_of(status: int, body: Body, decoder: msgspec.json.Decoder[T]) -> T:
+    """Flink's answer of an expected shape.
+
+    Raises:
+        FlinkUnavailableError: this is no answer of Flink's.
+    """
+    expect_ok(status, body)
+    try:
+        return decoder.decode(body)
+    except UNREADABLE as error:
+        raise not_flinks(status, body) from error
+
+
 def not_flinks(status: int, body: Body) -> FlinkUnavailableError:
     """The error of an answer that does not look as Flink's would."""
     return FlinkUnavailableError(f"an answer {status} that is not Flink's: {first_line(body)}")
@@ -420,7 +406,7 @@ def not_flinks(status: int, body: Body) -> FlinkUnavailableError:
 def first_line(body: Body) -> str:
     """What an unexpected answer says, in one line."""
     try:
-        text = " ".join(_ERROR.decode(body).errors)
+        text = " ".join(ERRORS.decode(body).errors)
     except UNREADABLE:
         title = _TITLE.search(body, 0, _TITLE_WITHIN)
         text = (title["title"] if title else body[:500]).decode(errors="replace")

@@ -112,23 +112,18 @@ class KubernetesApi:
         }
 
     def until(self, moment: float) -> KubernetesApi:
-        return KubernetesApi(
-            self._api,
-            self._namespace,
-            authorization=self._authorization,
-            read_timeout_seconds=self._read_timeout_seconds,
-            until=moment,
-        )
+        return self._copy(self._namespace, moment)
 
     def in_namespace(self, namespace: str | None) -> KubernetesApi:
-        if namespace in (None, self._namespace):
-            return self
+        return self._copy(namespace or self._namespace, self._until)
+
+    def _copy(self, namespace: str, until: float) -> KubernetesApi:
         return KubernetesApi(
             self._api,
-            namespace or self._namespace,
+            namespace,
             authorization=self._authorization,
             read_timeout_seconds=self._read_timeout_seconds,
-            until=self._until,
+            until=until,
         )
 
     def create_job(self, manifest: Mapping[str, Any]) -> KubernetesJob:

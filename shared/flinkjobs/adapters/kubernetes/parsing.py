@@ -226,14 +226,17 @@ def parse_pod(body: Body) -> Pod:
             *(_container(each) for each in pod.status.container_statuses),
         ),
         started_at=pod.status.start_time,
-        ended_at=_last_end(pod.status) if pod.status.phase in ("Succeeded", "Failed") else None,
+        ended_at=max(_ends(pod.status), default=None)
+        if pod.status.phase in ("Succeeded", "Failed")
+        else None,
     )
 
 
-def _last_end(status: _Status) -> datetime | None:
+def _ends(status: _Status) -> list[datetime]:
+    """When the containers of a pod ended, as far as it is known."""
     states = [each.state for each in (*status.init_container_statuses, *status.container_statuses)]
     ends = [state["terminated"].finished_at for state in states if "terminated" in state]
-    return max(filter(None, ends), default=None)
+    return [at for at in ends if at is not None]
 
 
 def _container(status: _ContainerStatus, *, is_init: bool = False, is_sidecar: bool = False) -> Container:
@@ -310,7 +313,5 @@ def _end(kind: Kind, read: _Object) -> tuple[JobPhase, datetime | None]:
     phase = {"Succeeded": JobPhase.COMPLETE, "Failed": JobPhase.FAILED}.get(status.phase)
     if phase is None:
         return JobPhase.ACTIVE, None
-    states = [each.state for each in (*status.init_container_statuses, *status.container_statuses)]
-    ends = [state["terminated"].finished_at for state in states if "terminated" in state]
-    ends += [condition.last_transition_time for condition in status.conditions]
-    return phase, max(filter(None, ends), default=None)
+    moves = [at for condition in status.conditions if (at := condition.last_transition_time) is not None]
+    return phase, max([*_ends(status), *moves], default=None)
