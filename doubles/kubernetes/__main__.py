@@ -17,10 +17,11 @@ from aiohttp import web
 from doubles.kubernetes.api import Api
 from doubles.kubernetes.authorization import ADMIN, RoleAuthorizer
 from doubles.kubernetes.container_log import LogBook
-from doubles.kubernetes.controllers import Backoff, Controllers, GarbageCollector, JobController
+from doubles.kubernetes.controllers import Controllers, GarbageCollector
 from doubles.kubernetes.events import EventRecorder
 from doubles.kubernetes.faults import FaultBook
 from doubles.kubernetes.image import Image
+from doubles.kubernetes.job_controller import Backoff, JobController
 from doubles.kubernetes.kubelet import Kubelet, Node
 from doubles.kubernetes.objects import NAMESPACES, utc_now
 from doubles.kubernetes.server import Server

@@ -3,21 +3,24 @@
 import random
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from doubles.kubernetes import log_endpoint
 from doubles.kubernetes.authorization import ADMIN, ANONYMOUS, Attributes, Authorizer
 from doubles.kubernetes.container_log import LogBook
-from doubles.kubernetes.controllers import new_pod_status
-from doubles.kubernetes.deletion import delete
+from doubles.kubernetes.deletion import (
+    check_preconditions,
+    checked_options,
+    delete,
+    delete_options,
+    mark_evicted,
+)
 from doubles.kubernetes.discovery import document
 from doubles.kubernetes.errors import (
     ApiError,
-    Cause,
     already_exists,
     bad_request,
     conflict,
-    failed_precondition,
     forbidden,
     invalid,
     method_not_allowed,
@@ -25,6 +28,7 @@ from doubles.kubernetes.errors import (
     unauthorized,
     unsupported_media_type,
 )
+from doubles.kubernetes.job_controller import new_pod_status
 from doubles.kubernetes.objects import (
     EVICTIONS,
     JOBS,
@@ -36,11 +40,20 @@ from doubles.kubernetes.objects import (
     key_of,
     random_suffix,
     stamp,
-    true_condition,
     with_kind,
 )
 from doubles.kubernetes.patches import apply_patch
-from doubles.kubernetes.requests import Answer, Target, error_answer, flag, integer, json_answer, parse_json
+from doubles.kubernetes.requests import (
+    Answer,
+    Call,
+    Target,
+    error_answer,
+    flag,
+    integer,
+    json_answer,
+    parse_json,
+)
+from doubles.kubernetes.reviews import ACCESS_REVIEWS, SUBJECT_REVIEWS, review_access, review_subject
 from doubles.kubernetes.schema import decode
 from doubles.kubernetes.selectors import Selector, parse_selector
 from doubles.kubernetes.store import Store
@@ -59,41 +72,10 @@ MAX_BODY_BYTES = 3 * 1024 * 1024
 MAX_GENERATED_PREFIX = 58
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 """What some kubectl commands send bodies in; this server reads JSON only."""
-ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-SUBJECT_REVIEWS = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 _OPEN_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version"})
 """Answered to everybody."""
 _SERVER_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
 """Metadata that only the server writes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request, with its body read."""
-
-    method: str
-    path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: bytes
-    target: Target
-    warnings: list[str] = field(default_factory=list)
-    """What the answer's `Warning` header says, whether the call succeeds or not."""
-
-    @property
-    def dry_run(self) -> bool:
-        """Whether nothing may be stored."""
-        return self.query.get("dryRun") == "All"
-
-    @property
-    def as_table(self) -> bool:
-        """Whether the client prefers a Table (kubectl get)."""
-        return "as=Table" in self.headers.get("Accept", "").partition(",")[0]
-
-    @property
-    def content_type(self) -> str:
-        """The body's media type without parameters."""
-        return self.headers.get("Content-Type", "").partition(";")[0].strip()
 
 
 @dataclass(slots=True)
@@ -175,11 +157,12 @@ class Api:
         if user == ANONYMOUS and path not in _OPEN_PATHS:
             verb = call.method.lower()
             raise forbidden(f'forbidden: User "{user}" cannot {verb} path "{call.path}"')
-        reviews = {ACCESS_REVIEWS: self._review_access, SUBJECT_REVIEWS: self._review_subject}
-        if path in reviews:
+        if path in (ACCESS_REVIEWS, SUBJECT_REVIEWS):
             if call.method != "POST":
                 raise method_not_allowed()
-            return reviews[path](call, user)
+            if path == ACCESS_REVIEWS:
+                return review_access(call.body, user, self.authorizer)
+            return review_subject(call.body, user, self.store.now())
         found = document(path)
         if found is None or call.method not in ("GET", "HEAD"):
             return Answer(b"404 page not found\n", 404, "text/plain")
@@ -207,51 +190,6 @@ class Api:
             f'{qualified} {name}is forbidden: User "{user}" cannot {target.verb} resource '
             f'"{target.label}" in API group "{target.group}" {where}',
             resource=resource,
-        )
-
-    def _review_access(self, call: Call, user: str) -> Answer:
-        """https://kubernetes.io/docs/reference/kubernetes-api/authorization-resources/self-subject-access-review-v1/"""
-        spec = parse_json(call.body).get("spec") or {}
-        asked = spec.get("resourceAttributes")
-        if asked is None and spec.get("nonResourceAttributes") is None:
-            message = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
-            cause = Cause("spec.resourceAttributes", f"Required value: {message}")
-            raise ApiError(
-                422, "Invalid", f'SelfSubjectAccessReview.authorization.k8s.io "" is invalid: {cause}'
-            )
-        asked = asked or {}
-        attributes = Attributes(
-            user=user,
-            verb=asked.get("verb", ""),
-            group=asked.get("group", ""),
-            resource=asked.get("resource", ""),
-            subresource=asked.get("subresource", ""),
-            namespace=asked.get("namespace", ""),
-            name=asked.get("name", ""),
-        )
-        allowed = self.authorizer.allows(attributes)
-        return json_answer(
-            {
-                "kind": "SelfSubjectAccessReview",
-                "apiVersion": "authorization.k8s.io/v1",
-                "metadata": {},
-                "spec": spec,
-                "status": {"allowed": True, "reason": "RBAC: allowed"} if allowed else {"allowed": False},
-            },
-            201,
-        )
-
-    def _review_subject(self, call: Call, user: str) -> Answer:
-        """https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/self-subject-review-v1/"""
-        parse_json(call.body)
-        return json_answer(
-            {
-                "kind": "SelfSubjectReview",
-                "apiVersion": "authentication.k8s.io/v1",
-                "metadata": {"creationTimestamp": stamp(self.store.now())},
-                "status": {"userInfo": {"username": user, "groups": ["system:authenticated"]}},
-            },
-            201,
         )
 
     def _subresource(self, call: Call, resource: Resource) -> Answer:
@@ -463,7 +401,7 @@ class Api:
         return decoded.value
 
     def _delete(self, call: Call, resource: Resource) -> Answer:
-        options = _delete_options(call)
+        options = delete_options(call.body, call.query)
         _warn_of_orphans(call, resource, options)
         obj = self._existing(call, resource)
         remaining = self._delete_one(call, resource, obj, options)
@@ -479,7 +417,7 @@ class Api:
     def _delete_collection(self, call: Call, resource: Resource) -> Answer:
         if call.target.namespace is None:
             raise method_not_allowed()
-        options = _delete_options(call)
+        options = delete_options(call.body, call.query)
         _warn_of_orphans(call, resource, options)
         found = list(self.store.select(resource, call.target.namespace, _selector(resource, call.query)))
         for obj in found:
@@ -491,11 +429,12 @@ class Api:
         )
 
     def _delete_one(self, call: Call, resource: Resource, obj: Obj, options: Obj) -> Obj | None:
-        _check_preconditions(resource, obj, options)
+        check_preconditions(resource, obj, options)
         if call.dry_run or "All" in (options.get("dryRun") or ()):
             return None
         if call.target.subresource == "eviction":
-            obj = self.store.modify(resource, key_of(obj), self._mark_evicted) or obj
+            now = self.store.now()
+            obj = self.store.modify(resource, key_of(obj), lambda pod: mark_evicted(pod, now)) or obj
         policy, grace = options.get("propagationPolicy"), options.get("gracePeriodSeconds")
         return delete(self.store, resource, obj, policy=policy, grace_seconds=grace)
 
@@ -507,67 +446,10 @@ class Api:
         eviction = self._decode(call, EVICTIONS, parse_json(call.body))
         if eviction.get("metadata", {}).get("name") != call.target.name:
             raise bad_request("name in URL does not match name in Eviction object")
-        options = _checked_options(eviction.get("deleteOptions", {}))
+        options = checked_options(eviction.get("deleteOptions", {}))
         self._delete_one(call, PODS, self._existing(call, PODS), options)
         status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
         return json_answer(status, 201)
-
-    def _mark_evicted(self, pod: Obj) -> None:
-        conditions = pod["status"].setdefault("conditions", [])
-        if true_condition(conditions, "DisruptionTarget"):
-            return
-        conditions.append(
-            {
-                "type": "DisruptionTarget",
-                "status": "True",
-                "lastProbeTime": None,
-                "lastTransitionTime": stamp(self.store.now()),
-                "reason": "EvictionByEvictionAPI",
-                "message": "Eviction API: evicting",
-            }
-        )
-
-
-def _check_preconditions(resource: Resource, obj: Obj, options: Obj) -> None:
-    metadata, wanted = obj["metadata"], options.get("preconditions") or {}
-    if wanted.get("uid") not in (None, metadata["uid"]):
-        raise failed_precondition(
-            resource,
-            metadata["name"],
-            f"the UID in the precondition ({wanted['uid']}) does not match the UID in record "
-            f"({metadata['uid']}). The object might have been deleted and then recreated",
-        )
-    if wanted.get("resourceVersion") not in (None, metadata["resourceVersion"]):
-        raise failed_precondition(
-            resource,
-            metadata["name"],
-            f"the ResourceVersion in the precondition ({wanted['resourceVersion']}) does not match the "
-            f"ResourceVersion in record ({metadata['resourceVersion']}). "
-            "The object might have been modified",
-        )
-
-
-def _delete_options(call: Call) -> Obj:
-    options = parse_json(call.body) if call.body.strip() else {}
-    if policy := call.query.get("propagationPolicy"):
-        options.setdefault("propagationPolicy", policy)
-    if (grace := integer(call.query, "gracePeriodSeconds")) is not None:
-        options.setdefault("gracePeriodSeconds", grace)
-    return _checked_options(options)
-
-
-def _checked_options(options: Obj) -> Obj:
-    """Delete options with a policy that exists."""
-    if "orphanDependents" in options and "propagationPolicy" not in options:
-        options["propagationPolicy"] = "Orphan" if options["orphanDependents"] else "Background"
-    policy = options.get("propagationPolicy")
-    if policy not in (None, "Background", "Foreground", "Orphan"):
-        message = (
-            f'DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: Unsupported value: "{policy}": '
-            'supported values: "Foreground", "Background", "Orphan", "nil"'
-        )
-        raise ApiError(422, "Invalid", message)
-    return options
 
 
 def _warn_of_orphans(call: Call, resource: Resource, options: Obj) -> None:

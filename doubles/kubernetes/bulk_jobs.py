@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 from doubles.kubernetes.container_log import LogBook
 from doubles.kubernetes.container_run import fill
-from doubles.kubernetes.controllers import finished_status
 from doubles.kubernetes.faults import FinishedJobs
+from doubles.kubernetes.job_controller import finished_status
 from doubles.kubernetes.objects import EVENTS, JOBS, PODS, Obj, owned_by, random_suffix, stamp
 from doubles.kubernetes.pod_status import PodStatus
 from doubles.kubernetes.store import Store

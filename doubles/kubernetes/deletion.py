@@ -3,9 +3,23 @@
 Source: https://kubernetes.io/docs/concepts/architecture/garbage-collection/
 """
 
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 
-from doubles.kubernetes.objects import JOBS, PODS, Obj, Resource, clone, key_of, pod_finished, stamp
+from doubles.kubernetes.errors import ApiError, failed_precondition
+from doubles.kubernetes.objects import (
+    JOBS,
+    PODS,
+    Obj,
+    Resource,
+    clone,
+    condition,
+    key_of,
+    pod_finished,
+    stamp,
+    true_condition,
+)
+from doubles.kubernetes.requests import integer, parse_json
 from doubles.kubernetes.store import Store, ready_to_go
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
@@ -74,3 +88,56 @@ def remove_finalizer(metadata: Obj, finalizer: str) -> None:
         metadata["finalizers"] = left
     else:
         metadata.pop("finalizers", None)
+
+
+def check_preconditions(resource: Resource, obj: Obj, options: Obj) -> None:
+    """Raises 409 unless the object is the one that the options name."""
+    metadata, wanted = obj["metadata"], options.get("preconditions") or {}
+    if wanted.get("uid") not in (None, metadata["uid"]):
+        raise failed_precondition(
+            resource,
+            metadata["name"],
+            f"the UID in the precondition ({wanted['uid']}) does not match the UID in record "
+            f"({metadata['uid']}). The object might have been deleted and then recreated",
+        )
+    if wanted.get("resourceVersion") not in (None, metadata["resourceVersion"]):
+        raise failed_precondition(
+            resource,
+            metadata["name"],
+            f"the ResourceVersion in the precondition ({wanted['resourceVersion']}) does not match the "
+            f"ResourceVersion in record ({metadata['resourceVersion']}). "
+            "The object might have been modified",
+        )
+
+
+def delete_options(body: bytes, query: Mapping[str, str]) -> Obj:
+    """The options of a DELETE: of its body, else of its query."""
+    options = parse_json(body) if body.strip() else {}
+    if policy := query.get("propagationPolicy"):
+        options.setdefault("propagationPolicy", policy)
+    if (grace := integer(query, "gracePeriodSeconds")) is not None:
+        options.setdefault("gracePeriodSeconds", grace)
+    return checked_options(options)
+
+
+def checked_options(options: Obj) -> Obj:
+    """Delete options with a policy that exists."""
+    if "orphanDependents" in options and "propagationPolicy" not in options:
+        options["propagationPolicy"] = "Orphan" if options["orphanDependents"] else "Background"
+    policy = options.get("propagationPolicy")
+    if policy not in (None, "Background", "Foreground", "Orphan"):
+        message = (
+            f'DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: Unsupported value: "{policy}": '
+            'supported values: "Foreground", "Background", "Orphan", "nil"'
+        )
+        raise ApiError(422, "Invalid", message)
+    return options
+
+
+def mark_evicted(pod: Obj, now: datetime) -> None:
+    """The condition that the API adds to a pod before it deletes it for an eviction."""
+    conditions = pod["status"].setdefault("conditions", [])
+    if true_condition(conditions, "DisruptionTarget"):
+        return
+    added = condition("DisruptionTarget", "EvictionByEvictionAPI", "Eviction API: evicting", now)
+    conditions.append({**added, "lastProbeTime": None})

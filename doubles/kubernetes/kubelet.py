@@ -17,11 +17,11 @@ from pathlib import Path
 from doubles.kubernetes import container_run, volumes
 from doubles.kubernetes import image as kubernetes_image
 from doubles.kubernetes.container_log import ContainerLog, LogBook
-from doubles.kubernetes.controllers import Backoff
 from doubles.kubernetes.deletion import delete
 from doubles.kubernetes.events import EventRecorder
 from doubles.kubernetes.faults import FaultBook, Outcome, PodEffect, PodFault, job_name_of
 from doubles.kubernetes.image import Image
+from doubles.kubernetes.job_controller import Backoff
 from doubles.kubernetes.objects import CONFIG_MAPS, PODS, Key, Obj, key_of, pod_finished, true_condition
 from doubles.kubernetes.pod_status import NODE, PodStatus
 from doubles.kubernetes.selectors import Selector

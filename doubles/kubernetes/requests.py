@@ -132,3 +132,32 @@ def integer(query: Mapping[str, str], name: str) -> int | None:
 def flag(query: Mapping[str, str], name: str) -> bool:
     """A query parameter that is true or false."""
     return query.get(name, "") in ("true", "1", "True")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, with its body read."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    target: Target
+    warnings: list[str] = field(default_factory=list)
+    """What the answer's `Warning` header says, whether the call succeeds or not."""
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether nothing may be stored."""
+        return self.query.get("dryRun") == "All"
+
+    @property
+    def as_table(self) -> bool:
+        """Whether the client prefers a Table (kubectl get)."""
+        return "as=Table" in self.headers.get("Accept", "").partition(",")[0]
+
+    @property
+    def content_type(self) -> str:
+        """The body's media type without parameters."""
+        return self.headers.get("Content-Type", "").partition(";")[0].strip()

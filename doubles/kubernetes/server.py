@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from doubles.kubernetes.api import Api, Call, admin_only
+from doubles.kubernetes.api import Api, admin_only
 from doubles.kubernetes.authorization import RoleAuthorizer, Rule
 from doubles.kubernetes.bulk_jobs import add_finished_jobs
 from doubles.kubernetes.errors import ApiError, bad_request
@@ -20,7 +20,7 @@ from doubles.kubernetes.kubelet import Node
 from doubles.kubernetes.log_endpoint import choose_container
 from doubles.kubernetes.objects import PODS, utc_now
 from doubles.kubernetes.pod_status import ADDRESS
-from doubles.kubernetes.requests import Answer, RequestCounter, error_answer, json_answer, parse_target
+from doubles.kubernetes.requests import Answer, Call, RequestCounter, error_answer, json_answer, parse_target
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 CONTROL = "/_control/"

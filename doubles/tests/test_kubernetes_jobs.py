@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from doubles.kubernetes.controllers import Backoff, GarbageCollector, JobController
+from doubles.kubernetes.controllers import GarbageCollector
 from doubles.kubernetes.deletion import delete
 from doubles.kubernetes.events import EventRecorder
 from doubles.kubernetes.faults import FaultBook, PodFault
+from doubles.kubernetes.job_controller import Backoff, JobController
 from doubles.kubernetes.objects import CONFIG_MAPS, EVENTS, JOB_TRACKING_FINALIZER, JOBS, PODS, Obj, key_of
 from doubles.kubernetes.selectors import Selector, parse_selector
 from doubles.kubernetes.store import Store
