@@ -9,7 +9,7 @@ and a script may quote the CLI's phrase in a sentence of its own. Only the whole
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -155,17 +155,6 @@ def tail(text: str, limit_bytes: int) -> str:
     return lines if end_of_line and lines and not is_whole else kept
 
 
-def root_cause(lines: Iterable[str]) -> str | None:
-    """The deepest cause of the last Java stack trace, or None where there is no stack trace.
-
-    A cause that repeats type and message of the one above it is passed over (`ConnectException: refused`
-    below `AnnotatedConnectException: refused: host:port`). One that repeats the message alone is followed by
-    the one above. An exception of the server that Flink's client quotes counts as the deepest. A message of
-    several lines is cut at `MAX_DETAIL_LINES`.
-    """
-    return _deepest(_causes(list(lines)))
-
-
 def _causes(lines: Sequence[str]) -> list[str]:
     """The exceptions of the last Java stack trace, outermost first.
 
@@ -203,6 +192,13 @@ def _is_repetition(inner: str, outer: str) -> bool:
 
 
 def _deepest(chain: Sequence[str]) -> str | None:
+    """The deepest cause of a stack trace; None without one.
+
+    A cause that repeats type and message of the one above it was passed over (`ConnectException: refused`
+    below `AnnotatedConnectException: refused: host:port`). One that repeats the message alone is followed by
+    the one above. An exception of the server that Flink's client quotes counts as the deepest. A message of
+    several lines is cut at `MAX_DETAIL_LINES`.
+    """
     if len(chain) < 2:  # noqa: PLR2004 a cause and the one above it
         return chain[0] if chain else None
     above, cause = chain[-2:]

@@ -336,7 +336,7 @@ def test_a_cause_that_only_repeats_the_one_above_it_is_passed_over() -> None:
         "Caused by: x.ConnectException: refused: host:1",
         "Caused by: x.Exception: refused",
     ]
-    assert submitter_log.root_cause(lines) == "x.ConnectException: refused: host:1"
+    assert submitter_log.error_lines("\n".join(lines)) == "x.ConnectException: refused: host:1"
 
 
 @pytest.mark.parametrize(
@@ -356,16 +356,15 @@ def test_a_cause_that_only_repeats_the_one_above_it_is_passed_over() -> None:
         ),
     ],
 )
-def test_root_cause_keeps_the_type_of_a_cause_whose_message_repeats(
+def test_the_cause_keeps_the_type_of_a_cause_whose_message_repeats(
     above: str, cause: str, expected: str
 ) -> None:
-    found = submitter_log.root_cause([above, "\tat a.B.c(B.java:1)", f"Caused by: {cause}"])
-    assert found is not None
+    found = submitter_log.error_lines(f"{above}\n\tat a.B.c(B.java:1)\nCaused by: {cause}")
     assert found.splitlines()[0] == expected
     assert set(found.splitlines()) == {above, cause}
 
 
-def test_root_cause_is_that_of_the_last_stack_trace() -> None:
+def test_the_cause_is_that_of_the_last_stack_trace() -> None:
     lines = [
         "java.lang.IllegalStateException: cannot open the cache",
         "\tat a.B.c(B.java:1)",
@@ -374,7 +373,10 @@ def test_root_cause_is_that_of_the_last_stack_trace() -> None:
         "org.apache.flink.util.FlinkException: cannot plan the job",
         "\tat a.B.c(B.java:3)",
     ]
-    assert submitter_log.root_cause(lines) == "org.apache.flink.util.FlinkException: cannot plan the job"
+    assert (
+        submitter_log.error_lines("\n".join(lines))
+        == "org.apache.flink.util.FlinkException: cannot plan the job"
+    )
 
 
 LAYOUTS = [path for version in VERSIONS for path in sorted((FOLDER / version / "cli" / "layouts").iterdir())]
@@ -540,8 +542,9 @@ def test_error_lines_without_an_error_omit_what_the_client_logged_before_the_scr
     assert submitter_log.error_lines(text + PYTHON_ENDED) == "no day given"
 
 
-def test_no_stack_trace_has_no_root_cause() -> None:
-    assert submitter_log.root_cause(["all is well", "1.2.3 is a version"]) is None
+def test_lines_without_a_stack_trace_hold_no_cause_but_themselves() -> None:
+    text = "all is well\n1.2.3 is a version"
+    assert submitter_log.error_lines(text) == text
 
 
 def test_error_lines_are_cut_to_their_stated_length() -> None:
