@@ -86,6 +86,7 @@ lint: env
 .PHONY: reasons
 reasons: env
 	@$(RUN) -m deploy.reasons
+	@$(RUN) -m deploy.openapi
 
 # Build the site of the documentation in build/docs; a dead link or a warning fails it
 .PHONY: docs

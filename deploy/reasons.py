@@ -8,6 +8,7 @@
 | `docs/reference/codes.md` | the table of reason codes | `flinkjobs.domain.reasons` |
 | `web/ui/messages.*.json` | the keys `reason.CODE.*` | the same |
 | `web/ui/details_parts.js` | the constant `NEVER_RAN` | the same |
+| `docs/reference/openapi.yaml` | the codes that the filter `reason` takes | the same |
 | `docs/how-to/operations.md` | the table of doctor's codes | `flinkjobs.doctor.codes` |
 | `docs/how-to/be-notified*.md` | the examples of messages | `deploy.notifications` |
 """
@@ -75,6 +76,13 @@ def with_never_ran(script: str) -> str:
     return _replaced(script, r"^const NEVER_RAN = .*$", f"const NEVER_RAN = new Set({json.dumps(codes)});")
 
 
+def with_filter(described: str) -> str:
+    """`openapi.yaml` with the codes that the list can be filtered by."""
+    words = "|".join((WITHOUT_REASON, *REASONS))
+    pattern = rf'(?<=pattern: "\^\(\|\({WITHOUT_REASON}\|)[^"]*'
+    return _replaced(described, pattern, f"{words.partition('|')[2]})(,({words}))*)$")
+
+
 def _reason_messages(text_of: Callable[[ReasonInfo], Text]) -> dict[str, str]:
     """By key; without backticks, because the page shows plain text."""
     return {
@@ -100,6 +108,7 @@ def _replaced(text: str, pattern: str, new: str) -> str:
 
 FILES: Final[Mapping[str, Callable[[str], str]]] = {
     "docs/reference/codes.md": with_codes,
+    "docs/reference/openapi.yaml": with_filter,
     "docs/how-to/operations.md": with_findings,
     "docs/how-to/be-notified.md": lambda text: with_examples(text, Language.EN),
     "docs/how-to/be-notified.zh-CN.md": lambda text: with_examples(text, Language.ZH),

@@ -33,6 +33,7 @@ from flinkjobs.ports.notify_store import ChannelState, Pending, Progress, Sent
 from flinkjobs.settings import functions as settings_functions
 from flinkjobs.settings import notify as settings_notify
 from flinkjobs.submit.idempotency import Key
+from flinkjobs.submit.request import FIELDS
 from flinkjobs.submit.stored_spec import stored_details
 from flinkjobs.submit.submission import Submission
 from tests.integration.docs import api_page, log_events, metrics_page
@@ -164,7 +165,9 @@ def test_record_page_names_every_field_and_no_other() -> None:
     of_delivery = {name.partition(".")[0] for each in marks for names in each.values() for name in names}
     of_actions = {"actions", "open_action_since"}
     assert fields_of("Fields") == {*document, *changed, *of_delivery, *of_actions, log_field}
-    assert fields_of("spec") == set(document["spec"])
+    of_the_record = {"template_id", "job_name", "submitted_by", "cluster", "labels"}
+    assert set(document["spec"]) == (FIELDS - of_the_record) | fields_of("spec")
+    assert fields_of("spec") - FIELDS == {"cluster_conf"}
     assert fields_of("flink_jobs") == set(_ref_document(FlinkJobRef(id="", source=IdSource.LOG)))
     stuck: Any = conditional_update(
         Update(record, replace(record, stuck_since=now)), now=now, run_id="run", by=Writer.SYNC
