@@ -9,30 +9,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
 from typing import Final, TypeAlias, TypeVar
 
-from flinkjobs.doctor.codes import ATTEMPTS, REMEDIES, Code
+from flinkjobs.doctor.codes import Code
 from flinkjobs.doctor.facts import (
     Facts,
     FlinkFacts,
+    NoAnswer,
     NotAsked,
     NotReady,
     OnlyFunctions,
     Passed,
     Refused,
-    Run,
-    Runs,
     StoreFacts,
 )
 from flinkjobs.doctor.findings import (
     EVIDENCE_LENGTH,
     Finding,
     ago,
-    duration_text,
+    bare,
     fail,
     first_few,
     masked,
+    no_answer,
     ok,
     skipped,
     unknown,
@@ -40,25 +39,15 @@ from flinkjobs.doctor.findings import (
 )
 from flinkjobs.doctor.notify_checks import NOTIFY_CHECKS
 from flinkjobs.doctor.record_checks import RECORD_CHECKS
+from flinkjobs.doctor.run_checks import RUN_CHECKS
 from flinkjobs.doctor.sign_in import check_sign_in
-from flinkjobs.domain.cron import longest_gap
-from flinkjobs.domain.observations import (
-    Unreachable,
-)
+from flinkjobs.domain.observations import Unreachable
 from flinkjobs.domain.permissions import Function, Permission
-from flinkjobs.domain.schedule import ScheduleState, State
 from flinkjobs.domain.text import counted, cut
 from flinkjobs.domain.versions import MINIMUM_VERSIONS, flink_line, flink_line_of_image, is_too_old
 from flinkjobs.settings.functions import REQUIRED, Settings
-from flinkjobs.settings.schedules import OwnSchedule
 
 T = TypeVar("T")
-
-PERIODS_BEFORE_OLD: Final = 3
-"""Number of schedule periods after which the last pass is too old."""
-
-CLEANUP_MARGIN: Final = timedelta(hours=2)
-"""How much longer than its schedule's period a cleanup may take to begin."""
 
 
 def judge(facts: Facts) -> tuple[Finding, ...]:
@@ -110,60 +99,48 @@ def _too_old(check: str, peer: str, version: str, address: str) -> Finding:
 
 def _store(facts: Facts) -> Iterator[Finding]:
     match facts.store:
-        case Unreachable(error):
-            yield fail("mongodb", Code.STORE_UNAVAILABLE, error)
-        case Refused(error):
-            yield fail("mongodb", Code.STORE_REFUSED, error)
-        case NotAsked(because):
-            yield skipped("mongodb", because)
         case StoreFacts(address, version) if is_too_old("MongoDB", version):
             yield _too_old("mongodb", "MongoDB", version, address)
         case StoreFacts(address, version, user):
             yield ok("mongodb", f"MongoDB {version} at {address}{f', as {user}' if user else ''}")
+        case gap:
+            yield no_answer("mongodb", gap, Code.STORE_UNAVAILABLE, Code.STORE_REFUSED)
 
 
 def _write(facts: Facts) -> Iterator[Finding]:
     match facts.write:
         case Unreachable(error) | Refused(error) if facts.function is Function.JOBS:
             yield skipped("mongodb.write", f"jobs only reads; a write fails: {error}")
-        case Unreachable(error) | Refused(error):
-            yield fail("mongodb.write", Code.STORE_NOT_WRITABLE, error)
-        case NotAsked(because):
-            yield skipped("mongodb.write", because)
         case None:
             yield ok("mongodb.write", "a write was acknowledged")
+        case gap:
+            yield no_answer("mongodb.write", gap, Code.STORE_NOT_WRITABLE)
 
 
 def _indexes(facts: Facts) -> Iterator[Finding]:
+    check = "mongodb.indexes"
     match facts.indexes:
-        case Unreachable(error):
-            yield unknown("mongodb.indexes", Code.STORE_UNAVAILABLE, error)
-        case Refused(error):
-            yield unknown("mongodb.indexes", Code.STORE_REFUSED, error)
-        case NotAsked(because):
-            yield skipped("mongodb.indexes", because)
         case ():
-            yield ok("mongodb.indexes", "all are there")
-        case missing:
-            yield fail("mongodb.indexes", Code.INDEX_MISSING, f"flink_jobs lacks {', '.join(missing)}")
+            yield ok(check, "all are there")
+        case tuple(missing):
+            yield fail(check, Code.INDEX_MISSING, f"flink_jobs lacks {', '.join(missing)}")
+        case gap:
+            yield no_answer(check, gap, Code.STORE_UNAVAILABLE, Code.STORE_REFUSED, finding=unknown)
 
 
 def _kubernetes(facts: Facts) -> Iterator[Finding]:
     match facts.kubernetes:
-        case Unreachable(error):
-            yield fail("kubernetes", Code.KUBERNETES_UNAVAILABLE, error)
-        case Refused(error, reason):
-            yield fail("kubernetes", _code_of_refusal(reason), error)
-        case NotAsked(because):
-            yield skipped("kubernetes", because)
         case address, version if is_too_old("Kubernetes", version):
             yield _too_old("kubernetes", "Kubernetes", version, address)
         case address, version:
             yield ok("kubernetes", f"Kubernetes {version} at {address}")
+        case gap:
+            yield no_answer("kubernetes", gap, Code.KUBERNETES_UNAVAILABLE, _code_of_refusal(gap))
 
 
-def _code_of_refusal(reason: str) -> Code:
-    return Code.KUBERNETES_UNAUTHORIZED if reason == "Unauthorized" else Code.KUBERNETES_REFUSED
+def _code_of_refusal(gap: NoAnswer) -> Code:
+    is_unauthorized = isinstance(gap, Refused) and gap.reason == "Unauthorized"
+    return Code.KUBERNETES_UNAUTHORIZED if is_unauthorized else Code.KUBERNETES_REFUSED
 
 
 ANONYMOUS: Final = "system:anonymous"
@@ -179,25 +156,20 @@ def _identity(facts: Facts) -> Iterator[Finding]:
             yield skipped(check, "this API server has no SelfSubjectReview: it came with Kubernetes 1.28")
         case Refused(error, _) if f'"{ANONYMOUS}"' in error:
             yield fail(check, Code.KUBERNETES_ANONYMOUS, error)
-        case Refused(error, reason):
-            yield fail(check, _code_of_refusal(reason), error)
-        case NotAsked(because):
-            yield skipped(check, because)
         case str(user) if user == ANONYMOUS:
             yield fail(check, Code.KUBERNETES_ANONYMOUS, f"the API server takes us for {user}")
-        case user:
+        case str(user):
             yield ok(check, f"we are {user}")
+        case gap:
+            yield no_answer(check, gap, Code.KUBERNETES_UNAVAILABLE, _code_of_refusal(gap))
 
 
 def _access(facts: Facts) -> Iterator[Finding]:
     check = "kubernetes.role"
     match facts.access:
-        case Unreachable(error):
-            yield unknown(check, Code.KUBERNETES_UNAVAILABLE, error)
-        case Refused(error, reason):
-            yield unknown(check, _code_of_refusal(reason), error)
-        case NotAsked(because):
-            yield skipped(check, because)
+        case Unreachable() | Refused() | NotAsked() as gap:
+            refused = _code_of_refusal(gap)
+            yield no_answer(check, gap, Code.KUBERNETES_UNAVAILABLE, refused, finding=unknown)
         case access:
             namespaces = tuple(dict.fromkeys(each.namespace for each in access))
             denied = [each for each in access if not each.allowed]
@@ -235,20 +207,20 @@ def _flink(facts: Facts) -> Iterator[Finding]:
         check = f"flink.{name}"
         match result:
             case Unreachable(error) | Refused(error):
-                evidence = f"{_rest_url(facts, name)}: {_bare(name, error)}"
+                evidence = f"{_rest_url(facts, name)}: {bare(name, error)}"
                 yield fail(check, _code_of_flink(result, Code.FLINK_UNAVAILABLE), evidence)
             case NotAsked(because):
                 yield skipped(check, because)
             case Passed(at, None):
                 yield ok(check, f"the last pass, {ago(facts.now - at)}, reached it")
             case Passed(at, error):
-                evidence = f"the last pass, {ago(facts.now - at)}, met this: {_bare(name, error or '')}"
+                evidence = f"the last pass, {ago(facts.now - at)}, met this: {bare(name, error or '')}"
                 yield fail(check, Code.FLINK_UNAVAILABLE, evidence)
             case FlinkFacts():
                 yield _of_cluster(check, result, _rest_url(facts, name), facts)
 
 
-def _code_of_flink(result: Unreachable | Refused, otherwise: Code) -> Code:
+def _code_of_flink(result: NoAnswer, otherwise: Code) -> Code:
     """The code of a refusal on the way to Flink, else that of a peer that does not answer."""
     return Code(result.reason) if isinstance(result, Refused) and result.reason else otherwise
 
@@ -288,11 +260,6 @@ def _rest_url(facts: Facts, cluster: str) -> str:
     )
 
 
-def _bare(cluster: str, error: str) -> str:
-    """The error without a leading cluster name."""
-    return error.removeprefix(f"cluster {cluster}: ")
-
-
 def _history(facts: Facts) -> Iterator[Finding]:
     if facts.flink and not facts.history and isinstance(facts.settings, Settings):
         because = (
@@ -302,12 +269,10 @@ def _history(facts: Facts) -> Iterator[Finding]:
     for name, jobs in facts.history.items():
         check = f"history.{name}"
         match jobs:
-            case Unreachable(error) | Refused(error):
-                yield fail(check, _code_of_flink(jobs, Code.HISTORY_UNAVAILABLE), error)
-            case NotAsked(because):
-                yield skipped(check, because)
-            case count:
+            case int(count):
                 yield ok(check, f"the History Server knows {counted(count, 'job')}")
+            case gap:
+                yield no_answer(check, gap, _code_of_flink(gap, Code.HISTORY_UNAVAILABLE))
 
 
 FROM_INSIDE: Final = frozenset({"sync", "cleanup"})
@@ -323,193 +288,14 @@ def _functions(facts: Facts) -> Iterator[Finding]:
             case Unreachable(error) | Refused(error) if _is_outside(facts) and name in FROM_INSIDE:
                 evidence = "It may be closed to everybody outside its network: its last run stands below"
                 yield warn(check, Code.FUNCTIONS_ONLY, f"{error}. {evidence}")
-            case Unreachable(error):
-                yield fail(check, Code.FUNCTION_UNAVAILABLE, error)
-            case Refused(error):
-                yield fail(check, Code.FUNCTION_REFUSED, error)
-            case NotAsked(because):
-                yield skipped(check, because)
             case None:
                 yield ok(check, "it says that it is ready")
+            case gap:
+                yield no_answer(check, gap, Code.FUNCTION_UNAVAILABLE, Code.FUNCTION_REFUSED)
 
 
 def _is_outside(facts: Facts) -> bool:
     return isinstance(facts.settings, OnlyFunctions)
-
-
-def _schedules(facts: Facts) -> Iterator[Finding]:
-    if not facts.own and not isinstance(facts.settings, Refused):
-        yield skipped("schedule", "SCHEDULER_PARENT is not set")
-    for own in facts.own:
-        check = f"schedule.{own.function}"
-        match facts.schedules[own.function]:
-            case Unreachable(error):
-                yield fail(check, Code.SCHEDULER_UNAVAILABLE, error)
-            case Refused(error):
-                yield fail(check, Code.SCHEDULER_REFUSED, error)
-            case NotAsked(because):
-                yield skipped(check, because)
-            case None:
-                evidence = f"there is no schedule {own.name}: nothing calls {own.function}"
-                yield fail(check, Code.SCHEDULE_MISSING, evidence)
-            case state:
-                yield next(_of_schedule(check, own, state, facts.now))
-
-
-def _of_schedule(check: str, own: OwnSchedule, state: ScheduleState, now: datetime) -> Iterator[Finding]:
-    """Findings about one schedule, the cause first; the last one says that all is well."""
-    cron, uri, last = state.schedule.cron, state.schedule.uri, "it has not run yet"
-    if state.last_attempt_time is not None:
-        last = f"last attempt {ago(now - state.last_attempt_time)}"
-    if state.state is not State.ENABLED:
-        remedy = f"Run `flinkjobs schedules resume {own.function}`."
-        yield fail(check, Code.SCHEDULE_PAUSED, f"{own.name} is {state.state}; {last}", remedy)
-    if own.url is not None and own.url.rstrip("/") != uri.rstrip("/"):
-        yield fail(check, Code.SCHEDULE_CHANGED, f"{own.name} calls {uri}, and should call {own.url}; {last}")
-    gap, wanted = longest_gap(cron), longest_gap(own.cron)
-    if gap is None or (wanted is not None and gap > wanted):
-        evidence = f"{own.name} runs at {cron!r}, less often than configured ({own.cron!r}); {last}"
-        remedy = f'Run `flinkjobs schedules set {own.function} "{own.cron}"`, or correct the setting.'
-        yield fail(check, Code.SCHEDULE_CHANGED, evidence, remedy)
-    elif state.last_attempt_time is not None and now - state.last_attempt_time > PERIODS_BEFORE_OLD * gap:
-        yield fail(check, Code.SCHEDULE_SILENT, f"{own.name} is enabled ({cron}), but {last}")
-    if state.last_status_code:
-        unnamed = f"code {state.last_status_code}", REMEDIES[Code.SCHEDULE_FAILING]
-        name, remedy = ATTEMPTS.get(state.last_status_code, unnamed)
-        said = f" ({state.last_status_message})" if state.last_status_message else ""
-        evidence = f"{last}: it called {uri} and failed with {name}{said}"
-        yield fail(check, Code.SCHEDULE_FAILING, evidence, remedy)
-    if cron != own.cron:
-        evidence = f"{own.name} runs at {cron!r}, the settings say {own.cron!r}; {last}"
-        yield warn(check, Code.SCHEDULE_CHANGED, evidence)
-    ended = "" if state.last_status_code is None else ", it went well"
-    yield ok(check, f"enabled, {cron!r} in {state.schedule.time_zone}; {last}{ended}")
-
-
-def _sync_age(facts: Facts) -> Iterator[Finding]:
-    check = "sync.pass"
-    match facts.sync:
-        case Unreachable(error) | Refused(error):
-            yield unknown(check, Code.STORE_UNAVAILABLE, error)
-        case NotAsked(because):
-            yield skipped(check, because)
-        case Runs(None, None):
-            first = _first_run(facts.schedules.get("sync"), facts.now)
-            if first is not None:
-                evidence = (
-                    f"there was no pass yet; the schedule runs for the first time in {duration_text(first)}"
-                )
-                yield warn(check, Code.SYNC_NEVER, evidence)
-                return
-            yield fail(check, Code.SYNC_NEVER, "there was no pass in the last two weeks")
-        case Runs(Run() as last, complete) if _is_cut_by_a_peer(facts, last, complete):
-            evidence = f"the last pass, {ago(facts.now - last.started_at)}, was incomplete: see sync.errors"
-            yield skipped(check, evidence)
-        case Runs(Run(started_at), None):
-            evidence = f"no full pass has completed; the last began {ago(facts.now - started_at)}"
-            yield fail(check, Code.SYNC_NEVER, evidence)
-        case Runs(last, Run(started_at)):
-            limit = _sync_limit(facts)
-            evidence = f"the last complete pass began {ago(facts.now - started_at)}"
-            if facts.now - started_at <= limit:
-                yield ok(check, evidence)
-                return
-            if last is not None and last.started_at > started_at:
-                evidence += f" (one that was cut short {ago(facts.now - last.started_at)})"
-            evidence += f", and should have begun within {duration_text(limit)}: statuses lag"
-            yield fail(check, Code.SYNC_OLD, evidence)
-
-
-def _sync_limit(facts: Facts) -> timedelta:
-    """Age after which the last pass is too old."""
-    return PERIODS_BEFORE_OLD * _period(facts, "sync", _sync_period(facts))
-
-
-def _is_cut_by_a_peer(facts: Facts, last: Run, complete: Run | None) -> bool:
-    """Whether passes run, and come to no end because a peer does not answer, which is another finding."""
-    limit = _sync_limit(facts)
-    is_old = complete is None or facts.now - complete.started_at > limit
-    is_running = not last.complete and facts.now - last.started_at <= limit
-    return is_old and is_running and bool(_unanswered(last))
-
-
-def _unanswered(run: Run) -> list[str]:
-    """What a pass could not ask, a line each."""
-    clusters = [f"Flink cluster {name}: {_bare(name, error)}" for name, error in run.unreachable]
-    peers = [(code, message) for job_id, code, message in run.errors if job_id is None]
-    return clusters + [f"{code}: {message}" for code, message in peers if code != Code.JOBS_MISSING]
-
-
-def _first_run(state: object, now: datetime) -> timedelta | None:
-    """Time until an enabled schedule runs for the first time; None for every other one."""
-    match state:
-        case ScheduleState(state=State.ENABLED, last_attempt_time=None, next_time=datetime() as first):
-            return first - now if first > now else None
-        case _:
-            return None
-
-
-def _sync_errors(facts: Facts) -> Iterator[Finding]:
-    check = "sync.errors"
-    match facts.sync:
-        case Runs(Run() as last):
-            unreachable = _unanswered(last)
-            missing = [message for job_id, code, message in last.errors if code == Code.JOBS_MISSING]
-            of_records = [f"{job_id}: {code}: {message}" for job_id, code, message in last.errors if job_id]
-            when = f"the last pass, {ago(facts.now - last.started_at)},"
-            if unreachable:
-                yield fail(check, Code.SYNC_PEER_UNREACHABLE, f"{when} met this: {first_few(unreachable)}")
-            if missing:
-                yield fail(check, Code.JOBS_MISSING, f"{when} met this: {first_few(missing)}")
-            if of_records:
-                evidence = (
-                    f"{when} could not follow {counted(len(of_records), 'record')}: {first_few(of_records)}"
-                )
-                yield warn(check, Code.SYNC_ERRORS, evidence)
-            if not unreachable + missing + of_records:
-                yield ok(check, f"{when} met none")
-
-
-def _cleanup(facts: Facts) -> Iterator[Finding]:
-    check = "cleanup.run"
-    match facts.cleanup:
-        case Unreachable(error) | Refused(error):
-            yield unknown(check, Code.STORE_UNAVAILABLE, error)
-        case NotAsked(because):
-            yield skipped(check, because)
-        case Runs(None):
-            yield warn(check, Code.CLEANUP_NEVER, "no cleanup has run yet")
-        case Runs(Run(started_at, errors=errors)):
-            age, limit = (
-                facts.now - started_at,
-                _period(facts, "cleanup", timedelta(hours=24)) + CLEANUP_MARGIN,
-            )
-            evidence = f"the last cleanup began {ago(age)}"
-            if age > limit:
-                evidence += (
-                    f", and should have begun within {duration_text(limit)}: finished Kubernetes Jobs pile up"
-                )
-                yield fail(check, Code.CLEANUP_OLD, evidence)
-            elif errors:
-                evidence += f"; {first_few([f'{code}: {message}' for _, code, message in errors])}"
-                yield warn(check, Code.CLEANUP_ERRORS, evidence)
-            else:
-                yield ok(check, evidence)
-
-
-def _sync_period(facts: Facts) -> timedelta:
-    """Period of the passes where no schedule states it."""
-    settings = facts.settings
-    own = settings.sync_period_seconds if isinstance(settings, Settings) else facts.sync_period_seconds
-    return timedelta(seconds=own or 180)
-
-
-def _period(facts: Facts, function: str, otherwise: timedelta) -> timedelta:
-    """Longest gap between two runs of a function: of its schedule, else of the schedule it should have."""
-    state = facts.schedules.get(function)
-    crons = [state.schedule.cron] if isinstance(state, ScheduleState) else []
-    crons += [own.cron for own in facts.own if own.function == function]
-    return next((gap for cron in crons if (gap := longest_gap(cron)) is not None), otherwise)
 
 
 Check: TypeAlias = Callable[[Facts], Iterator[Finding]]
@@ -528,10 +314,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     _history,
     _functions,
     check_sign_in,
-    _schedules,
-    _sync_age,
-    _sync_errors,
-    _cleanup,
+    *RUN_CHECKS,
     *NOTIFY_CHECKS,
     *RECORD_CHECKS,
 )

@@ -14,10 +14,7 @@ from flinkjobs.domain.errors import (
     KubernetesRefusedError,
     TemporaryError,
 )
-from flinkjobs.domain.observations import (
-    SubmitterObservation,
-    Unreachable,
-)
+from flinkjobs.domain.observations import SubmitterObservation, Unreachable
 from flinkjobs.domain.permissions import AccessReview, Function
 from flinkjobs.domain.records import JobRecord, UnreadableRecord
 from flinkjobs.domain.schedule import ScheduleState
@@ -77,7 +74,10 @@ class OnlyFunctions:
     """Only the URLs of the functions are known, not their settings: the probes ask the functions."""
 
 
-ProbeResult: TypeAlias = T | Unreachable | Refused | NotAsked
+NoAnswer: TypeAlias = Unreachable | Refused | NotAsked
+"""Why a probe found nothing."""
+
+ProbeResult: TypeAlias = T | NoAnswer
 """What a probe found, or why it found nothing. An error is a value here, never a default."""
 
 

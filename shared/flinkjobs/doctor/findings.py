@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
-from flinkjobs.doctor.codes import REMEDIES
+from flinkjobs.doctor.codes import REMEDIES, Code
+from flinkjobs.doctor.facts import NoAnswer, NotAsked, Refused
+from flinkjobs.domain.observations import Unreachable
 from flinkjobs.domain.text import cut
 
 EXAMPLES: Final = 3
@@ -98,11 +100,42 @@ def skipped(check: str, because: str) -> Finding:
     return Finding(check, Verdict.SKIPPED, f"not checked: {because}")
 
 
+def no_answer(
+    check: str,
+    gap: NoAnswer,
+    unavailable: Code,
+    refused: Code | None = None,
+    *,
+    finding: Callable[[str, str, str], Finding] = fail,
+) -> Finding:
+    """The finding of a check whose probe found nothing.
+
+    Args:
+        check: what was to be checked.
+        gap: why it was not.
+        unavailable: the code where the peer did not answer.
+        refused: the code where it refused; None: the same.
+        finding: `fail` or `unknown`.
+    """
+    match gap:
+        case NotAsked(because):
+            return skipped(check, because)
+        case Unreachable(error):
+            return finding(check, unavailable, error)
+        case Refused(error):
+            return finding(check, refused or unavailable, error)
+
+
 def first_few(texts: Sequence[str]) -> str:
     """The first texts, and the number of the others."""
     shown = texts[:EXAMPLES]
     quoted = "; ".join(cut(text, QUOTED_LENGTH // len(shown)) for text in shown)
     return quoted if len(texts) == len(shown) else f"{quoted}; and {len(texts) - len(shown)} more"
+
+
+def bare(cluster: str, error: str) -> str:
+    """An error without the leading name of its cluster."""
+    return error.removeprefix(f"cluster {cluster}: ")
 
 
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"))

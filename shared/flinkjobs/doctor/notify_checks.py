@@ -8,7 +8,7 @@ from typing import Final
 
 from flinkjobs.doctor.codes import Code
 from flinkjobs.doctor.facts import ChannelFacts, Facts, NotAsked, Notifications, Refused
-from flinkjobs.doctor.findings import Finding, ago, duration_text, fail, ok, skipped, unknown, warn
+from flinkjobs.doctor.findings import Finding, ago, duration_text, fail, no_answer, ok, unknown, warn
 from flinkjobs.domain.observations import Unreachable
 from flinkjobs.domain.text import counted
 from flinkjobs.jobs.notifications import ChannelCondition
@@ -39,10 +39,8 @@ def _configured(facts: Facts) -> Iterator[Finding]:
 
 def _delivery(facts: Facts) -> Iterator[Finding]:
     match facts.notifications:
-        case Unreachable(error) | Refused(error):
-            yield unknown("notify.delivery", Code.STORE_UNAVAILABLE, error)
-        case NotAsked(because):
-            yield skipped("notify.delivery", because)
+        case Unreachable() | Refused() | NotAsked() as gap:
+            yield no_answer("notify.delivery", gap, Code.STORE_UNAVAILABLE, finding=unknown)
         case found:
             served = [channel for channel in found.channels if not _is_removed(channel)]
             for channel in served:

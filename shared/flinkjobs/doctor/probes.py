@@ -20,6 +20,7 @@ from flinkjobs.doctor.facts import (
     RECENT,
     Facts,
     FlinkFacts,
+    NoAnswer,
     NotAsked,
     Notifications,
     NotReady,
@@ -38,17 +39,10 @@ from flinkjobs.doctor.facts import (
 from flinkjobs.doctor.findings import address_of
 from flinkjobs.doctor.function_probes import Statistics, probe_readiness, probe_statistics
 from flinkjobs.doctor.sign_in import probe_sign_in
-from flinkjobs.domain.errors import (
-    FlinkjobsError,
-    SettingsError,
-)
+from flinkjobs.domain.errors import FlinkjobsError, SettingsError
 from flinkjobs.domain.kubernetes_objects import Pod
 from flinkjobs.domain.naming import SELECTOR
-from flinkjobs.domain.observations import (
-    Missing,
-    SubmitterObservation,
-    Unreachable,
-)
+from flinkjobs.domain.observations import Missing, SubmitterObservation, Unreachable
 from flinkjobs.domain.permissions import AccessReview, Function, deployed_function, permissions_of
 from flinkjobs.domain.reasons import ReasonCode
 from flinkjobs.domain.records import JobRecord, UnreadableRecord
@@ -194,7 +188,7 @@ class _Stored:
 def _store(settings: Settings, probes: Probes, now: datetime) -> _Stored:
     probe = attempt(lambda: probes.store(settings))
     facts: ProbeResult[StoreFacts]
-    if isinstance(probe, Unreachable | Refused | NotAsked):
+    if isinstance(probe, NoAnswer):
         facts = probe
     else:
         facts = attempt(
@@ -247,7 +241,7 @@ class _Kubernetes:
 def _cluster(settings: Settings, probes: Probes, function: Function | None) -> _Kubernetes:
     probe = attempt(lambda: probes.cluster(settings))
     facts: ProbeResult[tuple[str, str]]
-    if isinstance(probe, Unreachable | Refused | NotAsked):
+    if isinstance(probe, NoAnswer):
         facts = probe
     else:
         facts = attempt(lambda: (probe.address, probe.version()))
@@ -355,7 +349,7 @@ def _schedules(
 
 
 def _schedule(reader: ProbeResult[Schedules], own: OwnSchedule) -> ProbeResult[ScheduleState | None]:
-    if isinstance(reader, Unreachable | Refused | NotAsked):
+    if isinstance(reader, NoAnswer):
         return reader
     return attempt(lambda: reader.get(own.name))
 
@@ -370,7 +364,7 @@ def _records(
     if store is None:
         return NotAsked("MongoDB does not answer as it should")
     found = attempt(lambda: store.waiting(submitted_before=now - CREATED_FOR))
-    if isinstance(found, Unreachable | Refused | NotAsked):
+    if isinstance(found, NoAnswer):
         return found
     records = [record for record in found if isinstance(record, JobRecord) and not _is_unconfirmed(record)]
     records.sort(key=lambda record: record.submitted_at)

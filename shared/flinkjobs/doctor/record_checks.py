@@ -20,7 +20,7 @@ from flinkjobs.doctor.facts import (
     Refused,
     Waiting,
 )
-from flinkjobs.doctor.findings import Finding, duration_text, fail, first_few, ok, skipped, unknown, warn
+from flinkjobs.doctor.findings import Finding, duration_text, fail, first_few, no_answer, ok, unknown, warn
 from flinkjobs.domain.observations import (
     JobPhase,
     LogState,
@@ -71,10 +71,8 @@ _JAVA_PACKAGE: Final = re.compile(r"\b(?:[a-z]\w*\.)+(?:[A-Z]\w*\$)*(?=[A-Z]\w*E
 def _waiting(facts: Facts) -> Iterator[Finding]:
     check = "records.created"
     match facts.records:
-        case Unreachable(error) | Refused(error):
-            yield unknown(check, Code.STORE_UNAVAILABLE, error)
-        case NotAsked(because):
-            yield skipped(check, because)
+        case Unreachable() | Refused() | NotAsked() as gap:
+            yield no_answer(check, gap, Code.STORE_UNAVAILABLE, finding=unknown)
         case Records(waiting=()) | Problems(created=()):
             yield ok(check, f"no job is CREATED for longer than {duration_text(CREATED_FOR)}")
         case Records(waiting=found):
