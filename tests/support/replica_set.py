@@ -116,8 +116,8 @@ class ReplicaSet:
     def kill_primary(self, *, at: Callable[[], object] = lambda: None) -> None:
         """Ends the primary as a crash would (SIGKILL), waits for another one, and starts it again.
 
-        Before, the other members are frozen, and then start anew, so that they know nothing of what the
-        primary has taken meanwhile. It would still be in their sockets.
+        Before, the other members are frozen, and then start anew: they know nothing of what the primary has
+        taken meanwhile, which would still be in their sockets.
 
         Args:
             at: called right before its end.

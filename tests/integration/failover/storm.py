@@ -213,17 +213,22 @@ class Storm:
 
     def check(self) -> None:
         """Whether the records and the events are what happened."""
-        records = list(self.client[DATABASE]["flink_jobs"].find())
-        by_key = {record["idempotency_key"]: record for record in records}
+        records = self.check_submissions()
         assert self.wrongs == []
-        assert len(by_key) == len(records), "one record of each submission"
-        found = {key: (record["job_id"], record["k8s_job_name"]) for key, record in by_key.items()}
-        lost = {key for key, names in self.acknowledged.items() if found.get(key) != names}
-        assert lost == set(), f"acknowledged and lost: {lost}"
         assert self.truth.keys() == {record["k8s_job_name"] for record in records}
         for record in records:
             self._check_record(record)
         self._check_events(records)
+
+    def check_submissions(self) -> list[Document]:
+        """Whether each submission that was acknowledged has its one record; all records."""
+        records = list(self.client[DATABASE]["flink_jobs"].find())
+        by_key = {record["idempotency_key"]: record for record in records}
+        assert len(by_key) == len(records), "one record of each submission"
+        found = {key: (record["job_id"], record["k8s_job_name"]) for key, record in by_key.items()}
+        lost = {key for key, names in self.acknowledged.items() if found.get(key) != names}
+        assert lost == set(), f"acknowledged and lost: {lost}"
+        return records
 
     def _check_record(self, record: Document) -> None:
         name = record["k8s_job_name"]
@@ -309,6 +314,7 @@ def rage(replica_set: ReplicaSet, kubernetes_double: KubernetesDouble, *, kills:
             for _ in range(kills):
                 replica_set.kill_primary(at=lambda: new.hit.update(+new.under_way))
                 new.progress()
+        new.check_submissions()
         new.calm_down()
         new.check()
         return new
