@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -13,6 +14,7 @@ from pymongo import MongoClient, WriteConcern
 from doubles.kubernetes.process import KubernetesDouble
 from local.functions import FunctionServer
 from tests.integration.failover.storm import rage
+from tests.support.records import new_record
 from tests.support.replica_set import ReplicaSet
 from tests.support.waiting import until
 
@@ -43,7 +45,7 @@ def test_the_page_says_when_a_secondary_answers_which_may_be_behind(replica_set:
         "FLINK_REST_URL": "http://127.0.0.1:9",
         "K8S_AUTH": "incluster",
     }
-    record = {"job_id": "etl_1", "status": "RUNNING"}
+    record = new_record("etl_1", datetime(2026, 11, 1, tzinfo=UTC))
 
     def ask(page: FunctionServer) -> tuple[bool, list[str]]:
         answer: dict[str, Any] = httpx.get(f"{page.url}/api/jobs", timeout=60, trust_env=False).json()
@@ -58,8 +60,8 @@ def test_the_page_says_when_a_secondary_answers_which_may_be_behind(replica_set:
             for is_secondary, uri in urls.items()
         }
         with replica_set.secondaries_behind():
-            change = {"$set": {"status": "LOST"}}
+            change = {"$set": {"status": "CANCELLED"}}
             jobs.with_options(write_concern=WriteConcern(w=1)).update_one({"job_id": "etl_1"}, change)
-            assert ask(pages[False]) == (False, ["LOST"])
-            assert ask(pages[True]) == (True, ["RUNNING"])
-        until(lambda: ask(pages[True]) == (True, ["LOST"]), timeout_seconds=60, what="the change")
+            assert ask(pages[False]) == (False, ["CANCELLED"])
+            assert ask(pages[True]) == (True, ["CREATED"])
+        until(lambda: ask(pages[True]) == (True, ["CANCELLED"]), timeout_seconds=60, what="the change")

@@ -97,7 +97,14 @@ def test_with_its_documented_rights_each_function_does_all_its_work(
         reads = {"MONGODB_URI": users.uri("reader"), "MONGODB_DATABASE": DATABASE, "K8S_AUTH": "incluster"}
         page = stack.enter_context(FunctionServer("jobs", {**reads, "FLINK_REST_URL": work.flink.url}))
         [job_id, *_] = [job_id for job_id, _ in work.acknowledged.values()]
-        for path in ("jobs", "jobs?q=etl&sort=end_time", f"jobs/{job_id}", "metrics", "flink-jobs", "audit"):
+        for path in (
+            "jobs",
+            "jobs?q=etl&sort=end_time",
+            f"jobs/{job_id}",
+            "metrics",
+            "flink-jobs?unmanaged=true",
+            "audit",
+        ):
             answer = httpx.get(f"{page.url}/api/{path}", timeout=30, trust_env=False)
             assert answer.status_code == 200, answer.text
         for function in (*work.functions.values(), page):
