@@ -85,12 +85,6 @@ class CloudSchedules:
         """Closes the connections."""
         self._client.transport.close()  # type: ignore[no-untyped-call] # the client's gap
 
-    def list(self) -> tuple[ScheduleState, ...]:
-        """Returns every job of the location that has an HTTP target, in Cloud Scheduler's order."""
-        with _own_errors("list schedules"):
-            jobs = self._client.list_jobs(parent=self._parent, retry=None, timeout=self._timeout_seconds)
-            return tuple(_state_of(job) for job in jobs if "http_target" in job)
-
     def get(self, name: str) -> ScheduleState | None:
         """Returns a schedule, None where there is none of this name."""
         job = self._find(name)
@@ -135,15 +129,6 @@ class CloudSchedules:
         """Sends a schedule's request now, whether or not another one of it is running."""
         with _own_errors(f"run schedule {name}"):
             self._client.run_job(name=self._name(name), retry=None, timeout=self._timeout_seconds)
-
-    def delete(self, name: str) -> bool:
-        """Removes a schedule; returns False where there was none."""
-        with _own_errors(f"delete schedule {name}"):
-            try:
-                self._client.delete_job(name=self._name(name), retry=None, timeout=self._timeout_seconds)
-            except api_errors.NotFound:
-                return False
-        return True
 
     def _find(self, name: str) -> scheduler_v1.Job | None:
         with _own_errors(f"get schedule {name}"):

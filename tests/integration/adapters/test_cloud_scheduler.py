@@ -193,31 +193,6 @@ def test_a_wrong_expression_is_refused_before_anything_is_sent(target: Target) -
     assert target.received == []
 
 
-def test_list_shows_every_schedule_of_the_location(
-    schedules: CloudSchedules, double: SchedulerDouble, project: str
-) -> None:
-    assert schedules.list() == ()
-    schedules.apply(SYNC)
-    schedules.apply(CLEANUP)
-    with CloudSchedules(project=project, location="elsewhere", endpoint=double.url) as other:
-        other.apply(SYNC)
-    assert [state.schedule.name for state in schedules.list()] == ["flinkjobs-cleanup", "flinkjobs-sync"]
-    assert schedules.list()[1] == schedules.get(SYNC.name)
-
-
-def test_other_kinds_of_jobs_are_not_schedules_of_ours(target: Target) -> None:
-    jobs = [
-        {
-            "name": "projects/p/locations/here/jobs/topic",
-            "pubsubTarget": {"topicName": "projects/p/topics/t"},
-        },
-        {"name": "projects/p/locations/here/jobs/sync", "httpTarget": {"uri": "https://sync.example/"}},
-    ]
-    target.answers.append((200, {}, json.dumps({"jobs": jobs}).encode()))
-    with CloudSchedules(project="p", location="here", endpoint=target.url) as schedules:
-        assert [state.schedule.name for state in schedules.list()] == ["sync"]
-
-
 @pytest.mark.filterwarnings("ignore:Unrecognized:UserWarning")  # the client's own note about a new value
 @pytest.mark.parametrize(
     ("state", "expected"),
@@ -277,12 +252,6 @@ def test_pause_and_resume_are_idempotent(schedules: CloudSchedules) -> None:
     assert resumed.state is State.ENABLED
     assert resumed.next_time is not None
     assert schedules.resume(SYNC.name) == resumed
-
-
-def test_delete(schedules: CloudSchedules) -> None:
-    schedules.apply(SYNC)
-    assert [schedules.delete(SYNC.name), schedules.delete(SYNC.name)] == [True, False]
-    assert schedules.list() == ()
 
 
 @pytest.mark.parametrize("method", ["pause", "resume", "run"])
@@ -355,13 +324,11 @@ def test_every_bad_answer_leaves_as_our_own_error(
 def test_every_method_maps_errors_to_our_own(target: Target) -> None:
     with CloudSchedules(project="p", location="here", endpoint=target.url) as schedules:
         calls: list[Callable[[], object]] = [
-            schedules.list,
             lambda: schedules.get("x"),
             lambda: schedules.apply(SYNC),
             lambda: schedules.pause("x"),
             lambda: schedules.resume("x"),
             lambda: schedules.run("x"),
-            lambda: schedules.delete("x"),
         ]
         for call in calls:
             target.answers.append(google_error(403, "PERMISSION_DENIED"))
@@ -376,7 +343,7 @@ def test_a_request_is_not_repeated_by_itself(target: Target) -> None:
         CloudSchedules(project="p", location="here", endpoint=target.url) as schedules,
         pytest.raises(SchedulerUnavailableError),
     ):
-        schedules.list()
+        schedules.get("sync")
     assert len(target.received) == 1
 
 
@@ -407,7 +374,7 @@ def test_a_server_that_is_not_there() -> None:
             CloudSchedules(project="p", location="here", endpoint=endpoint) as schedules,
             pytest.raises(SchedulerUnavailableError, match="refused"),
         ):
-            schedules.list()
+            schedules.get("sync")
 
 
 def test_missing_credentials_are_a_refusal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

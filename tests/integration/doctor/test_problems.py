@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 from typer.testing import Result
 
@@ -109,8 +110,8 @@ def schedule_is_paused(system: System) -> None:
 
 
 def schedule_is_missing(system: System) -> None:
-    with system.schedules() as schedules:
-        schedules.delete("flinkjobs-sync")
+    jobs = f"{system.scheduler.url}/v1/projects/{system.project}/locations/here/jobs"
+    httpx.delete(f"{jobs}/flinkjobs-sync", trust_env=False).raise_for_status()
     an_hour_passes(system)
 
 
