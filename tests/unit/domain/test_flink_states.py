@@ -2,7 +2,16 @@
 
 import pytest
 
-from flinkjobs.domain.flink_states import FINAL, OPEN, STATUS_OF, TERMINAL_STATES, Status, combine, is_settled
+from flinkjobs.domain.flink_states import (
+    FINAL,
+    OPEN,
+    STATUS_OF,
+    TERMINAL_STATES,
+    Status,
+    combine,
+    is_settled,
+    progress,
+)
 
 
 @pytest.mark.parametrize(
@@ -96,3 +105,9 @@ def test_a_record_is_settled_by_a_final_status_or_by_all_its_ids(
     status: str, has_id: bool, submitter_done: bool, expected: bool
 ) -> None:
     assert is_settled(Status(status), has_id=has_id, submitter_done=submitter_done) is expected
+
+
+def test_of_two_states_of_a_job_the_one_further_on_ranks_higher() -> None:
+    states = ["FINISHED", "RUNNING", "SUSPENDED", "CREATED", "OF_THE_YEAR_2030"]
+    assert sorted(states, key=progress, reverse=True) == states
+    assert progress("RUNNING") > progress("SUSPENDED") > progress("CREATED") > progress("OF_THE_YEAR_2030")

@@ -53,6 +53,10 @@ def test_a_container_on_its_way_has_no_cause(reason: str) -> None:
         ([pod("Succeeded", container(ended()))], "it ended well"),
         ([pod("Failed", container(ended(31)))], "the log says why flink failed, not Kubernetes"),
         ([pod("Failed", container(ended(127, message="java: not found")))], "the log says it as well"),
+        (
+            [pod("Failed", container(Terminated(137, "OOMKilled", ""))), pod("Running", container(None))],
+            "its first pod failed, and the next one runs",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
