@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote
 
 from flinkjobs.domain.errors import NoFunctionError, SettingsError, UnauthorizedError
 from flinkjobs.entrypoints.function import connect_function
 from flinkjobs.entrypoints.startup import utc_now
-from flinkjobs.jobs import service as jobs
 from flinkjobs.ports.functions import RemoteFunction
 from flinkjobs.settings.client import ClientSettings, read_client_settings
 from flinkjobs.settings.functions import REQUIRED, Settings, read_settings
 from flinkjobs.settings.schedules import ScheduleSettings, read_schedule_settings
 from flinkjobs.submit.webhook_signature import sign
-from flinkjobs.web.messages import Handler, Request, to_json
+from flinkjobs.web.messages import Handler, Request, Route, to_json
 
 Document = dict[str, Any]
 
@@ -37,7 +36,7 @@ class Connection:
         """
         self.environ = environ
         self._is_direct = is_direct
-        self._functions: dict[str, Mapping[str, Handler]] = {}
+        self._functions: dict[str, Mapping[tuple[str, str], Handler]] = {}
         self._remotes: dict[str, RemoteFunction] = {}
 
     @cached_property
@@ -85,68 +84,42 @@ class Connection:
             body: of the request.
             key: makes it a repetition of another; the signature covers it where one is demanded.
         """
-        text = json.dumps(body)
-        return self._post("submit", text, headers=self._proof(text, key))
-
-    def _proof(self, text: str, key: str) -> dict[str, str]:
-        secrets = self.client.webhook_secrets
-        if not secrets:
-            return {"Idempotency-Key": key}
-        return sign(text, message_id=key, secret=secrets[0], now=utc_now())
+        return self._request("submit", "/", body, expected_member="job_id", key=key)
 
     def adopt(self, body: Mapping[str, Any]) -> Document:
         """Makes a record for a running Flink job that has none; a repetition gets the same answer."""
-        text = json.dumps(body)
-        return self._post("submit", text, path="/jobs/adopt", headers=self._proof(text, str(uuid.uuid4())))
+        return self._request("submit", "/jobs/adopt", body, expected_member="job_id", key=str(uuid.uuid4()))
 
     def act(self, any_id: str, kind: str, body: Mapping[str, Any], *, key: str) -> Document:
         """Requests an action on a job, or to run it again; where a signature is demanded, it covers which."""
         named = {"job_id": any_id, "kind": kind} if self.client.webhook_secrets else {}
-        text = json.dumps({**body, **named})
-        path = f"/jobs/{quote(any_id, safe='')}/{kind}"
-        if self.url_of("submit"):
-            return self._http(
-                "submit",
-                "POST",
-                path,
-                expected_member="run_of" if kind == "run-again" else "action",
-                headers=self._proof(text, key),
-                body=text,
-            )
-        return self._post(
-            "submit",
-            text,
-            path=f"/jobs/<id>/{kind}",
-            headers=self._proof(text, key),
-            placeholders={"id": any_id},
+        member = "run_of" if kind == "run-again" else "action"
+        route = f"/jobs/<id>/{kind}"
+        return self._request(
+            "submit", route, {**body, **named}, expected_member=member, key=key, any_id=any_id
         )
 
     def sync(self, job_ids: Sequence[str] | None = None) -> Document:
         """Runs one pass, over everything or over these records; its report."""
-        return self._post("sync", json.dumps({} if job_ids is None else {"job_ids": list(job_ids)}))
+        body = {} if job_ids is None else {"job_ids": list(job_ids)}
+        return self._request("sync", "/", body, expected_member="clusters")
 
     def cleanup(self, *, dry_run: bool) -> Document:
         """Runs one cleanup; its report."""
-        return self._post("cleanup", json.dumps({"dry_run": dry_run}))
+        return self._request("cleanup", "/", {"dry_run": dry_run}, expected_member="dry_run")
 
     def list_jobs(self, query: Mapping[str, str]) -> Document:
         """One page of records, newest first; `query` as in `GET /api/jobs`."""
-        if self.url_of("jobs"):
-            return self._http("jobs", "GET", "/api/jobs", expected_member="next_cursor", query=query)
-        return _as_json(jobs.list_jobs(self._read_side, list(query.items())))
+        return self._read("/api/jobs", expected_member="next_cursor", query=query)
 
     def list_unmanaged(self, query: Mapping[str, str]) -> Document:
         """One page of the Flink jobs without a record; `query` as in `GET /api/flink-jobs`."""
         asked = {"unmanaged": "true", **query}
-        if self.url_of("jobs"):
-            return self._http("jobs", "GET", "/api/flink-jobs", expected_member="flink_jobs", query=asked)
-        return _as_json(jobs.list_unmanaged(self._read_side, list(asked.items())))
+        return self._read("/api/flink-jobs", expected_member="flink_jobs", query=asked)
 
     def audit(self, query: Mapping[str, str]) -> Document:
         """One page of the audit; `query` as in `GET /api/audit`."""
-        if self.url_of("jobs"):
-            return self._http("jobs", "GET", "/api/audit", expected_member="entries", query=query)
-        return _as_json(jobs.audit(self._read_side, list(query.items())))
+        return self._read("/api/audit", expected_member="entries", query=query)
 
     def show(self, any_id: str) -> Document:
         """Everything about one job, by any of its ids.
@@ -154,17 +127,11 @@ class Connection:
         Raises:
             NotFoundError: there is none.
         """
-        if self.url_of("jobs"):
-            return self._http(
-                "jobs", "GET", f"/api/jobs/{quote(any_id, safe='')}", expected_member="timeline"
-            )
-        return _as_json(jobs.show(self._read_side, any_id))
+        return self._read("/api/jobs/<id>", expected_member="timeline", any_id=any_id)
 
     def metrics(self) -> Document:
         """The statistics, and the current problems."""
-        if self.url_of("jobs"):
-            return self._http("jobs", "GET", "/api/metrics", expected_member="windows")
-        return _as_json(jobs.metrics(self._read_side))
+        return self._read("/api/metrics", expected_member="windows")
 
     def sync_one(self, job_id: str) -> Document | None:
         """Synchronises one record; None if sync cannot be called.
@@ -183,15 +150,7 @@ class Connection:
                 if not (self.url_of("sync") and self.url_of("jobs")):
                     raise
         if self.url_of("jobs"):
-            path = f"/api/jobs/{quote(job_id, safe='')}/sync"
-            return self._http(
-                "jobs",
-                "POST",
-                path,
-                expected_member=_EXPECTED_MEMBER["sync"],
-                headers={"X-Flinkjobs": "1"},
-                body="{}",
-            )
+            return self._request("jobs", "/api/jobs/<id>/sync", {}, expected_member="clusters", any_id=job_id)
         return None
 
     def _has(self, *names: str) -> bool:
@@ -199,59 +158,92 @@ class Connection:
 
     # --- the two ways -------------------------------------------------------------------------------
 
-    def _post(
+    def _read(
+        self, route: str, *, expected_member: str, query: Mapping[str, str] | None = None, any_id: str = ""
+    ) -> Document:
+        """The answer of the jobs function to a GET."""
+        return self._call(
+            "jobs", "GET", route, expected_member=expected_member, query=query or {}, any_id=any_id
+        )
+
+    def _request(
         self,
         function: str,
-        text: str,
+        route: str,
+        body: Mapping[str, Any],
         *,
-        path: str = "/",
-        headers: Mapping[str, str] | None = None,
-        placeholders: Mapping[str, str] | None = None,
+        expected_member: str,
+        key: str | None = None,
+        any_id: str = "",
     ) -> Document:
-        if self.url_of(function):
-            return self._http(
-                function, "POST", path, expected_member=_EXPECTED_MEMBER[function], headers=headers, body=text
-            )
-        sent = {name.lower(): value for name, value in (headers or {}).items()}
-        request = Request(
-            headers={"content-type": "application/json", **sent},
-            query={},
-            body=text.encode(),
-            path=placeholders or {},
+        """The answer of a function to a POST; the key is sent with a proof where one is demanded."""
+        text = json.dumps(body)
+        headers = {"X-Flinkjobs": "1"} if function == "jobs" else {}
+        if key is not None:
+            headers |= self._proof(text, key)
+        return self._call(
+            function,
+            "POST",
+            route,
+            expected_member=expected_member,
+            headers=headers,
+            body=text,
+            any_id=any_id,
         )
-        return _as_json(self._handlers(function)[path](request).body)
 
-    def _http(
+    def _proof(self, text: str, key: str) -> dict[str, str]:
+        secrets = self.client.webhook_secrets
+        if not secrets:
+            return {"Idempotency-Key": key}
+        return sign(text, message_id=key, secret=secrets[0], now=utc_now())
+
+    def _call(
         self,
         function: str,
         method: str,
-        path: str,
+        route: str,
         *,
         expected_member: str,
+        any_id: str,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         body: str | None = None,
     ) -> Document:
-        """The answer of a deployed function; see `RemoteFunction.call`."""
-        url = self.url_of(function)
-        assert url is not None  # noqa: S101 a caller's mistake
-        if url not in self._remotes:
-            self._remotes[url] = connect_function(url, self.client)
-        return self._remotes[url].call(
-            method, path, query=query or {}, headers=headers or {}, body=body, expected_member=expected_member
-        )
+        """The answer of a deployed function, or of its handler in this process.
 
-    def _handlers(self, function: str) -> Mapping[str, Handler]:
-        """What a function that runs in this process does with a POST, by path."""
+        Args:
+            function: its name.
+            method: of the request, as are `query`, `headers` and `body`.
+            route: its path, with `<id>` in the place of an id.
+            expected_member: a member of the answer that no other function's answer has, nor a proxy's.
+            any_id: for this place.
+            query: parameters by name.
+            headers: by name.
+            body: JSON.
+        """
+        asked, sent = query or {}, headers or {}
+        if (url := self.url_of(function)) is not None:
+            if url not in self._remotes:
+                self._remotes[url] = connect_function(url, self.client)
+            path = route.replace("<id>", quote(any_id, safe=""))
+            return self._remotes[url].call(
+                method, path, query=asked, headers=sent, body=body, expected_member=expected_member
+            )
+        request = Request(
+            headers={"content-type": "application/json", **{name.lower(): sent[name] for name in sent}},
+            query=asked,
+            body=(body or "").encode(),
+            parameters=tuple(asked.items()),
+            path={"id": any_id},
+        )
+        answer: Document = json.loads(to_json(self._handlers(function)[method, route](request).body))
+        return answer
+
+    def _handlers(self, function: str) -> Mapping[tuple[str, str], Handler]:
+        """What a function that runs in this process does, by method and route."""
         if function not in self._functions:
             self._functions[function] = _build(function, self._direct_settings(function))
         return self._functions[function]
-
-    @cached_property
-    def _read_side(self) -> jobs.Jobs:
-        from flinkjobs.entrypoints.jobs import build_jobs
-
-        return build_jobs(self._direct_settings("jobs"))
 
     def _direct_settings(self, function: str) -> Settings:
         """What a function needs to run here.
@@ -270,28 +262,26 @@ class Connection:
             ) from None
 
 
-_EXPECTED_MEMBER: Final[Mapping[str, str]] = {"submit": "job_id", "sync": "clusters", "cleanup": "dry_run"}
-"""A member of the answer to a function's work that no other function's answer has, nor a proxy's."""
-
-
-def _build(function: str, settings: Settings) -> Mapping[str, Handler]:
-    """The function itself, with its libraries, for this process: its handlers of POST, by path."""
+def _build(function: str, settings: Settings) -> Mapping[tuple[str, str], Handler]:
+    """The function itself, with its libraries, for this process: its handlers, by method and route."""
     match function:
         case "submit":
             from flinkjobs.entrypoints.submit import SubmitFunction
 
-            return {route.path: route.handler for route in SubmitFunction(settings).routes}
+            return _handlers_of(SubmitFunction(settings).routes)
+        case "jobs":
+            from flinkjobs.entrypoints.jobs import JobsFunction
+
+            return _handlers_of(JobsFunction(settings).routes)
         case "sync":
             from flinkjobs.entrypoints.sync import SyncFunction
 
-            return {"/": SyncFunction(settings).post}
+            return {("POST", "/"): SyncFunction(settings).post}
         case _:
             from flinkjobs.entrypoints.cleanup import CleanupFunction
 
-            return {"/": CleanupFunction(settings).post}
+            return {("POST", "/"): CleanupFunction(settings).post}
 
 
-def _as_json(answer: Mapping[str, Any]) -> Document:
-    """The answer as it would have travelled."""
-    read: Document = json.loads(to_json(answer))
-    return read
+def _handlers_of(routes: Iterable[Route]) -> Mapping[tuple[str, str], Handler]:
+    return {(route.method, route.path): route.handler for route in routes}

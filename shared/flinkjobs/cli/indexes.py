@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import Annotated, Any, Final
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from flinkjobs.cli.exit_codes import Exit
 from flinkjobs.cli.output import Output, table
@@ -65,15 +63,7 @@ def _convert(out: Output, admin: StoreAdmin, *, dry_run: bool) -> dict[str, Any]
     records = converted = values = conflicts = 0
     unreadable: list[UnreadableDate] = []
     unreadable_count = 0
-    bar = Progress(
-        TextColumn("converting dates"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=out.console,
-        transient=True,
-    )
-    with bar if out.is_live else nullcontext():
+    with out.progress("converting dates") as bar:
         task = bar.add_task("", total=admin.count_text_dates())
         for batch in admin.convert_dates(dry_run=dry_run):
             records += batch.records

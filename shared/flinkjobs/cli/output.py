@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 import yaml
 from rich import box
 from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -167,6 +168,11 @@ class Output:
         said = f"{text}; {hint}" if hint else text
         line = Text("flinkjobs: ", style="bold red").append(clean(said), style="not bold default")
         self.errors.print(line, soft_wrap=True)
+
+    def progress(self, what: str) -> Progress:
+        """A bar with this text, drawn on a live terminal alone, within a `with` block."""
+        parts = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        return Progress(*parts, console=self.console, transient=True, disable=not self.is_live)
 
     def _write(self, text: str) -> None:
         try:

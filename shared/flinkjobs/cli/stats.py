@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from flinkjobs.cli.exit_codes import Exit
 from flinkjobs.cli.output import Output
@@ -54,15 +52,7 @@ def _rebuild(out: Output, store: StatsStore, now: datetime, *, dry_run: bool, ch
 
     days = store.changed_days(now - SUMMED_AFTER, every=not dry_run)
     conflicts, different = list[datetime](), list[datetime]()
-    bar = Progress(
-        TextColumn("comparing days" if check else "summing days"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=out.console,
-        transient=True,
-    )
-    with bar if out.is_live else nullcontext():
+    with out.progress("comparing days" if check else "summing days") as bar:
         for day in () if dry_run and not check else bar.track(days):
             if check:
                 different += [day] if store.differences(day, lost_before=lost_before(now)) else []
