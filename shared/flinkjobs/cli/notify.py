@@ -111,7 +111,7 @@ def retry(
     A channel whose receiver answered 410 gets the events of what happens from then on. What was set aside is
     not sent again. Works on MongoDB (MONGODB_URI).
     """
-    from flinkjobs.entrypoints.notify import connect_notify_store
+    from flinkjobs.entrypoints.store_admin import connect_notify_store
 
     session = session_of(context, is_json=json)
     with connect_notify_store(session.connection.settings()) as store:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from flinkjobs import log
 from flinkjobs.domain.actions import Action, ActionKind, action_view
@@ -25,7 +25,7 @@ from flinkjobs.domain.records import JobRecord
 from flinkjobs.domain.text import cut
 from flinkjobs.ports.action_store import ActionStore
 from flinkjobs.submit.idempotency import Key
-from flinkjobs.submit.request import SubmittedBy, validation_faults
+from flinkjobs.submit.request import SubmittedBy, validated
 
 T = TypeVar("T")
 _Directory = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\x00-\x20\x7f]+$")]
@@ -110,11 +110,7 @@ def parse_action(kind: ActionKind, any_id: str, body: dict[str, Any], *, is_sign
     Raises:
         BadRequestError: with one fault per faulty field.
     """
-    try:
-        wanted = _MODELS[kind].model_validate(body)
-    except ValidationError as error:
-        faults = tuple(validation_faults(error))
-        raise BadRequestError("the request is not valid; nothing was requested", faults) from error
+    wanted = validated(_MODELS[kind], body, effect="nothing was requested")
     expect_named(wanted, kind.value, any_id, is_signed=is_signed)
     return wanted
 

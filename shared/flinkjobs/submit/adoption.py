@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec.structs import replace
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from flinkjobs import log
 from flinkjobs.domain.errors import (
@@ -26,7 +26,7 @@ from flinkjobs.domain.flink_states import STATUS_OF
 from flinkjobs.domain.observations import FlinkJob
 from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord
 from flinkjobs.ports.store import SeenJob, Submitted
-from flinkjobs.submit.request import SubmittedBy, TemplateId, validation_faults
+from flinkjobs.submit.request import SubmittedBy, TemplateId, validated
 from flinkjobs.submit.service import ID_ATTEMPTS, Submit
 
 SEEN_WITHIN: Final = timedelta(minutes=30)
@@ -98,11 +98,7 @@ def parse_adoption(body: dict[str, Any]) -> Adoption:
     Raises:
         BadRequestError: with one fault per faulty field.
     """
-    try:
-        return Adoption.model_validate(body)
-    except ValidationError as error:
-        faults = tuple(validation_faults(error))
-        raise BadRequestError("the request is not valid; nothing was adopted", faults) from error
+    return validated(Adoption, body, effect="nothing was adopted")
 
 
 def adopt(submit: Submit, wanted: Adoption) -> Adopted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -31,6 +31,8 @@ from flinkjobs.domain.labels import MAX_LABELS, MAX_VALUE, VALUE_PATTERN, check_
 from flinkjobs.domain.text import cut
 from flinkjobs.settings.functions import DEFAULT_CLUSTER
 from flinkjobs.submit.submission import InlineScript, PathScript, Resources, Script, Submission, UrlScript
+
+M = TypeVar("M", bound=BaseModel)
 
 NOT_VALID: Final = "the request is not valid; nothing was submitted"
 
@@ -296,6 +298,24 @@ def _parsed(body: dict[str, Any], limits: Limits) -> _Body:
     if faults or parsed is None:
         raise BadRequestError(NOT_VALID, tuple(faults))
     return parsed
+
+
+def validated(model: type[M], body: Mapping[str, Any], *, effect: str) -> M:
+    """The request that a JSON body describes.
+
+    Args:
+        model: of the request.
+        body: decoded.
+        effect: what was not done where the request is not valid, such as `nothing was submitted`.
+
+    Raises:
+        BadRequestError: with one fault per faulty field.
+    """
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        message = f"the request is not valid; {effect}"
+        raise BadRequestError(message, tuple(validation_faults(error))) from error
 
 
 def validation_faults(error: ValidationError) -> Iterable[Fault]:
