@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias
 
 from flinkjobs.doctor.codes import Code
 from flinkjobs.doctor.facts import (
@@ -46,8 +46,6 @@ from flinkjobs.domain.permissions import Function, Permission
 from flinkjobs.domain.text import counted, cut
 from flinkjobs.domain.versions import MINIMUM_VERSIONS, flink_line, flink_line_of_image, is_too_old
 from flinkjobs.settings.functions import REQUIRED, Settings
-
-T = TypeVar("T")
 
 
 def judge(facts: Facts) -> tuple[Finding, ...]:

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 from flinkjobs.doctor.facts import (
     CREATED_FOR,
@@ -60,8 +60,6 @@ from flinkjobs.ports.store_admin import StoreProbe
 from flinkjobs.settings.client import ClientSettings
 from flinkjobs.settings.functions import Settings
 from flinkjobs.settings.schedules import OwnSchedule, ScheduleSettings
-
-T = TypeVar("T")
 
 THREADS: Final = 8
 MAX_OBSERVED: Final = 20
