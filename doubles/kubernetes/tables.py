@@ -30,12 +30,16 @@ _STEPS = (
 )
 """Seconds below which a duration is written in this unit, with its letter, and a smaller one."""
 
+_INTEGERS = frozenset({"Count", "Data"})
+"""The columns that hold numbers."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    columns: Sequence[tuple[str, str, int]]
-    """Name, type, priority; a priority above 0 is shown by `-o wide` only."""
     row: Callable[[Obj, datetime], Cells]
+    columns: Sequence[str]
+    wide: frozenset[str] = frozenset()
+    """Those of a priority above 0, which `-o wide` alone shows."""
 
 
 def table(
@@ -58,12 +62,12 @@ def table(
         "columnDefinitions": [
             {
                 "name": name,
-                "type": kind,
+                "type": "integer" if name in _INTEGERS else "string",
                 "format": "name" if name == "Name" else "",
                 "description": "",
-                "priority": priority,
+                "priority": int(name in layout.wide),
             }
-            for name, kind, priority in layout.columns
+            for name in layout.columns
         ],
         "rows": [
             {"cells": layout.row(obj, now), "object": _row_object(resource, obj, full=full)}
@@ -132,13 +136,9 @@ def _job_state(job: Obj) -> str:
         return "Failed"
     if job["metadata"].get("deletionTimestamp"):
         return "Terminating"
-    for kind, word in (
-        ("Suspended", "Suspended"),
-        ("FailureTarget", "FailureTarget"),
-        ("SuccessCriteriaMet", "SuccessCriteriaMet"),
-    ):
+    for kind in ("Suspended", "FailureTarget", "SuccessCriteriaMet"):
         if job_condition(job, kind):
-            return word
+            return kind
     return "Running"
 
 
@@ -218,51 +218,31 @@ def _namespace_row(namespace: Obj, now: datetime) -> Cells:
 
 _LAYOUTS: dict[Resource, _Layout] = {
     JOBS: _Layout(
-        (
-            ("Name", "string", 0),
-            ("Status", "string", 0),
-            ("Completions", "string", 0),
-            ("Duration", "string", 0),
-            ("Age", "string", 0),
-            ("Containers", "string", 1),
-            ("Images", "string", 1),
-            ("Selector", "string", 1),
-        ),
         _job_row,
+        ("Name", "Status", "Completions", "Duration", "Age", "Containers", "Images", "Selector"),
+        wide=frozenset({"Containers", "Images", "Selector"}),
     ),
     PODS: _Layout(
-        (
-            ("Name", "string", 0),
-            ("Ready", "string", 0),
-            ("Status", "string", 0),
-            ("Restarts", "string", 0),
-            ("Age", "string", 0),
-            ("IP", "string", 1),
-            ("Node", "string", 1),
-            ("Nominated Node", "string", 1),
-            ("Readiness Gates", "string", 1),
-        ),
         _pod_row,
+        ("Name", "Ready", "Status", "Restarts", "Age", "IP", "Node", "Nominated Node", "Readiness Gates"),
+        wide=frozenset({"IP", "Node", "Nominated Node", "Readiness Gates"}),
     ),
     EVENTS: _Layout(
-        (
-            ("Last Seen", "string", 0),
-            ("Type", "string", 0),
-            ("Reason", "string", 0),
-            ("Object", "string", 0),
-            ("Subobject", "string", 1),
-            ("Source", "string", 1),
-            ("Message", "string", 0),
-            ("First Seen", "string", 1),
-            ("Count", "integer", 1),
-            ("Name", "string", 1),
-        ),
         _event_row,
+        (
+            "Last Seen",
+            "Type",
+            "Reason",
+            "Object",
+            "Subobject",
+            "Source",
+            "Message",
+            "First Seen",
+            "Count",
+            "Name",
+        ),
+        wide=frozenset({"Subobject", "Source", "First Seen", "Count", "Name"}),
     ),
-    CONFIG_MAPS: _Layout(
-        (("Name", "string", 0), ("Data", "integer", 0), ("Age", "string", 0)), _config_map_row
-    ),
-    NAMESPACES: _Layout(
-        (("Name", "string", 0), ("Status", "string", 0), ("Age", "string", 0)), _namespace_row
-    ),
+    CONFIG_MAPS: _Layout(_config_map_row, ("Name", "Data", "Age")),
+    NAMESPACES: _Layout(_namespace_row, ("Name", "Status", "Age")),
 }

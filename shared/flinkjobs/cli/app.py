@@ -51,19 +51,22 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: flags without a type, and nothing cut
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-submit.register(app)
-jobs.register(app)
-unmanaged.register(app)
-actions.register(app)
-run_again.register(app)
-audit.register(app)
-maintenance.register(app)
-schedules.register(app)
-notify.register(app)
-indexes.register(app)
-export.register(app)
-stats.register(app)
-doctor.register(app)
+for group in (
+    submit,
+    jobs,
+    unmanaged,
+    actions,
+    run_again,
+    audit,
+    maintenance,
+    schedules,
+    notify,
+    indexes,
+    export,
+    stats,
+    doctor,
+):
+    group.register(app)
 
 
 @app.command("version")

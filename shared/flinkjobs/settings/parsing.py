@@ -19,11 +19,7 @@ from flinkjobs.domain.text import cut
 T = TypeVar("T")
 
 _HOST_PORT: Final = re.compile(r"[A-Za-z0-9.\-\[\]:]+:\d{1,5}")
-_DATABASE: Final = re.compile(r"[^/\\. \"$*<>:|?\0]{1,63}")
-_OBJECT_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _HOST: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
-_NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_GKE_CLUSTER: Final = re.compile(r"projects/[a-z0-9.:-]+/locations/[a-z0-9-]+/clusters/[a-z0-9-]+")
 
 
 def set_values(environ: Mapping[str, str]) -> dict[str, str]:
@@ -86,33 +82,42 @@ def one_of(words: tuple[str, ...]) -> Callable[[str], str]:
     return parse
 
 
+def matching(pattern: str, rule: str, *, shown: int = 80) -> Callable[[str], str]:
+    """Parses a text of one form.
+
+    Args:
+        pattern: of the whole text.
+        rule: what the message says that the text must be.
+        shown: maximum number of characters of a wrong text in the message.
+    """
+
+    def parse(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"{rule}, not {cut(text, shown)!r}")
+        return text
+
+    return parse
+
+
+database: Final = matching(r"[^/\\. \"$*<>:|?\0]{1,63}", "must be a MongoDB database name")
+namespace: Final = matching(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", "must be a Kubernetes namespace")
+object_name: Final = matching(
+    r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", "must be the name of a Kubernetes object"
+)
+gke_cluster: Final = matching(
+    r"projects/[a-z0-9.:-]+/locations/[a-z0-9-]+/clusters/[a-z0-9-]+",
+    "must be projects/…/locations/…/clusters/…",
+    shown=120,
+)
+header_name: Final = matching(
+    r"[A-Za-z0-9-]{1,100}", "must be the name of a header, of letters, digits and -"
+)
+"""Without underscores, which servers take for hyphens."""
+
+
 def mongodb_uri(text: str) -> str:
     if not text.startswith(("mongodb://", "mongodb+srv://")):
         raise ValueError("must begin with mongodb:// or mongodb+srv://")
-    return text
-
-
-def database(text: str) -> str:
-    if not _DATABASE.fullmatch(text):
-        raise ValueError(f"must be a MongoDB database name, not {cut(text, 80)!r}")
-    return text
-
-
-def namespace(text: str) -> str:
-    if not _NAMESPACE.fullmatch(text):
-        raise ValueError(f"must be a Kubernetes namespace, not {cut(text, 80)!r}")
-    return text
-
-
-def gke_cluster(text: str) -> str | None:
-    if not _GKE_CLUSTER.fullmatch(text):
-        raise ValueError(f"must be projects/…/locations/…/clusters/…, not {cut(text, 120)!r}")
-    return text
-
-
-def object_name(text: str) -> str | None:
-    if not _OBJECT_NAME.fullmatch(text):
-        raise ValueError(f"must be the name of a Kubernetes object, not {cut(text, 80)!r}")
     return text
 
 
@@ -177,13 +182,6 @@ def web_origins(text: str) -> frozenset[str]:
         if urlsplit(page_url(origin)).path or origin.endswith("/"):
             raise ValueError(f"must hold origins like https://app.example, not {cut(origin, 120)!r}")
     return frozenset(origins)
-
-
-def header_name(text: str) -> str | None:
-    """Name of an HTTP header; without underscores, which servers take for hyphens."""
-    if not re.fullmatch(r"[A-Za-z0-9-]{1,100}", text):
-        raise ValueError(f"must be the name of a header, of letters, digits and -, not {cut(text, 80)!r}")
-    return text
 
 
 def operators(text: str) -> tuple[str, ...]:

@@ -12,12 +12,7 @@ from flinkjobs.domain.cron import cron_fault
 from flinkjobs.domain.errors import SettingsError
 from flinkjobs.domain.schedule import NAME
 from flinkjobs.domain.text import cut
-from flinkjobs.settings.parsing import (
-    Reader,
-    http_url,
-    set_values,
-    whole_number,
-)
+from flinkjobs.settings.parsing import Reader, http_url, matching, set_values, whole_number
 
 SCHEDULED: Final = ("sync", "cleanup")
 """The functions that a schedule triggers."""
@@ -106,25 +101,14 @@ def _scheduler_parent(text: str) -> tuple[str, str]:
     return found[1], found[2]
 
 
-def _schedule_name(text: str) -> str:
-    if not NAME.fullmatch(text):
-        raise ValueError(f"must be letters, digits, '-' and '_', not {cut(text, 80)!r}")
-    return text
-
-
 def _cron(text: str) -> str:
     if (wrong := cron_fault(text)) is not None:
         raise ValueError(f"is no cron expression: {wrong}")
     return text
 
 
-def _time_zone(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_+/-]{1,80}", text):
-        raise ValueError(f"must be a name of the tz database, not {cut(text, 80)!r}")
-    return text
-
-
-def _service_account(text: str) -> str:
-    if not re.fullmatch(r"[^@\s]+@[^@\s]+", text):
-        raise ValueError(f"must be the e-mail address of a service account, not {cut(text, 120)!r}")
-    return text
+_schedule_name: Final = matching(NAME.pattern, "must be letters, digits, '-' and '_'")
+_time_zone: Final = matching(r"[A-Za-z0-9_+/-]{1,80}", "must be a name of the tz database")
+_service_account: Final = matching(
+    r"[^@\s]+@[^@\s]+", "must be the e-mail address of a service account", shown=120
+)
