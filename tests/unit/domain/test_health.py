@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -173,3 +173,13 @@ def test_the_worst_of_several_jobs_is_the_records() -> None:
     ill = Health(HealthState.UNHEALTHY, now, ReasonCode.RESTARTING)
     assert rule.worst([Health(HealthState.HEALTHY, now), ill, Health(HealthState.STARTING, now)]) == ill
     assert rule.worst([]) is None
+
+
+def test_a_count_that_has_not_grown_keeps_the_earlier_ones() -> None:
+    now = datetime(2026, 11, 29, 12, tzinfo=UTC)
+    start, moved = milliseconds(now - 60 * MINUTE), milliseconds(now - 4 * MINUTE)
+    entry = Entry("a job", "RUNNING", start, -1, moved, Tasks(total=1, running=1), None)
+    counts = ((now - 8 * MINUTE, 2), (now - 4 * MINUTE, 7))
+    mark = Mark("a" * 32, "default", start_ms=start, counts=counts)
+    after = rule.counted(mark, entry, 7, [], None, now, LIMITS)
+    assert after.counts == (*counts, (now, 7))
