@@ -79,7 +79,7 @@ class Durations(msgspec.Struct, frozen=True):
     def percentiles(self, *percents: int) -> list[float]:
         """Each within `ACCURACY` of the nearest-rank percentile."""
         keys = sorted(self.buckets)
-        passed = list(accumulate(self.buckets[key] for key in keys))
+        passed = list(accumulate(map(self.buckets.__getitem__, keys)))
         ranks = [max(-(-self.count * percent // 100), 1) for percent in percents]
         values = [_mapping().value(keys[bisect_left(passed, rank)]) for rank in ranks]
         return [min(max(value, self.least), self.most) for value in values]
@@ -135,6 +135,7 @@ class Sums(msgspec.Struct, frozen=True):
         rows: by status, template and whether there is an id.
         hours: by day and status, the number of records at each hour after midnight, rounded up: 0 to 24.
         bars: the duration histogram.
+        durations: of all rows.
         begin: a midnight, UTC.
         end: likewise; the first day that is not among them.
     """
@@ -142,6 +143,7 @@ class Sums(msgspec.Struct, frozen=True):
     rows: Sequence[Row] = ()
     hours: Sequence[tuple[datetime, str | None, Sequence[int]]] = ()
     bars: Sequence[int] = ()
+    durations: Durations | None = None
     begin: datetime = EPOCH
     end: datetime = EPOCH
 
@@ -171,11 +173,12 @@ def sums_of(groups: Iterable[Group], day: datetime) -> Sums:
         hours[group.status][group.hour] += group.count
         values[key] += group.durations
     rows = [Row(*key, count, Durations.of(values[key]), stopped[key]) for key, count in _in_order(counts)]
-    bars = bars_of([value for some in values.values() for value in some])
-    return Sums(rows, [(day, status, each) for status, each in _in_order(hours)], bars, day, day + DAY)
+    every = [value for some in values.values() for value in some]
+    by_hour = [(day, status, each) for status, each in _in_order(hours)]
+    return Sums(rows, by_hour, bars_of(every), Durations.of(every), day, day + DAY)
 
 
-def add(spans: Iterable[Sums], *, templates: int | None = None) -> Sums:
+def add(spans: Sequence[Sums], *, templates: int | None = None) -> Sums:
     """All of these sums together, without their days.
 
     Args:
@@ -204,7 +207,8 @@ def add(spans: Iterable[Sums], *, templates: int | None = None) -> Sums:
         )
         for key, rows in _in_order(by_key)
     ]
-    return Sums(rows, [(*key, counts) for key, counts in _in_order(hours)], bars)
+    durations = merged(sums.durations for sums in spans)
+    return Sums(rows, [(*key, counts) for key, counts in _in_order(hours)], bars, durations)
 
 
 def _folded(

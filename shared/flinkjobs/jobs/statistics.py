@@ -13,7 +13,6 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import compress
 from typing import Any, Final
 
 from flinkjobs.domain.flink_states import OPEN, Status
@@ -26,7 +25,6 @@ from flinkjobs.domain.job_sums import (
     Durations,
     Row,
     Sums,
-    add,
     bars_of,
     merged,
 )
@@ -82,53 +80,56 @@ def windows(counted: Counted, end: datetime) -> dict[str, Any]:
         end: when every window ends; see `next_whole_hour`.
     """
     found: dict[str, Any] = {}
-    days, whole, tallies, left = list[Sums](), Sums(), counted.tallies, counted.days
-    for window in WINDOWS:  # each holds the one before, but for the day in which that begins
+    live = [(tally, _sums(tally)) for tally in counted.tallies]
+    for window in WINDOWS:
         begin = end - window.bucket * window.buckets if window.bucket else None
-        inside = [tally for tally in tallies if begin is None or _age(tally) < end - begin]
         edge = counted.edges.get(begin) if begin else None
-        is_inside = [begin is None or day.begin > begin or (day.end > begin and edge is None) for day in left]
-        new = list(compress(left, is_inside))
-        left = [day for day, is_new in zip(left, is_inside, strict=True) if not is_new]
-        days += new
-        every: Sequence[Tally | Row] = [*inside, *(edge or ())]  # whose percentiles are exact
-        bars: Sequence[int] = bars_of(_durations(every))
-        if days:
-            tallies = [tally for tally in tallies if begin is not None and _age(tally) >= end - begin]
-            whole = add([whole, _sums(inside), *new])
-            both = add([whole, _sums(edge)]) if edge else whole
-            every, bars = both.rows, both.bars
-        found[window.name] = _window(window, every, bars, end, days)
+        inside = [one for one in live if begin is None or _age(one[0]) < end - begin]
+        inside += [(tally, _sums(tally)) for tally in edge or ()]
+        days = [
+            day
+            for day in counted.days
+            if begin is None or day.begin > begin or (day.end > begin and edge is None)
+        ]
+        found[window.name] = _window(inside, days, begin)
         if window.bucket is not None:
             found[window.name]["over_time"] = _over_time(counted, window, end)
     return found
 
 
-def _sums(tallies: Sequence[Tally]) -> Sums:
-    return Sums(rows=list(map(_row, tallies)), bars=bars_of(_durations(tallies)))
-
-
-def _row(tally: Tally) -> Row:
-    durations = Durations.of(_durations([tally]))
-    return Row(tally.status, tally.template_id, tally.has_id, tally.count, durations, tally.stopped)
+def _sums(tally: Tally) -> Sums:
+    values = _durations([tally])
+    durations = Durations.of(values)
+    row = Row(tally.status, tally.template_id, tally.has_id, tally.count, durations, tally.stopped)
+    return Sums([row], bars=bars_of(values), durations=durations)
 
 
 def _window(
-    window: Window, every: Sequence[Tally | Row], bars: Sequence[int], end: datetime, days: Sequence[Sums]
+    inside: Sequence[tuple[Tally, Sums]], days: Sequence[Sums], begin: datetime | None
 ) -> dict[str, Any]:
-    begin = end - window.bucket * window.buckets if window.bucket else None
+    """The percentiles are exact where no day has any durations."""
+    is_sketched = any(day.durations for day in days)
+    every: list[Tally | Row] = [sums.rows[0] if is_sketched else tally for tally, sums in inside]
+    every += [row for day in days for row in day.rows]
+    parts = [*(sums for _, sums in inside), *days]
+    bars = [sum(part.bars[place] for part in parts) for place in range(len(BAR_ENDS) + 1)]
     by_template: dict[str | None, list[Tally | Row]] = defaultdict(list)
     for one in every:
         by_template[one.template_id].append(one)
     is_folded = by_template.pop(OTHER_TEMPLATES, None) is not None
     jobs = Counter({name: sum(one.count for one in those) for name, those in by_template.items()})
     shown = sorted(by_template, key=lambda name: (-jobs[name], name or ""))[:TEMPLATES_SHOWN]
-    is_sketched = any(row.durations for day in days for row in day.rows)
     is_wider = begin is not None and any(day.begin < begin for day in days)
     return {
-        **_statistics(every),
+        **_statistics(every, [part.durations for part in parts] if is_sketched else ()),
         "from": begin,
-        "templates": [{"template_id": name, **_statistics(by_template[name])} for name in shown],
+        "templates": [
+            {
+                "template_id": name,
+                **_statistics(those, [one.durations for one in those if isinstance(one, Row)]),
+            }
+            for name, those in ((name, by_template[name]) for name in shown)
+        ],
         "duration_histogram": [
             {"le": le, "count": count} for le, count in zip((*BAR_ENDS, None), bars, strict=True)
         ],
@@ -147,7 +148,7 @@ def _age(tally: Tally) -> timedelta:
     return timedelta(**{tally.unit: tally.age})
 
 
-def _statistics(tallies: Sequence[Tally | Row]) -> dict[str, Any]:
+def _statistics(tallies: Sequence[Tally | Row], summed: Sequence[Durations | None]) -> dict[str, Any]:
     by_status: Counter[str | None] = Counter()
     never_submitted = 0
     for tally in tallies:
@@ -160,9 +161,7 @@ def _statistics(tallies: Sequence[Tally | Row]) -> dict[str, Any]:
         "jobs": jobs,
         "by_status": {status.value: by_status[status] for status in Status},
         "other": jobs - sum(by_status[status] for status in Status),
-        "durations": durations(
-            _durations(tallies), [one.durations for one in tallies if isinstance(one, Row)]
-        ),
+        "durations": durations(_durations(tallies), summed),
         "failure_rate_percent": _percent(failed, jobs),
         "flink_failure_rate_percent": _percent(failed_in_flink, failed_in_flink + by_status[Status.FINISHED]),
         "failed_in_flink": failed_in_flink,

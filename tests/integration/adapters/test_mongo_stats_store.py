@@ -59,8 +59,8 @@ class World:
         found = [one for one in self.records.values() if one["_id"] in stored and is_wanted(one)]
         return self.chance.sample(found, min(most, len(found)))
 
-    def windows(self) -> dict[str, Any]:
-        return statistics.windows(self.reads.tallies(END, statistics.begins(END)), END)
+    def windows(self, end: datetime = END) -> dict[str, Any]:
+        return statistics.windows(self.reads.tallies(end, statistics.begins(end)), end)
 
 
 @pytest.fixture
@@ -104,12 +104,12 @@ def submitted(one: Document) -> datetime:
     return at if isinstance(at, datetime) else datetime.fromisoformat(at).replace(tzinfo=UTC)
 
 
-def check(world: World) -> None:
+def check(world: World, end: datetime = END) -> None:
     """Every figure, against a count of all records that there were."""
-    windows = world.windows()
+    windows = world.windows(end)
     every = list(world.records.values())
     for name, window in windows.items():
-        inside = [one for one in every if name == "all" or END - submitted(one) < WINDOWS[name]]
+        inside = [one for one in every if name == "all" or end - submitted(one) < WINDOWS[name]]
         statuses = Counter(one["status"] for one in inside)
         known = {status.value: statuses[status.value] for status in Status}
         assert (window["jobs"], window["by_status"]) == (len(inside), known), name
@@ -133,8 +133,8 @@ def check(world: World) -> None:
         assert sum(bar["count"] for bar in window["duration_histogram"]) == len(took)
         for step in window.get("over_time", ()):
             expected = [one for one in every if step["from"] < submitted(one) <= step["to"]]
-            if step["to"] == END:
-                expected += [one for one in every if submitted(one) > END]
+            if step["to"] == end:
+                expected += [one for one in every if submitted(one) > end]
             assert step["jobs"] == len(expected), (name, step)
 
 
@@ -268,6 +268,43 @@ def _is_retired(world: World, day: datetime) -> bool:
 # --- one rule each ----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("hours", [0, 1, 10, 11, 12, 24, 34, 35, 36, 60, 24 * 9])
+def test_whenever_they_are_read_the_statistics_are_those_of_all_records(world: World, hours: int) -> None:
+    """At midnight, on the day after the last sums, and later: the windows have moved on."""
+    for _ in range(300):
+        world.write(record(world.chance))
+    for days in (0, 1, 7, 8, 30, 31):  # at the edges of the windows
+        for at in (TODAY - days * DAY, END - days * DAY, END - days * DAY + HOUR / 3600):
+            world.write(record(world.chance) | {"submitted_at": at})
+    sum_all(world)
+    check(world, END + hours * HOUR)
+
+
+def test_weeks_and_months_are_read_instead_of_their_days(world: World) -> None:
+    for _ in range(300):
+        world.write(record(world.chance))
+    sum_all(world)
+    before = world.windows()
+    for id_ in ("before", "month", "week"):
+        held = world.database.job_stats.find_one({"_id": id_}) or {}
+        days = {"$gte": held["begin"], "$lt": held["end"]}
+        assert world.database.job_stats.delete_many({"_id": days}).deleted_count > 2
+    assert world.windows() == before
+
+
+def test_days_that_a_late_record_joins_while_they_are_added_up_are_not_written(world: World) -> None:
+    class Slow(MongoStatsStore):
+        def _has_records(self, begin: datetime, end: datetime) -> bool:
+            note_late(world.database.job_stats, {TODAY - 10 * DAY: [ObjectId()]})
+            return super()._has_records(begin, end)
+
+    for _ in range(100):
+        world.write(record(world.chance))
+    sum_all(world)
+    assert not Slow(world.database).roll_up(NOW)
+    assert world.stats.roll_up(NOW)
+
+
 def test_a_window_that_begins_within_a_day_of_deleted_records_holds_all_of_it(world: World) -> None:
     """And says so; its steps are exact."""
     day = TODAY - 7 * DAY
@@ -325,7 +362,7 @@ def test_difference_of_a_day_is_named(world: World) -> None:
     sum_all(world)
     assert world.stats.differences(day, lost_before=LOST_BEFORE) == []
     world.change(one, duration=2.0)
-    assert world.stats.differences(day, lost_before=LOST_BEFORE) == ["rows", "bars"]
+    assert world.stats.differences(day, lost_before=LOST_BEFORE) == ["rows", "bars", "durations"]
 
 
 def test_the_templates_with_fewest_jobs_are_added_up_where_there_are_too_many(world: World) -> None:

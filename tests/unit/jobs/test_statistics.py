@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from flinkjobs.domain.job_sums import DAY, Durations, Row, Sums
 from flinkjobs.jobs import problems, statistics
 from flinkjobs.ports.read_store import Cause, Counted, Tally
 
@@ -143,6 +144,42 @@ def test_days_hold_the_hours_of_the_last_day() -> None:
     tallies = [tally("FINISHED", age=5), tally("FINISHED", age=23), tally("FINISHED", age=1, unit="days")]
     assert [bucket["jobs"] for bucket in window("7d", *tallies)["over_time"]] == [0, 0, 0, 0, 0, 1, 2]
     assert "over_time" not in window("all", *tallies)
+
+
+def test_a_window_holds_whole_days_and_the_rest_of_the_one_in_which_it_begins() -> None:
+    begin, day = NOW - timedelta(days=7), NOW - timedelta(days=7, hours=12)
+    three_at_noon = [*[0] * 12, 3, 2, *[0] * 11]
+    first = Sums(
+        [Row("FAILED", "etl", True, 5)], [(day, "FAILED", three_at_noon)], [0] * 15, None, day, day + DAY
+    )
+    second = Sums(
+        [Row("FAILED", "etl", True, 7)],
+        [(day + DAY, "FAILED", [*[0] * 12, 4, 3, *[0] * 11])],
+        [0] * 15,
+        None,
+        day + DAY,
+        day + 2 * DAY,
+    )
+    found = statistics.windows(Counted((), (), [first, second], {begin: [tally("FAILED", 2)]}), NOW)
+    assert [found[name]["jobs"] for name in ("24h", "7d", "30d", "all")] == [0, 9, 12, 12]
+    assert [step["jobs"] for step in found["7d"]["over_time"]] == [6, 3, 0, 0, 0, 0, 0]
+    assert found["7d"]["approximate"] == []
+    without_edge = statistics.windows(Counted((), (), [first, second]), NOW)["7d"]
+    assert (without_edge["jobs"], without_edge["approximate"]) == (12, ["from"])
+
+
+def test_percentiles_are_exact_unless_a_day_has_durations() -> None:
+    day = datetime(2025, 10, 30, tzinfo=UTC)
+    live = [tally("FINISHED", 3, durations=[1.0, 2.0, 3.0])]
+    failed = Sums([Row("FAILED", "etl", True, 1)], [], [0] * 15, None, day, day + DAY)
+    found = statistics.windows(Counted(live, live, [failed]), NOW)["all"]
+    assert (found["durations"]["p50"], found["approximate"]) == (2.0, [])
+    took = Durations.of([4.0, 5.0])
+    finished = Sums([Row("FINISHED", "etl", True, 2, took)], [], [0] * 15, took, day, day + DAY)
+    found = statistics.windows(Counted(live, live, [failed, finished]), NOW)["all"]
+    assert found["durations"]["p95"] == pytest.approx(5.0, rel=0.01)
+    assert (found["durations"]["count"], found["durations"]["average"]) == (5, 3.0)
+    assert found["approximate"] == ["p50", "p95"]
 
 
 def test_templates_come_by_their_number_of_jobs_and_only_the_first_twenty() -> None:

@@ -242,18 +242,19 @@ def _group(found: Document) -> Group:
 
 
 def _fields(sums: Sums) -> Document:
-    rows = []
-    for row in sums.rows:
-        kept = msgspec.structs.asdict(row)
-        if row.durations is not None:
-            buckets = sorted(row.durations.buckets.items())
-            kept["durations"] = {
-                **msgspec.structs.asdict(row.durations),
-                "total": list(row.durations.total),
-                "buckets": [number for pair in buckets for number in pair],
-            }
-        rows.append(kept)
-    return {"rows": rows, "hours": [list(hours) for hours in sums.hours], "bars": list(sums.bars)}
+    return {
+        "rows": [{**msgspec.structs.asdict(row), "durations": _kept(row.durations)} for row in sums.rows],
+        "hours": [list(hours) for hours in sums.hours],
+        "bars": list(sums.bars),
+        "durations": _kept(sums.durations),
+    }
+
+
+def _kept(durations: Durations | None) -> Document | None:
+    if durations is None:
+        return None
+    buckets = [number for pair in sorted(durations.buckets.items()) for number in pair]
+    return {**msgspec.structs.asdict(durations), "total": list(durations.total), "buckets": buckets}
 
 
 def read_sums(document: Mapping[str, Any]) -> Sums:
@@ -270,7 +271,7 @@ def read_sums(document: Mapping[str, Any]) -> Sums:
         for row in document["rows"]
     ]
     hours = [(day, status, counts) for day, status, counts in document["hours"]]
-    return Sums(rows, hours, document["bars"], *days_of(document))
+    return Sums(rows, hours, document["bars"], _durations(document["durations"]), *days_of(document))
 
 
 def days_of(document: Mapping[str, Any]) -> tuple[datetime, datetime]:
