@@ -175,14 +175,16 @@ class MongoStatsStore:
 def note_late(stats: Collection[Document], ids: Mapping[datetime, Sequence[Any]]) -> None:
     """Leaves records apart that get a date, or are inserted, after their days were summed.
 
-    Before they are written: until then no condition finds them. What `roll_up` adds up at this moment it does
-    not write.
+    Before they are written: until then no condition finds them. What `roll_up` has read before, it does not
+    write; what it has written before, is found by its days.
     """
-    for day, late in ids.items():
-        change = {"$addToSet": {"apart": {"$each": list(late)}}, "$inc": {"revision": 1}}
-        stats.update_one({"_id": day}, change)
+    changes = {day: {"$addToSet": {"apart": {"$each": list(late)}}} for day, late in ids.items()}
+    again = {"$inc": {"revision": 1}}
+    for day, change in changes.items():
+        stats.update_one({"_id": day}, change | again)
+    stats.update_many({"_id": {"$in": list(ROLLED_UP)}}, again)
+    for day, change in changes.items():
         stats.update_many({"begin": {"$lte": day}, "end": {"$gt": day}}, change)
-        stats.update_many({"_id": {"$in": list(ROLLED_UP)}}, {"$inc": {"revision": 1}})
 
 
 def _may_change(lost_before: datetime) -> list[Document]:
