@@ -116,8 +116,8 @@ class ReplicaSet:
     def kill_primary(self, *, at: Callable[[], object] = lambda: None) -> None:
         """Ends the primary as a crash would (SIGKILL), waits for another one, and starts it again.
 
-        Before, the other members are frozen, and then start anew: they know nothing of what the primary has
-        taken meanwhile, which would still be in their sockets.
+        For a moment before, the other members are frozen; then they start anew, without what the primary has
+        sent to their sockets. So a write that waits for no other member is lost.
 
         Args:
             at: called right before its end.
@@ -126,7 +126,7 @@ class ReplicaSet:
         others = [member for member in self.members if member is not killed]
         for member in others:
             member.pause()
-        time.sleep(FROZEN_SECONDS)  # there is nothing to wait for: nobody may get an answer
+        time.sleep(FROZEN_SECONDS)  # there is no condition: no caller may get an answer
         at()
         killed.kill()
         for member in others:
