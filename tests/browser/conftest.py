@@ -137,14 +137,21 @@ WEBHOOK = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 PAGE = "whsec_cGFnZXBhZ2VwYWdlcGFnZXBhZ2VwYWdlcGFnZXBhZ2U="
 
 
-@pytest.fixture(scope="session")
-def acting_jobs(settings: Mapping[str, str]) -> Iterator[FunctionServer]:
-    """The read side, and the submit function to which it passes requests on."""
+@contextlib.contextmanager
+def acting(settings: Mapping[str, str], **own: str) -> Iterator[FunctionServer]:
+    """The read side with settings of its own, and the submit function to which it passes requests on."""
     secrets = {"FLINK_IMAGE": "flink:1.20", "WEBHOOK_SECRETS": WEBHOOK, "PAGE_ACTION_SECRET": PAGE}
     with FunctionServer("submit", {**settings, **secrets}) as submit:
-        own = {"SUBMIT_URL": submit.url, "PAGE_ACTION_SECRET": PAGE}
-        with FunctionServer("jobs", {**settings, **own}) as jobs:
+        passing_on = {"SUBMIT_URL": submit.url, "PAGE_ACTION_SECRET": PAGE}
+        with FunctionServer("jobs", {**settings, **passing_on, **own}) as jobs:
             yield jobs
+
+
+@pytest.fixture(scope="session")
+def acting_jobs(settings: Mapping[str, str]) -> Iterator[FunctionServer]:
+    """The page with actions, for everyone."""
+    with acting(settings) as jobs:
+        yield jobs
 
 
 @pytest.fixture

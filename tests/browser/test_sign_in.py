@@ -1,8 +1,8 @@
-"""A real sign-in before the page of the local stack: a viewer looks, an operator acts, and is named."""
+"""A real sign-in before the page: a viewer looks, an operator acts, and is named."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,39 +10,38 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from local.stack import Stack
-from tests.browser.conftest import TIME_ZONE, WAIT_MS
+from local.functions import FunctionServer
+from tests.browser.conftest import TIME_ZONE, WAIT_MS, Lab, acting
 from tests.browser.test_details import panel
 from tests.support.sign_in import HEADER, sign_in_before
 
 VIEWER, OPERATOR = "vera@example.com", "olga@ops.example.com"
 SECONDS = 60.0
 OURS = {"X-Flinkjobs": "1"}
+RUNNING = "orders_enrich_1795300000007"
 
 SignIn = Callable[[str], Page]
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    with Stack(
-        environ={}, settings={"TRUSTED_USER_HEADER": HEADER, "OPERATORS": "*@ops.example.com"}
-    ) as running:
+def jobs(settings: Mapping[str, str]) -> Iterator[FunctionServer]:
+    with acting(settings, TRUSTED_USER_HEADER=HEADER, OPERATORS="*@ops.example.com") as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def address(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(jobs: FunctionServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where people open the page: that of the proxy."""
     directory: Path = tmp_path_factory.mktemp("sign-in")
-    with sign_in_before(stack.functions["jobs"].url, directory) as found:
+    with sign_in_before(jobs.url, directory) as found:
         yield found
 
 
 @pytest.fixture
-def job_id(stack: Stack) -> str:
-    body = {"template_id": "etl", "script": {"inline": "import time; time.sleep(600)"}, "submitted_by": "ann"}
-    answer = httpx.post(stack.functions["submit"].url, json=body, timeout=SECONDS, trust_env=False)
-    return str(answer.raise_for_status().json()["job_id"])
+def job_id(lab: Lab) -> str:
+    """Of a job that runs, and that li.wei has submitted."""
+    assert lab.database.flink_jobs.count_documents({"job_id": RUNNING, "submitted_by": "li.wei"}) == 1
+    return RUNNING
 
 
 @pytest.fixture
@@ -70,14 +69,14 @@ def sign_in(chromium: Browser, address: str) -> Iterator[SignIn]:
         context.close()
 
 
-def shown(stack: Stack, job_id: str) -> dict[str, Any]:
-    answer = httpx.get(f"{stack.functions['jobs'].url}/api/jobs/{job_id}", timeout=SECONDS, trust_env=False)
+def shown(jobs: FunctionServer, job_id: str) -> dict[str, Any]:
+    answer = httpx.get(f"{jobs.url}/api/jobs/{job_id}", timeout=SECONDS, trust_env=False)
     found: dict[str, Any] = answer.raise_for_status().json()
     return found
 
 
 def test_a_viewer_looks_and_an_operator_acts(
-    stack: Stack, address: str, job_id: str, sign_in: SignIn
+    jobs: FunctionServer, address: str, job_id: str, sign_in: SignIn
 ) -> None:
     page = sign_in(VIEWER)
     page.goto(f"{address}/?job={job_id}")
@@ -90,7 +89,7 @@ def test_a_viewer_looks_and_an_operator_acts(
              "Content-Type": "application/json", "X-Flinkjobs": "1", [header]: operator}})).status""",
         [f"/api/jobs/{job_id}/cancel", HEADER, OPERATOR],
     )
-    assert (forged, shown(stack, job_id)["actions"]) == (403, [])
+    assert (forged, shown(jobs, job_id)["actions"]) == (403, [])
 
     page = sign_in(OPERATOR)
     page.goto(f"{address}/?job={job_id}")
@@ -100,9 +99,9 @@ def test_a_viewer_looks_and_an_operator_acts(
     asked.get_by_role("button", name="Cancel").last.click()
     event = panel(page).locator("[data-event=action_requested]")
     expect(event).to_contain_text(f"by {OPERATOR} (signed in)")
-    expect(panel(page).locator("[data-event=submitted]")).to_contain_text("by ann")
+    expect(panel(page).locator("[data-event=submitted]")).to_contain_text("by li.wei")
     expect(panel(page).locator("[data-event=submitted]")).not_to_contain_text("signed in")
-    [action] = shown(stack, job_id)["actions"]
+    [action] = shown(jobs, job_id)["actions"]
     assert (action["requested_by"], action["verified"]) == (OPERATOR, True)
 
 
@@ -117,10 +116,9 @@ def test_without_a_session_nothing_of_jobs_is_reached(address: str, job_id: str)
     assert asked.status_code == 404, "only nginx itself may ask"
 
 
-def test_around_the_proxy_without_the_header_the_page_is_read_only(stack: Stack, job_id: str) -> None:
-    jobs = stack.functions["jobs"].url
+def test_around_the_proxy_without_the_header_the_page_is_read_only(jobs: FunctionServer, job_id: str) -> None:
     answer = httpx.post(
-        f"{jobs}/api/jobs/{job_id}/cancel", headers=OURS, json={}, timeout=SECONDS, trust_env=False
+        f"{jobs.url}/api/jobs/{job_id}/cancel", headers=OURS, json={}, timeout=SECONDS, trust_env=False
     )
     assert (answer.status_code, answer.json()["code"]) == (403, "FORBIDDEN")
-    assert shown(stack, job_id)["acting"] == {"allowed": False, "user": None}
+    assert shown(jobs, job_id)["acting"] == {"allowed": False, "user": None}

@@ -130,6 +130,7 @@ def test_the_four_jobs_of_the_demo_are_shown_truly_from_submission_to_end(
     page.keyboard.press("Escape")
 
     sync_one_job_now(stack, page, job_ids["streaming_sql"])
+    assert refused(stack, job_ids["word_count"]) == (409, "JOB_OVER")
 
     page.get_by_role("tab", name="Statistics").click()
     expect(tile(page, "Jobs").locator(".value")).to_have_text("4", timeout=2 * PASS_MS)
@@ -138,6 +139,15 @@ def test_the_four_jobs_of_the_demo_are_shown_truly_from_submission_to_end(
         "word_count": ["submitted", "pod", "id_found", "started", "ended"],
         "raises_before_submitting": ["submitted", "pod", "ended"],
     }
+
+
+def refused(stack: Stack, job_id: str) -> tuple[int, str]:
+    """What submit says to an action of the page: it knows the page's secret."""
+    address = f"{stack.functions['jobs'].url}/api/jobs/{job_id}/cancel"
+    answer = httpx.post(
+        address, headers={"X-Flinkjobs": "1"}, json={}, timeout=REQUEST_SECONDS, trust_env=False
+    )
+    return answer.status_code, answer.json()["code"]
 
 
 def sync_one_job_now(stack: Stack, page: Page, job_id: str) -> None:
