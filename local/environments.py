@@ -29,8 +29,8 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple  # noqa: UP035 readable to an old Python
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = ROOT / ".venv"
@@ -50,13 +50,12 @@ class PrepareError(Exception):
     """What is missing, and what to do about it, in one line; more lines hold an installer's last words."""
 
 
-Versions = Sequence[Tuple[int, int]]  # noqa: UP006 readable to an old Python
-
-
 class FlinkLine:
     """A line of Flink that the local stack can run, in an environment of its own."""
 
-    def __init__(self, name: str, environment: str, requirements: str, pythons: Versions) -> None:
+    def __init__(
+        self, name: str, environment: str, requirements: str, pythons: Sequence[tuple[int, int]]
+    ) -> None:
         """Describe a line.
 
         Args:
@@ -90,10 +89,10 @@ def flink_line() -> FlinkLine:
     return FLINK_LINES[named]
 
 
-def main(arguments: Optional[Sequence[str]] = None) -> int:  # noqa: UP045 readable to an old Python
+def main(arguments: Sequence[str] | None = None) -> int:
     """Prepare what is named; 0 when it is whole, 1 with a message when that is impossible here."""
     parser = argparse.ArgumentParser(prog="python3 -m local.environments", description="Make an environment.")
-    environments: Dict[str, Callable[[], None]] = {  # noqa: UP006 readable to an old Python
+    environments: dict[str, Callable[[], None]] = {
         "env": prepare_environment,
         "flink": prepare_flink,
         "checkov": lambda: prepare_tool(CHECKOV_ENVIRONMENT, CHECKOV_REQUIREMENTS),
@@ -270,13 +269,13 @@ class Progress:
             print("\r\x1b[K", end="", flush=True)
 
 
-def run(command: Sequence[str], *, what: str, progress: Optional[Progress] = None) -> None:  # noqa: UP045 as above
+def run(command: Sequence[str], *, what: str, progress: Progress | None = None) -> None:
     """Run an installer. What it says is shown only when it fails.
 
     Raises:
         PrepareError: it exited with another status than 0; with its last lines.
     """
-    lines: List[str] = []  # noqa: UP006 readable to an old Python
+    lines: list[str] = []
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -321,7 +320,7 @@ def usable_python(python: Path) -> Path:
     return python
 
 
-def probe(python: Path) -> Optional[Tuple[int, int]]:  # noqa: UP006, UP045 readable to an old Python
+def probe(python: Path) -> tuple[int, int] | None:
     """The version of a Python which starts and can make environments; None for any other."""
     try:
         answer = subprocess.run(
