@@ -29,6 +29,7 @@ from doubles.kubernetes.objects import (
     true_condition,
 )
 from doubles.kubernetes.store import Store
+from doubles.kubernetes.validation import containers_of
 
 POD_NAME_PREFIX_LENGTH = 57
 """A pod's name is its Job's, cut here, a dash and five characters: 63 at most."""
@@ -378,10 +379,7 @@ def new_pod_status(spec: Obj) -> Obj:
 
 def quality_of_service(spec: Obj) -> str:
     """The pod's class by its resources: Guaranteed, Burstable or BestEffort."""
-    resources = [
-        container.get("resources", {})
-        for container in [*spec.get("initContainers", ()), *spec.get("containers", ())]
-    ]
+    resources = [container.get("resources", {}) for container in containers_of(spec)]
     if not any(one.get("limits") or one.get("requests") for one in resources):
         return "BestEffort"
     guaranteed = all(

@@ -12,6 +12,7 @@ import shutil
 import signal
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 
 from doubles.kubernetes import container_run, volumes
@@ -26,10 +27,10 @@ from doubles.kubernetes.objects import CONFIG_MAPS, PODS, Key, Obj, key_of, pod_
 from doubles.kubernetes.pod_status import NODE, PodStatus
 from doubles.kubernetes.selectors import Selector
 from doubles.kubernetes.store import Change, Store
+from doubles.kubernetes.validation import containers_of
 
-RETRY_SECONDS = 0.2
-"""First delay before a mount, a pull or a configuration is tried again."""
-RETRY_MAX_SECONDS = 1.0
+RETRY = Backoff(base_seconds=0.2, max_seconds=1.0)
+"""Delay before a mount, a pull or a configuration is tried again."""
 SHUTDOWN_GRACE_SECONDS = 1.0
 _ENDING: tuple[PodEffect, ...] = ("evict", "oom", "node-lost")
 
@@ -150,8 +151,7 @@ class _Worker:
         finally:
             self._release_slot()
             self._kubelet.forget(self._uid)
-            pod = self._store.get(PODS, self._key)
-            if pod is None or pod["metadata"]["uid"] != self._uid:
+            if self._present() is None:
                 self._kubelet.logs.drop(self._uid)
                 shutil.rmtree(self._directory, ignore_errors=True)
 
@@ -184,7 +184,7 @@ class _Worker:
             self._status.unschedulable(message, self._store.now())
             self._write()
             self._event("FailedScheduling", message, warning=True)
-            await self._kubelet.faults.wait_for_change(RETRY_MAX_SECONDS)
+            await self._kubelet.faults.wait_for_change(RETRY.max_seconds)
         await self._take_slot()
         self._status.scheduled(self._store.now())
 
@@ -197,29 +197,27 @@ class _Worker:
         self._event("Scheduled", f"Successfully assigned {namespace}/{name} to {NODE}")
 
     async def _mount(self) -> None:
-        delay = RETRY_SECONDS
-        while True:
+        for failures in count(1):
             try:
                 self._mounted = volumes.mount(self._pod, self._directory / "volumes", self._config_maps())
             except volumes.MountError as error:
                 self._event("FailedMount", str(error), warning=True)
-                await self._pause(delay)
-                delay = min(delay * 2, RETRY_MAX_SECONDS)
+                await self._pause(RETRY.delay(failures))
             else:
                 return
 
     async def _pull(self) -> None:
-        for container in [*self._spec.get("initContainers", ()), *self._spec["containers"]]:
-            delay = RETRY_SECONDS
-            name, reference = container["name"], container["image"]
+        for container in containers_of(self._spec):
+            name, reference, failures = container["name"], container["image"], 0
             while problem := self._pull_problem(reference):
+                failures += 1
                 reason, message, text = problem
                 self._status.waiting(name, reason, message)
                 self._write()
                 event = "Failed" if reason == "ErrImagePull" else "InspectFailed"
                 self._event(event, text, warning=True, container=container)
                 self._event("Failed", f"Error: {reason}", warning=True, container=container)
-                await self._pause(delay)
+                await self._pause(RETRY.delay(failures))
                 if reason == "ErrImagePull":
                     self._status.waiting(
                         name,
@@ -229,8 +227,7 @@ class _Worker:
                     self._write()
                     self._event("BackOff", f'Back-off pulling image "{reference}"', container=container)
                     self._event("Failed", "Error: ImagePullBackOff", warning=True, container=container)
-                    await self._pause(delay)
-                delay = min(delay * 2, RETRY_MAX_SECONDS)
+                    await self._pause(RETRY.delay(failures))
             self._event(
                 "Pulled", f'Container image "{reference}" already present on machine', container=container
             )
@@ -368,7 +365,7 @@ class _Worker:
 
     async def _environment(self, container: Obj) -> dict[str, str]:
         """The container's variables; waits while an object they refer to is missing."""
-        delay = RETRY_SECONDS
+        failures = 0
         while True:
             try:
                 if self._fault("config-error"):
@@ -378,8 +375,8 @@ class _Worker:
                 self._status.waiting(container["name"], "CreateContainerConfigError", str(error))
                 self._write()
                 self._event("Failed", f"Error: {error}", warning=True, container=container)
-                await self._pause(delay)
-                delay = min(delay * 2, RETRY_MAX_SECONDS)
+                failures += 1
+                await self._pause(RETRY.delay(failures))
 
     async def _finish(self, container: Obj, *, reason: str = "") -> None:
         """Wait for a container's end and report it."""
@@ -421,7 +418,7 @@ class _Worker:
                 self.end(_End("deadline", self._grace()))
                 return
             await self._kubelet.faults.wait_for_change(
-                min(RETRY_SECONDS if not self._runs else 60.0, left or 60.0)
+                min(RETRY.base_seconds if not self._runs else 60.0, left or 60.0)
             )
 
     async def _end_from_outside(self, end: _End) -> None:
@@ -429,7 +426,7 @@ class _Worker:
         await container_run.stop(list(self._runs.values()), end.grace_seconds)
         if end.kind == "shutdown":
             return
-        containers = [*self._spec.get("initContainers", ()), *self._spec["containers"]]
+        containers = containers_of(self._spec)
         for container in containers:
             if container["name"] in self._runs:
                 await self._finish(container, reason="OOMKilled" if end.kind == "oom" else "")
@@ -464,8 +461,7 @@ class _Worker:
         self._status.disrupted("DeletionByPodGC", message, now)
         self._status.ended()
         self._write()
-        pod = self._store.get(PODS, self._key)
-        if pod is not None and pod["metadata"]["uid"] == self._uid:
+        if (pod := self._present()) is not None:
             delete(self._store, PODS, pod, grace_seconds=0)
 
     def _conclude_deletion(self) -> None:
@@ -477,8 +473,7 @@ class _Worker:
         def release(pod: Obj) -> None:
             pod["metadata"]["deletionGracePeriodSeconds"] = 0
 
-        pod = self._store.get(PODS, self._key)
-        if pod is not None and pod["metadata"]["uid"] == self._uid:
+        if self._present() is not None:
             self._store.modify(PODS, self._key, release)
 
     # --- helpers ------------------------------------------------------------------------------------------
@@ -508,6 +503,11 @@ class _Worker:
             effects, uid=self._uid, name=job_name_of(self._pod), labels=metadata.get("labels", {})
         )
 
+    def _present(self) -> Obj | None:
+        """The pod as the store holds it; None once it is gone, whatever has its name now."""
+        pod = self._store.get(PODS, self._key)
+        return pod if pod is not None and pod["metadata"]["uid"] == self._uid else None
+
     def _config_maps(self) -> dict[str, Obj]:
         found = self._store.select(CONFIG_MAPS, self._key[0], Selector())
         return {one["metadata"]["name"]: one for one in found}
@@ -528,8 +528,8 @@ class _Worker:
 
     def _write(self) -> None:
         """Publish the status, if the pod is still there."""
-        present = self._store.get(PODS, self._key)
-        if present is None or present["metadata"]["uid"] != self._uid:
+        present = self._present()
+        if present is None:
             return
         disruption = true_condition(present.get("status", {}).get("conditions", ()), "DisruptionTarget")
         if disruption is not None:  # an eviction by the API writes it
