@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from flinkjobs.domain import health as rule
+from flinkjobs.domain.flink_states import Status
 from flinkjobs.domain.health_values import (
     Checkpoint,
     CheckpointSettings,
@@ -21,6 +22,7 @@ from flinkjobs.domain.health_values import (
     Tasks,
 )
 from flinkjobs.domain.reasons import ReasonCode
+from flinkjobs.domain.records import JobRecord
 from tests.support.health_recordings import VERSIONS, Recorded
 from tests.support.overviews import Entry, milliseconds
 
@@ -183,3 +185,11 @@ def test_a_count_that_has_not_grown_keeps_the_earlier_ones() -> None:
     mark = Mark("a" * 32, "default", start_ms=start, counts=counts)
     after = rule.counted(mark, entry, 7, [], None, now, LIMITS)
     assert after.counts == (*counts, (now, 7))
+
+
+@pytest.mark.parametrize("status", [Status.FINISHED, Status.FAILED, Status.CANCELLED, Status.LOST])
+def test_a_record_that_is_not_open_gets_no_health(status: Status) -> None:
+    now = datetime(2026, 11, 29, 12, tzinfo=UTC)
+    record = JobRecord(job_id="etl_1", status=status, submitted_at=now)
+    ill = Health(HealthState.UNHEALTHY, now, ReasonCode.RESTARTING)
+    assert rule.with_health(record, [ill], is_settled=False, now=now) == record
