@@ -183,3 +183,8 @@ class UnreadableRecord(msgspec.Struct, frozen=True):
 
     job_id: str
     error: str
+
+
+def whole_milliseconds(at: datetime) -> datetime:
+    """The time as MongoDB keeps it."""
+    return at.replace(microsecond=at.microsecond // 1000 * 1000)

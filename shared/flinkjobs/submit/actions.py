@@ -21,7 +21,7 @@ from flinkjobs.domain.errors import (
     describe_faults,
 )
 from flinkjobs.domain.flink_states import FINAL
-from flinkjobs.domain.records import JobRecord
+from flinkjobs.domain.records import JobRecord, whole_milliseconds
 from flinkjobs.domain.text import cut
 from flinkjobs.ports.action_store import ActionStore
 from flinkjobs.submit.idempotency import Key
@@ -178,7 +178,7 @@ def request_action(
     new = Action(
         id=uuid.uuid4().hex,
         kind=kind,
-        requested_at=now.replace(microsecond=now.microsecond // 1000 * 1000),
+        requested_at=whole_milliseconds(now),
         requested_by=wanted.requested_by,
         verified=verified and wanted.requested_by is not None,
         drain=wanted.drain if isinstance(wanted, StopRequest) else False,

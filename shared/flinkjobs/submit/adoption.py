@@ -15,19 +15,14 @@ from msgspec.structs import replace
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from flinkjobs import log
-from flinkjobs.domain.errors import (
-    BadRequestError,
-    DuplicateJobIdError,
-    InFlightError,
-    PermanentError,
-)
+from flinkjobs.domain.errors import BadRequestError, InFlightError, PermanentError
 from flinkjobs.domain.fingerprint import fingerprint_of
 from flinkjobs.domain.flink_states import STATUS_OF
 from flinkjobs.domain.observations import FlinkJob
-from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord
+from flinkjobs.domain.records import FlinkJobRef, IdSource, JobRecord, whole_milliseconds
 from flinkjobs.ports.store import SeenJob, Submitted
 from flinkjobs.submit.request import SubmittedBy, TemplateId, validated
-from flinkjobs.submit.service import ID_ATTEMPTS, Submit
+from flinkjobs.submit.service import Submit, under_free_id
 
 SEEN_WITHIN: Final = timedelta(minutes=30)
 """How old the observation of a job may be: three passes at one every ten minutes."""
@@ -158,7 +153,7 @@ def _expect_seen(submit: Submit, wanted: Adoption, now: datetime) -> SeenJob:
 
 def _insert(submit: Submit, wanted: Adoption, seen: SeenJob, now: datetime) -> JobRecord:
     """Writes the record, under the first free job id of its template from the job's start on."""
-    now = now.replace(microsecond=now.microsecond // 1000 * 1000)
+    now = whole_milliseconds(now)
     started_at = seen.job.start_time or now
     details = {
         "template_id": wanted.template_id,
@@ -167,18 +162,15 @@ def _insert(submit: Submit, wanted: Adoption, seen: SeenJob, now: datetime) -> J
         "spec": None,
         "idempotency_key": _KEY.format(wanted.flink_job_id),
     }
-    for milliseconds in range(ID_ATTEMPTS):
-        stamp = int((started_at + timedelta(milliseconds=milliseconds)).timestamp() * 1000)
-        record = _record(wanted.job_id or f"{wanted.template_id}_{stamp}", seen, submitted_at=started_at)
-        try:
-            submit.store.insert(record, details, now=now)
-        except DuplicateJobIdError:
-            if wanted.job_id is not None:
-                raise
-            continue
+
+    def insert(job_id: str) -> JobRecord:
+        record = _record(job_id, seen, submitted_at=started_at)
+        submit.store.insert(record, details, now=now)
         return record
-    message = f"{ID_ATTEMPTS} jobs of template {wanted.template_id} began within as many milliseconds"
-    raise DuplicateJobIdError(message)
+
+    if wanted.job_id is not None:
+        return insert(wanted.job_id)
+    return under_free_id(wanted.template_id, started_at, insert)
 
 
 def _record(job_id: str, seen: SeenJob, *, submitted_at: datetime) -> JobRecord:

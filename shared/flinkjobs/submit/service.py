@@ -41,17 +41,13 @@ from flinkjobs.domain.kubernetes_objects import KubernetesJob
 from flinkjobs.domain.naming import kubernetes_job_name
 from flinkjobs.domain.observations import Missing
 from flinkjobs.domain.reasons import ReasonCode
-from flinkjobs.domain.records import JobRecord
+from flinkjobs.domain.records import JobRecord, whole_milliseconds
 from flinkjobs.ports.kubernetes import KubernetesClient
 from flinkjobs.ports.store import JobStore, Submitted
 from flinkjobs.submit.idempotency import Key
 from flinkjobs.submit.manifest import config_map_manifest, job_manifest
 from flinkjobs.submit.stored_spec import pod_template_of, stored_details, submission_of
-from flinkjobs.submit.submission import (
-    InlineScript,
-    Submission,
-    Target,
-)
+from flinkjobs.submit.submission import InlineScript, Submission, Target
 
 ID_ATTEMPTS: Final = 20
 """How many milliseconds forward a job id may move when others of its template take the same ones."""
@@ -172,11 +168,9 @@ def _answer(record: JobRecord) -> dict[str, Any]:
 
 def _insert(submit: Submit, submission: Submission, key: Key | None, target: Target) -> JobRecord:
     """Writes the record, under the first free job id of its template from now on."""
-    now = submit.clock()
-    now = now.replace(microsecond=now.microsecond // 1000 * 1000)
-    for milliseconds in range(ID_ATTEMPTS):
-        stamp = int((now + timedelta(milliseconds=milliseconds)).timestamp() * 1000)
-        job_id = f"{submission.template_id}_{stamp}"
+    now = whole_milliseconds(submit.clock())
+
+    def insert(job_id: str) -> JobRecord:
         record = JobRecord(
             job_id=job_id,
             status=Status.CREATED,
@@ -189,13 +183,25 @@ def _insert(submit: Submit, submission: Submission, key: Key | None, target: Tar
             attempt=submission.attempt,
             revision=0,
         )
+        submit.store.insert(record, stored_details(submission, key, target.pod_template))
+        return record
+
+    return under_free_id(submission.template_id, now, insert)
+
+
+def under_free_id(template_id: str, begin: datetime, insert: Callable[[str], JobRecord]) -> JobRecord:
+    """The record that `insert` writes under the first free job id of a template from a time on.
+
+    Raises:
+        DuplicateJobIdError: `ID_ATTEMPTS` ids are taken.
+    """
+    first = int(begin.timestamp() * 1000)
+    for milliseconds in range(first, first + ID_ATTEMPTS):
         try:
-            submit.store.insert(record, stored_details(submission, key, target.pod_template))
+            return insert(f"{template_id}_{milliseconds}")
         except DuplicateJobIdError:
             continue
-        return record
-    message = f"{ID_ATTEMPTS} jobs of template {submission.template_id} within as many milliseconds"
-    raise DuplicateJobIdError(message)
+    raise DuplicateJobIdError(f"{ID_ATTEMPTS} jobs of template {template_id} within as many milliseconds")
 
 
 def _create(submit: Submit, submission: Submission, record: JobRecord, target: Target) -> None:
