@@ -189,7 +189,7 @@ def read_settings(environ: Mapping[str, str], *, required: Collection[str] = ())
 
 
 def _check_together(settings: Settings) -> None:
-    """Refuses values that are right alone, and wrong beside others."""
+    """Refuses values that are right alone, and wrong together."""
     if not set(settings.webhook_secrets).isdisjoint(settings.page_action_secret):
         raise SettingsError("PAGE_ACTION_SECRET must be another than WEBHOOK_SECRETS: it vouches for users")
     if settings.operators and settings.trusted_user_header is None:

@@ -142,6 +142,7 @@ NEW_DOCUMENT: Document = {
     "health": None,
     "unhealthy_since": None,
     "latest_state": None,
+    "ended_by": None,
     "stuck_since": None,
     "pending_since": NOON,
     "revision": 0,
@@ -176,7 +177,7 @@ def test_a_new_document_has_the_types_of_the_contract(
     nulls = (
         *("flink_job_id", "flink_state", "start_time", "end_time", "duration", "reason", "missing_since"),
         *("in_flight_until", "fingerprint", "stuck_since", "k8s_namespace"),
-        *("health", "unhealthy_since", "latest_state"),
+        *("health", "unhealthy_since", "latest_state", "ended_by"),
     )
     assert types_of(jobs, {}) == {
         **dict.fromkeys(texts, "string"),
