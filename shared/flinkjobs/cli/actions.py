@@ -166,16 +166,12 @@ def each_of(
 
 def _selected(connection: Connection, selector: list[str]) -> list[str]:
     """The ids of all jobs with this label that are not over."""
-    found: list[str] = []
-    for status in ("CREATED", "RUNNING", "SUSPENDED"):
-        query = {"label": ",".join(selector), "status": status, "limit": "200"}
-        while True:
-            page = connection.list_jobs(query)
-            found += [job["job_id"] for job in page["jobs"]]
-            if not page["next_cursor"]:
-                break
-            query["cursor"] = page["next_cursor"]
-    return found
+    query = {"label": ",".join(selector), "fields": "job_id"}
+    return [
+        job["job_id"]
+        for status in ("CREATED", "RUNNING", "SUSPENDED")
+        for job in connection.every_job({**query, "status": status})
+    ]
 
 
 def show_selected(out: Output, kind: str, ids: list[str]) -> None:
@@ -191,14 +187,37 @@ def show_selected(out: Output, kind: str, ids: list[str]) -> None:
 def _waited(connection: Connection, out: Output, result: Document, ends: float | None) -> Document:
     """The action once it has ended, or when the time is up; the latest that is known of it."""
     job_id, action_id = result["job_id"], result["action"]["id"]
+
+    def look(before: Document) -> Document:
+        connection.sync_one(job_id)
+        actions = connection.show(job_id).get("actions", [])  # an older jobs function shows none
+        found = [action for action in actions if action["id"] == action_id]
+        return {**before, "action": found[0]} if found else before
+
+    return wait_while(lambda latest: latest["action"]["state"] in OPEN_STATES, look, result, out, ends)
+
+
+def wait_while(
+    is_going_on: Callable[[Document], bool],
+    look: Callable[[Document], Document],
+    latest: Document,
+    out: Output,
+    ends: float | None,
+) -> Document:
+    """Looks again and again; the latest that is known. A problem that may pass is printed once.
+
+    Args:
+        is_going_on: whether there is something to wait for.
+        look: what is known now, by what was known before.
+        latest: what is known before the first look.
+        out: for problems.
+        ends: when to give up, by the monotonic clock; None waits for ever.
+    """
     reported = ""
-    while result["action"]["state"] in OPEN_STATES:
+    while is_going_on(latest):
         problem = ""
         try:
-            connection.sync_one(job_id)
-            actions = connection.show(job_id).get("actions", [])  # an older jobs function shows none
-            found = [action for action in actions if action["id"] == action_id]
-            result = {**result, "action": found[0]} if found else result
+            latest = look(latest)
         except TemporaryError as error:
             problem = str(error)
         if problem and problem != reported:
@@ -207,9 +226,9 @@ def _waited(connection: Connection, out: Output, result: Document, ends: float |
         left = INTERVAL_SECONDS if ends is None else min(INTERVAL_SECONDS, ends - time.monotonic())
         if left <= 0:
             break
-        if result["action"]["state"] in OPEN_STATES:
+        if is_going_on(latest):
             time.sleep(left)
-    return result
+    return latest
 
 
 def sentence(result: Document) -> str:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from flinkjobs.cli.session import session_of
 from flinkjobs.cli.times import point_in_time
-
-PAGE: Final = 200
-"""Records of one request."""
 
 
 def register(app: typer.Typer) -> None:
@@ -36,12 +33,7 @@ def audit(
     sign-in proxy before the page named them; else a request said so.
     """
     session = session_of(context, is_json=True)
-    given = {"from": since and point_in_time("--since", since), "user": user, "limit": str(PAGE)}
+    given = {"from": since and point_in_time("--since", since), "user": user}
     query = {name: value for name, value in given.items() if value}
-    while True:
-        page = session.connection.audit(query)
-        for entry in page["entries"]:
-            session.out.json_line(entry)
-        if page["next_cursor"] is None:
-            return
-        query["cursor"] = page["next_cursor"]
+    for entry in session.connection.audit(query):
+        session.out.json_line(entry)

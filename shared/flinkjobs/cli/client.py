@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from flinkjobs.domain.errors import NoFunctionError, SettingsError, UnauthorizedError
@@ -24,6 +24,9 @@ from flinkjobs.submit.webhook_signature import sign
 from flinkjobs.web.messages import Handler, Request, Route, to_json
 
 Document = dict[str, Any]
+
+LONGEST_PAGE: Final = "200"
+"""Maximum number of entries that jobs answers with."""
 
 
 class Connection:
@@ -112,14 +115,22 @@ class Connection:
         """One page of records, newest first; `query` as in `GET /api/jobs`."""
         return self._read("/api/jobs", expected_member="next_cursor", query=query)
 
+    def every_job(self, query: Mapping[str, str]) -> Iterator[Document]:
+        """The records of all pages, newest first; `query` as in `GET /api/jobs`."""
+        return _of_all_pages(self.list_jobs, query, "jobs")
+
     def list_unmanaged(self, query: Mapping[str, str]) -> Document:
         """One page of the Flink jobs without a record; `query` as in `GET /api/flink-jobs`."""
         asked = {"unmanaged": "true", **query}
         return self._read("/api/flink-jobs", expected_member="flink_jobs", query=asked)
 
-    def audit(self, query: Mapping[str, str]) -> Document:
-        """One page of the audit; `query` as in `GET /api/audit`."""
-        return self._read("/api/audit", expected_member="entries", query=query)
+    def audit(self, query: Mapping[str, str]) -> Iterator[Document]:
+        """The entries of all pages of the audit; `query` as in `GET /api/audit`."""
+
+        def page(asked: Mapping[str, str]) -> Document:
+            return self._read("/api/audit", expected_member="entries", query=asked)
+
+        return _of_all_pages(page, query, "entries")
 
     def show(self, any_id: str) -> Document:
         """Everything about one job, by any of its ids.
@@ -260,6 +271,19 @@ class Connection:
                 f"{function.upper()}_URL, the address of the deployed function, is not set; to work from "
                 f"here without it, {error}"
             ) from None
+
+
+def _of_all_pages(
+    ask: Callable[[Mapping[str, str]], Document], query: Mapping[str, str], member: str
+) -> Iterator[Document]:
+    """The entries of a list, page by page."""
+    query = {**query, "limit": LONGEST_PAGE}
+    while True:
+        page = ask(query)
+        yield from page[member]
+        if page["next_cursor"] is None:
+            return
+        query = {**query, "cursor": page["next_cursor"]}
 
 
 def _build(function: str, settings: Settings) -> Mapping[tuple[str, str], Handler]:

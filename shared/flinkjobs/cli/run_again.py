@@ -9,13 +9,13 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from flinkjobs.cli.actions import INTERVAL_SECONDS, Ids, RequestedBy, Timeout, Yes, each_of, show_selected
+from flinkjobs.cli.actions import Ids, RequestedBy, Timeout, Yes, each_of, show_selected, wait_while
 from flinkjobs.cli.client import Connection, Document
 from flinkjobs.cli.exit_codes import Exit, MisuseError, exit_for
 from flinkjobs.cli.output import Output, clean
 from flinkjobs.cli.session import JsonOption, session_of
 from flinkjobs.cli.submit import AFTER_DASHES, WithArguments, key_and_value, script_of, send
-from flinkjobs.domain.errors import FlinkjobsError, TemporaryError
+from flinkjobs.domain.errors import FlinkjobsError
 from flinkjobs.domain.flink_states import FINAL, Status
 
 _STARTING: Final = (Status.CREATED, Status.SUSPENDED)
@@ -106,15 +106,10 @@ def run_again(
 
 def _selected(connection: Connection, selector: list[str]) -> list[str]:
     """The newest run of each job with this label of which no run may still run."""
-    query = {"label": ",".join(selector), "fields": "job_id,status,run_of,attempt", "limit": "200"}
+    query = {"label": ",".join(selector), "fields": "job_id,status,run_of,attempt"}
     families: dict[str, list[Document]] = {}
-    while True:
-        page = connection.list_jobs(query)
-        for job in page["jobs"]:
-            families.setdefault(job["run_of"] or job["job_id"], []).append(job)
-        if not page["next_cursor"]:
-            break
-        query["cursor"] = page["next_cursor"]
+    for job in connection.every_job(query):
+        families.setdefault(job["run_of"] or job["job_id"], []).append(job)
     return [
         max(runs, key=lambda job: job["attempt"] or 1)["job_id"]
         for runs in families.values()
@@ -130,21 +125,12 @@ def _send(connection: Connection, out: Output, any_id: str, body: Document, base
 
 def _waited(connection: Connection, out: Output, run: Document, ends: float | None) -> Document:
     """The run once its job runs or is over, or when the time is up."""
-    reported = ""
-    while True:
-        problem = ""
-        try:
-            connection.sync_one(run["job_id"])
-            run = {**run, "status": connection.show(run["job_id"])["job"]["status"]}
-        except TemporaryError as error:
-            problem = str(error)
-        if problem and problem != reported:
-            out.note(f"{problem}; going on", style="yellow")
-        reported = problem
-        left = INTERVAL_SECONDS if ends is None else min(INTERVAL_SECONDS, ends - time.monotonic())
-        if run["status"] not in _STARTING or left <= 0:
-            return run
-        time.sleep(left)
+
+    def look(before: Document) -> Document:
+        connection.sync_one(before["job_id"])
+        return {**before, "status": connection.show(before["job_id"])["job"]["status"]}
+
+    return wait_while(lambda latest: latest["status"] in _STARTING, look, run, out, ends)
 
 
 def _sentence(run: Document, *, is_waiting: bool) -> str:
