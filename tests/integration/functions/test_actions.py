@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -232,6 +233,11 @@ def test_stop(
     assert (kept["state"], kept["savepoint_path"]) == ("done", f"{DIRECTORY}/savepoint-{kept['id'][:6]}")
     shown = call(jobs, "GET", "/api/jobs/runs_1").json()
     assert (shown["job"]["status"], shown["job"]["ended_by"]) == ("FINISHED", "stop")
+    assert running.record("runs_1")["ended_by"] == "stop"
+    window = call(jobs, "GET", "/api/metrics").json()["windows"]["24h"]
+    assert (window["by_status"]["FINISHED"], window["stopped"]) == (1, 1)
+    assert [(each["template_id"], each["stopped"]) for each in window["templates"]] == [("etl", 1)]
+    assert 'flinkjobs_jobs_stopped{window="24h"} 1.0' in call(jobs, "GET", "/metrics").text
 
 
 def test_savepoint(submit: FunctionServer, sync: FunctionServer, running: World) -> None:
@@ -386,6 +392,66 @@ def test_a_fault_of_the_request_does_what_the_page_says(
 
 def test_every_fault_is_a_row() -> None:
     assert [row.id for row in ROWS] == list(FAULTS)
+    assert [row.id for row in RESULT_ROWS] == list(RESULT_FAULTS)
+
+
+FAILED = Answer(
+    body=json.dumps(
+        {
+            "status": {"id": "COMPLETED"},
+            "operation": {"failure-cause": {"class": "java.io.IOException", "stack-trace": "no space left"}},
+        }
+    ).encode()
+)
+RESULT_FAULTS: Mapping[str, tuple[Answer | None, str]] = {
+    "result-dropped": (Answer(is_reset=True), ""),
+    "result-cut": (replace(FAILED, cut_after=5), ""),
+    "result-502": (html(502), ""),
+    "result-503": (FAULTS["act-503"], ""),
+    "result-page": (html(200), ""),
+    "result-401": (html(401), ""),
+    "result-403": (html(403), ""),
+    "result-404": (None, ""),
+    "result-404-newer": (None, "newer"),
+    "result-404-blind": (None, "blind"),
+    "result-failed": (FAILED, ""),
+    "result-failed-newer": (FAILED, "newer"),
+    "result-failed-blind": (FAILED, "blind"),
+}
+"""The answer to the question for the result, None: it is forgotten; and to that for the checkpoints."""
+RESULT_ROWS = read(DOCUMENT.read_text(encoding="utf-8"), "result fault")
+
+
+@pytest.mark.parametrize("kind", ["stop", "savepoint"])
+@pytest.mark.parametrize("row", RESULT_ROWS, ids=[row.id for row in RESULT_ROWS])
+def test_a_fault_of_the_result_does_what_the_page_says(
+    submit: FunctionServer, sync: FunctionServer, running: World, row: Row, kind: str
+) -> None:
+    flink = running.flink
+    flink.savepoint_outcome = "IN_PROGRESS"
+    request(submit, kind)
+    run_pass(sync)
+    [key] = flink.triggered
+    result, checkpoints_answer = RESULT_FAULTS[row.id]
+    if result is not None:
+        flink.answers[f"/jobs/{RUNNING_ID}/savepoints/{key[1]}"] = result
+    flink.forgets = result is None
+    if checkpoints_answer:
+        answer = html(502) if checkpoints_answer == "blind" else with_savepoint("savepoint-newer")
+        flink.answers[f"/jobs/{RUNNING_ID}/checkpoints"] = answer
+    run_pass(sync)
+    kept = action(running)
+    assert " ".join(filter(None, (kept["state"], kept["code"]))) == row.cells[kind]
+    assert running.record("runs_1")["status"] == "RUNNING"
+    is_unknown = result is None and checkpoints_answer != "blind" and kept["state"] == "sent"
+    assert kept["unknown_passes"] == int(is_unknown)
+    path = f"{DIRECTORY}/savepoint-newer" if kept["state"] == "done" else None
+    if kept["state"] == "sent":
+        path = flink.savepoints[key] = f"{DIRECTORY}/savepoint-made"
+        flink.answers.clear()
+        flink.forgets = False
+        run_pass(sync)
+    assert (action(running)["savepoint_path"], list(flink.triggered)) == (path, [key])
 
 
 # --- before the job has an id -----------------------------------------------------------------------
