@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -26,8 +27,9 @@ class FlinkWithStandby:
         standby_url: base URL of the second JobManager's REST API.
     """
 
-    def __init__(self) -> None:
-        """Nothing runs yet."""
+    def __init__(self, settings: Mapping[str, str | int] | None = None) -> None:
+        """Nothing runs yet; `settings` are more of Flink's configuration."""
+        self._settings = settings or {}
         self._parts = ExitStack()
 
     def __enter__(self) -> Self:
@@ -51,6 +53,7 @@ class FlinkWithStandby:
             "high-availability.zookeeper.quorum": quorum,
             "high-availability.zookeeper.client.session-timeout": SESSION_MILLISECONDS,
             "high-availability.storageDir": (self._scratch.path / "high-availability").as_uri(),
+            **self._settings,
         }
         # It leads, because it is alone until it is ready.
         self.cluster = self._parts.enter_context(FlinkCluster(scratch=self._scratch, settings=settings))
