@@ -196,12 +196,12 @@ def test_a_taskmanager_is_killed_in_the_middle_of_a_stop(jobs: Jobs) -> None:
     id_ = jobs.request("stop")
     begun = ["IN_PROGRESS", *before]
     until(lambda: jobs.savepoints() == begun, timeout_seconds=SECONDS, what="its savepoint is being made")
-    jobs.flink.cluster.servers["taskmanager"].kill()
+    jobs.flink.cluster.kill("taskmanager")
     failed = jobs.ended(id_)
     assert (outcome(failed), failed["savepoint_path"]) == (ENDS["taskmanager"], None)
     assert failed["message"]
     jobs.gate.open()
-    jobs.flink.cluster.start_taskmanager()
+    jobs.flink.cluster.start("taskmanager")
     jobs.wait_until_it_runs()
     assert jobs.savepoints() == ["FAILED", *before]
     assert jobs.record()["ended_by"] is None
@@ -218,7 +218,7 @@ def test_a_jobmanager_takes_over_in_the_middle_of_a_stop(jobs: Jobs) -> None:
     )
     path = f"/jobs/{jobs.record()['flink_job_id']}"
     started = (ask(f"{jobs.rest_url}{path}") or {})["start-time"]
-    jobs.flink.cluster.kill_jobmanager()
+    jobs.flink.cluster.kill("jobmanager")
     ask_standby = jobs.stack.function_settings | {"FLINK_REST_URL": jobs.flink.standby_url}
     with FunctionServer("sync", ask_standby) as jobs.sync:
         jobs.rest_url = jobs.flink.standby_url
