@@ -52,7 +52,7 @@ def test_it_listens_on_the_port_it_is_given_and_says_when_it_cannot() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--speed", "0"], ["--speed", "nan"], ["--start", "2026-01-05T12:00:00"]]
+    "arguments", [["--speed", "-1"], ["--speed", "nan"], ["--start", "2026-01-05T12:00:00"]]
 )
 def test_wrong_options_are_refused(arguments: list[str]) -> None:
     result = subprocess.run(

@@ -21,6 +21,7 @@ from flinkjobs.cli.schedules import DESCRIPTIONS
 from flinkjobs.domain.cron import cron_fault
 from flinkjobs.domain.ticks import ENDS_AT
 from flinkjobs.entrypoints.submit import CONNECT_SECONDS
+from flinkjobs.settings.functions import Settings
 from tests.terraform.module import (
     MODULE,
     ROOT,
@@ -189,6 +190,7 @@ def test_no_secret_is_kept_in_a_state_or_a_plan(module: Module) -> None:
 def test_the_functions_get_settings_that_there_are(module: Module, functions: dict[str, Block]) -> None:
     source = source_of("settings")
     known = set(re.findall(r'"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)"', source))
+    known |= {name.upper() for name in Settings.__dataclass_fields__}
     [allowed] = [set(re.findall(r'"([A-Z0-9_]+)"', text)) for text in conditions(module, "settings")]
     passed_on = {name for described in functions.values() for name in described["optional"]}
     assert allowed == passed_on

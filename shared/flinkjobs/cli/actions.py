@@ -207,7 +207,7 @@ def wait_while(
     """Looks again and again; the latest that is known. A problem that may pass is printed once.
 
     Args:
-        is_going_on: whether there is something to wait for.
+        is_going_on: whether the end is still to come.
         look: what is known now, by what was known before.
         latest: what is known before the first look.
         out: for problems.

@@ -25,6 +25,8 @@ from tests.support.records import Document, new_record, termination_message
 from tests.support.waiting import until
 
 DATABASE = "functions"
+HOUR_AGO = (datetime.now(UTC) - timedelta(hours=1)).replace(microsecond=0)
+"""As of the import, as the times of the tests' jobs: these begin after it, however long the tests take."""
 
 
 def call(server: FunctionServer, method: str = "POST", path: str = "/", **request: Any) -> httpx.Response:
@@ -137,9 +139,7 @@ class World:
 
     def add_record(self, job_id: str, **fields: Any) -> None:
         """A document as submit leaves it behind an hour ago, but for the given fields."""
-        now = datetime.now(UTC)
-        hour_ago = (now - timedelta(hours=1)).replace(microsecond=0)
-        self.jobs.insert_one(new_record(job_id, hour_ago, **fields))
+        self.jobs.insert_one(new_record(job_id, HOUR_AGO, **fields))
 
     def create_job(self, job_id: str, *, sidecars: Sequence[Document] = (), **spec: Any) -> str:
         """A Kubernetes Job as submit makes it, with further containers; returns its name."""
