@@ -13,7 +13,7 @@ from local.mongodb import MongoServer
 from tests.integration.property.bench import Bench
 from tests.integration.property.machine import StatusMachine
 
-EXAMPLES = 90
+EXAMPLES = 60
 STEPS_PER_EXAMPLE = 40
 
 
