@@ -25,7 +25,7 @@ from flinkjobs.domain.job_query import BEGINNING, Form, Query, Row
 from flinkjobs.domain.kubernetes_objects import KubernetesJob, Pod, Waiting, by_age
 from flinkjobs.domain.log_url import log_url
 from flinkjobs.domain.observations import Missing
-from flinkjobs.domain.records import JobRecord
+from flinkjobs.domain.records import JobRecord, whole_milliseconds
 from flinkjobs.domain.redaction import secrets_of, without, without_secrets
 from flinkjobs.domain.submitter_log import KEPT_BYTES, lines_of, tail
 from flinkjobs.domain.text import cut
@@ -404,7 +404,7 @@ def metrics(jobs: Jobs) -> dict[str, Any]:
         StoreUnavailableError: the records could not be read.
     """
     now = jobs.clock().astimezone(UTC)
-    now = now.replace(microsecond=now.microsecond // 1000 * 1000)  # as the answer says it, and a filter of it
+    now = whole_milliseconds(now)  # as the answer says it, and a filter of it
     end = statistics.next_whole_hour(now)
     sync = statistics.sync_state(
         jobs.store.last_runs(limit=RUNS_LOOKED_AT),

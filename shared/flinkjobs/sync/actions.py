@@ -46,7 +46,7 @@ from flinkjobs.domain.observations import (
     Missing,
     ObservationError,
 )
-from flinkjobs.domain.records import JobRecord, UnreadableRecord
+from flinkjobs.domain.records import JobRecord, UnreadableRecord, whole_milliseconds
 from flinkjobs.ports.action_store import ActionStore
 from flinkjobs.ports.flink import Flink
 from flinkjobs.ports.kubernetes import KubernetesClient
@@ -117,8 +117,7 @@ class _Acting:
         return result
 
     def _now(self) -> datetime:
-        now = self.current.sync.clock()
-        return now.replace(microsecond=now.microsecond // 1000 * 1000)
+        return whole_milliseconds(self.current.sync.clock())
 
     def _write(self, before: Action, after: Action) -> bool:
         is_written = self.store.move(self.record, before, after)

@@ -19,7 +19,15 @@ from flinkjobs.domain.flink_states import Status, is_settled
 from flinkjobs.domain.health_values import Health, LatestState
 from flinkjobs.domain.history import MOVES_KEPT, Writer, move_of
 from flinkjobs.domain.reasons import ReasonCode
-from flinkjobs.domain.records import DocumentId, FlinkJobRef, IdSource, JobRecord, Reason, UnreadableRecord
+from flinkjobs.domain.records import (
+    DocumentId,
+    FlinkJobRef,
+    IdSource,
+    JobRecord,
+    Reason,
+    UnreadableRecord,
+    whole_milliseconds,
+)
 from flinkjobs.domain.text import cut
 from flinkjobs.domain.transition import Update
 from flinkjobs.ports.store import Settled, SubmitterLog
@@ -238,7 +246,7 @@ def read_time(stored: Any) -> datetime | None:
         return stored
     read = datetime.fromisoformat(stored)
     read = read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
-    return read.replace(microsecond=read.microsecond // 1000 * 1000)
+    return whole_milliseconds(read)
 
 
 def time_or_none(stored: Any) -> datetime | None:
