@@ -221,13 +221,12 @@ def _entry(id_: str, number: int, state: str) -> Document:
     }
 
 
-def document_of_history(number: int, at: datetime, chance: Random) -> Document:
-    """A record of any age; one in 5,000 runs since it was submitted."""
+def document_of_history(number: int, at: datetime, chance: Random, *, is_open: bool) -> Document:
+    """A record of any age; an open one runs since it was submitted."""
     known = _running(number, "default")
     template = f"template_{chance.randrange(40)}"
     roll = chance.random()
     status = "FINISHED" if roll < 0.85 else "FAILED" if roll < 0.95 else "CANCELLED"  # noqa: PLR2004 - shares
-    is_open = chance.randrange(5_000) == 0
     ran = timedelta(milliseconds=int(chance.lognormvariate(11, 1.5)))
     started = at + timedelta(seconds=30)
     over = {
