@@ -184,15 +184,16 @@ def test_columns_are_chosen_and_remembered(lab: Lab) -> None:
         text.removesuffix(" ↓") for text in default
     ]
     page.locator("#columns").click()
-    for name in ("Owner", "Ended"):
+    for name in ("Owner", "Health", "Ended"):
         page.get_by_role("checkbox", name=name, exact=True).check()
     page.get_by_role("checkbox", name="Template", exact=True).uncheck()
     expect(row(page, "orders_enrich_1795300000007").locator(".col-owner")).to_have_text("li.wei")
     page.keyboard.press("Escape")
     page.reload()
     expect(row(page, "orders_enrich_1795300000007").locator(".col-owner")).to_have_text("li.wei")
+    expect(row(page, "orders_enrich_1795300000007").locator(".col-health")).to_have_text("healthy")
     expect(headings).to_have_text(
-        ["Status", "Job", "Owner", "Submitted", "Ended", "Duration", "Reason", "Details"]
+        ["Status", "Job", "Owner", "Health", "Submitted", "Ended", "Duration", "Reason", "Details"]
     )
     page.locator("#columns").click()
     page.get_by_role("button", name="Choose by width").click()

@@ -18,6 +18,7 @@ export const COLUMNS = [
   { name: "template", rem: 8.5, most: 12.5, from: 80, fill: words("template_id") },
   { name: "owner", rem: 7, most: 9, from: 115, fill: words("submitted_by") },
   { name: "cluster", rem: 6.5, most: 8, fill: words("cluster") },
+  { name: "health", rem: 8, most: 11, fill: health },
   { name: "submitted", rem: 7.5, most: 9.5, from: 0, fill: time("submitted_at"), sort: "" },
   { name: "start", rem: 7.5, most: 9.5, fill: time("start_time") },
   { name: "end", rem: 7.5, most: 9.5, from: 115, fill: time("end_time"), sort: "end_time" },
@@ -87,6 +88,11 @@ export function tickElapsed(root) {
     } else setText(cell, "–");
     setAttribute(cell, "data-ticks", status === "RUNNING" && Boolean(start));
   }
+}
+
+function health(cell, { health: found }) {
+  setText(cell, found ? t(`health.${found.state}`) : "–");
+  setAttribute(cell, "title", found?.code ? tOr(`reason.${found.code}.title`, found.code) : null);
 }
 
 function reason(cell, job) {
