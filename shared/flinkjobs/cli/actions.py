@@ -181,7 +181,7 @@ def show_selected(out: Output, kind: str, ids: list[str]) -> None:
         return
     for job_id in ids:
         out.line(clean(job_id))
-    out.note(f"{counted(len(ids), 'job')}; nothing was sent. To {kind}: --yes")
+    out.note(f"{counted(len(ids), 'job')}; nothing was sent. Add --yes to do it.")
 
 
 def _waited(connection: Connection, out: Output, result: Document, ends: float | None) -> Document:

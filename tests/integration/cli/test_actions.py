@@ -66,7 +66,7 @@ def test_waiting_has_an_end(run: Run, environ: Mapping[str, str], world: World) 
 def test_a_selector_shows_first_and_acts_with_yes(run: Run, environ: Mapping[str, str], world: World) -> None:
     dry = run("cancel", "--selector", "team=search", environ=environ)
     assert (dry.code, dry.out) == (Exit.OK, "runs_1\n")
-    assert "1 job; nothing was sent. To cancel: --yes" in dry.err
+    assert "1 job; nothing was sent. Add --yes to do it." in dry.err
     assert "actions" not in world.record("runs_1")
     ran = run("cancel", "--selector", "team=search", "--yes", environ=environ)
     assert (ran.code, ran.out) == (Exit.OK, "runs_1: cancel requested\n")

@@ -80,7 +80,7 @@ def test_a_selector_takes_the_newest_runs_that_are_over(
     arguments = ("run-again", "--selector", "team=search", "--from", "nothing")
     dry = run(*arguments, environ=environ)
     assert (dry.code, dry.out) == (Exit.OK, "etl_2\n")
-    assert "1 job; nothing was sent. To run again: --yes" in dry.err
+    assert "1 job; nothing was sent. Add --yes to do it." in dry.err
     assert world.jobs.count_documents({}) == 6
     ran = run(*arguments, "--yes", "--json", environ=environ)
     assert [(new["run_of"], new["attempt"]) for new in ran.json["runs"]] == [("etl_1", 3)]
