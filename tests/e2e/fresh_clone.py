@@ -19,8 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from tests.e2e.test_documentation import BLOCK, PAGES, commands
-from tests.e2e.test_tutorial import JOB_ID, SCRIPT, STEP
+from tests.e2e.test_documentation import BLOCK, JOB_ID, PAGES, SCRIPT, STEP, commands
 from tests.support.terminal import Terminal
 
 ROOT: Final = Path(__file__).resolve().parents[2]
