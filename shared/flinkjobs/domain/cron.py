@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import pairwise, takewhile
 from typing import Final
 
@@ -37,6 +38,7 @@ def cron_fault(expression: str) -> str | None:
     return None
 
 
+@lru_cache(maxsize=64)  # 0.1 s each, and doctor asks for the same few in several checks
 def longest_gap(expression: str) -> timedelta | None:
     """Returns the longest time between two times of a cron expression; None when it is wrong.
 
