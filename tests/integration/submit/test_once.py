@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from hashlib import md5
@@ -137,18 +139,15 @@ def test_another_request_with_the_same_key_is_refused(
 # --- killed at every moment -------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Mortal:
     """A submit function whose messages pass a gate, that is killed there and comes back.
 
-    Attributes:
-        server: the one that lives.
+    The process that answers is a child of the server, which has made the imports and forks the next one.
     """
 
-    start: Callable[[], FunctionServer]
-    gate: Gate
     server: FunctionServer
-    next_server: Future[FunctionServer]
+    gate: Gate
     threads: ThreadPoolExecutor
 
     def kill_at(
@@ -168,14 +167,21 @@ class Mortal:
         sent = self.threads.submit(_answer_of, self.server, body, key)
         assert self.gate.reached.wait(PATIENCE_SECONDS), f"no message {number}: {self.gate.passed}"
         while_held()
-        self.server.process.kill()
+        os.kill(_child_of(self.server.process.pid), signal.SIGKILL)
         assert sent.result() is None
         self.gate.died.set()
         if fate is not Fate.OVERTAKEN:
             assert self.gate.settled.wait(PATIENCE_SECONDS)
-        self.server.close()
-        self.server = self.next_server.result()
-        self.next_server = self.threads.submit(self.start)
+        self.wait_ready()
+
+    def wait_ready(self) -> None:
+        """Returns when the function has connected to its peers: all messages after it are of a request."""
+        httpx.get(f"{self.server.url}/ready", timeout=60, trust_env=False).raise_for_status()
+
+
+def _child_of(pid: int) -> int:
+    [child] = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(child)
 
 
 def _answer_of(server: FunctionServer, body: Document, key: str) -> httpx.Response | None:
@@ -197,25 +203,19 @@ def mortal(
     with (
         MongoRoad(gate, mongo_server.port) as to_mongo,
         KubernetesRoad(gate, kubernetes_double) as to_kubernetes,
-        ThreadPoolExecutor(2) as threads,
+        ThreadPoolExecutor(1) as threads,
     ):
         kubeconfig = traces.kubernetes.kubeconfig(
             scratch_file("kubeconfig"), token=kubernetes_double.token, server=to_kubernetes.url
         )
         roads = {"MONGODB_URI": to_mongo.uri, "KUBECONFIG": str(kubeconfig)}
-
-        def start() -> FunctionServer:
-            server = FunctionServer("submit", {**settings, **roads})
-            httpx.get(f"{server.url}/ready", timeout=60, trust_env=False).raise_for_status()
-            return server
-
-        new = Mortal(start, gate, start(), threads.submit(start), threads)
-        try:
-            yield new
-        finally:
-            gate.open()
-            new.server.close()
-            new.next_server.result().close()
+        with FunctionServer("submit", {**settings, **roads}) as server:
+            new = Mortal(server, gate, threads)
+            new.wait_ready()
+            try:
+                yield new
+            finally:
+                gate.open()
 
 
 def test_these_are_the_messages_of_a_submission(mortal: Mortal) -> None:
