@@ -9,7 +9,7 @@ from typing import Any
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
-from pymongo.monitoring import CommandListener, CommandStartedEvent, CommandSucceededEvent
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from flinkjobs.adapters.mongo.indexes import ensure_indexes
 from flinkjobs.adapters.mongo.job_store import MongoJobStore
@@ -20,22 +20,29 @@ MARKS = ("pending_since", "delivered", "waiting_for", "notified")
 """The fields of a record that only say what was delivered."""
 
 
+WRITES = ("insert", "update", "delete", "findAndModify", "bulkWrite")
+
+
 class Writes(CommandListener):
-    """Counts the commands that write to `flink_jobs` more than what was delivered."""
+    """Counts the commands that write.
+
+    Attributes:
+        count: to `flink_jobs`, more than what was delivered.
+        ended: to any collection, whatever became of them.
+    """
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count = self.ended = 0
 
     def started(self, event: CommandStartedEvent) -> None:
-        writes = ("insert", "update", "delete", "findAndModify", "bulkWrite")
-        if event.command_name in writes and event.command.get(event.command_name) == "flink_jobs":
+        if event.command_name in WRITES and event.command.get(event.command_name) == "flink_jobs":
             self.count += not _is_of_marks(event.command)
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
-        """Nothing to note."""
+        self.ended += event.command_name in WRITES
 
-    def failed(self, event: Any) -> None:
-        """Nothing to note."""
+    def failed(self, event: CommandFailedEvent) -> None:
+        self.ended += event.command_name in WRITES
 
 
 def _is_of_marks(command: Mapping[str, Any]) -> bool:
@@ -69,6 +76,8 @@ class Bench:
         self.channels = self._database["channels"]
         raw: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
         self._raw_jobs = self.jobs.with_options(codec_options=raw)
+        self._documents: dict[str, bytes] = {}
+        self._read_at = -1
 
     def close(self) -> None:
         """Drops the database."""
@@ -81,11 +90,12 @@ class Bench:
             self._database[name].delete_many({})
 
     def documents(self) -> dict[str, bytes]:
-        """Every record as its bytes, by job id, without the marks of delivery."""
-        found = {}
-        for document in self._raw_jobs.find({}, dict.fromkeys(MARKS, 0)):
-            found[document["job_id"]] = bytes(document.raw)
-        return found
+        """Every record as its bytes, by job id, without the marks of delivery; read again after a write."""
+        if self._read_at != (ended := self.writes.ended):
+            found = self._raw_jobs.find({}, dict.fromkeys(MARKS, 0))
+            self._documents = {document["job_id"]: bytes(document.raw) for document in found}
+            self._read_at = ended
+        return self._documents
 
     def revisions(self) -> dict[str, tuple[str, int | None]]:
         """Status and revision of every record."""
