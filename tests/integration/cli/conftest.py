@@ -1,11 +1,11 @@
-"""The command as a subprocess, against real parts: in front of deployed functions, and without them."""
+"""The command as a process, against real parts: in front of deployed functions, and without them."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -26,6 +26,7 @@ from tests.integration.functions.conftest import (  # noqa: F401 - the same worl
     world,
 )
 
+ROOT: Final = Path(__file__).parents[3]
 COMMAND: Final = [sys.executable, "-m", "flinkjobs.cli"]
 SECONDS: Final = 90.0
 
@@ -69,21 +70,38 @@ def environ(request: pytest.FixtureRequest) -> Mapping[str, str]:
     return found
 
 
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
+    """Forks a process for each command; see `forked_command`."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.integration.cli.forked_command"],
+        env={**own_environment(tmp_path_factory.mktemp("home")), "PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield process
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def run(commands: subprocess.Popen[str], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Runs the command to its end in an empty directory; its settings are given and never inherited."""
+    streams = tmp_path_factory.mktemp("streams")
 
     def run(*arguments: str | Path, environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> Ran:
-        done = subprocess.run(
-            [*COMMAND, *arguments],
-            env={**own_environment(tmp_path), **(environ or {})},
-            cwd=cwd or tmp_path,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            timeout=SECONDS,
-        )
-        ran = Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
+        assert commands.stdin is not None
+        assert commands.stdout is not None
+        wanted = {
+            "arguments": [str(argument) for argument in arguments],
+            "environ": {**own_environment(tmp_path), **(environ or {})},
+            "cwd": str(cwd or tmp_path),
+            **{name: str(streams / name) for name in ("out", "err")},
+        }
+        commands.stdin.write(f"{json.dumps(wanted)}\n")
+        commands.stdin.flush()
+        code = int(commands.stdout.readline())
+        ran = Ran(code, *((streams / name).read_bytes().decode() for name in ("out", "err")))
         assert "Traceback (most recent call last)" not in ran.err
         return ran
 
