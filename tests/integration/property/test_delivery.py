@@ -13,7 +13,7 @@ from local.mongodb import MongoServer
 from tests.integration.property.bench import Bench
 from tests.integration.property.notify_machine import NotifyMachine
 
-EXAMPLES = 40
+EXAMPLES = 30
 STEPS_PER_EXAMPLE = 30
 
 
