@@ -144,6 +144,7 @@ def test_stop_drained(jobs: Jobs) -> None:
     jobs.wait_for("drained", "FINISHED")
 
 
+@pytest.mark.timeout(900)  # three submissions, three actions
 def test_run_again_from_a_savepoint_and_from_a_checkpoint(jobs: Jobs) -> None:
     """A job that counts goes on at its number: no row is missing, and none comes twice."""
     sink = jobs.directory / "counted"

@@ -72,8 +72,8 @@ def read_until(process: subprocess.Popen[str], pattern: str) -> None:
     [
         ("Starting the stack", signal.SIGINT, 130),
         (r"Kubernetes +http", signal.SIGTERM, 143),
-        ("after [1-9] passes", signal.SIGINT, 130),
-        ("after [1-9] passes", signal.SIGKILL, -9),
+        ("after [1-9][0-9]* passes", signal.SIGINT, 130),
+        ("after [1-9][0-9]* passes", signal.SIGKILL, -9),
     ],
     ids=["Ctrl-C at the start", "SIGTERM half way up", "Ctrl-C in mid-run", "SIGKILL in mid-run"],
 )
