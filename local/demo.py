@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import httpx
-from cloudevents.http import to_json
+from cloudevents.conversion import to_json
 from pymongo import MongoClient
 from rich import box
 from rich.console import Console, Group
