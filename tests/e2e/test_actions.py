@@ -61,6 +61,7 @@ class Jobs:
             sync(self.stack)
             record = self.record(name)
             if record["status"] != "RUNNING":
+                assert record["status"] == "CREATED", record.get("reason")
                 return False
             url = f"{self.stack.flink.rest_url}/jobs/{record['flink_job_id']}"
             vertices = httpx.get(url, timeout=10, trust_env=False).json()["vertices"]

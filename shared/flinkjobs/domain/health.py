@@ -32,6 +32,9 @@ INTERVALS_WITHOUT: Final = 3
 COUNT_LAG: Final = timedelta(seconds=15)
 """For how long after a restart `numRestarts` may not show it: up to 10 s were seen."""
 
+CACHED_AT_MOST: Final = timedelta(seconds=10)
+"""How old an answer about one job's checkpoints may be: 3 s (`web.refresh-interval`), and clocks differ."""
+
 SAMPLES_PER_WINDOW: Final = 10
 """Maximum number of counts of restarts that are kept for each window."""
 
@@ -274,6 +277,15 @@ def worst(healths: Iterable[Health]) -> Health | None:
 
 
 # --- state to resume from ---------------------------------------------------------------------------
+
+
+def is_answered_anew(entry: OverviewEntry, now: datetime) -> bool:
+    """Whether what Flink answers now about the checkpoints of a job that is over is of after its end.
+
+    Until then it may list a checkpoint that a later one has replaced, and whose files are deleted.
+    """
+    ended_at = time_of(entry.end_ms)
+    return ended_at is None or now - ended_at >= CACHED_AT_MOST
 
 
 def latest_state(states: Iterable[LatestState], flink_state: str) -> LatestState | None:

@@ -110,7 +110,8 @@ def _looks(
 ) -> Mapping[_Kind, Sequence[_Look]]:
     """All looks that are of use, by kind, longest unseen first.
 
-    Of checkpoints nothing new is to be seen before the job's own interval is over.
+    Of checkpoints nothing new is to be seen before the job's own interval is over; and once the job is over,
+    nothing certain before Flink answers anew (`health.is_answered_anew`).
     """
     begin_ms = int((now - window).timestamp() * 1000)
     looks: dict[_Kind, list[_Look]] = {kind: [] for kind in _Kind}
@@ -130,7 +131,8 @@ def _looks(
                 ranks[_Kind.RESTARTS] = ((mark and mark.counted_at) or _NEVER, id_)
             if id_ not in foreign and mark is not None and mark.settings is not None:
                 observed_at = mark.checkpoint.observed_at if mark.checkpoint else _NEVER
-                if is_over or now - observed_at >= mark.settings.interval:
+                is_due = now - observed_at >= mark.settings.interval
+                if health.is_answered_anew(entry, now) if is_over else is_due:
                     ranks[_Kind.CHECKPOINTS] = (not is_over, observed_at, id_)  # soon its cluster forgets it
             for kind, rank in ranks.items():
                 looks[kind].append(_Look(kind, id_, cluster, entry, mark, rank))
