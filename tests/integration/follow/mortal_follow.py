@@ -23,23 +23,24 @@ from tests.integration.notify.conftest import Stage
 
 EVERY = timedelta(seconds=30)
 LASTS = timedelta(seconds=57)
-STEP = timedelta(seconds=2)
+STEP = timedelta(seconds=5)
 
 
 class Clock:
-    """Goes on by two seconds with each reading, however busy the machine is."""
+    """Goes on by a step with each reading, however busy the machine is."""
 
-    def __init__(self) -> None:
+    def __init__(self, step: timedelta) -> None:
         self.now = datetime.now(UTC)
+        self.step = step
 
     def __call__(self) -> datetime:
-        self.now += STEP
+        self.now += self.step
         return self.now
 
 
 def run_one(uri: str, database: str) -> str:
     """One invocation of two ticks; its report in short."""
-    stopped, clock = Event(), Clock()
+    stopped, clock = Event(), Clock(STEP)
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     with MongoClient[dict[str, Any]](uri, tz_aware=True) as client:
         stage = Stage(client[database], [], states=STATES)

@@ -25,6 +25,7 @@ from tests.integration.follow.mortal_follow import Clock
 from tests.integration.notify.conftest import BEGIN, Stage, running
 from tests.support.overviews import Entry
 
+EVERY = timedelta(seconds=1)
 TICKS = 220
 WARM = 20
 KEPT_BYTES = 50_000
@@ -37,10 +38,10 @@ def test_the_memory_of_an_invocation_does_not_grow(mongo_database: Database[dict
     mongo_database["flink_jobs"].insert_many([running(number) for number in jobs])
     stage = Stage(mongo_database, [], states={flink_job_id(number): "RUNNING" for number in jobs})
     store = Counting(mongo_database)
-    sync = replace(stage.sync(), store=store, clock=Clock(), is_stopping=lambda: store.ticks >= TICKS)
+    sync = replace(stage.sync(), store=store, clock=Clock(EVERY), is_stopping=lambda: store.ticks >= TICKS)
     tracemalloc.start()
     try:
-        report = follow(sync, every=timedelta(seconds=1), ends_at=None)
+        report = follow(sync, every=EVERY, ends_at=None)
     finally:
         tracemalloc.stop()
     assert report["ticks"] == TICKS
