@@ -8,7 +8,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-POLL_SECONDS = 0.1
+FIRST_POLL_SECONDS = 0.05
+LAST_POLL_SECONDS = 0.5
+"""What takes long is looked at less often: a look may be a pass, and cost as much as what it waits for."""
 
 
 def until(look: Callable[[], T | None], *, timeout_seconds: float, what: str) -> T:
@@ -18,9 +20,11 @@ def until(look: Callable[[], T | None], *, timeout_seconds: float, what: str) ->
         AssertionError: it was not seen in time.
     """
     deadline = time.monotonic() + timeout_seconds
+    poll_seconds = FIRST_POLL_SECONDS
     while True:
         seen = look()
         if seen:
             return seen
         assert time.monotonic() < deadline, f"{what}: not within {timeout_seconds:g} s"
-        time.sleep(POLL_SECONDS)
+        time.sleep(poll_seconds)
+        poll_seconds = min(1.2 * poll_seconds, LAST_POLL_SECONDS)
