@@ -175,6 +175,13 @@ def test_a_request_that_the_description_allows_is_not_faulty(
     assert world.jobs.count_documents({}) == statuses.get(202, 0)
 
 
+def test_the_sources_of_a_script_that_are_left_out_may_be_null() -> None:
+    """As a client may send them that is generated from the description."""
+    schema = {**WHOLE["components"]["schemas"]["Script"], "components": WHOLE["components"]}
+    for script in ({"inline": "pass", "path": None}, {"path": "/a.py", "inline": None, "url": None}):
+        jsonschema_rs.validate(schema, script)
+
+
 @pytest.mark.parametrize("label", POSTS)
 def test_a_request_that_the_description_forbids_is_refused(
     label: str, servers: Mapping[str, str], world: World
