@@ -44,8 +44,8 @@ WATCH_SECONDS: Final = 2.0
 """Period of --watch: that nothing answers is said within five seconds."""
 FOLDED_FROM: Final = 30
 """Columns from which on a reason is folded into several lines; a narrower one is cut."""
-LINES_AROUND: Final = 7
-"""Lines of a live table that are no rows: counts, title, rules, directions."""
+LINES_AROUND: Final = 9
+"""Lines of a live table that are no rows: counts, title, rules, directions or a problem of three lines."""
 
 
 def register(app: typer.Typer) -> None:
@@ -229,7 +229,6 @@ def _screen(out: Output, page: Document, problem: str) -> Group:
         foot.append(f"  no answer since: {problem}", style="red")
     else:
         foot.append("  Ctrl-C ends this.")
-    foot.no_wrap, foot.overflow = True, "ellipsis"
     return Group(_counts(page), _table(out, page), foot)
 
 

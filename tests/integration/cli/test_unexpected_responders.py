@@ -12,11 +12,13 @@ import pytest
 
 from flinkjobs import log
 from flinkjobs.cli import app
-from tests.integration.cli.conftest import Ran, Run, one_line
+from tests.integration.cli.conftest import COMMAND, Ran, Run, one_line, own_environment
 from tests.integration.doctor.system import env_file
 from tests.support.scripted_server import Answer, ScriptedServer, html
+from tests.support.terminal import CTRL_C, Terminal
 
 JSON: Final = MappingProxyType({"Content-Type": "application/json"})
+PROBLEM_JSON: Final = MappingProxyType({"Content-Type": "application/problem+json", "Retry-After": "5"})
 
 STRANGERS: Final[Mapping[str, tuple[Answer, str]]] = {
     "login redirect": (
@@ -114,6 +116,27 @@ def test_no_command_waits_for_a_stranger(
     ran = here(*command, environ=urls)
     assert (ran.code, ran.out) == (5, "")
     assert f"{stranger.url} answered 200 with text/html" in one_line(ran.err)
+
+
+@pytest.mark.slow
+def test_the_live_table_shows_the_whole_cause_on_a_narrow_terminal(
+    urls: Mapping[str, str], stranger: ScriptedServer, tmp_path: Path
+) -> None:
+    problem = {
+        "title": "Service Unavailable",
+        "status": 503,
+        "code": "STORE_UNAVAILABLE",
+        "detail": "MongoDB: no answer within 4 s",
+    }
+    page = {"jobs": [], "counts": {}, "next_cursor": None, "now": "2026-11-02T12:00:00.000Z"}
+    stranger.answer = lambda _: Answer(body=json.dumps(page).encode(), headers=JSON)
+    command = [*COMMAND, "jobs", "--watch", "--interval", "0.3"]
+    with Terminal(command, env={**own_environment(tmp_path), **urls}, cwd=tmp_path, columns=80) as terminal:
+        terminal.wait_for("Ctrl-C ends this.")
+        stranger.answer = lambda _: Answer(503, json.dumps(problem).encode(), PROBLEM_JSON)
+        terminal.wait_for("within 4 s")
+        terminal.type(CTRL_C)
+        assert terminal.wait() == 130
 
 
 def test_a_submission_is_not_sent_to_a_stranger_again(
