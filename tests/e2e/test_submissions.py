@@ -1,11 +1,13 @@
-"""What networks and images do to a submission, on the real stack; passes are run by the tests."""
+"""What networks, images and Kubernetes do to a submission, on the real stack; passes are run by the tests."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,23 @@ import pytest
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
+from doubles.kubernetes.control import ControlClient
+from doubles.kubernetes.faults import PodFault
 from doubles.kubernetes.process import KubernetesDouble
 from local.functions import FunctionServer
 from local.stack import Stack
-from tests.e2e.console import Document, ended, overview, submit_to, sync, sync_by
+from tests.e2e.console import (
+    PODS,
+    Document,
+    ended,
+    kubernetes,
+    overview,
+    pods_of,
+    submit,
+    submit_to,
+    sync,
+    sync_by,
+)
 from tests.support.lossy_proxy import LossyProxy
 from tests.support.waiting import until
 
@@ -62,12 +77,12 @@ def submit_through(stack: Stack, proxy: LossyProxy, **request: Any) -> Document:
     return accepted
 
 
-def test_a_job_whose_client_gave_up_waiting_is_found_by_its_name(
+def test_a_job_whose_client_got_a_gateways_page_is_found_by_its_name(
     quiet_stack: Stack, records: Collection[Document]
 ) -> None:
     jobmanager, rest_url = quiet_stack.flink.jobmanager, quiet_stack.flink.rest_url
     before = {job["jid"] for job in overview(rest_url)}
-    with LossyProxy(jobmanager, answer=NO_ANSWER) as proxy:
+    with LossyProxy(jobmanager, answer=GATEWAY_TIMEOUT) as proxy:
         script = {"inline": ENDLESS + INSERT}
         accepted = submit_through(quiet_stack, proxy, template_id="unanswered", script=script)
 
@@ -83,13 +98,12 @@ def test_a_job_whose_client_gave_up_waiting_is_found_by_its_name(
     assert record["reason"]["code"] == "SUBMIT_INCOMPLETE"
 
 
-@pytest.mark.parametrize("answer", [NO_ANSWER, GATEWAY_TIMEOUT], ids=["no answer", "a gateway's page"])
 def test_a_job_named_by_its_script_whose_answer_was_lost_is_lost_never_failed(
-    answer: bytes, quiet_stack: Stack, records: Collection[Document]
+    quiet_stack: Stack, records: Collection[Document]
 ) -> None:
     jobmanager, rest_url = quiet_stack.flink.jobmanager, quiet_stack.flink.rest_url
     before = {job["jid"] for job in overview(rest_url)}
-    with LossyProxy(jobmanager, answer=answer) as proxy:
+    with LossyProxy(jobmanager, answer=NO_ANSWER) as proxy:
         script = {"inline": ENDLESS + NAMED_BY_ITSELF + INSERT}
         accepted = submit_through(quiet_stack, proxy, template_id="unanswered_named", script=script)
     own = {"job_id": accepted["job_id"]}
@@ -138,3 +152,45 @@ def test_an_image_without_stdbuf_submits_and_the_id_is_found(
     assert record["status"] in ("CREATED", "RUNNING")
     [job] = [job for job in overview(quiet_stack.flink.rest_url) if job["name"] == accepted["job_id"]]
     assert record["flink_job_ids"] == [job["jid"]]
+
+
+@pytest.fixture
+def pods_run_twice(quiet_stack: Stack) -> Iterator[None]:
+    """Every Job of the template gets two pods, as Kubernetes says may happen."""
+    double = quiet_stack.kubernetes
+    assert double.url is not None
+    assert double.token is not None
+    twice = PodFault(effect="run-twice", job="flink-py-exactly-once-.*")
+    with ControlClient(double.url, double.token) as control, control.fault(twice):
+        yield
+
+
+@pytest.mark.usefixtures("pods_run_twice")
+def test_a_pod_that_is_run_twice_by_force_makes_one_flink_job(
+    quiet_stack: Stack, records: Collection[Document]
+) -> None:
+    """`exactly_once`: Kubernetes runs the pod twice, Flink runs the job once."""
+    script = {"inline": ENDLESS + INSERT}
+    accepted = submit(quiet_stack, template_id="exactly_once", script=script, exactly_once=True)
+
+    def both_ended() -> list[Document] | None:
+        pods = pods_of(quiet_stack, accepted["k8s_job_name"])
+        phases = [pod["status"].get("phase") for pod in pods]
+        return pods if sorted(phases) == ["Failed", "Succeeded"] else None
+
+    pods = until(both_ended, timeout_seconds=SUBMIT_SECONDS, what="both pods have ended, one of them failed")
+    job_id = accepted["job_id"]
+    fixed = sha256(job_id.encode()).hexdigest()[:32]
+    known = overview(quiet_stack.flink.rest_url)
+    assert [job["jid"] for job in known if job["name"] == job_id] == [fixed]
+    logs = {
+        pod["status"]["phase"]: kubernetes(quiet_stack, f"{PODS}/{pod['metadata']['name']}/log").text
+        for pod in pods
+    }
+    assert f"Job has been submitted with JobID {fixed}" in logs["Succeeded"]
+    assert re.search(r"Duplicate(Job|Application)SubmissionException", logs["Failed"])  # 1.20 and 2.3
+    sync(quiet_stack)
+    record = records.find_one({"job_id": job_id})
+    assert record is not None
+    assert record["flink_job_ids"] == [fixed]
+    assert record["status"] in ("CREATED", "RUNNING")
