@@ -128,8 +128,8 @@ def test_the_live_table_shows_the_whole_cause_on_a_narrow_terminal(
         "code": "STORE_UNAVAILABLE",
         "detail": "MongoDB: no answer within 4 s",
     }
-    page = {"jobs": [], "counts": {}, "next_cursor": None, "now": "2026-11-02T12:00:00.000Z"}
-    stranger.answer = lambda _: Answer(body=json.dumps(page).encode(), headers=JSON)
+    page = b'{"jobs": [], "counts": {}, "next_cursor": null, "now": "2026-11-02T12:00:00.000Z"}'
+    stranger.answer = lambda _: Answer(body=page, headers=JSON)
     command = [*COMMAND, "jobs", "--watch", "--interval", "0.3"]
     with Terminal(command, env={**own_environment(tmp_path), **urls}, cwd=tmp_path, columns=80) as terminal:
         terminal.wait_for("Ctrl-C ends this.")
