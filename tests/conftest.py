@@ -26,12 +26,18 @@ SLOW: Final = (
     "tests/integration/cli",
     "tests/integration/faults",
     "tests/integration/failover",
+    "tests/integration/follow",
+    "tests/integration/submit",
+    "tests/integration/doctor",
     "tests/integration/deploy/test_bundle_runs.py",
+    "tests/integration/deploy/test_namespaces.py",
     "tests/integration/functions/test_cold_start.py",
     "tests/integration/functions/test_openapi.py",
     "tests/integration/functions/test_generated_client.py",
-    "tests/integration/submit/test_arguments.py",
-    "tests/integration/submit/test_once.py",
+    "tests/integration/functions/test_cleanup.py",
+    "tests/integration/functions/test_follow.py",
+    "tests/integration/notify/test_kills.py",
+    "tests/integration/notify/test_volume.py",
 )
 """Folders and files that `make check` leaves out; `pytest --durations=0` shows what each takes."""
 

@@ -118,7 +118,6 @@ def test_no_command_waits_for_a_stranger(
     assert f"{stranger.url} answered 200 with text/html" in one_line(ran.err)
 
 
-@pytest.mark.slow
 def test_the_live_table_shows_the_whole_cause_on_a_narrow_terminal(
     urls: Mapping[str, str], stranger: ScriptedServer, tmp_path: Path
 ) -> None:

@@ -173,7 +173,6 @@ def test_an_undisturbed_invocation_writes_once_in_two_ticks(handover: Handover) 
     assert (run["ticks"], run["complete"]) == (2, True)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)  # about thirty messages, and two processes for each
 @pytest.mark.parametrize("fate", KILLED, ids=lambda fate: fate.name)
 def test_after_a_kill_at_any_message_the_next_invocation_goes_on(handover: Handover, fate: Fate) -> None:
@@ -196,7 +195,6 @@ def test_after_a_kill_at_any_message_the_next_invocation_goes_on(handover: Hando
     assert number > len(WRITES)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("gate", [Delay], indirect=True)
 def test_sigterm_at_any_message_ends_the_invocation_and_frees_the_lease(handover: Handover) -> None:
@@ -219,7 +217,6 @@ def test_sigterm_at_any_message_ends_the_invocation_and_frees_the_lease(handover
     assert number > len(WRITES)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("gate", [Delay], indirect=True)
 def test_an_invocation_frozen_at_any_message_writes_nothing_after_its_lease_is_gone(
@@ -250,7 +247,6 @@ def test_an_invocation_frozen_at_any_message_writes_nothing_after_its_lease_is_g
     assert number > len(WRITES)
 
 
-@pytest.mark.slow
 def test_after_a_kill_the_lease_is_free_within_its_20_seconds(handover: Handover) -> None:
     """A call that comes at once waits 10 s and answers `skipped`; one that comes then gets it."""
     handover.prepare()
