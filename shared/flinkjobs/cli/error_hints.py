@@ -27,6 +27,7 @@ _HINTS: Final[Mapping[str, str]] = {
     "ACTION_OPEN": "flinkjobs show ID follows the action; or give --parallel",
     "FROM_NEEDED": "--from PATH or --from nothing",
     "STATE_DELETED": "--from PATH or --from nothing",
+    "STATE_PENDING": "repeat it after the next pass; or --from PATH",
 }
 """By the stable code of the error."""
 

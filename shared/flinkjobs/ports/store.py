@@ -127,6 +127,9 @@ class JobStore(Protocol):
     def runs_of(self, job_id: str) -> Sequence[JobRecord]:
         """The record with this `job_id`, if it is there, and those that run it again."""
 
+    def awaits_state(self, record: JobRecord) -> bool:
+        """Whether the record is final, and a pass has yet to ask Flink for the newest state of its job."""
+
     def take_up(self, record: JobRecord, *, until: datetime) -> JobRecord | None:
         """Resumes a submission: marks its CREATED record as in flight; None if the record has changed."""
 

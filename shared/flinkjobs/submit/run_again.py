@@ -66,6 +66,13 @@ class StateDeletedError(PermanentError):
     code = "STATE_DELETED"
 
 
+class StatePendingError(PermanentError):
+    """The job has just ended: a pass has yet to ask Flink for its newest state."""
+
+    http_status = 409
+    code = "STATE_PENDING"
+
+
 class NotRepeatableError(PermanentError):
     """The record does not hold what to submit, or it is no longer accepted."""
 
@@ -116,7 +123,7 @@ def repetition(
     Raises:
         JobNotFoundError: no record has this id.
         JobNotOverError, ActionOpenError: another run could be a twin, and `parallel` is not set.
-        FromNeededError, StateDeletedError: there is nothing to start from.
+        FromNeededError, StateDeletedError, StatePendingError: there is nothing to start from, or not yet.
         NotRepeatableError: the record does not hold what to submit.
         BadRequestError: what the request gives is faulty, together with the rest.
         StoreUnavailableError: nothing was submitted.
@@ -127,6 +134,10 @@ def repetition(
     runs = store.runs_of(first)
     if not wanted.parallel:
         _expect_over(runs)
+    if wanted.from_ == LATEST and not _has_stopped(record) and store.awaits_state(record):
+        raise StatePendingError(
+            f"the newest state of {record.job_id} is not known yet: the next pass asks Flink for it"
+        )
     path = _resume_path(record, wanted.from_)
     given = {name: body[name] for name in Repeatable.model_fields if body.get(name) is not None}
     request = _request(found, given) | {"savepoint_path": path}
@@ -181,6 +192,11 @@ def _resume_path(record: JobRecord, wanted: str) -> str | None:
     else:
         return newest.path
     raise FromNeededError(f"{detail}: name a path, or start from nothing")
+
+
+def _has_stopped(record: JobRecord) -> bool:
+    """Whether a stop's savepoint is there, after which no checkpoint comes."""
+    return any(each.kind is ActionKind.STOP and each.savepoint_path is not None for each in record.actions)
 
 
 def _known_states(record: JobRecord) -> list[LatestState]:

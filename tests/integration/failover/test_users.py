@@ -17,7 +17,9 @@ from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
 from doubles.kubernetes.process import KubernetesDouble
+from flinkjobs.adapters.mongo.documents import plain
 from flinkjobs.adapters.mongo.indexes import ensure_indexes
+from flinkjobs.domain.health_values import Mark
 from local.functions import FunctionServer
 from local.mongodb import MongoServer
 from tests.conftest import ROOT
@@ -88,10 +90,13 @@ def test_with_its_documented_rights_each_function_does_all_its_work(
     old = {"job_id": "old", "status": "FINISHED", "submitted_at": long_ago, "end_time": long_ago}
     with storm(users.uri("root", "admin"), kubernetes_double, own=own) as work, ExitStack() as stack:
         work.client[DATABASE]["flink_jobs"].insert_one(old)
+        marks = work.client[DATABASE]["health_marks"]
+        marks.insert_one({"_id": "f" * 32, **plain(Mark("f" * 32, "default"))})
         with work.raging():
             work.progress()
         work.calm_down()
         work.check()  # the expired record is gone as well
+        assert marks.find_one("f" * 32) is None, "sync deletes the mark of a job that is over"
         stats = work.client[DATABASE]["job_stats"]
         assert stats.count_documents({"retired_at": {"$ne": None}}) == 1
         reads = {"MONGODB_URI": users.uri("reader"), "MONGODB_DATABASE": DATABASE, "K8S_AUTH": "incluster"}

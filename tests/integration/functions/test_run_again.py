@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import httpx
 import pytest
 import yaml
 
+from flinkjobs.adapters.mongo.documents import plain
+from flinkjobs.domain.health_values import CheckpointSettings, Mark
 from local.functions import FunctionServer
 from tests.integration.functions.conftest import World, call, problem
 from tests.integration.functions.test_actions import signed, signing
@@ -22,6 +25,10 @@ ROWS: list[Document] = yaml.safe_load(
     (Path(__file__).parents[2] / "data" / "run_again.yaml").read_text(encoding="utf-8")
 )
 SPEC = {"script": {"path": "/opt/a.py"}, "args": ["--day", "1"]}
+
+MINUTE = timedelta(minutes=1)
+MARK = Mark("1" * 32, "default", settings=CheckpointSettings(MINUTE, MINUTE, kept=True, kept_on_cancel=True))
+"""Of a job that checkpoints."""
 
 
 def run_again(submit: FunctionServer, any_id: str = "etl_1", **sent: Any) -> httpx.Response:
@@ -36,6 +43,13 @@ def add_first(world: World, **fields: Any) -> None:
 @pytest.mark.parametrize("row", ROWS, ids=[row["name"] for row in ROWS])
 def test_a_request_does_what_its_row_says(submit: FunctionServer, world: World, row: Document) -> None:
     add_first(world, **row.get("first", {}))
+    marks = world.jobs.database["health_marks"]
+    marks.delete_many({})
+    if row.get("pending"):
+        ref = {"id": MARK.flink_job_id, "source": "LOG", "confirmed": True}
+        ids = {"flink_job_ids": [ref["id"]], "flink_job_id": ref["id"], "flink_jobs": [ref]}
+        world.jobs.update_one({"job_id": "etl_1"}, {"$set": ids})
+        marks.insert_one({"_id": ref["id"], **plain(MARK)})
     for run in row.get("runs", ()):
         world.add_record(**{"run_of": "etl_1", "spec": SPEC, "template_id": "etl", **run})
     known = set(world.jobs.distinct("job_id"))

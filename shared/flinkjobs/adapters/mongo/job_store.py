@@ -28,6 +28,7 @@ from flinkjobs.adapters.mongo.documents import (
     with_move,
 )
 from flinkjobs.adapters.mongo.errors import refused_job_ids, translated
+from flinkjobs.adapters.mongo.health_store import COLLECTION as HEALTH_MARKS
 from flinkjobs.adapters.mongo.stats_store import COLLECTION as STATS
 from flinkjobs.adapters.mongo.stats_store import ids_by_day, note_late
 from flinkjobs.domain.batches import chunks
@@ -61,6 +62,7 @@ class MongoJobStore:
         self._templates = database["job_templates"]
         self._unmanaged = database[unmanaged.COLLECTION]
         self._stats = database[STATS]
+        self._marks = database[HEALTH_MARKS]
         self._client = database.client
 
     def insert(self, record: JobRecord, details: Mapping[str, Any], *, now: datetime | None = None) -> None:
@@ -97,6 +99,11 @@ class MongoJobStore:
                 *self._jobs.find({"run_of": job_id}, FOLLOWED),
             ]
         return [readable(document) for document in found]
+
+    def awaits_state(self, record: JobRecord) -> bool:
+        marked = {"_id": {"$in": list(record.flink_job_ids)}, "settings": {"$ne": None}}
+        with translated():
+            return record.status in FINAL and self._marks.find_one(marked, {"_id": 1}) is not None
 
     def take_up(self, record: JobRecord, *, until: datetime) -> JobRecord | None:
         unchanged = {"job_id": record.job_id, "status": Status.CREATED.value, "revision": record.revision}
