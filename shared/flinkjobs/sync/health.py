@@ -118,9 +118,10 @@ def _looks(
     for cluster, entries in shown.items():
         known = marks.known_until.get(cluster, (0, ""))
         for id_, entry in entries.items():
+            is_quiet = entry.modified_ms < begin_ms and entry.start_ms < known[0]
+            if is_quiet and id_ not in marks.by_id:
+                continue  # as most jobs
             mark, position = marks.by_id.get(id_), (entry.start_ms, id_)
-            if mark is None and entry.modified_ms < begin_ms and position <= known:
-                continue  # most jobs are quiet
             is_over, is_new = entry.state in TERMINAL_STATES, position > known
             if mark is None and is_over:
                 continue
