@@ -36,7 +36,7 @@ from local.mongodb import MongoServer
 
 RESULTS = ROOT / "build" / "bench" / "results.json"
 RUNS = 7
-COLD_RUNS = {True: 11, False: 5}
+COLD_RUNS = {True: 21, False: 5}
 """With bytecode, where a bound hangs on it, and without."""
 FLOOR, BARE, POLLING, OURS, CLEANUP = "floor", "bare floor", "polling", "sync", "cleanup"
 OURS_WITH_CHANNELS = "sync, two channels"
@@ -65,9 +65,9 @@ class Case:
 CASES = (
     Case("hundred", World(100, 10), (FLOOR, OURS)),
     Case("thousand", World(1_000, 10), (FLOOR, OURS)),
-    Case("ten", TEN, (FLOOR, OURS, BARE)),
+    Case("ten", TEN, (FLOOR, OURS, BARE), runs=21),
     Case("polled", TEN, (POLLING, OURS), runs=5),
-    Case("hundred-thousand", World(100_000, 10), (FLOOR, OURS), runs=5),
+    Case("hundred-thousand", World(100_000, 10), (FLOOR, OURS), runs=9),
     Case("unchanged", World(10_000), (FLOOR, OURS)),
     Case("health", World(10_000), (OURS, OURS_WITHOUT_HEALTH), runs=21),
     Case("hundred-thousand-unchanged", World(100_000), (FLOOR, OURS), runs=5),
