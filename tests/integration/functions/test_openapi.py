@@ -58,6 +58,8 @@ ACTION_MODELS = {
     "RunAgain": RunAgainRequest,
 }
 HOST = "scripts.example.org"
+FRAMING = {"connection", "content-length", "expect", "host", "transfer-encoding", "upgrade"}
+"""Headers that say how a request is read; a generated one may have any name."""
 
 load_all_checks()
 PROMISES: list[Any] = CHECKS.get_by_names(
@@ -152,6 +154,8 @@ def ask(
         assume(not isinstance(case.body, bytes) or case.body.strip())  # blanks alone are an empty body
         # functions-framework has no route for a path with a line break, and answers with a page of its own
         assume(not any("\n" in unquote(str(value)) for value in (case.path_parameters or {}).values()))
+        # the server beneath answers with a page of its own too
+        assume(not FRAMING & {name.lower() for name in case.headers or {}})
         answer = send(case, url, session)
         assert answer.status_code in allowed, f"{answer.text}\n{case.as_curl_command()}"
         statuses[answer.status_code] = statuses.get(answer.status_code, 0) + 1
