@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 FIRST_POLL_SECONDS = 0.05
 LAST_POLL_SECONDS = 0.5
-"""What takes long is looked at less often: it may cost a pass."""
+"""What takes long is looked at less often, as the condition may run a pass."""
 
 
 def until(look: Callable[[], T | None], *, timeout_seconds: float, what: str) -> T:

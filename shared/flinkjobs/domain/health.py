@@ -32,8 +32,8 @@ INTERVALS_WITHOUT: Final = 3
 COUNT_LAG: Final = timedelta(seconds=15)
 """For how long after a restart `numRestarts` may not show it: up to 10 s were seen."""
 
-CACHED_AT_MOST: Final = timedelta(seconds=10)
-"""How old an answer about one job's checkpoints may be: 3 s (`web.refresh-interval`), and clocks differ."""
+ANSWERED_ANEW_AFTER: Final = timedelta(seconds=10)
+"""How long after a job has ended Flink answers anew: it caches for 3 s, and its clock may differ."""
 
 SAMPLES_PER_WINDOW: Final = 10
 """Maximum number of counts of restarts that are kept for each window."""
@@ -280,12 +280,13 @@ def worst(healths: Iterable[Health]) -> Health | None:
 
 
 def is_answered_anew(entry: OverviewEntry, now: datetime) -> bool:
-    """Whether what Flink answers now about the checkpoints of a job that is over is of after its end.
+    """Whether Flink now answers about the checkpoints of a job that is over as they are after its end.
 
-    Until then it may list a checkpoint that a later one has replaced, and whose files are deleted.
+    Before, it may list a checkpoint that a later one has replaced, and whose files are deleted
+    (`web.refresh-interval`).
     """
     ended_at = time_of(entry.end_ms)
-    return ended_at is None or now - ended_at >= CACHED_AT_MOST
+    return ended_at is None or now - ended_at >= ANSWERED_ANEW_AFTER
 
 
 def latest_state(states: Iterable[LatestState], flink_state: str) -> LatestState | None:

@@ -110,8 +110,8 @@ def _looks(
 ) -> Mapping[_Kind, Sequence[_Look]]:
     """All looks that are of use, by kind, longest unseen first.
 
-    Of checkpoints nothing new is to be seen before the job's own interval is over; and once the job is over,
-    nothing certain before Flink answers anew (`health.is_answered_anew`).
+    Of checkpoints nothing new is to be seen before the job's own interval is over; of those of a job that is
+    over, nothing certain before Flink answers anew.
     """
     begin_ms = int((now - window).timestamp() * 1000)
     looks: dict[_Kind, list[_Look]] = {kind: [] for kind in _Kind}
