@@ -43,10 +43,10 @@ def submit(stack: Stack, request: dict[str, Any]) -> str:
 
 
 def flink_job(stack: Stack, flink_job_id: str) -> dict[str, Any]:
-    answer = httpx.get(
-        f"{stack.flink.rest_url}/jobs/{flink_job_id}", timeout=REQUEST_SECONDS, trust_env=False
-    )
-    job: dict[str, Any] = answer.raise_for_status().json()
+    """What Flink itself says of a job, by its overview: `/jobs/{id}` shows a state up to seconds late."""
+    answer = httpx.get(f"{stack.flink.rest_url}/jobs/overview", timeout=REQUEST_SECONDS, trust_env=False)
+    jobs: list[dict[str, Any]] = answer.raise_for_status().json()["jobs"]
+    [job] = [job for job in jobs if job["jid"] == flink_job_id]
     return job
 
 
