@@ -47,6 +47,10 @@ INDEXES = {
         [("template_id", 1), ("submitted_at", -1), ("_id", -1), ("status", 1)],
         False,
     ),
+    "list_by_template_and_status": (
+        [("template_id", 1), ("status", 1), ("submitted_at", -1), ("_id", -1)],
+        False,
+    ),
     "list_by_owner": ([("submitted_by", 1), ("submitted_at", -1), ("_id", -1)], False),
     "job_name_1": ([("job_name", 1)], False),
     "pending_since_1": ([("pending_since", 1)], False),

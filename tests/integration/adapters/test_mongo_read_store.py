@@ -991,14 +991,20 @@ def stages(plan: Any) -> Iterator[str]:
             yield from stages(inner)
 
 
-def costs(command: Document, database: Database[Document]) -> tuple[set[str], int]:
-    """The stages of the plan that wins, and how many documents it reads; the keys it reads are bounded."""
+def executed(command: Document, database: Database[Document]) -> Document:
+    """What the server explains of a command: the plan that wins, and what it examined."""
     asked = {name: value for name, value in command.items() if name not in ("lsid", "$db", "$clusterTime")}
     explained: Document = database.command(
         {"explain": asked, "verbosity": "executionStats"},
         codec_options=CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_AUTO),
     )
-    cursor = explained["stages"][0]["$cursor"] if "stages" in explained else explained
+    cursor: Document = explained["stages"][0]["$cursor"] if "stages" in explained else explained
+    return cursor
+
+
+def costs(command: Document, database: Database[Document]) -> tuple[set[str], int]:
+    """The stages of the plan that wins, and how many documents it reads; the keys it reads are bounded."""
+    cursor = executed(command, database)
     read: int = cursor["executionStats"]["totalDocsExamined"]
     if command.get("filter") != {"spec.args": "y"} and "aggregate" not in command:
         assert cursor["executionStats"]["totalKeysExamined"] <= KEYS_CHECKED + 50, command
@@ -1077,11 +1083,33 @@ def test_pages_of_a_long_search_find_every_record_once(
     assert found == expected
 
 
+def test_a_rare_status_of_a_template_is_found_without_checking_its_other_records(
+    crowd: tuple[jobs.Jobs, Spy, Collection[Document]],
+) -> None:
+    side, spy, records = crowd
+    spy.commands.clear()
+    answer = jobs.list_jobs(side, [("template_id", "tpl_3"), ("status", "RUNNING,LOST"), ("limit", "50")])
+    wanted = {"template_id": "tpl_3", "status": "RUNNING"}
+    assert len(answer["jobs"]) == records.count_documents(wanted) > 0
+    finds = [command for command in spy.commands if command.get("find") == "flink_jobs"]
+    assert finds
+    for command in finds:
+        assert executed(command, records.database)["executionStats"]["totalKeysExamined"] <= 60, command
+
+
 def test_counts_beyond_what_is_counted_say_so(crowd: tuple[jobs.Jobs, Spy, Collection[Document]]) -> None:
     side, _, records = crowd
     answer = jobs.list_jobs(side, [("limit", "1")])
     assert (answer["counts"]["FINISHED"], answer["counts_more"]) == (jobs.POSITIONS, ["FINISHED"])
     assert answer["counts"]["CANCELLED"] == records.count_documents({"status": "CANCELLED"})
+
+    many = jobs.list_jobs(side, [("label", "team=search"), ("limit", "1")])
+    assert many["counts_more"] == [*many["counts"]]
+    few = jobs.list_jobs(side, [("template_id", "tpl_3"), ("limit", "1")])
+    assert (sum(few["counts"].values()), few["counts_more"]) == (
+        records.count_documents({"template_id": "tpl_3"}),
+        [],
+    )
 
 
 def test_a_page_forty_thousand_jobs_back_costs_no_more_than_the_first(

@@ -22,6 +22,7 @@ from flinkjobs.adapters.mongo.indexes import (
     BY_OWNER,
     BY_STATUS,
     BY_TEMPLATE,
+    BY_TEMPLATE_AND_STATUS,
     BY_TIME,
 )
 from flinkjobs.domain.errors import BadRequestError, Fault
@@ -91,18 +92,21 @@ def plan_of(wanted: Filter, ids: Collection[Any] | None = None) -> Plan:
         conditions.pop("text", None)
         return Plan((("_id", 1),), {"_id": {"$in": list(ids)}}, list(conditions.values()), MAX_FOUND)
     is_open = bool(wanted.statuses) and OPEN.issuperset(wanted.statuses)
-    choices = (
-        ("health", BY_HEALTH),
-        ("label", BY_LABEL),
-        ("template_id", BY_TEMPLATE),
-        ("submitted_by", BY_OWNER),
+    choices: Sequence[tuple[tuple[str, ...], Index]] = (
+        (("health",), BY_HEALTH),
+        (("label",), BY_LABEL),
+        (("template_id", "status"), BY_TEMPLATE_AND_STATUS),
+        (("template_id",), BY_TEMPLATE),
+        (("submitted_by",), BY_OWNER),
     )
-    name, index = next(((name, index) for name, index in choices if name in conditions), ("", BY_TIME))
+    names, index = next((choice for choice in choices if conditions.keys() >= {*choice[0]}), ((), BY_TIME))
     if wanted.sort is Sort.ENDED:
-        name, index = "", BY_END
-    elif not name and "status" in conditions and (is_open or conditions.keys() <= {"status", "reason"}):
-        name, index = "status", BY_STATUS
-    within = conditions.pop(name, {})
+        names, index = (), BY_END
+    elif not names and "status" in conditions and (is_open or conditions.keys() <= {"status", "reason"}):
+        names, index = ("status",), BY_STATUS
+    within: Document = {}
+    for name in names:
+        within |= conditions.pop(name)
     on_keys = {field for field, _ in index}
     is_covered = index is not BY_LABEL and all(_FIELDS_OF[condition] <= on_keys for condition in conditions)
     return Plan(index, within, list(conditions.values()), KEYS_CHECKED if is_covered else RECORDS_CHECKED)

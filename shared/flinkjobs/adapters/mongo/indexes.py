@@ -61,6 +61,13 @@ BY_TEMPLATE: Final = (
     ("status", ASCENDING),
 )
 """The list of a template."""
+BY_TEMPLATE_AND_STATUS: Final = (
+    ("template_id", ASCENDING),
+    ("status", ASCENDING),
+    ("submitted_at", DESCENDING),
+    ("_id", DESCENDING),
+)
+"""The list of a template's records in some statuses, however few those are."""
 BY_LABEL: Final = (
     ("label_pairs", ASCENDING),
     ("submitted_at", DESCENDING),
@@ -108,6 +115,7 @@ JOB_INDEXES: Final = (
     IndexModel(BY_END, name="list_by_end"),
     IndexModel(BY_STATUS, name="list_by_status"),
     IndexModel(BY_TEMPLATE, name="list_by_template"),
+    IndexModel(BY_TEMPLATE_AND_STATUS, name="list_by_template_and_status"),
     IndexModel(BY_LABEL, name="list_by_label", partialFilterExpression={"label_pairs": {"$exists": True}}),
     IndexModel(BY_OWNER, name="list_by_owner"),
     IndexModel(BY_NAME),

@@ -220,10 +220,11 @@ class MongoReadStore:
                 bounds = {} if form is None else submitted_between(form, wanted)
                 if plan.checked or plan.within:
                     within = {"$and": [bounds, plan.within]}
-                    is_longer = self._is_longer(within, plan.index, COUNTED)
-                    most = RECORDS_CHECKED if is_longer and plan.checked else COUNTED
-                    totals += self._counted(within, plan, most)
-                    more |= set(_KNOWN) if is_longer else set()
+                    is_longer = bool(plan.checked) and self._is_longer(within, plan.index, COUNTED)
+                    counted = self._counted(within, plan, RECORDS_CHECKED if is_longer else COUNTED + 1)
+                    totals += counted
+                    if is_longer or counted.total() > COUNTED:
+                        more |= set(_KNOWN)
                 else:
                     for status in _KNOWN:
                         totals[status] += self._count({"status": status, **bounds})
