@@ -20,7 +20,7 @@ up: env-flink
 # Check formatting, lint, types and layers; run unit and fast integration tests; under three minutes
 .PHONY: check
 check: lint
-	$(RUN) -m pytest tests/unit tests/integration -m "not slow" -n 2 --dist loadfile
+	$(RUN) -m pytest tests/unit tests/integration -m "not slow" -n 3 --dist loadfile
 
 # Run every check: formatting, lint, types, layers and all tests (one needs Debian's nginx-light)
 .PHONY: test

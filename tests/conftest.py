@@ -36,6 +36,9 @@ SLOW: Final = (
     "tests/integration/functions/test_generated_client.py",
     "tests/integration/functions/test_cleanup.py",
     "tests/integration/functions/test_follow.py",
+    "tests/integration/functions/test_page_actions.py",
+    "tests/integration/adapters/test_mongo_stats_store.py",
+    "tests/integration/health/test_passes.py",
     "tests/integration/notify/test_kills.py",
     "tests/integration/notify/test_volume.py",
 )
