@@ -69,7 +69,7 @@ CASES = (
     Case("polled", TEN, (POLLING, OURS), runs=5),
     Case("hundred-thousand", World(100_000, 10), (FLOOR, OURS), runs=9),
     Case("unchanged", World(10_000), (FLOOR, OURS)),
-    Case("health", World(10_000), (OURS, OURS_WITHOUT_HEALTH), runs=21),
+    Case("health", World(10_000), (OURS, OURS_WITHOUT_HEALTH), runs=61),
     Case("hundred-thousand-unchanged", World(100_000), (FLOOR, OURS), runs=5),
     Case("all-changed", World(10_000, 100), (FLOOR, OURS), runs=5),
     Case("failed", World(10_000, 10, failed=100), (OURS,), runs=5),
