@@ -190,7 +190,7 @@ def measure(server: MongoServer, count: int, *, runs: int = RUNS, inserts: int =
 def _costs(
     database: Database[Document], spy: Spy, asked: Mapping[str, Callable[[], object]], runs: int
 ) -> dict[str, Cost]:
-    """Asks for everything in turn, again and again: a busy moment of the machine falls on all requests."""
+    """Asks for each, then for each again: a busy moment of the machine falls on all requests."""
     examined: dict[str, list[tuple[int, int]]] = {}
     for name, ask in asked.items():
         ask()
