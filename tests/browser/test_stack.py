@@ -60,7 +60,8 @@ def record(stack: Stack, job_id: str) -> dict[str, Any]:
 
 
 def status_of(page: Page, job_id: str) -> Locator:
-    return row(page, job_id).locator(".chip")
+    """The chip of the status; a job that starts has another one, of its health."""
+    return row(page, job_id).locator(".chip[data-status]")
 
 
 def details(page: Page, job_id: str) -> Locator:
