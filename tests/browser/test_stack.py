@@ -16,6 +16,7 @@ from tests.browser.conftest import OpenPage
 from tests.browser.test_details import choose, events, panel
 from tests.browser.test_list import details_of, row, rows
 from tests.browser.test_statistics import tile
+from tests.e2e.console import flink_job
 from tests.support.waiting import until
 
 REQUEST_SECONDS = 60.0
@@ -40,14 +41,6 @@ def sync(stack: Stack) -> dict[str, Any]:
 def submit(stack: Stack, request: dict[str, Any]) -> str:
     answer = httpx.post(stack.functions["submit"].url, json=request, timeout=REQUEST_SECONDS, trust_env=False)
     return str(answer.raise_for_status().json()["job_id"])
-
-
-def flink_job(stack: Stack, flink_job_id: str) -> dict[str, Any]:
-    """What Flink itself says of a job, by its overview: `/jobs/{id}` shows a state up to seconds late."""
-    answer = httpx.get(f"{stack.flink.rest_url}/jobs/overview", timeout=REQUEST_SECONDS, trust_env=False)
-    jobs: list[dict[str, Any]] = answer.raise_for_status().json()["jobs"]
-    [job] = [job for job in jobs if job["jid"] == flink_job_id]
-    return job
 
 
 def record(stack: Stack, job_id: str) -> dict[str, Any]:
