@@ -900,7 +900,7 @@ def test_a_user_who_may_only_read_sees_everything_and_nothing_is_tried() -> None
     assert "wrong" not in str(caught.value)
     assert ids(before[0]) == [made[0]["job_id"], "old_1", made[1]["job_id"]]
     sent = {next(iter(command)) for command in spy.commands}
-    assert sent - {"endSessions"} == {"find", "aggregate", "ping", "insert"}
+    assert sent - {"endSessions"} == {"find", "aggregate", "count", "ping", "insert"}
 
 
 def test_a_server_that_is_not_there_is_unavailable() -> None:
@@ -1110,6 +1110,24 @@ def test_counts_beyond_what_is_counted_say_so(crowd: tuple[jobs.Jobs, Spy, Colle
         records.count_documents({"template_id": "tpl_3"}),
         [],
     )
+
+
+def test_each_status_of_a_template_is_counted_for_itself(
+    found: jobs.Jobs, records: Collection[Document]
+) -> None:
+    """Of a status with more than is counted it says so; a rare one is exact, however old its records are."""
+    newest = (
+        {"job_id": f"ok_{number}", "template_id": "etl", "status": "FINISHED", "submitted_at": NOW}
+        for number in range(KEYS_CHECKED + 1)
+    )
+    records.insert_many(newest, ordered=False)
+    records.insert_many(document(f"bad_{number}", status="FAILED") for number in range(3))
+    answer = jobs.list_jobs(found, [("template_id", "etl"), ("limit", "1")])
+    assert answer["counts_more"] == ["FINISHED"]
+    assert {status: count for status, count in answer["counts"].items() if count} == {
+        "FINISHED": jobs.POSITIONS,
+        "FAILED": 3,
+    }
 
 
 def test_a_page_forty_thousand_jobs_back_costs_no_more_than_the_first(

@@ -45,7 +45,14 @@ from flinkjobs.adapters.mongo.documents import (
 from flinkjobs.adapters.mongo.errors import translated
 from flinkjobs.adapters.mongo.health_store import COLLECTION as HEALTH_MARKS
 from flinkjobs.adapters.mongo.health_store import read_marks
-from flinkjobs.adapters.mongo.indexes import BY_HEALTH, BY_STATUS, hinted
+from flinkjobs.adapters.mongo.indexes import (
+    BY_HEALTH,
+    BY_STATUS,
+    BY_TEMPLATE,
+    BY_TEMPLATE_AND_STATUS,
+    BY_TIME,
+    hinted,
+)
 from flinkjobs.adapters.mongo.notify_store import IS_PENDING, read_channel
 from flinkjobs.adapters.mongo.stats_store import COLLECTION as STATS
 from flinkjobs.adapters.mongo.stats_store import has
@@ -68,6 +75,8 @@ _NO_LIMIT: Final = 2**62
 COUNTED: Final = KEYS_CHECKED
 """Up to here the records of a status are counted."""
 _KNOWN: Final = [status.value for status in Status]
+_BY_STATUS: Final[Mapping[Index, Index]] = {BY_TIME: BY_STATUS, BY_TEMPLATE: BY_TEMPLATE_AND_STATUS}
+"""Of the index of a list: the one whose keys are the same records, status by status."""
 ANSWER_SECONDS: Final = 2.5
 """How long a server may take to say that it is there; what it is asked for may take longer."""
 
@@ -174,7 +183,7 @@ class MongoReadStore:
 
     def _is_longer(self, within: Document, index: Index, most: int) -> bool:
         """Whether one query cannot check all of these keys."""
-        return most < hinted(index, lambda hint: self._jobs.count_documents(within, limit=most + 1, **hint))
+        return most < self._count(within, index, most + 1)
 
     def _matching(
         self,
@@ -218,16 +227,17 @@ class MongoReadStore:
         with translated():
             for form in forms:
                 bounds = {} if form is None else submitted_between(form, wanted)
-                if plan.checked or plan.within:
-                    within = {"$and": [bounds, plan.within]}
+                within = {"$and": [bounds, plan.within]}
+                if plan.index in _BY_STATUS and not plan.checked:
+                    for status in _KNOWN:
+                        of_status = within | {"status": status}
+                        totals[status] += self._count(of_status, _BY_STATUS[plan.index], COUNTED + 1)
+                else:
                     is_longer = bool(plan.checked) and self._is_longer(within, plan.index, COUNTED)
                     counted = self._counted(within, plan, RECORDS_CHECKED if is_longer else COUNTED + 1)
                     totals += counted
                     if is_longer or counted.total() > COUNTED:
                         more |= set(_KNOWN)
-                else:
-                    for status in _KNOWN:
-                        totals[status] += self._count({"status": status, **bounds})
         return totals, more | {status for status in _KNOWN if totals[status] > COUNTED}
 
     def _counted(self, within: Document, plan: Plan, most: int) -> Counter[str | None]:
@@ -236,9 +246,16 @@ class MongoReadStore:
         stages += [{"$group": {"_id": "$status", "count": {"$sum": 1}}}]
         return Counter({group["_id"]: group["count"] for group in self._aggregate(stages, plan.index)})
 
-    def _count(self, condition: Document) -> int:
+    def _count(self, condition: Document, index: Index, limit: int) -> int:
+        """How many records meet a condition, up to the limit.
+
+        By the server's command `count`, which examines the index's keys alone. The driver's `count_documents`
+        aggregates, which takes three times as long for each key; what it calls an estimate sends `count` with
+        these arguments, and is exact with a condition.
+        """
         return hinted(
-            BY_STATUS, lambda hint: self._jobs.count_documents(condition, limit=COUNTED + 1, **hint)
+            index,
+            lambda hint: self._jobs.estimated_document_count(query=condition, limit=limit, **hint),
         )
 
     # --- one record ---------------------------------------------------------------------------------
