@@ -31,6 +31,7 @@ SLOW: Final = (
     "tests/integration/doctor",
     "tests/integration/deploy/test_bundle_runs.py",
     "tests/integration/deploy/test_namespaces.py",
+    "tests/integration/functions/test_actions.py",
     "tests/integration/functions/test_cold_start.py",
     "tests/integration/functions/test_openapi.py",
     "tests/integration/functions/test_generated_client.py",
@@ -40,6 +41,7 @@ SLOW: Final = (
     "tests/integration/adapters/test_mongo_stats_store.py",
     "tests/integration/health/test_passes.py",
     "tests/integration/notify/test_kills.py",
+    "tests/integration/notify/test_passes.py",
     "tests/integration/notify/test_volume.py",
 )
 """Folders and files that `make check` leaves out; `pytest --durations=0` shows what each takes."""
