@@ -251,7 +251,8 @@ class MongoReadStore:
 
         By the server's command `count`, which examines the index's keys alone. The driver's `count_documents`
         aggregates, which takes three times as long for each key; what it calls an estimate sends `count` with
-        these arguments, and is exact with a condition.
+        these arguments, and is exact with a condition, on a sharded cluster too.
+        https://jira.mongodb.org/browse/SERVER-3645
         """
         return hinted(
             index,
